@@ -1,0 +1,32 @@
+/*
+ * config: ~/.config/coracle/config.json, with the key names of docker's daemon.json, read once.
+ * An unknown key is an error that names it and the file; a missing file means all defaults.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+struct err;
+
+struct config {
+    struct strv registry_mirrors;    /* "registry-mirrors" */
+    struct strv insecure_registries; /* "insecure-registries": host[:port] or CIDR */
+    struct strv dns, dns_search, dns_opts;
+    char *log_driver;                /* "log-driver", default json-file */
+    struct strmap log_opts;          /* "log-opts" */
+    struct strv default_ulimits;     /* "default-ulimits" as name=soft:hard */
+    int64_t shm_size;                /* "default-shm-size" bytes, 0: docker's 64 MiB */
+    char *seccomp_profile;           /* "seccomp-profile": path, "unconfined", or NULL for the built-in one */
+    bool no_new_privileges;          /* "no-new-privileges" */
+    bool init;                       /* "init" */
+    int64_t max_concurrent_downloads; /* "max-concurrent-downloads", default 3 */
+    int64_t shutdown_timeout;        /* "shutdown-timeout", seconds */
+    char *storage_driver;            /* "storage-driver": overlay, fuse-overlayfs, copy, or NULL to choose */
+};
+
+/* Reads dir/config.json. */
+struct err *config_load(const char *dir, struct config **ret) __attribute__((warn_unused_result));
+void config_free(struct config *c);

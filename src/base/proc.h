@@ -1,0 +1,47 @@
+/*
+ * proc: processes. A pid is only trusted together with its start time, or through a pidfd.
+ * Helpers are spawned with a closed world: an explicit argv and environment, only the given descriptors.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct err;
+
+/* Start time of a process in clock ticks since boot (/proc/PID/stat field 22); not_found when it is gone. */
+struct err *proc_start_time(pid_t pid, uint64_t *ret) __attribute__((warn_unused_result));
+
+/* Opens a pidfd and checks that the process is the one with that start time; not_found when it is gone or another. */
+struct err *proc_open(pid_t pid, uint64_t start_time, int *ret_pidfd) __attribute__((warn_unused_result));
+
+/* pidfd_send_signal. not_found when the process is gone. */
+struct err *proc_signal(int pidfd, int signo) __attribute__((warn_unused_result));
+
+/* Waits until a pidfd's process has ended; timeout_ns < 0 waits for ever. *ret_ended tells. */
+struct err *proc_wait_end(int pidfd, int64_t timeout_ns, bool *ret_ended) __attribute__((warn_unused_result));
+
+struct proc_spawn {
+    const char *path;       /* absolute */
+    char *const *argv;
+    char *const *envp;      /* NULL: empty environment */
+    int stdio[3];           /* -1: /dev/null */
+    struct { int from, to; } fds[8]; /* more to pass; `to` >= 3 */
+    size_t n_fds;
+    bool die_with_parent;   /* PR_SET_PDEATHSIG SIGKILL */
+    int userns_fd;          /* >= 0 when join_userns: setns before exec */
+    bool join_userns;
+};
+
+/* Starts a process; its pid and pidfd are the caller's to reap. Fails if the exec fails (reported over a pipe). */
+struct err *proc_spawn(const struct proc_spawn *p, pid_t *ret_pid, int *ret_pidfd) __attribute__((warn_unused_result));
+
+/* waitpid over EINTR; status as exit code, 128+n for a signal. */
+struct err *proc_reap(pid_t pid, int *ret_code) __attribute__((warn_unused_result));
+
+/* Number for "TERM", "SIGTERM", "15", "RTMIN+3"; usage error otherwise. */
+struct err *proc_signal_parse(const char *s, int *ret) __attribute__((warn_unused_result));
+/* "SIGTERM" into a static table entry; "" for unknown. */
+const char *proc_signal_name(int signo);

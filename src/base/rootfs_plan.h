@@ -1,0 +1,27 @@
+/*
+ * rootfs_plan: how a container's root file system is to be put together. Plain data: storage makes it, runtime
+ * carries it out, and neither knows the other. Nothing of it is recorded; a new one is made at every start, so a
+ * change of driver costs nothing.
+ */
+#pragma once
+
+#include "base/str.h"
+
+enum rootfs_driver {
+    ROOTFS_OVERLAY,      /* kernel overlay, userxattr */
+    ROOTFS_FUSE_OVERLAY, /* fuse-overlayfs, started by the runtime inside the container's mount namespace */
+    ROOTFS_COPY,         /* a directory made by reflink or copy; bind-mounted */
+    ROOTFS_DIR           /* a given directory, bind-mounted as it is */
+};
+
+struct rootfs_plan {
+    enum rootfs_driver driver;
+    char *base_dir;        /* absolute; `lowers` are relative to it */
+    struct strv lowers;    /* topmost first; ROOTFS_COPY, ROOTFS_DIR: the one directory */
+    char *upper, *work;    /* absolute; NULL: read-only overlay of the lowers */
+    char *fuse_program;    /* absolute path for ROOTFS_FUSE_OVERLAY */
+    bool read_only;        /* --read-only */
+};
+
+/* Frees the members. */
+void rootfs_plan_done(struct rootfs_plan *p);

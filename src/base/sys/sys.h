@@ -1,0 +1,51 @@
+/*
+ * sys: every raw system call, ioctl and netlink message of coracle; nobody else calls syscall(2), ioctl(2) or opens
+ * an AF_NETLINK socket. Thin: each returns what the kernel does (-1 and errno); callers turn that into errors.
+ * Wrappers for calls that glibc 2.36 has (mount API, pidfd_open, close_range …) use glibc's.
+ */
+#pragma once
+
+#include <linux/openat2.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct sock_fprog;
+struct winsize;
+
+/* clone3 without a new stack (fork-like). Returns 0 in the child. */
+pid_t sys_clone3(struct clone_args *args);
+int sys_openat2(int dirfd, const char *path, const struct open_how *how);
+int sys_pidfd_open(pid_t pid);
+int sys_pidfd_send_signal(int pidfd, int signo);
+int sys_close_range(unsigned first, unsigned last, unsigned flags);
+int sys_pivot_root(const char *new_root, const char *put_old);
+int sys_seccomp_filter(const struct sock_fprog *prog, unsigned flags);
+int sys_capset(uint64_t effective, uint64_t permitted, uint64_t inheritable);
+int sys_capget(uint64_t *effective, uint64_t *permitted, uint64_t *inheritable);
+int sys_keyctl_join_session(const char *name);
+int sys_set_mempolicy_default(void);
+int sys_memfd(const char *name, unsigned flags);
+int sys_renameat2(int olddir, const char *old, int newdir, const char *new_name, unsigned flags);
+int sys_fsopen(const char *fs, unsigned flags);
+int sys_fsconfig(int fd, unsigned cmd, const char *key, const void *value, int aux);
+int sys_fsmount(int fd, unsigned flags, unsigned attrs);
+int sys_move_mount(int from_dfd, const char *from, int to_dfd, const char *to, unsigned flags);
+int sys_open_tree(int dfd, const char *path, unsigned flags);
+int sys_mount_setattr(int dfd, const char *path, unsigned flags, uint64_t set, uint64_t clr, uint64_t propagation);
+int sys_ioprio_set(int which, int who, int value);
+int sys_close_all_from(unsigned first);
+
+int sys_tty_get_size(int fd, struct winsize *ret);
+int sys_tty_set_size(int fd, const struct winsize *ws);
+int sys_tty_set_controlling(int fd);
+int sys_tty_open_peer(int master, int flags);
+/* The owner uid of a user namespace descriptor (NS_GET_OWNER_UID). */
+int sys_ns_owner_uid(int nsfd, uid_t *ret);
+/* Sets a network interface up by rtnetlink in the current network namespace. */
+int sys_link_up(const char *name);
+/* FICLONE: 0 when `to` now shares the blocks of `from`. */
+int sys_reflink(int to, int from);
