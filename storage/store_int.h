@@ -1,0 +1,101 @@
+/*
+ * store_int: what the files of storage/ share. Not for other modules.
+ *
+ * A store is a descriptor of its root and, opened when first used, one descriptor for each directory below it: a
+ * command that only starts a container pays for what it touches. Everything is reached by descriptor and relative name.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/str.h"
+#include "storage/store.h"
+
+#define STORE_VERSION 1
+
+enum store_dir {
+    STORE_ROOT,
+    STORE_BLOBS,
+    STORE_PARTIAL,
+    STORE_LAYERS,
+    STORE_IMAGES,
+    STORE_REFS,
+    STORE_NAMES,
+    STORE_CONTAINERS,
+    STORE_TMP,
+    STORE_VOLUMES,
+    STORE_NETWORKS,
+    STORE_DIR_COUNT
+};
+
+struct store {
+    const struct host *host; /* borrowed; outlives the store */
+    char *root;              /* absolute path */
+    int *dirs; /* STORE_DIR_COUNT descriptors, -1 until opened; apart, so that const readers may open them */
+};
+
+/* The host facts that the store was opened with, borrowed. */
+const struct host *store_host(const struct store *s);
+
+/* A directory's descriptor, borrowed; opened (and, where it is missing, made) when first asked for. */
+struct err *store_dir(const struct store *s, enum store_dir which, int *ret_fd) __attribute__((warn_unused_result));
+
+/* The path of a directory relative to the root ("blobs/sha256"). */
+const char *store_dir_name(enum store_dir which);
+
+/* True when dirfd/name is there (of whatever type; links are not followed). */
+bool store_exists(int dirfd, const char *name);
+
+/* True when dirfd/name is the very file that fd has open. */
+bool store_same_file(int dirfd, const char *name, int fd);
+
+/* ---- tmp.c ---------------------------------------------------------------------------------------------------- */
+
+/* store_tmp_new() with a given name: tmp/<name> (mode 0700), open and locked by us. conflict when it is there and in
+ * use. */
+struct err *store_tmp_make(const struct store *s, const char *name, int *ret_fd) __attribute__((warn_unused_result));
+
+/* Whether tmp/<name> is there and its maker alive. */
+bool store_tmp_alive(const struct store *s, const char *name);
+
+/* ---- container.c, names.c ------------------------------------------------------------------------------------- */
+
+/* Reserves names/<name> for a container whose tmp/<id> is held by the caller. conflict, in docker's words, when it is
+ * taken. */
+struct err *store_name_reserve(const struct store *s, const char *name, const char *id)
+    __attribute__((warn_unused_result));
+/* Removes names/<name> if it points at `id`. */
+struct err *store_name_release(const struct store *s, const char *name, const char *id)
+    __attribute__((warn_unused_result));
+/* Moves a container from its name to another: link, container.json, unlink, under the lock of names/. */
+struct err *store_name_change(const struct store *s, const char *id, const char *new_name)
+    __attribute__((warn_unused_result));
+/* Id of a name whose container exists. */
+bool store_name_get(const struct store *s, const char *name, char ret[65]);
+/* Drops names that lead nowhere. */
+struct err *store_names_heal(const struct store *s) __attribute__((warn_unused_result));
+
+/* ---- walk.c --------------------------------------------------------------------------------------------------- */
+
+struct store_usage {
+    int64_t bytes;  /* sum of the sizes of everything but directories; a file with several links counts once */
+    int64_t blocks; /* bytes allocated on disk, directories included */
+};
+/* Measures the tree dirfd/name without following links. userns where it has unreadable directories. */
+struct err *store_measure(int dirfd, const char *name, struct store_usage *ret) __attribute__((warn_unused_result));
+
+/* ---- copy.c --------------------------------------------------------------------------------------------------- */
+
+/*
+ * Applies a layer (overlay's or fuse-overlayfs's on-disk form: whiteouts, opaque directories) to the tree that `to` has
+ * open: data by reflink or copy, hard links, owners, modes, xattrs and times kept. userns.
+ */
+struct err *store_copy_layer(int from, int to) __attribute__((warn_unused_result));
+
+/* ---- probe.c -------------------------------------------------------------------------------------------------- */
+
+/* Whether the kernel mounts overlay with userxattr for this user on the store's file system; cached by boot. */
+bool store_overlay_works(struct store *s);
