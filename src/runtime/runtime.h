@@ -53,7 +53,6 @@ struct runtime_create {
     const struct rootfs_plan *rootfs;
     const char *id;
     const char *bundle;              /* for hooks' state; absolute or NULL */
-    const char *state_dir;           /* absolute directory whose files hosts, resolv.conf, hostname may be bind-mounted; or NULL */
     const char *init_program;        /* absolute path of coracle-init, used when the spec asks for init */
     int stdio[3];                    /* the container's own ends; ignored with a terminal */
     bool terminal;

@@ -10,7 +10,8 @@
  *
  * What the OCI spec has no field for travels in config.annotations under "org.coracle.": user (unresolved "user:group" text:
  * it is resolved in the container's own passwd by the runtime), groups (--group-add as typed), seccomp ("default", "unconfined", or
- * the JSON profile text), init ("true"), sysctl and so on stay where OCI has them. Every key is listed in spec_annotations below.
+ * the JSON profile text), init ("true"). hosts, hostname and resolv.conf are bind mounts of <data_root>/containers/<id>/{hosts,hostname,resolv.conf},
+ * whose texts the annotations carry and the engine writes at each start.
  * Errors are usage errors in docker's words.
  */
 #pragma once
