@@ -27,7 +27,6 @@ int sys_seccomp_filter(const struct sock_fprog *prog, unsigned flags);
 int sys_capset(uint64_t effective, uint64_t permitted, uint64_t inheritable);
 int sys_capget(uint64_t *effective, uint64_t *permitted, uint64_t *inheritable);
 int sys_keyctl_join_session(const char *name);
-int sys_set_mempolicy_default(void);
 int sys_memfd(const char *name, unsigned flags);
 int sys_renameat2(int olddir, const char *old, int newdir, const char *new_name, unsigned flags);
 int sys_fsopen(const char *fs, unsigned flags);

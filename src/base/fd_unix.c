@@ -1,0 +1,73 @@
+/*
+ * fd_unix: unix sockets by directory descriptor and name. The address /proc/self/fd/N/name is short whatever the
+ * length of the directory's own path, which keeps us clear of the 108 bytes of sun_path.
+ */
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/err.h"
+
+static struct err *unix_address(int dirfd, const char *name, struct sockaddr_un *ret) {
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int n = dirfd == AT_FDCWD ? snprintf(ret->sun_path, sizeof ret->sun_path, "%s", name)
+                              : snprintf(ret->sun_path, sizeof ret->sun_path, "/proc/self/fd/%d/%s", dirfd, name);
+    if (n < 0 || (size_t)n >= sizeof ret->sun_path)
+        return err_sys(ENAMETOOLONG, "socket name %s", name);
+    return NULL;
+}
+
+/* Listens under the temporary name `temp` and moves it over `name`: nobody can connect before the mode is right. */
+static struct err *listen_and_rename(int fd, int dirfd, const char *temp, const char *name) {
+    struct sockaddr_un addr;
+    TRY(unix_address(dirfd, temp, &addr));
+    if (bind(fd, (const struct sockaddr *)&addr, sizeof addr) < 0)
+        return err_sys(errno, "bind socket %s", name);
+    struct err *e = NULL;
+    if (fchmodat(dirfd, temp, 0600, 0) < 0 || listen(fd, 128) < 0 || renameat(dirfd, temp, dirfd, name) < 0)
+        e = err_sys(errno, "listen on socket %s", name);
+    if (e)
+        unlinkat(dirfd, temp, 0);
+    return e;
+}
+
+struct err *fd_unix_listen(int dirfd, const char *name, int *ret_fd) {
+    unsigned random;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        return err_sys(errno, "get random bytes");
+    char temp[24];
+    snprintf(temp, sizeof temp, ".sock-%08x", random);
+    autofd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_sys(errno, "make a socket");
+    TRY(listen_and_rename(fd, dirfd, temp, name));
+    *ret_fd = take_fd(&fd);
+    return NULL;
+}
+
+struct err *fd_unix_connect(int dirfd, const char *name, int *ret_fd) {
+    struct sockaddr_un addr;
+    TRY(unix_address(dirfd, name, &addr));
+    autofd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_sys(errno, "make a socket");
+    int rc;
+    do
+        rc = connect(fd, (const struct sockaddr *)&addr, sizeof addr);
+    while (rc < 0 && errno == EINTR);
+    if (rc < 0) {
+        int errnum = errno;
+        struct err *e = err_sys(errnum, "connect to socket %s", name);
+        return errnum == ECONNREFUSED ? err_with_kind(e, ERR_NOT_FOUND) : e;
+    }
+    *ret_fd = take_fd(&fd);
+    return NULL;
+}
