@@ -1,0 +1,172 @@
+/* config: see config.h. One row of a table per key. */
+#include "base/config.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+enum key_type { KEY_STRV, KEY_STRMAP, KEY_STRING, KEY_BOOL, KEY_INT, KEY_SIZE, KEY_ULIMITS };
+
+static const struct config_key {
+    const char *name;
+    enum key_type type;
+    size_t offset;
+} keys[] = {
+    {"registry-mirrors", KEY_STRV, offsetof(struct config, registry_mirrors)},
+    {"insecure-registries", KEY_STRV, offsetof(struct config, insecure_registries)},
+    {"dns", KEY_STRV, offsetof(struct config, dns)},
+    {"dns-search", KEY_STRV, offsetof(struct config, dns_search)},
+    {"dns-opts", KEY_STRV, offsetof(struct config, dns_opts)},
+    {"log-driver", KEY_STRING, offsetof(struct config, log_driver)},
+    {"log-opts", KEY_STRMAP, offsetof(struct config, log_opts)},
+    {"default-ulimits", KEY_ULIMITS, offsetof(struct config, default_ulimits)},
+    {"default-shm-size", KEY_SIZE, offsetof(struct config, shm_size)},
+    {"seccomp-profile", KEY_STRING, offsetof(struct config, seccomp_profile)},
+    {"no-new-privileges", KEY_BOOL, offsetof(struct config, no_new_privileges)},
+    {"init", KEY_BOOL, offsetof(struct config, init)},
+    {"max-concurrent-downloads", KEY_INT, offsetof(struct config, max_concurrent_downloads)},
+    {"shutdown-timeout", KEY_INT, offsetof(struct config, shutdown_timeout)},
+    {"storage-driver", KEY_STRING, offsetof(struct config, storage_driver)},
+};
+
+/* "64m", "1g", "512k", "1024b": powers of 1024, as docker's RAM sizes. */
+static bool parse_size(const char *s, int64_t *ret) {
+    static const char suffixes[] = "bkmgt";
+    size_t n = strspn(s, "0123456789");
+    autofree char *number = mem_dupn(s, n);
+    int64_t v, unit = 1;
+    if (!str_to_i64(number, 0, INT64_MAX, &v))
+        return false;
+    if (s[n]) {
+        const char *at = strchr(suffixes, s[n] | 0x20);
+        const char *rest = s + n + 1;
+        if (!at || (*rest && strcasecmp(rest, "b") != 0 && strcasecmp(rest, "ib") != 0))
+            return false;
+        unit = INT64_C(1) << (10 * (at - suffixes));
+    }
+    return !__builtin_mul_overflow(v, unit, ret);
+}
+
+static struct err *read_size(const struct json *j, const char *key, int64_t *ret) {
+    const char *s = json_str_value(json_get(j, key));
+    if (!s)
+        return json_get_i64_opt(j, key, 0, ret);
+    if (!parse_size(s, ret))
+        return err_new(ERR_USAGE, "%s: invalid size '%s'", key, s);
+    return NULL;
+}
+
+/* docker's {"nofile": {"Name": "nofile", "Soft": 1, "Hard": 2}}. */
+static struct err *read_ulimits(const struct json *j, const char *key, struct strv *out) {
+    struct json *map;
+    TRY(json_get_object_opt(j, key, &map));
+    JSON_EACH(it, map) {
+        int64_t soft, hard;
+        TRY(json_get_i64(it, "Soft", &soft));
+        TRY(json_get_i64_opt(it, "Hard", soft, &hard));
+        strv_pushf(out, "%s=%lld:%lld", json_key(it), (long long)soft, (long long)hard);
+    }
+    return NULL;
+}
+
+static struct err *read_key(const struct json *j, const struct config_key *k, struct config *c) {
+    void *field = (char *)c + k->offset;
+    const char *s;
+    switch (k->type) {
+    case KEY_STRV:
+        return json_get_strv_opt(j, k->name, field);
+    case KEY_STRMAP:
+        return json_get_strmap_opt(j, k->name, field);
+    case KEY_BOOL:
+        return json_get_bool_opt(j, k->name, false, field);
+    case KEY_INT:
+        return json_get_i64(j, k->name, field);
+    case KEY_SIZE:
+        return read_size(j, k->name, field);
+    case KEY_ULIMITS:
+        return read_ulimits(j, k->name, field);
+    case KEY_STRING:
+        TRY(json_get_str(j, k->name, &s));
+        mem_set(field, s);
+        break;
+    }
+    return NULL;
+}
+
+static struct err *read_all(const struct json *j, struct config *c) {
+    if (json_type(j) != JSON_OBJECT)
+        return err_new(ERR_CORRUPT, "expected an object");
+    JSON_EACH(it, j) {
+        const struct config_key *k = NULL;
+        for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+            if (strcmp(keys[i].name, json_key(it)) == 0)
+                k = &keys[i];
+        if (!k)
+            return err_hint(err_new(ERR_USAGE, "unknown key \"%s\"", json_key(it)), "remove it from the file");
+        TRY(read_key(j, k, c));
+    }
+    return NULL;
+}
+
+/* What types alone do not say. */
+static struct err *check(const struct config *c) {
+    const char *d = c->storage_driver;
+    if (d && strcmp(d, "overlay") != 0 && strcmp(d, "fuse-overlayfs") != 0 && strcmp(d, "copy") != 0)
+        return err_hint(err_new(ERR_USAGE, "storage-driver: unknown driver '%s'", d),
+                        "choose overlay, fuse-overlayfs or copy");
+    if (c->max_concurrent_downloads < 1 || c->max_concurrent_downloads > 64)
+        return err_new(ERR_USAGE, "max-concurrent-downloads: expected a number from 1 to 64");
+    if (c->shm_size < 0)
+        return err_new(ERR_USAGE, "default-shm-size: expected a size");
+    return NULL;
+}
+
+static struct err *load_file(const char *path, struct config *c) {
+    autojson j = NULL;
+    struct err *e = json_read_file(AT_FDCWD, path, &j);
+    if (e && err_kind(e) == ERR_NOT_FOUND) {
+        err_free(e);
+        return NULL;
+    }
+    TRY(e);
+    TRY_CTX(read_all(j, c), "%s", path);
+    if (str_eq(c->storage_driver, "overlay2"))
+        mem_set(&c->storage_driver, "overlay");
+    TRY_CTX(check(c), "%s", path);
+    return NULL;
+}
+
+struct err *config_load(const char *dir, struct config **ret) {
+    struct config *c = mem_alloc(sizeof *c);
+    c->log_driver = mem_dup("json-file");
+    c->max_concurrent_downloads = 3;
+    autofree char *path = mem_printf("%s/config.json", dir);
+    struct err *e = load_file(path, c);
+    if (e)
+        config_free(c);
+    else
+        *ret = c;
+    return e;
+}
+
+void config_free(struct config *c) {
+    if (!c)
+        return;
+    strv_done(&c->registry_mirrors);
+    strv_done(&c->insecure_registries);
+    strv_done(&c->dns);
+    strv_done(&c->dns_search);
+    strv_done(&c->dns_opts);
+    free(c->log_driver);
+    strmap_done(&c->log_opts);
+    strv_done(&c->default_ulimits);
+    free(c->seccomp_profile);
+    free(c->storage_driver);
+    free(c);
+}

@@ -1,0 +1,105 @@
+/* host_ids: the subordinate ids of the user, by libsubid where it is installed, else from the files. */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/host.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define SUBID_FILE_MAX ((size_t)4 << 20)
+
+/* As <shadow/subid.h> has it. */
+struct subid_range {
+    unsigned long start, count;
+};
+
+typedef int subid_get_fn(const char *owner, struct subid_range **ranges);
+
+/* Adds a range behind the others, which begin with the user's own id; what does not fit into 32 bits is left out. */
+static void add_range(struct id_range *map, size_t *n, unsigned long start, unsigned long count) {
+    uint32_t inside = map[*n - 1].inside + map[*n - 1].count;
+    if (*n == ID_RANGES_MAX || !count || start >= UINT32_MAX || count > UINT32_MAX - start || count > UINT32_MAX - inside)
+        return;
+    map[(*n)++] = (struct id_range){.inside = inside, .outside = (uint32_t)start, .count = (uint32_t)count};
+}
+
+/* dlsym gives a void *; ISO C has no cast to a function pointer. */
+static bool load(void *lib, const char *name, void *ret_fn) {
+    void *sym = dlsym(lib, name);
+    memcpy(ret_fn, &sym, sizeof sym);
+    return sym != NULL;
+}
+
+static void *subid_library(void) {
+    static const char *const names[] = {"libsubid.so.4", "libsubid.so.5", "libsubid.so.3"};
+    void *lib = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(names) && !lib; i++)
+        lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+    bool (*init)(const char *progname, FILE *log);
+    FILE *sink = lib && load(lib, "subid_init", &init) ? fopen("/dev/null", "we") : NULL;
+    if (sink)
+        init("coracle", sink); /* keeps the stream: what it has to say is said by our own error */
+    return lib;
+}
+
+static bool ranges_by_library(void *lib, const char *symbol, const char *user, struct id_range *map, size_t *n) {
+    subid_get_fn *get;
+    struct subid_range *ranges = NULL;
+    if (!load(lib, symbol, &get))
+        return false;
+    int count = get(user, &ranges);
+    for (int i = 0; i < count; i++)
+        add_range(map, n, ranges[i].start, ranges[i].count);
+    free(ranges);
+    return count > 0;
+}
+
+/* A line is owner:start:count; the owner is a name or a uid. */
+static void add_line(const char *line, const struct host *h, struct id_range *map, size_t *n) {
+    autostrv struct strv f = {0};
+    uint64_t uid, start, count;
+    strv_split(&f, line, ':');
+    if (f.n != 3 || !str_to_u64(f.v[1], 10, UINT32_MAX, &start) || !str_to_u64(f.v[2], 10, UINT32_MAX, &count))
+        return;
+    if (strcmp(f.v[0], h->user) == 0 || (str_to_u64(f.v[0], 10, UINT32_MAX, &uid) && uid == h->uid))
+        add_range(map, n, start, count);
+}
+
+static void ranges_by_file(const char *path, const struct host *h, struct id_range *map, size_t *n) {
+    autostr struct str text = STR_INIT;
+    autostrv struct strv lines = {0};
+    struct err *e = io_read_file(AT_FDCWD, path, SUBID_FILE_MAX, &text);
+    if (e) { /* a missing file grants nothing */
+        err_free(e);
+        return;
+    }
+    strv_split(&lines, str_c(&text), '\n');
+    for (size_t i = 0; i < lines.n; i++)
+        add_line(lines.v[i], h, map, n);
+}
+
+static struct err *no_ids(const struct host *h, const char *kind) {
+    return err_hint(err_new(ERR_NOT_FOUND, "no subordinate %s ids for user '%s'", kind, h->user),
+                    "run 'sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s', then try again", h->user);
+}
+
+struct err *host_id_map(const struct host *h, struct id_map *ret) {
+    struct id_map m = {.n_uid = 1, .n_gid = 1};
+    m.uid[0] = (struct id_range){.inside = 0, .outside = h->uid, .count = 1};
+    m.gid[0] = (struct id_range){.inside = 0, .outside = h->gid, .count = 1};
+    void *lib = subid_library();
+    if (!lib || !ranges_by_library(lib, "subid_get_uid_ranges", h->user, m.uid, &m.n_uid))
+        ranges_by_file("/etc/subuid", h, m.uid, &m.n_uid);
+    if (!lib || !ranges_by_library(lib, "subid_get_gid_ranges", h->user, m.gid, &m.n_gid))
+        ranges_by_file("/etc/subgid", h, m.gid, &m.n_gid);
+    if (m.n_uid == 1)
+        return no_ids(h, "user");
+    if (m.n_gid == 1)
+        return no_ids(h, "group");
+    *ret = m;
+    return NULL;
+}
