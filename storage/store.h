@@ -38,7 +38,10 @@ struct store;
 /* Opens the store, making it when it is missing. A store of a newer version is unsupported; a read-only one opens for reading. */
 struct err *store_open(const struct host *host, struct store **ret) __attribute__((warn_unused_result));
 void store_free(struct store *s);
-/* Descriptors of the store's directories, borrowed. `which` is one of "", "blobs/sha256", "layers", "images", "refs", "names", "containers", "tmp". */
+/*
+ * Descriptors of the store's directories, borrowed; -1 when it cannot be opened. `which` is one of "", "blobs/sha256",
+ * "blobs/partial", "layers", "images", "refs", "names", "containers", "tmp", "volumes", "networks".
+ */
 int store_dirfd(const struct store *s, const char *which);
 /* Absolute path of the root, borrowed. */
 const char *store_root(const struct store *s);
@@ -164,6 +167,7 @@ struct store_image {
     char *os, *arch, *variant;
     struct store_layer_ref *layers; /* bottom first */
     size_t n_layers;
+    struct strv extra;   /* digests of further blobs to keep, such as the index that the manifest was chosen from */
 };
 void store_image_free(struct store_image *img);
 
@@ -195,12 +199,14 @@ struct store_container_new {
     const char *id, *name;
     const struct json *config;     /* → config.json */
     const struct json *options;    /* → options.json */
-    const struct json *summary;    /* → container.json */
+    const struct json *summary;    /* → container.json: "Id", "Name", "Image" (hex), "Layers" (chain ids, bottom first) */
     const struct json *state;      /* → state.json */
     bool durable;                  /* false for run --rm: it does not outlive a crash anyway */
 };
 /* Makes the container's directory (with upper and work) and reserves its name. conflict names the owner of the name. */
 struct err *store_container_create(struct store *s, const struct store_container_new *c) __attribute__((warn_unused_result));
+/* Makes a container durable that was created without: for `run`, after the start, so that no fsync stands before exec. */
+struct err *store_container_sync(struct store *s, const char *id) __attribute__((warn_unused_result));
 /* Full id for a name, full id, or unique id prefix. not_found: "no such container: x". */
 struct err *store_container_find(const struct store *s, const char *name_or_id, char ret[65]) __attribute__((warn_unused_result));
 struct err *store_container_ids(const struct store *s, struct strv *out) __attribute__((warn_unused_result));
@@ -221,7 +227,8 @@ enum store_driver { STORE_DRIVER_AUTO, STORE_DRIVER_OVERLAY, STORE_DRIVER_FUSE_O
 /*
  * How to put the container's root together from an image's layers. AUTO picks overlay where a probe (cached in the run
  * directory by kernel boot id and file system) says it works, else fuse-overlayfs, else copy. COPY makes the merged
- * directory when it is missing (userns). chain ids bottom first.
+ * directory when it is missing (userns); a container that has one keeps it, whatever `driver` says: its changes are there.
+ * Clears what an earlier overlay mount left in work. chain ids bottom first; none: the upper directory is the root.
  */
 struct err *store_rootfs_plan(struct store *s, const char *container_id, const struct strv *chain_ids, enum store_driver driver, struct rootfs_plan *ret)
     __attribute__((warn_unused_result));

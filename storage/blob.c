@@ -1,0 +1,143 @@
+/*
+ * blob: bytes as pulled, by digest; and the partial files that they arrive in.
+ *
+ * A partial belongs to whoever holds the OFD lock on the file that has its name. Because commit and drop take the name
+ * away, whoever gets the lock looks again whether name and file still belong together, and begins anew if not.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/io.h"
+#include "storage/store_int.h"
+
+enum { BLOB_MODE = 0444 };
+
+static struct err *check_digest(const char *digest) {
+    if (!digest_ok(digest))
+        return err_new(ERR_USAGE, "%s is not a sha256 digest", digest);
+    return NULL;
+}
+
+bool store_blob_has(const struct store *s, const char *digest) {
+    int blobs;
+    if (!digest_ok(digest))
+        return false;
+    autoerr e = store_dir(s, STORE_BLOBS, &blobs);
+    return !e && store_exists(blobs, digest_hex(digest));
+}
+
+struct err *store_blob_open(const struct store *s, const char *digest, int *ret_fd, int64_t *ret_size) {
+    int blobs;
+    TRY(check_digest(digest));
+    TRY(store_dir(s, STORE_BLOBS, &blobs));
+    autofd int fd = openat(blobs, digest_hex(digest), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? err_new(ERR_NOT_FOUND, "no such blob: %s", digest)
+                               : err_sys(errno, "open blob %s", digest);
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_sys(errno, "stat blob %s", digest);
+    if (!S_ISREG(st.st_mode))
+        return err_new(ERR_CORRUPT, "blob %s is not a regular file", digest);
+    if (ret_size)
+        *ret_size = st.st_size;
+    *ret_fd = take_fd(&fd);
+    return NULL;
+}
+
+struct err *store_blob_read(const struct store *s, const char *digest, size_t max, struct str *out) {
+    autofd int fd = -1;
+    TRY(store_blob_open(s, digest, &fd, NULL));
+    return io_read_all(fd, max, digest, out);
+}
+
+struct err *store_blob_put(struct store *s, const char *digest, const void *data, size_t n) {
+    char got[DIGEST_LEN + 1];
+    int blobs;
+    TRY(check_digest(digest));
+    TRY(digest_of(data, n, got));
+    if (!str_eq(got, digest))
+        return err_new(ERR_CORRUPT, "content of %s has the digest %s", digest, got);
+    TRY(store_dir(s, STORE_BLOBS, &blobs));
+    if (store_exists(blobs, digest_hex(digest)))
+        return NULL;
+    TRY_CTX(io_write_file(blobs, digest_hex(digest), data, n, BLOB_MODE, IO_DURABLE), "store blob %s", digest);
+    return NULL;
+}
+
+struct err *store_partial_open(struct store *s, const char *digest, int *ret_fd, int64_t *ret_have) {
+    int partial;
+    TRY(check_digest(digest));
+    TRY(store_dir(s, STORE_PARTIAL, &partial));
+    const char *name = digest_hex(digest);
+    for (;;) {
+        autofd int fd = -1;
+        TRY_CTX(fd_open_at(partial, name, O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &fd), "store blob %s", digest);
+        TRY_CTX(io_lock(fd, IO_LOCK_EXCLUSIVE), "wait for blob %s", digest);
+        bool mine = store_same_file(partial, name, fd);
+        if (store_blob_has(s, digest)) {
+            if (mine)
+                unlinkat(partial, name, 0);
+            *ret_fd = -1;
+            *ret_have = 0;
+            return NULL;
+        }
+        if (!mine)
+            continue;
+        off_t have = lseek(fd, 0, SEEK_END);
+        if (have < 0)
+            return err_sys(errno, "seek in the partial blob %s", digest);
+        *ret_have = have;
+        *ret_fd = take_fd(&fd);
+        return NULL;
+    }
+}
+
+/* fsync, mode, rename, fsync of the directory. */
+static struct err *publish(const struct store *s, const char *digest, int fd, int dirfd, const char *name) {
+    int blobs;
+    TRY(store_dir(s, STORE_BLOBS, &blobs));
+    if (fchmod(fd, BLOB_MODE) < 0)
+        return err_sys(errno, "set the mode of blob %s", digest);
+    TRY_CTX(io_sync(fd), "store blob %s", digest);
+    if (renameat(dirfd, name, blobs, digest_hex(digest)) < 0)
+        return err_sys(errno, "store blob %s", digest);
+    TRY_CTX(io_sync(blobs), "store blob %s", digest);
+    return NULL;
+}
+
+struct err *store_partial_commit(struct store *s, const char *digest, int fd) {
+    int partial;
+    TRY(check_digest(digest));
+    TRY(store_dir(s, STORE_PARTIAL, &partial));
+    if (!store_same_file(partial, digest_hex(digest), fd))
+        return err_new(ERR_CONFLICT, "the partial blob %s was taken away", digest);
+    return publish(s, digest, fd, partial, digest_hex(digest));
+}
+
+struct err *store_partial_drop(struct store *s, const char *digest) {
+    int partial;
+    TRY(check_digest(digest));
+    TRY(store_dir(s, STORE_PARTIAL, &partial));
+    if (unlinkat(partial, digest_hex(digest), 0) < 0 && errno != ENOENT)
+        return err_sys(errno, "drop the partial blob %s", digest);
+    return NULL;
+}
+
+struct err *store_blob_adopt(struct store *s, const char *digest, int dirfd, const char *name) {
+    TRY(check_digest(digest));
+    if (store_blob_has(s, digest)) {
+        if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+            return err_sys(errno, "remove %s", name);
+        return NULL;
+    }
+    autofd int fd = -1;
+    TRY_CTX(fd_open_at(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd), "store blob %s", digest);
+    return publish(s, digest, fd, dirfd, name);
+}

@@ -1,0 +1,138 @@
+/*
+ * ref: references, one small JSON file each, named by the reference itself with '/' written as '+'. No reference holds
+ * a
+ * '+': domain names, paths and tags have none, and sha256 is the only digest algorithm here.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/id.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "storage/store_int.h"
+
+enum { REF_FILE_MAX = 255 };
+
+/* The characters of the grammar of references, IPv6 domains included; each component begins with none of ".-:@". */
+static bool ref_ok(const char *ref) {
+    const char *all = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@-[]";
+    size_t n = strlen(ref);
+    if (!n || strspn(ref, all) != n || ref[n - 1] == '/')
+        return false;
+    for (const char *part = ref; part; part = strchr(part, '/'), part += part != NULL)
+        if (strchr("./-:@", *part))
+            return false;
+    return true;
+}
+
+/* The file's name, owned. */
+static struct err *file_of_ref(const char *ref, char **ret) {
+    if (!ref_ok(ref))
+        return err_new(ERR_USAGE, "%s is not a reference", ref);
+    if (strlen(ref) > REF_FILE_MAX)
+        return err_new(ERR_USAGE, "the reference %.40s… is longer than %d bytes", ref, REF_FILE_MAX);
+    char *name = mem_dup(ref);
+    for (char *p = name; (p = strchr(p, '/')); p++)
+        *p = '+';
+    *ret = name;
+    return NULL;
+}
+
+/* Reads a reference's file and checks that it is what its name says. */
+static struct err *read_ref(int refs, const char *name, const char *ref, char ret[ID_LEN + 1]) {
+    const char *image, *reference;
+    autojson j = NULL;
+    TRY(json_read_file(refs, name, &j));
+    TRY(json_get_str(j, "image", &image));
+    TRY(json_get_str(j, "reference", &reference));
+    if (!path_is_hex64(image) || !str_eq(reference, ref))
+        return err_new(ERR_CORRUPT, "it does not name the image of %s", ref);
+    memcpy(ret, image, ID_LEN + 1);
+    return NULL;
+}
+
+static bool image_recorded(const struct store *s, const char *id) {
+    int images;
+    autoerr e = store_dir(s, STORE_IMAGES, &images);
+    autofree char *name = mem_printf("%s.json", id);
+    return !e && store_exists(images, name);
+}
+
+struct err *store_ref_set(struct store *s, const char *reference, const char *image_id) {
+    autofree char *name = NULL;
+    int refs;
+    TRY(file_of_ref(reference, &name));
+    if (!path_is_hex64(image_id) || !image_recorded(s, image_id))
+        return err_new(ERR_NOT_FOUND, "no such image: %s", image_id);
+    TRY(store_dir(s, STORE_REFS, &refs));
+    autojson j = json_object();
+    json_set_str(j, "image", image_id);
+    json_set_str(j, "reference", reference);
+    TRY_CTX(json_write_file(refs, name, j, 0600, IO_DURABLE), "tag %s", reference);
+    /* See store_image_remove: one of the two sees the other. */
+    if (!image_recorded(s, image_id)) {
+        unlinkat(refs, name, 0);
+        return err_new(ERR_NOT_FOUND, "no such image: %s", image_id);
+    }
+    return NULL;
+}
+
+struct err *store_ref_get(const struct store *s, const char *reference, char ret[65]) {
+    autofree char *name = NULL;
+    int refs;
+    TRY(file_of_ref(reference, &name));
+    TRY(store_dir(s, STORE_REFS, &refs));
+    struct err *e = read_ref(refs, name, reference, ret);
+    if (e && err_kind(e) == ERR_NOT_FOUND && err_errno(e) == ENOENT) {
+        err_free(e);
+        return err_new(ERR_NOT_FOUND, "no such image: %s", reference);
+    }
+    return e ? err_wrap(e, "%s/refs/%s", s->root, name) : NULL;
+}
+
+struct err *store_ref_remove(struct store *s, const char *reference) {
+    autofree char *name = NULL;
+    int refs;
+    TRY(file_of_ref(reference, &name));
+    TRY(store_dir(s, STORE_REFS, &refs));
+    if (unlinkat(refs, name, 0) < 0)
+        return errno == ENOENT ? err_new(ERR_NOT_FOUND, "no such image: %s", reference)
+                               : err_sys(errno, "untag %s", reference);
+    TRY_CTX(io_sync(refs), "untag %s", reference);
+    return NULL;
+}
+
+static struct err *add_name(void *ctx, const char *name, unsigned char d_type) {
+    (void)d_type;
+    if (name[0] != '.') /* a write in progress, or its debris */
+        strv_push(ctx, name);
+    return NULL;
+}
+
+struct err *store_refs(const struct store *s, struct strmap *out) {
+    autostrv struct strv names = {0};
+    int refs;
+    TRY(store_dir(s, STORE_REFS, &refs));
+    TRY_CTX(io_each_entry(refs, add_name, &names), "list the references");
+    for (size_t i = 0; i < names.n; i++) /* by reference, not by file name: '/' and '+' sort differently */
+        for (char *p = names.v[i]; (p = strchr(p, '+')); p++)
+            *p = '/';
+    strv_sort(&names);
+    for (size_t i = 0; i < names.n; i++) {
+        char id[ID_LEN + 1];
+        autofree char *name = NULL;
+        autoerr e = file_of_ref(names.v[i], &name);
+        if (!e)
+            e = read_ref(refs, name, names.v[i], id);
+        if (!e)
+            strmap_set(out, names.v[i], id);
+        else if (err_errno(e) != ENOENT) /* else it was removed just now */
+            log_warn("skipping the damaged reference %s in %s/refs", names.v[i], s->root);
+    }
+    return NULL;
+}
