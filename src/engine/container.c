@@ -1,0 +1,121 @@
+/*
+ * One container as the commands see it: found by name, loaded, and its state put right. A state.json that says
+ * "running" while nobody holds the container's lock is what a killed monitor or a power cut left: it becomes "exited"
+ * here, with code 137.
+ */
+#include "engine/engine_int.h"
+
+#include <signal.h>
+#include <string.h>
+
+bool engine_state_alive(const struct monitor_state *s) {
+    return !strcmp(s->status, "running") || !strcmp(s->status, "paused") || !strcmp(s->status, "restarting");
+}
+
+/* Ends an init that outlived its monitor (it cleared its parent-death signal): nobody would ever see its exit. */
+static void kill_orphan(const struct engine *e, const struct monitor_state *s) {
+    if (s->pid <= 0 || !str_eq(s->boot_id, e->host->boot_id))
+        return;
+    autofd int pidfd = -1;
+    autoerr gone = proc_open(s->pid, s->pid_start, &pidfd);
+    if (gone)
+        return;
+    autoerr sent = proc_signal(pidfd, SIGKILL);
+    bool ended = false;
+    autoerr waited = sent ? NULL : proc_wait_end(pidfd, 2 * NSEC_PER_SEC, &ended);
+    log_debug("killed process %d that had lost its monitor", (int)s->pid);
+}
+
+/* Rewrites a stale state under the container's lock; whoever is starting the container right now holds it, and wins. */
+static struct err *refresh(struct engine *e, struct engine_container *c) {
+    autofd int lock = -1;
+    autoerr busy = store_container_lock(e->store, c->id, false, &lock);
+    if (busy) { /* the monitor is alive after all (or just started): read what it says */
+        return monitor_state_read(c->dirfd, &c->state);
+    }
+    TRY(monitor_state_read(c->dirfd, &c->state));
+    if (!engine_state_alive(&c->state))
+        return NULL;
+    kill_orphan(e, &c->state);
+    bool rebooted = !str_eq(c->state.boot_id, e->host->boot_id);
+    struct monitor_state s = c->state;
+    memcpy(s.status, "exited", sizeof "exited");
+    s.pid = 0;
+    s.monitor_pid = 0;
+    s.exit_code = rebooted ? 255 : 137;
+    s.finished = clock_now();
+    const char *why = rebooted ? "the machine was restarted" : "its monitor was lost";
+    memcpy(s.error, why, strlen(why) + 1);
+    autoerr readonly = monitor_state_write(c->dirfd, &s);
+    if (readonly)
+        log_debug("container %s: cannot record that it has ended", c->id);
+    c->state = s;
+    return NULL;
+}
+
+struct err *engine_container_load_id(struct engine *e, const char *id, struct engine_container *ret) {
+    struct store *s;
+    TRY(engine_store(e, &s));
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    memcpy(c.id, id, ID_LEN);
+    TRY(store_container_open(s, id, &c.dirfd));
+    TRY(json_read_file(c.dirfd, "container.json", &c.summary));
+    TRY(monitor_state_read(c.dirfd, &c.state));
+    if (engine_state_alive(&c.state)) {
+        bool held = false;
+        TRY(store_container_running(s, id, &held));
+        if (!held)
+            TRY(refresh(e, &c));
+    }
+    *ret = c;
+    c = (struct engine_container)ENGINE_CONTAINER_INIT;
+    return NULL;
+}
+
+struct err *engine_container_load(struct engine *e, const char *name, struct engine_container *ret) {
+    struct store *s;
+    TRY(engine_store(e, &s));
+    char id[65] = "";
+    TRY(store_container_find(s, name, id));
+    return engine_container_load_id(e, id, ret);
+}
+
+void engine_container_done(struct engine_container *c) {
+    fd_close(c->dirfd);
+    c->dirfd = -1;
+    json_free(c->summary);
+    c->summary = NULL;
+}
+
+const char *engine_container_name(const struct engine_container *c) {
+    const char *n = json_str_value(json_get(c->summary, "Name"));
+    if (n && *n == '/')
+        n++;
+    return n ? n : c->id;
+}
+
+void engine_container_status(const struct monitor_state *s, int64_t now, struct str *out) {
+    if (!strcmp(s->status, "created")) {
+        str_append(out, "Created");
+    } else if (engine_state_alive(s)) {
+        str_append(out, "Up ");
+        clock_format_human(now - s->started, out);
+        if (!strcmp(s->status, "paused"))
+            str_append(out, " (Paused)");
+    } else {
+        str_appendf(out, "%s (%d) ", !strcmp(s->status, "dead") ? "Dead" : "Exited", s->exit_code);
+        clock_format_ago(s->finished, now, out);
+    }
+}
+
+struct err *engine_container_facts(struct engine *e, const char *name, struct engine_container_facts *ret) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    TRY(engine_container_load(e, name, &c));
+    *ret = (struct engine_container_facts){
+        .running = engine_state_alive(&c.state),
+        .tty = json_bool_value(json_get(c.summary, "Tty"), false),
+        .open_stdin = json_bool_value(json_get(c.summary, "OpenStdin"), false),
+    };
+    memcpy(ret->id, c.id, sizeof ret->id);
+    return NULL;
+}

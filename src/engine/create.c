@@ -1,0 +1,237 @@
+/*
+ * Creating a container: image by policy, spec, record. Nothing is mounted and no process is made; after this the
+ * container is a directory with a reserved name, whole or absent.
+ */
+#include "engine/engine_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+struct creation {
+    struct engine *engine;
+    const struct engine_create *args;
+    struct store *store;
+    char image_id[65];
+    char *image_name; /* as ps shows it */
+    struct json *image_config;
+    struct strv layers;
+    char id[65];
+    char *name;
+    struct spec *spec;
+};
+
+static void creation_done(struct creation *c) {
+    free(c->image_name);
+    json_free(c->image_config);
+    strv_done(&c->layers);
+    free(c->name);
+    spec_free(c->spec);
+}
+
+static struct err *pull_missing(struct creation *c) {
+    const struct container_options *o = c->args->options;
+    const struct engine_pull pull = {
+        .reference = o->image,
+        .platform = o->platform,
+        .progress = c->args->progress,
+        .interrupted_fd = c->args->interrupted_fd,
+    };
+    struct image_pulled got = {.up_to_date = false};
+    TRY(engine_image_pull(c->engine, &pull, &got));
+    free(got.reference);
+    memcpy(c->image_id, got.id, sizeof c->image_id);
+    return NULL;
+}
+
+/* docker's words for --pull never. */
+static struct err *no_such_image(const char *image) {
+    return err_hint(err_new(ERR_NOT_FOUND, "no such image: %s", image),
+                    "run 'coracle pull %s', or leave out --pull never", image);
+}
+
+static struct err *resolve_image(struct creation *c) {
+    const struct container_options *o = c->args->options;
+    const char *policy = o->pull ? o->pull : "missing";
+    if (strcmp(policy, "always") && strcmp(policy, "missing") && strcmp(policy, "never"))
+        return err_new(ERR_USAGE, "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"",
+                       policy);
+    if (!strcmp(policy, "always"))
+        return pull_missing(c);
+    struct err *e = image_find(c->store, o->image, c->image_id, NULL);
+    if (!e || err_kind(e) != ERR_NOT_FOUND)
+        return e;
+    err_free(e);
+    if (!strcmp(policy, "never"))
+        return no_such_image(o->image);
+    struct image_ref ref = {.domain = NULL};
+    TRY(image_ref_parse(o->image, &ref));
+    autofree char *canonical = image_ref_canonical(&ref);
+    image_ref_done(&ref);
+    autofree char *familiar = image_ref_familiar(canonical);
+    if (c->args->missing)
+        c->args->missing(c->args->missing_ctx, familiar);
+    return pull_missing(c);
+}
+
+static struct err *check_platform(const struct creation *c, const struct store_image *img) {
+    const char *wanted = c->args->options->platform;
+    if (!wanted)
+        return NULL;
+    struct image_platform p = {.os = NULL};
+    TRY(image_platform_parse(c->engine->host, wanted, &p));
+    bool same = str_eq(p.os, img->os) && str_eq(p.arch, img->arch);
+    image_platform_done(&p);
+    if (same)
+        return NULL;
+    return err_hint(
+        err_new(ERR_NOT_FOUND,
+                "image with reference %s was found but its platform (%s/%s) does not match the specified platform (%s)",
+                c->args->options->image, img->os, img->arch, wanted),
+        "run 'coracle pull --platform %s %s'", wanted, c->args->options->image);
+}
+
+static struct err *load_image(struct creation *c) {
+    struct store_image *img = NULL;
+    TRY(store_image_get(c->store, c->image_id, &img));
+    struct err *e = check_platform(c, img);
+    if (!e)
+        e = image_config(c->store, img, &c->image_config);
+    for (size_t i = 0; !e && i < img->n_layers; i++)
+        strv_push(&c->layers, img->layers[i].chain_id);
+    store_image_free(img);
+    c->image_name = mem_dup(c->args->options->image);
+    return e;
+}
+
+static struct err *build_spec(struct creation *c, const char *name) {
+    autostr struct str resolv = STR_INIT_MAX(65536);
+    autofd int fd = -1;
+    autoerr missing = fd_open_at(AT_FDCWD, "/etc/resolv.conf", O_RDONLY | O_NONBLOCK, 0, &fd);
+    if (!missing)
+        TRY(io_read_all(fd, 65536, "/etc/resolv.conf", &resolv));
+    const struct spec_input in = {
+        .options = c->args->options,
+        .image_config = c->image_config,
+        .image_id = c->image_id,
+        .image_name = c->image_name,
+        .layers = &c->layers,
+        .host = c->engine->host,
+        .config = c->engine->config,
+        .id = c->id,
+        .name = name,
+        .created = clock_now(),
+        .host_resolv = str_c(&resolv),
+    };
+    spec_free(c->spec);
+    c->spec = NULL;
+    return spec_build(&in, &c->spec);
+}
+
+/* Missing sources of -v are made, as docker does; those of --mount are an error, before anything is recorded. */
+static struct err *prepare_bind(const struct spec_mount *m) {
+    if (m->type != SPEC_MOUNT_BIND || faccessat(AT_FDCWD, m->source, F_OK, AT_EACCESS) == 0)
+        return NULL;
+    if (errno != ENOENT)
+        return NULL; /* the runtime will say why it cannot be mounted, and may be able to */
+    if (!m->create_source)
+        return err_new(ERR_USAGE, "invalid mount config for type \"bind\": bind source path does not exist: %s",
+                       m->source);
+    return io_mkdirs(AT_FDCWD, m->source, 0755);
+}
+
+static struct err *prepare_binds(const struct creation *c) {
+    const struct container_options *o = c->args->options;
+    for (size_t i = 0; i < o->volumes.n + o->mounts.n; i++) {
+        struct spec_mount m = {.source = NULL};
+        if (i < o->volumes.n)
+            TRY(spec_parse_volume(o->volumes.v[i], o->cwd, &m));
+        else
+            TRY(spec_parse_mount(o->mounts.v[i - o->volumes.n], &m));
+        struct err *e = prepare_bind(&m);
+        spec_mount_done(&m);
+        TRY(e);
+    }
+    return NULL;
+}
+
+static struct err *record(struct creation *c, const char *name) {
+    struct monitor_state created = {.status = "created"};
+    autojson state = monitor_state_json(&created);
+    const struct store_container_new new = {
+        .id = c->id,
+        .name = name,
+        .config = c->spec->config,
+        .options = c->spec->options,
+        .summary = c->spec->summary,
+        .state = state,
+        .durable = !c->spec->rm,
+    };
+    return store_container_create(c->store, &new);
+}
+
+/* A given name is taken or free; a random one is tried again until it is free. */
+static struct err *record_named(struct creation *c) {
+    const char *given = c->args->options->name;
+    if (given && *given == '/')
+        given++;
+    if (given && !id_name_ok(given))
+        return err_new(ERR_USAGE, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", given);
+    for (int attempt = 0;; attempt++) {
+        autofree char *random = given ? NULL : id_random_name(attempt);
+        const char *name = given ? given : random;
+        TRY(build_spec(c, name));
+        if (attempt == 0)
+            TRY(prepare_binds(c));
+        struct err *e = record(c, name);
+        if (!e || given || err_kind(e) != ERR_CONFLICT || attempt == 100)
+            return e;
+        err_free(e);
+    }
+}
+
+/* Everything up to, and not including, the record. */
+static struct err *prepare(struct creation *c) {
+    if (!c->args->options->image || !*c->args->options->image)
+        return err_new(ERR_USAGE, "invalid reference format");
+    TRY(engine_store(c->engine, &c->store));
+    TRY(resolve_image(c));
+    TRY(load_image(c));
+    id_random(c->id);
+    return NULL;
+}
+
+struct err *engine_container_create(struct engine *e, const struct engine_create *args, char ret_id[65],
+                                    struct strv *ret_warnings) {
+    struct creation c = {.engine = e, .args = args};
+    autofd int hold = -1;
+    struct err *r = prepare(&c);
+    if (!r)
+        r = store_hold(c.store, &hold);
+    /* A sweep that ran between finding the image and holding the store may have taken a layer: look again. */
+    for (size_t i = 0; !r && i < c.layers.n; i++)
+        if (!store_layer_has(c.store, c.layers.v[i]))
+            r = err_hint(
+                err_new(ERR_CORRUPT, "layer %.19s of image %s is missing", c.layers.v[i], args->options->image),
+                "run 'coracle pull %s'", args->options->image);
+    if (!r)
+        r = record_named(&c);
+    if (!r) {
+        memcpy(ret_id, c.id, sizeof c.id);
+        strv_extend(ret_warnings, &c.spec->warnings);
+    }
+    creation_done(&c);
+    return r;
+}
+
+struct err *engine_container_spec(struct engine *e, const struct engine_create *args, struct json **ret) {
+    struct creation c = {.engine = e, .args = args};
+    struct err *r = prepare(&c);
+    if (!r)
+        r = build_spec(&c, args->options->name ? args->options->name : "unnamed");
+    if (!r)
+        *ret = json_copy(c.spec->config);
+    creation_done(&c);
+    return r;
+}

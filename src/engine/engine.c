@@ -1,0 +1,91 @@
+#include "engine/engine_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct engine *engine_new(const struct host *host, const struct config *config) {
+    struct engine *e = mem_alloc(sizeof *e);
+    *e = (struct engine){.host = host, .config = config, .userns_fd = -1};
+    return e;
+}
+
+void engine_free(struct engine *e) {
+    if (!e)
+        return;
+    store_free(e->store);
+    fd_close(e->userns_fd);
+    free(e);
+}
+
+struct err *engine_store(struct engine *e, struct store **ret) {
+    if (!e->store)
+        TRY(store_open(e->host, &e->store));
+    *ret = e->store;
+    return NULL;
+}
+
+struct err *engine_userns(struct engine *e, int *ret_fd, uint32_t *ret_ids) {
+    if (e->userns_fd < 0)
+        TRY(runtime_userns_get(e->host, &e->userns_fd, &e->ids));
+    *ret_fd = e->userns_fd;
+    if (ret_ids)
+        *ret_ids = e->ids;
+    return NULL;
+}
+
+struct err *engine_userns_cb(void *ctx, int *ret_fd, uint32_t *ret_ids) {
+    return engine_userns(ctx, ret_fd, ret_ids);
+}
+
+static struct err *collect_call(void *ctx) { return store_collect(ctx); }
+
+static struct err *sweep_call(void *ctx) {
+    bool skipped = false;
+    int64_t bytes = 0;
+    TRY(store_sweep(ctx, &skipped, &bytes));
+    return store_collect(ctx);
+}
+
+/* What the detached child does: first as the plain user, which is enough for most containers, then inside the
+ * namespace. */
+static void collect_child(struct engine *e, bool sweep) {
+    autoerr plain = sweep ? NULL : store_collect(e->store);
+    if (!sweep && !store_has_debris(e->store))
+        return;
+    int fd = -1;
+    autoerr bad = engine_userns(e, &fd, NULL);
+    if (bad)
+        return;
+    autoerr r = runtime_userns_call(fd, sweep ? sweep_call : collect_call, e->store);
+    if (r)
+        log_debug("collecting debris failed");
+}
+
+void engine_collect(struct engine *e, bool sweep) {
+    if (!e->store || (!sweep && !store_has_debris(e->store)))
+        return;
+    pid_t child = fork();
+    if (child < 0)
+        return;
+    if (child > 0) {
+        int status;
+        while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+            ;
+        return;
+    }
+    /* The grandchild belongs to nobody here and outlives the command; it must not keep the caller's pipes open. */
+    if (fork() == 0) {
+        setsid();
+        int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        for (int i = 0; null_fd >= 0 && i < 3; i++)
+            dup2(null_fd, i);
+        collect_child(e, sweep);
+    }
+    _exit(0);
+}
+
+struct err *engine_err_not_running(const char *id) {
+    return err_new(ERR_CONFLICT, "container %s is not running", id);
+}

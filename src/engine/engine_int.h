@@ -1,0 +1,66 @@
+/*
+ * engine_int: what the engine's files share. See engine.h for the contract.
+ */
+#pragma once
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/host.h"
+#include "base/id.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "engine/engine.h"
+#include "runtime/runtime.h"
+#include "storage/store.h"
+
+struct engine {
+    const struct host *host;
+    const struct config *config;
+    struct store *store; /* NULL until first used */
+    int userns_fd;       /* -1 until a command needed it */
+    uint32_t ids;        /* number of ids mapped there */
+};
+
+/* The store, opened at first use; borrowed. */
+struct err *engine_store(struct engine *e, struct store **ret) __attribute__((warn_unused_result));
+/* The user namespace for unpacking and removing: a descriptor owned by the engine, made at first use. */
+struct err *engine_userns(struct engine *e, int *ret_fd, uint32_t *ret_ids) __attribute__((warn_unused_result));
+/* The same in the form that image_pull and image_load call; ctx is the engine. */
+struct err *engine_userns_cb(void *ctx, int *ret_fd, uint32_t *ret_ids) __attribute__((warn_unused_result));
+/*
+ * Deletes debris (trash and what crashes left) without keeping the user waiting: a detached child does it, entering the
+ * user namespace only when files of subordinate ids are in the way. `sweep`: unreferenced layers and blobs too. Best
+ * effort.
+ */
+void engine_collect(struct engine *e, bool sweep);
+
+/* Everything a command needs to know of one container. */
+struct engine_container {
+    char id[65];
+    int dirfd;
+    struct json *summary;       /* container.json */
+    struct monitor_state state; /* put right: never "running" without a live monitor */
+};
+/* Finds and loads a container; done with engine_container_done(). */
+struct err *engine_container_load(struct engine *e, const char *name, struct engine_container *ret)
+    __attribute__((warn_unused_result));
+/* The same for a full id that is known to exist. */
+struct err *engine_container_load_id(struct engine *e, const char *id, struct engine_container *ret)
+    __attribute__((warn_unused_result));
+void engine_container_done(struct engine_container *c);
+#define autocontainer __attribute__((cleanup(engine_container_done))) struct engine_container
+#define ENGINE_CONTAINER_INIT                                                                                          \
+    { .dirfd = -1 }
+/* The container's name without "/", borrowed from its summary. */
+const char *engine_container_name(const struct engine_container *c);
+/* "Up 2 minutes", "Exited (0) 3 hours ago", … as docker's ps shows it; appended. */
+void engine_container_status(const struct monitor_state *s, int64_t now, struct str *out);
+/* "running" and so on: is one of the states in which a monitor is alive. */
+bool engine_state_alive(const struct monitor_state *s);
+/* docker's "X is not running" error. */
+struct err *engine_err_not_running(const char *id) __attribute__((returns_nonnull, warn_unused_result));

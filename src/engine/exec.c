@@ -1,0 +1,129 @@
+/* exec: a second process in a running container. It is the caller's own child, so its exit code needs no monitor. */
+#include "engine/engine_int.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What runs: the container's own process object with this command's arguments, environment, directory and user. */
+static struct err *process_of(const struct engine *e, const struct json *config, const struct engine_exec *x,
+                              struct json **ret) {
+    struct json *p = json_copy(json_get(config, "process"));
+    if (!p)
+        return err_new(ERR_CORRUPT, "the container's configuration has no process");
+    autostrv struct strv env = {.n = 0};
+    for (size_t i = 0; i < x->env_files.n; i++) {
+        struct err *bad = spec_parse_env_file(x->env_files.v[i], "--env-file", &env);
+        if (bad) {
+            json_free(p);
+            return bad;
+        }
+    }
+    strv_extend(&env, &x->env);
+    autostrv struct strv merged = {.n = 0};
+    JSON_EACH(v, json_get(p, "env"))
+    strv_push(&merged, json_str_value(v));
+    if (x->tty && !strv_env_get(&merged, "TERM"))
+        strv_push(&merged, "TERM=xterm");
+    for (size_t i = 0; i < env.n; i++) {
+        const char *host = strchr(env.v[i], '=') ? NULL : host_env(e->host, env.v[i]);
+        autofree char *inherited = host ? mem_printf("%s=%s", env.v[i], host) : NULL;
+        if (strchr(env.v[i], '='))
+            strv_env_set(&merged, env.v[i]);
+        else if (inherited)
+            strv_env_set(&merged, inherited);
+    }
+    json_set_strv(p, "env", &merged);
+    json_set_strv(p, "args", &x->command);
+    json_set_bool(p, "terminal", x->tty);
+    if (x->workdir)
+        json_set_str(p, "cwd", x->workdir);
+    const char *user = x->user ? x->user : json_str_value(json_get(json_get(config, "annotations"), SPEC_ANN_USER));
+    if (user)
+        json_set_str(p, "user_text", user);
+    *ret = p;
+    return NULL;
+}
+
+struct pipes {
+    int ours[3], theirs[3];
+};
+
+static void pipes_done(struct pipes *p) {
+    for (int i = 0; i < 3; i++) {
+        fd_close(p->ours[i]);
+        fd_close(p->theirs[i]);
+    }
+}
+
+/* Own pipes, never the caller's descriptors: a container must not be handed a file of the host or the user's terminal.
+ */
+static struct err *make_pipes(const struct engine_exec *x, struct pipes *p) {
+    if (x->tty || x->detach)
+        return NULL;
+    const int wanted[3] = {x->interactive ? x->io.in : -1, x->io.out, x->io.err};
+    for (int i = 0; i < 3; i++) {
+        int pair[2];
+        if (wanted[i] < 0)
+            continue;
+        TRY(fd_pipe(0, pair));
+        p->ours[i] = pair[i == 0 ? 1 : 0];
+        p->theirs[i] = pair[i == 0 ? 0 : 1];
+    }
+    return NULL;
+}
+
+static struct err *run_exec(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
+                            struct pipes *pipes, struct monitor_io_result *ret) {
+    autojson config = NULL;
+    autojson process = NULL;
+    TRY(json_read_file(c->dirfd, "config.json", &config));
+    TRY(process_of(e, config, x, &process));
+    autofd int target = -1;
+    TRY(proc_open(c->state.pid, c->state.pid_start, &target));
+    TRY(make_pipes(x, pipes));
+    const struct runtime_exec run = {
+        .target = c->state.pid,
+        .target_pidfd = target,
+        .config = config,
+        .process = process,
+        .privileged = x->privileged,
+        .stdio = {pipes->theirs[0], pipes->theirs[1], pipes->theirs[2]},
+        .terminal = x->tty,
+        .rows = x->rows,
+        .cols = x->cols,
+        .detach = x->detach,
+    };
+    struct runtime_proc proc = {.pid = 0, .pidfd = -1, .sync_fd = -1, .console = -1};
+    TRY(runtime_exec(&run, &proc));
+    for (int i = 0; i < 3; i++)
+        fd_replace(&pipes->theirs[i], -1);
+    autofd int pidfd = proc.pidfd, console = proc.console;
+    if (x->detach)
+        return NULL;
+    struct monitor_io io = x->io;
+    io.tty = x->tty;
+    if (!x->interactive)
+        io.in = -1;
+    int ours[3] = {take_fd(&pipes->ours[0]), take_fd(&pipes->ours[1]), take_fd(&pipes->ours[2])};
+    return monitor_io_child(proc.pid, pidfd, console, ours, &io, ret);
+}
+
+struct err *engine_container_exec(struct engine *e, const char *name, const struct engine_exec *x,
+                                  struct monitor_io_result *ret) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    TRY(engine_container_load(e, name, &c));
+    if (!strcmp(c.state.status, "paused"))
+        return err_new(ERR_CONFLICT, "container %s is paused, unpause the container before exec", name);
+    if (!engine_state_alive(&c.state))
+        return engine_err_not_running(c.id);
+    struct pipes pipes = {{-1, -1, -1}, {-1, -1, -1}};
+    struct monitor_io_result r = {.detached = false};
+    struct err *bad = run_exec(e, &c, x, &pipes, &r);
+    pipes_done(&pipes);
+    if (bad)
+        return bad;
+    if (ret)
+        *ret = r;
+    return NULL;
+}

@@ -1,0 +1,134 @@
+/* info and version: what this is, what this machine offers, and what it lacks with the way to get it. */
+#include "engine/engine_int.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define API_VERSION "1.50"
+
+static const char *cgroup_word(enum cgroup_mode m) {
+    switch (m) {
+    case CGROUP_V2:
+        return "2";
+    case CGROUP_V1:
+    case CGROUP_HYBRID:
+        return "1";
+    case CGROUP_NONE:
+        break;
+    }
+    return "";
+}
+
+static void count_containers(struct engine *e, struct json *o) {
+    const struct engine_list l = {.all = true, .last = -1};
+    autojson list = NULL;
+    autoerr bad = engine_container_list(e, &l, &list);
+    int running = 0, paused = 0, stopped = 0;
+    JSON_EACH(v, bad ? NULL : list) {
+        const char *state = json_str_value(json_get(v, "State"));
+        running += str_eq(state, "running");
+        paused += str_eq(state, "paused");
+        stopped += !str_eq(state, "running") && !str_eq(state, "paused");
+    }
+    json_set_int(o, "Containers", running + paused + stopped);
+    json_set_int(o, "ContainersRunning", running);
+    json_set_int(o, "ContainersPaused", paused);
+    json_set_int(o, "ContainersStopped", stopped);
+    autojson images = NULL;
+    autoerr none = engine_image_list(e, &images);
+    json_set_int(o, "Images", none ? 0 : (int64_t)json_count(images));
+}
+
+/* NAME or PRETTY_NAME of os-release, without its quotes. */
+static void operating_system(struct json *o) {
+    autostr struct str text = STR_INIT_MAX(16384);
+    autofd int fd = -1;
+    autoerr missing = fd_open_at(AT_FDCWD, "/etc/os-release", O_RDONLY | O_NONBLOCK, 0, &fd);
+    autoerr bad = missing ? NULL : io_read_all(fd, 16384, "/etc/os-release", &text);
+    autostrv struct strv lines = {.n = 0};
+    strv_split(&lines, str_c(&text), '\n');
+    const char *name = bad ? NULL : strv_env_get(&lines, "PRETTY_NAME");
+    autofree char *plain = mem_dup(name && *name == '"' ? name + 1 : name ? name : "Linux");
+    plain[strcspn(plain, "\"")] = '\0';
+    json_set_str(o, "OperatingSystem", plain);
+}
+
+/* Which ways of stacking layers work here, and what is missing for the others. */
+static void describe_abilities(struct engine *e, struct json *o) {
+    struct json *warnings = json_array();
+    struct id_map map;
+    autoerr no_ids = host_id_map(e->host, &map);
+    if (no_ids) {
+        const char *hint = err_hint_text(no_ids);
+        autofree char *line =
+            mem_printf("no subordinate ids: %s", hint ? hint : "add a line to /etc/subuid and /etc/subgid");
+        json_push_str(warnings, line);
+    }
+    autofree char *newuidmap = NULL, *fuse = NULL;
+    autoerr no_map = host_find_program(e->host, "newuidmap", "uidmap", &newuidmap);
+    if (no_map)
+        json_push_str(warnings, "newuidmap is missing: install the package uidmap (or shadow-utils)");
+    autoerr no_fuse = host_find_program(e->host, "fuse-overlayfs", "fuse-overlayfs", &fuse);
+    json_set_bool(o, "FuseOverlayfs", !no_fuse && access("/dev/fuse", R_OK | W_OK) == 0);
+    if (e->host->cgroup != CGROUP_V2)
+        json_push_str(warnings, "cgroup v2 is not available to this user: resource limits cannot be set");
+    json_set(o, "Warnings", warnings);
+}
+
+struct err *engine_info(struct engine *e, struct json **ret) {
+    struct store *s;
+    TRY(engine_store(e, &s));
+    struct json *o = json_object();
+    struct sysinfo si;
+    json_set_str(o, "ID", e->host->boot_id);
+    count_containers(e, o);
+    json_set_str(o, "Driver", "overlay2");
+    json_set_str(o, "LoggingDriver", e->config->log_driver ? e->config->log_driver : "json-file");
+    json_set_str(o, "CgroupDriver", e->host->cgroup == CGROUP_NONE ? "none" : "cgroupfs");
+    json_set_str(o, "CgroupVersion", cgroup_word(e->host->cgroup));
+    json_set_str(o, "KernelVersion", e->host->kernel);
+    operating_system(o);
+    json_set_str(o, "OSType", "linux");
+    struct utsname u;
+    json_set_str(o, "Architecture", uname(&u) == 0 ? u.machine : e->host->arch);
+    json_set_int(o, "NCPU", sysconf(_SC_NPROCESSORS_ONLN));
+    json_set_int(o, "MemTotal", sysinfo(&si) == 0 ? (int64_t)si.totalram * si.mem_unit : 0);
+    json_set_str(o, "DockerRootDir", store_root(s));
+    json_set_str(o, "Name", e->host->hostname);
+    json_set_str(o, "ServerVersion", CORACLE_VERSION);
+    json_set_str(o, "DefaultRuntime", "coracle");
+    json_set(o, "SecurityOptions", json_array());
+    json_push_str(json_get(o, "SecurityOptions"), "name=seccomp,profile=builtin");
+    json_push_str(json_get(o, "SecurityOptions"), "name=rootless");
+    json_set_strv(o, "RegistryMirrors", &e->config->registry_mirrors);
+    json_set_strv(o, "InsecureRegistries", &e->config->insecure_registries);
+    json_set_str(o, "RunDir", e->host->run_root);
+    describe_abilities(e, o);
+    *ret = o;
+    return NULL;
+}
+
+static struct json *version_half(const struct engine *e) {
+    struct json *o = json_object();
+    struct utsname u;
+    json_set_str(o, "Version", CORACLE_VERSION);
+    json_set_str(o, "ApiVersion", API_VERSION);
+    json_set_str(o, "Os", "linux");
+    json_set_str(o, "Arch", e->host->arch);
+    json_set_str(o, "KernelVersion", uname(&u) == 0 ? u.release : "");
+    return o;
+}
+
+struct err *engine_version(struct engine *e, struct json **ret) {
+    struct json *o = json_object(), *client = version_half(e), *server = version_half(e);
+    json_remove(client, "KernelVersion");
+    json_set_str(client, "DefaultAPIVersion", API_VERSION);
+    json_set_str(server, "MinAPIVersion", "1.24");
+    json_set(o, "Client", client);
+    json_set(o, "Server", server);
+    *ret = o;
+    return NULL;
+}

@@ -1,0 +1,106 @@
+/* inspect: docker's container object, from container.json, state.json and options.json (docker's view of what was asked
+ * at create). */
+#include "engine/engine_int.h"
+
+#include <string.h>
+
+static void set_time(struct json *o, const char *key, int64_t t) {
+    autostr struct str s = STR_INIT;
+    clock_format_rfc3339(t, &s);
+    json_set_str(o, key, str_c(&s));
+}
+
+static struct json *state_view(const struct monitor_state *s) {
+    struct json *o = json_object();
+    json_set_str(o, "Status", s->status);
+    json_set_bool(o, "Running", engine_state_alive(s));
+    json_set_bool(o, "Paused", !strcmp(s->status, "paused"));
+    json_set_bool(o, "Restarting", !strcmp(s->status, "restarting"));
+    json_set_bool(o, "OOMKilled", s->oom_killed);
+    json_set_bool(o, "Dead", !strcmp(s->status, "dead"));
+    json_set_int(o, "Pid", s->pid);
+    json_set_int(o, "ExitCode", s->exit_code);
+    json_set_str(o, "Error", s->error);
+    set_time(o, "StartedAt", s->started);
+    set_time(o, "FinishedAt", s->finished);
+    return o;
+}
+
+static void set_copy(struct json *o, const char *key, const struct json *v, struct json *(*fallback)(void)) {
+    struct json *copy = json_copy(v);
+    json_set(o, key, copy ? copy : fallback());
+}
+
+static void set_path(struct json *o, const char *key, const struct engine *e, const struct engine_container *c,
+                     const char *file) {
+    autofree char *path = mem_printf("%s/containers/%s/%s", store_root(e->store), c->id, file);
+    json_set_str(o, key, path);
+}
+
+static struct json *network_view(const struct engine_container *c) {
+    static const char *const empty[] = {"Bridge",     "SandboxID",   "SandboxKey",
+                                        "EndpointID", "Gateway",     "GlobalIPv6Address",
+                                        "IPAddress",  "IPv6Gateway", "MacAddress"};
+    struct json *o = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(empty); i++)
+        json_set_str(o, empty[i], "");
+    json_set(o, "Ports", json_object());
+    struct json *networks = json_object(), *one = json_object();
+    const char *mode = json_str_value(json_get(c->summary, "NetworkMode"));
+    json_set(networks, str_eq(mode, "host") ? "host" : "none", one);
+    json_set_str(one, "IPAddress", "");
+    json_set_str(one, "Gateway", "");
+    json_set(o, "Networks", networks);
+    return o;
+}
+
+static void inspect_head(struct json *o, const struct engine *e, const struct engine_container *c) {
+    const struct json *sum = c->summary;
+    autofree char *image =
+        mem_printf("sha256:%s", json_str_value(json_get(sum, "Image")) ? json_str_value(json_get(sum, "Image")) : "");
+    autofree char *name = mem_printf("/%s", engine_container_name(c));
+    json_set_str(o, "Id", c->id);
+    set_copy(o, "Created", json_get(sum, "Created"), json_null);
+    set_copy(o, "Path", json_get(sum, "Path"), json_null);
+    set_copy(o, "Args", json_get(sum, "Args"), json_array);
+    json_set(o, "State", state_view(&c->state));
+    json_set_str(o, "Image", image);
+    set_path(o, "ResolvConfPath", e, c, "resolv.conf");
+    set_path(o, "HostnamePath", e, c, "hostname");
+    set_path(o, "HostsPath", e, c, "hosts");
+    set_path(o, "LogPath", e, c, "log");
+    json_set_str(o, "Name", name);
+    json_set_int(o, "RestartCount", c->state.restart_count);
+    json_set_str(o, "Driver", "overlay2");
+    json_set_str(o, "Platform", "linux");
+    json_set_str(o, "MountLabel", "");
+    json_set_str(o, "ProcessLabel", "");
+    json_set_str(o, "AppArmorProfile", "");
+    json_set(o, "ExecIDs", json_null());
+}
+
+struct err *engine_container_inspect(struct engine *e, const char *name, bool size, struct json **ret) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    TRY(engine_container_load(e, name, &c));
+    autojson options = NULL;
+    TRY(json_read_file(c.dirfd, "options.json", &options));
+    struct json *o = json_object();
+    inspect_head(o, e, &c);
+    set_copy(o, "HostConfig", json_get(options, "HostConfig"), json_object);
+    struct json *driver = json_object(), *data = json_object();
+    set_path(data, "UpperDir", e, &c, "upper");
+    set_path(data, "WorkDir", e, &c, "work");
+    json_set(driver, "Data", data);
+    json_set_str(driver, "Name", "overlay2");
+    json_set(o, "GraphDriver", driver);
+    if (size) {
+        int64_t bytes = 0;
+        autoerr denied = store_container_size(e->store, c.id, &bytes);
+        json_set_int(o, "SizeRw", denied ? 0 : bytes);
+    }
+    set_copy(o, "Mounts", json_get(options, "Mounts"), json_array);
+    set_copy(o, "Config", json_get(options, "Config"), json_object);
+    json_set(o, "NetworkSettings", network_view(&c));
+    *ret = o;
+    return NULL;
+}

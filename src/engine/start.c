@@ -1,0 +1,319 @@
+/*
+ * Starting: the container's lock, its plan, one fork for the monitor, and, in the foreground, the caller's end of its
+ * stdio.
+ *
+ *     CLI (plain user)                         monitor (forked, keeps the lock)
+ *     lock, read config, plan, sockets ──fork──▶ user namespace, namespaces, mounts, exec
+ *     waits on the sync socket        ◀──line──  {"started":true} or {"error":…}
+ *     pumps frames until FRAME_EXIT   ◀──frames─ output, exit code; then the monitor cleans up alone
+ */
+#include "engine/engine_int.h"
+
+#include "base/msg.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct starting {
+    struct engine *engine;
+    struct engine_container c;
+    struct json *config;
+    struct rootfs_plan plan;
+    int lock_fd;
+    int sync[2], client[2]; /* ours, the monitor's */
+    char *init_program;
+    struct monitor m;
+};
+
+static void starting_done(struct starting *s) {
+    engine_container_done(&s->c);
+    json_free(s->config);
+    rootfs_plan_done(&s->plan);
+    fd_close(s->lock_fd);
+    for (int i = 0; i < 2; i++) {
+        fd_close(s->sync[i]);
+        fd_close(s->client[i]);
+    }
+    for (int i = 0; i < s->m.n_join; i++)
+        fd_close(s->m.join[i].fd);
+    free(s->init_program);
+}
+
+/* Removes a --rm container in its monitor, when everybody has been told the exit code; the store is opened anew, for
+ * the fork closed it. */
+static void container_ended(void *ctx, const struct monitor_exit *x) {
+    (void)x;
+    struct starting *s = ctx;
+    struct engine *e = s->engine;
+    if (!json_bool_value(json_get(s->c.summary, "AutoRemove"), false))
+        return;
+    e->store = NULL;
+    struct store *store;
+    autoerr bad = engine_store(e, &store);
+    if (bad)
+        return;
+    autoerr removed = store_container_remove(store, s->c.id);
+    autoerr collected = removed ? NULL : store_collect(store);
+    if (removed || collected)
+        log_debug("removing container %s failed; the next command will do it", s->c.id);
+}
+
+/* One of the files that docker makes for every container; the text travels in the spec. */
+static struct err *write_host_file(const struct starting *s, const char *file, const char *annotation,
+                                   const char *fallback) {
+    const char *text = json_str_value(json_get(json_get(s->config, "annotations"), annotation));
+    if (!text)
+        text = fallback;
+    if (!text)
+        return NULL;
+    /* Written in place: a running exec or a bind mount of the same inode must see it. */
+    autofd int fd = -1;
+    TRY(fd_open_at(s->c.dirfd, file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644, &fd));
+    return io_write_all(fd, text, strlen(text));
+}
+
+static struct err *write_host_files(const struct starting *s) {
+    const char *hostname = json_str_value(json_get(s->config, "hostname"));
+    autofree char *line = mem_printf("%s\n", hostname ? hostname : s->engine->host->hostname);
+    TRY(write_host_file(s, "hosts", SPEC_ANN_HOSTS, NULL));
+    TRY(write_host_file(s, "resolv.conf", SPEC_ANN_RESOLV, ""));
+    return write_host_file(s, "hostname", "", line);
+}
+
+/* ---- namespaces of other containers -------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *kind, *file;
+    unsigned flag;
+} namespaces[] = {
+    {"pid", "pid", CLONE_NEWPID}, {"ipc", "ipc", CLONE_NEWIPC},          {"network", "net", CLONE_NEWNET},
+    {"uts", "uts", CLONE_NEWUTS}, {"cgroup", "cgroup", CLONE_NEWCGROUP},
+};
+
+static struct err *share_one(struct starting *s, const char *kind, const char *owner) {
+    size_t k = 0;
+    while (k < ARRAY_LEN(namespaces) && strcmp(namespaces[k].kind, kind) != 0)
+        k++;
+    if (k == ARRAY_LEN(namespaces) || s->m.n_join == (int)ARRAY_LEN(s->m.join))
+        return err_new(ERR_USAGE, "cannot share the %s namespace", kind);
+    autocontainer other = ENGINE_CONTAINER_INIT;
+    TRY(engine_container_load(s->engine, owner, &other));
+    if (!engine_state_alive(&other.state))
+        return err_new(ERR_CONFLICT, "cannot join the %s namespace of a non running container: %s is %s", kind,
+                       engine_container_name(&other), other.state.status);
+    autofd int pidfd = -1;
+    TRY(proc_open(other.state.pid, other.state.pid_start, &pidfd));
+    if (s->m.userns_fd < 0) { /* only inside the owner's user namespace may its other namespaces be joined */
+        autofree char *user = mem_printf("/proc/%d/ns/user", (int)other.state.pid);
+        TRY(fd_open_at(AT_FDCWD, user, O_RDONLY, 0, &s->m.userns_fd));
+    }
+    autofree char *path = mem_printf("/proc/%d/ns/%s", (int)other.state.pid, namespaces[k].file);
+    TRY(fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &s->m.join[s->m.n_join].fd));
+    s->m.join[s->m.n_join++].clone_flag = namespaces[k].flag;
+    return NULL;
+}
+
+static struct err *share_namespaces(struct starting *s) {
+    const char *text = json_str_value(json_get(json_get(s->config, "annotations"), SPEC_ANN_SHARE));
+    if (!text)
+        return NULL;
+    autojson share = NULL;
+    TRY(json_parse(text, strlen(text), SPEC_ANN_SHARE, 0, &share));
+    JSON_EACH(entry, share) {
+        const char *value = json_str_value(entry);
+        if (value && str_starts(value, "container:"))
+            TRY(share_one(s, json_key(entry), value + strlen("container:")));
+    }
+    return NULL;
+}
+
+/* ---- the monitor's parameters ---------------------------------------------------------------------------------------
+ */
+
+static struct err *log_settings(struct monitor *m, const struct json *summary) {
+    const char *driver = json_str_value(json_get(summary, "LogDriver"));
+    const struct json *opts = json_get(summary, "LogOpts");
+    const char *size = json_str_value(json_get(opts, "max-size")), *files = json_str_value(json_get(opts, "max-file"));
+    m->log_driver = driver ? driver : "json-file";
+    m->log_max_size = -1;
+    m->log_max_file = 1;
+    if (size && strcmp(size, "-1") != 0)
+        TRY(spec_parse_bytes(size, &m->log_max_size));
+    int64_t n = 1;
+    if (files && !str_to_i64(files, 1, 1000, &n))
+        return err_new(ERR_USAGE, "invalid value for log option max-file: %s", files);
+    m->log_max_file = (int)n;
+    return NULL;
+}
+
+static enum store_driver driver_of(const struct config *config) {
+    const char *d = config->storage_driver;
+    if (str_eq(d, "overlay"))
+        return STORE_DRIVER_OVERLAY;
+    if (str_eq(d, "fuse-overlayfs"))
+        return STORE_DRIVER_FUSE_OVERLAY;
+    return str_eq(d, "copy") ? STORE_DRIVER_COPY : STORE_DRIVER_AUTO;
+}
+
+struct plan_call {
+    struct starting *s;
+    const struct strv *layers;
+    enum store_driver driver;
+};
+
+static struct err *plan_call(void *ctx) {
+    struct plan_call *p = ctx;
+    struct rootfs_plan unused = {.base_dir = NULL};
+    struct err *e = store_rootfs_plan(p->s->engine->store, p->s->c.id, p->layers, p->driver, &unused);
+    rootfs_plan_done(&unused);
+    return e;
+}
+
+static struct err *make_plan(struct starting *s) {
+    autostrv struct strv layers = {.n = 0};
+    TRY(json_get_strv_opt(s->c.summary, "Layers", &layers));
+    enum store_driver driver = driver_of(s->engine->config);
+    struct err *e = store_rootfs_plan(s->engine->store, s->c.id, &layers, driver, &s->plan);
+    if (e && err_kind(e) == ERR_DENIED) {
+        /* The copy driver makes files of subordinate ids: once inside the namespace, then the plan finds them made. */
+        err_free(e);
+        int fd = -1;
+        TRY(engine_userns(s->engine, &fd, NULL));
+        struct plan_call call = {s, &layers, driver};
+        TRY(runtime_userns_call(fd, plan_call, &call));
+        e = store_rootfs_plan(s->engine->store, s->c.id, &layers, driver, &s->plan);
+    }
+    TRY(e);
+    s->plan.read_only = json_bool_value(json_path(s->config, "root.readonly"), false);
+    return NULL;
+}
+
+static struct err *fill_monitor(struct starting *s, const struct engine_start *args) {
+    const struct json *sum = s->c.summary;
+    struct monitor *m = &s->m;
+    s->init_program = mem_printf("%s/coracle-init", s->engine->host->libexec_dir);
+    m->id = s->c.id;
+    m->name = engine_container_name(&s->c);
+    m->host = s->engine->host;
+    m->config = s->config;
+    m->rootfs = &s->plan;
+    m->terminal = json_bool_value(json_get(sum, "Tty"), false);
+    m->open_stdin = json_bool_value(json_get(sum, "OpenStdin"), false);
+    m->stdin_once = json_bool_value(json_get(sum, "StdinOnce"), false);
+    m->rows = args->rows;
+    m->cols = args->cols;
+    m->init_program = s->init_program;
+    m->ended = container_ended;
+    m->ctx = s;
+    return log_settings(m, sum);
+}
+
+/* The hand-over: the child takes every descriptor of the monitor's and never comes back. */
+static struct err *fork_monitor(struct starting *s, const struct engine_start *args) {
+    TRY(fd_socketpair(SOCK_STREAM, s->sync));
+    if (args->attach)
+        TRY(fd_socketpair(SOCK_STREAM, s->client));
+    pid_t child = fork();
+    if (child < 0)
+        return err_sys(errno, "fork the monitor");
+    if (child > 0)
+        return NULL;
+    struct monitor *m = &s->m;
+    m->dir_fd = take_fd(&s->c.dirfd);
+    m->lock_fd = take_fd(&s->lock_fd);
+    m->sync_fd = take_fd(&s->sync[1]);
+    m->first_client = take_fd(&s->client[1]);
+    m->first_client_stdin = args->attach && args->io.in >= 0;
+    monitor_main(m);
+}
+
+static struct err *await_start(struct starting *s) {
+    automsg chan = msg_chan_new(take_fd(&s->sync[0]));
+    autojson answer = NULL;
+    TRY(msg_recv(chan, &answer, NULL, NULL));
+    if (!answer)
+        return err_new(ERR_SYSTEM, "the monitor of container %.12s ended before the container had started", s->c.id);
+    return msg_err_of(answer);
+}
+
+static struct err *start_locked(struct starting *s, const struct engine_start *args, struct monitor_io_result *ret) {
+    TRY(json_read_file(s->c.dirfd, "config.json", &s->config));
+    TRY(share_namespaces(s));
+    TRY(write_host_files(s));
+    TRY(make_plan(s));
+    TRY(fill_monitor(s, args));
+    TRY(fork_monitor(s, args));
+    fd_replace(&s->lock_fd, -1);
+    fd_replace(&s->sync[1], -1);
+    fd_replace(&s->client[1], -1);
+    fd_replace(&s->m.userns_fd, -1);
+    TRY(await_start(s));
+    if (!args->attach)
+        return NULL;
+    struct monitor_io_result r = {.detached = false};
+    TRY(monitor_io_attach(s->client[0], &args->io, &r));
+    if (ret)
+        *ret = r;
+    return NULL;
+}
+
+/* A start that failed leaves the container "created" with the reason, or, with --rm, gone: here, where the monitor did
+ * not live to do it. */
+static void failed_start(struct starting *s) {
+    if (!json_bool_value(json_get(s->c.summary, "AutoRemove"), false))
+        return;
+    autofd int lock = -1;
+    autoerr busy = store_container_lock(s->engine->store, s->c.id, true, &lock);
+    autoerr bad = busy ? NULL : store_container_remove(s->engine->store, s->c.id);
+    if (busy || bad)
+        log_debug("container %s was already removed", s->c.id);
+    engine_collect(s->engine, false);
+}
+
+struct err *engine_container_start(struct engine *e, const char *name, const struct engine_start *args,
+                                   struct monitor_io_result *ret) {
+    struct starting s = {.engine = e,
+                         .c = ENGINE_CONTAINER_INIT,
+                         .lock_fd = -1,
+                         .sync = {-1, -1},
+                         .client = {-1, -1},
+                         .m = {.userns_fd = -1}};
+    struct err *r = engine_container_load(e, name, &s.c);
+    if (!r && engine_state_alive(&s.c.state)) {
+        starting_done(&s);
+        return args->attach ? engine_container_attach(e, name, &args->io, ret) : NULL;
+    }
+    if (!r)
+        r = store_container_lock(e->store, s.c.id, false, &s.lock_fd);
+    if (!r) {
+        r = start_locked(&s, args, ret);
+        if (r)
+            failed_start(&s);
+    }
+    starting_done(&s);
+    return r;
+}
+
+struct err *engine_container_attach(struct engine *e, const char *name, const struct monitor_io *io,
+                                    struct monitor_io_result *ret) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    TRY(engine_container_load(e, name, &c));
+    if (!engine_state_alive(&c.state))
+        return err_new(ERR_CONFLICT, "cannot attach to a stopped container, start it first");
+    autofd int conn = -1;
+    bool tty = false;
+    TRY(monitor_attach(e->host, c.id, io->in >= 0, io->out >= 0, io->err >= 0, &tty, &conn));
+    struct monitor_io with_tty = *io;
+    with_tty.tty = tty;
+    struct monitor_io_result r = {.detached = false};
+    TRY(monitor_io_attach(conn, &with_tty, &r));
+    if (ret)
+        *ret = r;
+    return NULL;
+}

@@ -1,0 +1,148 @@
+/* Ending and waiting: stop, kill, restart, wait, remove, rename, logs. Signals go through the monitor, which may send
+ * them to any user of the container. */
+#include "engine/engine_int.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+
+/* The number of the signal a user named, or of the container's own stop signal. */
+static struct err *stop_signal(const struct engine_container *c, const char *given, int *ret) {
+    const char *own = json_str_value(json_get(c->summary, "StopSignal"));
+    const char *text = given ? given : own && *own ? own : "SIGTERM";
+    return proc_signal_parse(text, ret);
+}
+
+struct err *engine_container_stop(struct engine *e, const char *name, const char *signal, int timeout_s,
+                                  bool *ret_at_once) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    TRY(engine_container_load(e, name, &c));
+    int signo = SIGTERM, code = 0;
+    TRY(stop_signal(&c, signal, &signo));
+    if (!engine_state_alive(&c.state))
+        return NULL;
+    int timeout = timeout_s == -2 ? -1 : timeout_s;
+    if (timeout_s == -1) {
+        int64_t own = json_int_value(json_get(c.summary, "StopTimeout"), -1);
+        timeout = own >= 0 ? (int)own : 10;
+    }
+    bool at_once = false;
+    struct err *r = monitor_stop(e->host, c.id, signo, timeout, &code, &at_once);
+    if (r && err_kind(r) == ERR_NOT_FOUND) { /* it ended by itself meanwhile */
+        err_free(r);
+        r = NULL;
+    }
+    if (ret_at_once)
+        *ret_at_once = at_once;
+    return r;
+}
+
+struct err *engine_container_restart(struct engine *e, const char *name, const char *signal, int timeout_s) {
+    TRY(engine_container_stop(e, name, signal, timeout_s, NULL));
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    TRY(engine_container_load(e, name, &c));
+    /* The exit is told before the monitor has let go of the lock: wait for that, then the container is free. */
+    autofd int lock = -1;
+    TRY(store_container_lock(e->store, c.id, true, &lock));
+    fd_replace(&lock, -1);
+    const struct engine_start start = {.attach = false};
+    return engine_container_start(e, c.id, &start, NULL);
+}
+
+struct err *engine_container_kill(struct engine *e, const char *name, const char *signal) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    TRY(engine_container_load(e, name, &c));
+    int signo = SIGKILL;
+    if (signal)
+        TRY(proc_signal_parse(signal, &signo));
+    if (!engine_state_alive(&c.state))
+        return err_new(ERR_CONFLICT, "cannot kill container: %s: container %s is not running", name, c.id);
+    TRY(monitor_kill(e->host, c.id, signo));
+    if (signo != SIGKILL)
+        return NULL;
+    int code = 0;
+    autoerr gone = monitor_wait(e->host, c.id, &code);
+    return NULL;
+}
+
+struct err *engine_container_wait(struct engine *e, const char *name, int *ret_code) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    TRY(engine_container_load(e, name, &c));
+    int code = c.state.exit_code;
+    if (engine_state_alive(&c.state)) {
+        struct err *r = monitor_wait(e->host, c.id, &code);
+        if (r && err_kind(r) != ERR_NOT_FOUND)
+            return r;
+        if (r) { /* ended between our look and the question */
+            err_free(r);
+            TRY(monitor_state_read(c.dirfd, &c.state));
+            code = c.state.exit_code;
+        }
+    }
+    *ret_code = code;
+    return NULL;
+}
+
+static struct err *kill_for_removal(struct engine *e, const struct engine_container *c, bool force) {
+    if (!engine_state_alive(&c->state))
+        return NULL;
+    if (!force)
+        return err_hint(
+            err_new(
+                ERR_CONFLICT,
+                "cannot remove container \"/%s\": container is %s: stop the container before removing or force remove",
+                engine_container_name(c), c->state.status),
+            "run 'coracle rm -f %s'", engine_container_name(c));
+    int code = 0;
+    struct err *r = monitor_kill(e->host, c->id, SIGKILL);
+    if (!r)
+        r = monitor_wait(e->host, c->id, &code);
+    if (r && err_kind(r) != ERR_NOT_FOUND)
+        return r;
+    err_free(r);
+    return NULL;
+}
+
+struct err *engine_container_remove(struct engine *e, const char *name, bool force, bool volumes) {
+    (void)volumes; /* anonymous volumes live in the container's own upper layer, which goes with it */
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    TRY(engine_container_load(e, name, &c));
+    TRY(kill_for_removal(e, &c, force));
+    autofd int lock = -1;
+    struct err *r = store_container_lock(e->store, c.id, true, &lock); /* the monitor's last steps, milliseconds */
+    if (!r)
+        r = store_container_remove(e->store, c.id);
+    if (r && err_kind(r) == ERR_NOT_FOUND && json_bool_value(json_get(c.summary, "AutoRemove"), false)) {
+        err_free(r); /* its monitor was quicker */
+        r = NULL;
+    }
+    fd_replace(&lock, -1);
+    engine_collect(e, false);
+    return r;
+}
+
+struct err *engine_container_rename(struct engine *e, const char *name, const char *new_name) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    TRY(engine_container_load(e, name, &c));
+    const char *bare = *new_name == '/' ? new_name + 1 : new_name;
+    if (!id_name_ok(bare))
+        return err_new(ERR_USAGE, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", new_name);
+    if (!strcmp(engine_container_name(&c), bare))
+        return err_new(ERR_CONFLICT, "Renaming a container with the same name as its current name");
+    return store_container_rename(e->store, c.id, bare);
+}
+
+struct err *engine_container_logs(struct engine *e, const char *name, const struct monitor_log_read *read) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    TRY(engine_container_load(e, name, &c));
+    const char *driver = json_str_value(json_get(c.summary, "LogDriver"));
+    if (str_eq(driver, "none"))
+        return err_new(ERR_UNSUPPORTED, "configured logging driver does not support reading");
+    struct monitor_log_read r = *read;
+    autofd int lock = -1;
+    if (r.follow) {
+        TRY(fd_open_at(c.dirfd, "lock", O_RDWR, 0, &lock));
+        r.lock_fd = lock;
+    }
+    return monitor_log_print(c.dirfd, &r);
+}
