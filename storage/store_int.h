@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/str.h"
@@ -79,6 +80,34 @@ bool store_name_get(const struct store *s, const char *name, char ret[65]);
 struct err *store_names_heal(const struct store *s) __attribute__((warn_unused_result));
 
 /* ---- walk.c --------------------------------------------------------------------------------------------------- */
+
+/*
+ * A walk of a tree in pre- and post-order with one open descriptor, whatever the depth. `at` is the directory that the
+ * entry lies in, `st` not followed. A NULL callback is skipped. The first error ends the walk.
+ */
+struct store_walk {
+    struct err *(*file)(void *ctx, int at, const char *name, const struct stat *st); /* everything but directories */
+    struct err *(*enter)(void *ctx, int dir, const char *name,
+                         const struct stat *st); /* `dir` is the directory itself */
+    struct err *(*leave)(void *ctx, int dir, const char *name, const struct stat *st);
+    void *ctx;
+};
+/* Walks dirfd/name, itself included. */
+struct err *store_walk_tree(int dirfd, const char *name, const struct store_walk *w)
+    __attribute__((warn_unused_result));
+
+/* A set of files by device and inode: which of a tree's hard links was met before. */
+struct store_inodes {
+    struct store_inode {
+        dev_t dev;
+        ino_t ino;
+        char *path; /* owned; NULL: empty slot */
+    } * slot;
+    size_t n, cap;
+};
+/* The path that was given with this file before, borrowed; else NULL, and `path` is copied for the next time. */
+const char *store_inodes_put(struct store_inodes *set, const struct stat *st, const char *path);
+void store_inodes_done(struct store_inodes *set);
 
 struct store_usage {
     int64_t bytes;  /* sum of the sizes of everything but directories; a file with several links counts once */

@@ -1,0 +1,240 @@
+/*
+ * copy: one merged directory from layers, where neither the kernel's nor FUSE's overlay can be had.
+ *
+ * Layers are applied bottom first, so that each is a plain walk: a whiteout removes what is there, an opaque directory
+ * is emptied before it is filled, a directory merges, everything else replaces. The target is a work directory of ours
+ * that nobody else knows of, and each of its directories is made (or checked with O_NOFOLLOW) by us, so no link of an
+ * image can lead out of it. It mirrors the walk: one descriptor, down by a component, up by "..".
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/sys/sys.h"
+#include "storage/store_int.h"
+
+enum { XATTR_MAX = 65536 };
+
+#define WH_PREFIX ".wh."
+#define WH_OPAQUE ".wh..wh..opq"
+
+struct copy {
+    int top;                    /* the target's root, borrowed */
+    int cur;                    /* the target directory that matches the walk's */
+    size_t depth;               /* 0: before the root */
+    struct str path;            /* of cur below top, "" or "a/b/" */
+    struct store_inodes linked; /* hard links of this layer → path of the first below top */
+};
+
+/* ---- what layers say about each other ---- */
+
+static bool xattr_is(int fd, const char *name, const char *values) {
+    char value[8];
+    ssize_t n = fgetxattr(fd, name, value, sizeof value);
+    return n == 1 && strchr(values, value[0]);
+}
+
+/* Overlay marks a directory 'y' when it hides what lies below, fuse-overlayfs also by a file. */
+static bool is_opaque(int dir) {
+    return xattr_is(dir, "user.overlay.opaque", "y") || xattr_is(dir, "trusted.overlay.opaque", "y") ||
+           xattr_is(dir, "user.fuseoverlayfs.opaque", "y") || store_exists(dir, WH_OPAQUE);
+}
+
+/* The name that an entry hides, or NULL. Three forms: device 0:0, an empty file with an xattr, and ".wh.<name>". */
+static const char *whiteout_of(int at, const char *name, const struct stat *st) {
+    if (S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0))
+        return name;
+    if (!S_ISREG(st->st_mode) || st->st_size)
+        return NULL;
+    if (str_starts(name, WH_PREFIX) && path_is_component(name + strlen(WH_PREFIX)))
+        return name + strlen(WH_PREFIX);
+    autofd int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return fd >= 0 && fgetxattr(fd, "user.overlay.whiteout", NULL, 0) >= 0 ? name : NULL;
+}
+
+/* Attributes by which union mounts talk to themselves have no place in a merged tree. */
+static bool xattr_is_internal(const char *name) {
+    return str_starts(name, "user.overlay.") || str_starts(name, "trusted.overlay.") ||
+           str_starts(name, "user.fuseoverlayfs.");
+}
+
+/* ---- attributes ---- */
+
+static struct err *copy_xattr(int from, int to, const char *key, const char *name) {
+    autofree char *value = mem_alloc(XATTR_MAX);
+    ssize_t len = fgetxattr(from, key, value, XATTR_MAX);
+    if (len < 0)
+        return err_sys(errno, "read the attribute %s of %s", key, name);
+    if (fsetxattr(to, key, value, (size_t)len, 0) < 0 && errno != ENOTSUP && errno != EPERM)
+        return err_sys(errno, "set the attribute %s of %s", key, name);
+    return NULL;
+}
+
+static struct err *copy_xattrs(int from, int to, const char *name) {
+    ssize_t n = flistxattr(from, NULL, 0);
+    if (n <= 0) /* nearly always */
+        return !n || errno == ENOTSUP ? NULL : err_sys(errno, "list the attributes of %s", name);
+    autofree char *list = mem_alloc(XATTR_MAX);
+    n = flistxattr(from, list, XATTR_MAX);
+    if (n < 0)
+        return err_sys(errno, "list the attributes of %s", name);
+    for (const char *key = list; key < list + n; key += strlen(key) + 1)
+        if (!xattr_is_internal(key))
+            TRY(copy_xattr(from, to, key, name));
+    return NULL;
+}
+
+static struct err *owner_failed(int errnum, const char *name) {
+    return err_hint(err_sys(errnum, "set the owner of %s", name), "Copying layers needs the user namespace.");
+}
+
+/* Owner, then mode (chown clears setuid), then xattrs (chown clears capabilities), then times. */
+static struct err *copy_attributes(int from, int to, const char *name, const struct stat *st) {
+    if (fchown(to, st->st_uid, st->st_gid) < 0)
+        return owner_failed(errno, name);
+    if (fchmod(to, st->st_mode & 07777) < 0)
+        return err_sys(errno, "set the mode of %s", name);
+    TRY(copy_xattrs(from, to, name));
+    const struct timespec times[2] = {st->st_atim, st->st_mtim};
+    if (futimens(to, times) < 0)
+        return err_sys(errno, "set the times of %s", name);
+    return NULL;
+}
+
+/* ---- entries ---- */
+
+static struct err *copy_regular(const struct copy *c, int at, const char *name, const struct stat *st) {
+    autofd int from = -1, to = -1;
+    TRY(fd_open_at(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &from));
+    TRY(fd_open_at(c->cur, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &to));
+    if (st->st_size && sys_reflink(to, from) < 0)
+        TRY_CTX(io_copy(from, to, UINT64_MAX, NULL), "copy %s", name);
+    return copy_attributes(from, to, name, st);
+}
+
+static struct err *copy_symlink(const struct copy *c, int at, const char *name) {
+    char target[4096];
+    ssize_t n = readlinkat(at, name, target, sizeof target - 1);
+    if (n < 0)
+        return err_sys(errno, "read the link %s", name);
+    target[n] = '\0';
+    if (symlinkat(target, c->cur, name) < 0)
+        return err_sys(errno, "make the link %s", name);
+    return NULL;
+}
+
+/* Links, FIFOs and sockets; devices cannot be made and are left out, as when the layer was unpacked. */
+static struct err *copy_special(const struct copy *c, int at, const char *name, const struct stat *st) {
+    if (S_ISLNK(st->st_mode)) {
+        TRY(copy_symlink(c, at, name));
+    } else if (mknodat(c->cur, name, st->st_mode & (S_IFMT | 0777), st->st_rdev) < 0) {
+        if (errno != EPERM)
+            return err_sys(errno, "make %s", name);
+        log_debug("leaving out the device %s", name);
+        return NULL;
+    }
+    if (fchownat(c->cur, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+        return owner_failed(errno, name);
+    if (!S_ISLNK(st->st_mode) && fchmodat(c->cur, name, st->st_mode & 07777, 0) < 0)
+        return err_sys(errno, "set the mode of %s", name);
+    const struct timespec times[2] = {st->st_atim, st->st_mtim};
+    if (utimensat(c->cur, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_sys(errno, "set the times of %s", name);
+    return NULL;
+}
+
+/* True when the file is a further link to one that this layer brought, and could be linked. */
+static bool link_again(struct copy *c, const char *name, const struct stat *st) {
+    if (st->st_nlink < 2)
+        return false;
+    size_t len = c->path.len;
+    str_append(&c->path, name);
+    const char *first = store_inodes_put(&c->linked, st, str_c(&c->path));
+    c->path.len = len;
+    c->path.ptr[len] = '\0';
+    return first && linkat(c->top, first, c->cur, name, 0) == 0;
+}
+
+static struct err *copy_file(void *ctx, int at, const char *name, const struct stat *st) {
+    struct copy *c = ctx;
+    const char *hidden = whiteout_of(at, name, st);
+    if (str_eq(name, WH_OPAQUE))
+        return NULL;
+    TRY_CTX(io_remove_tree(c->cur, hidden ? hidden : name), "replace %s", name);
+    if (hidden || link_again(c, name, st))
+        return NULL;
+    return S_ISREG(st->st_mode) ? copy_regular(c, at, name, st) : copy_special(c, at, name, st);
+}
+
+static struct err *empty_entry(void *ctx, const char *name, unsigned char d_type) {
+    (void)d_type;
+    return io_remove_tree(*(const int *)ctx, name);
+}
+
+/* Opens (makes) the directory of that name in c->cur; what is there and no directory goes. */
+static struct err *target_dir(const struct copy *c, const char *name, int *ret_fd) {
+    if (mkdirat(c->cur, name, 0700) < 0) {
+        struct stat st;
+        if (errno != EEXIST || fstatat(c->cur, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            return err_sys(errno, "make the directory %s", name);
+        if (!S_ISDIR(st.st_mode)) {
+            TRY(io_remove_tree(c->cur, name));
+            if (mkdirat(c->cur, name, 0700) < 0)
+                return err_sys(errno, "make the directory %s", name);
+        }
+    }
+    return fd_open_at(c->cur, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, ret_fd);
+}
+
+static struct err *enter_dir(void *ctx, int dir, const char *name, const struct stat *st) {
+    (void)st;
+    struct copy *c = ctx;
+    autofd int fd = -1;
+    if (c->depth) {
+        TRY(target_dir(c, name, &fd));
+        str_append(&c->path, name);
+        str_append_c(&c->path, '/');
+    } else {
+        TRY(fd_dup(c->top, &fd));
+    }
+    c->depth++;
+    fd_replace(&c->cur, take_fd(&fd));
+    if (is_opaque(dir))
+        TRY_CTX(io_each_entry(c->cur, empty_entry, &c->cur), "empty %s", name);
+    return NULL;
+}
+
+/* Last, so that the times are not touched again and a read-only directory can be filled. */
+static struct err *leave_dir(void *ctx, int dir, const char *name, const struct stat *st) {
+    struct copy *c = ctx;
+    TRY(copy_attributes(dir, c->cur, name, st));
+    if (--c->depth) {
+        autofd int up = -1;
+        TRY(fd_open_dir(c->cur, "..", &up));
+        fd_replace(&c->cur, take_fd(&up));
+        c->path.len -= strlen(name) + 1;
+        c->path.ptr[c->path.len] = '\0';
+    }
+    return NULL;
+}
+
+struct err *store_copy_layer(int from, int to) {
+    struct copy c = {.top = to, .cur = -1};
+    const struct store_walk ops = {.file = copy_file, .enter = enter_dir, .leave = leave_dir, .ctx = &c};
+    struct err *e = store_walk_tree(from, ".", &ops);
+    fd_close(c.cur);
+    str_done(&c.path);
+    store_inodes_done(&c.linked);
+    return e;
+}

@@ -1,0 +1,190 @@
+/*
+ * plan: how a container's root is put together at this start. Nothing of it is recorded, except by the copy driver's
+ * own directory: a container that has one (containers/<id>/rootfs) made its changes there, so it keeps using it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/host.h"
+#include "base/id.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "storage/store_int.h"
+
+#define COPY_DIR "rootfs"
+
+/* ---- the container's own directories ---- */
+
+/* What make_upper() in container.c could not do outside the user namespace: the owner of "/" is the top layer's. */
+static struct err *adopt_root(const struct store *s, int dir, const char *top) {
+    struct stat want, have;
+    int layers;
+    TRY(store_dir(s, STORE_LAYERS, &layers));
+    autofree char *diff = mem_printf("%s/diff", digest_hex(top));
+    if (fstatat(layers, diff, &want, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_sys(errno, "stat layer %s", top);
+    if (fstatat(dir, "upper", &have, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_sys(errno, "stat the upper directory");
+    bool owner = want.st_uid != have.st_uid || want.st_gid != have.st_gid;
+    if (owner && fchownat(dir, "upper", want.st_uid, want.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+        log_debug("the owner of / stays that of the container");
+    if ((owner || want.st_mode != have.st_mode) && fchmodat(dir, "upper", want.st_mode & 07777, 0) < 0)
+        return err_sys(errno, "set the mode of the upper directory");
+    return NULL;
+}
+
+/*
+ * A mount makes work/work: where it is missing the container has never run. Where it is there, the mount may have ended
+ * without an unmount, and a "volatile" one then left a mark (work/work/incompat/volatile) that forbids the next.
+ * Outside the user namespace what lies there may not be removable, but it can be moved out of the way.
+ */
+static struct err *prepare_upper(struct store *s, int dir, const char *top) {
+    if (!store_exists(dir, "work/work"))
+        return top ? adopt_root(s, dir, top) : NULL;
+    autoerr e = io_remove_tree(dir, "work/work");
+    if (!e)
+        return NULL;
+    TRY(store_trash(s, dir, "work"));
+    if (mkdirat(dir, "work", 0700) < 0)
+        return err_sys(errno, "make the work directory");
+    return NULL;
+}
+
+static struct err *check_layers(const struct store *s, const struct strv *chain_ids) {
+    for (size_t i = 0; i < chain_ids->n; i++)
+        if (!store_layer_has(s, chain_ids->v[i]))
+            return err_hint(err_new(ERR_CORRUPT, "layer %s is missing in the store", chain_ids->v[i]),
+                            "Pull the image again.");
+    return NULL;
+}
+
+/* ---- the copy driver ---- */
+
+static struct err *apply(int dirfd, const char *path, int to) {
+    autofd int from = -1;
+    TRY(fd_open_at(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &from));
+    return store_copy_layer(from, to);
+}
+
+/* Fills tmp/<name>/rootfs from the layers and, for a container that ran with an overlay before, its upper directory. */
+static struct err *merge(const struct store *s, int tmp, int dir, const struct strv *chain_ids) {
+    int layers;
+    autofd int to = -1;
+    TRY(store_dir(s, STORE_LAYERS, &layers));
+    if (mkdirat(tmp, COPY_DIR, 0755) < 0)
+        return err_sys(errno, "make the directory " COPY_DIR);
+    TRY(fd_open_dir(tmp, COPY_DIR, &to));
+    for (size_t i = 0; i < chain_ids->n; i++) {
+        autofree char *diff = mem_printf("%s/diff", digest_hex(chain_ids->v[i]));
+        TRY_CTX(apply(layers, diff, to), "copy layer %s", chain_ids->v[i]);
+    }
+    TRY_CTX(apply(dir, "upper", to), "copy the upper directory");
+    if (renameat(tmp, COPY_DIR, dir, COPY_DIR) < 0)
+        return err_sys(errno, "move the copy into place");
+    return NULL;
+}
+
+static struct err *make_copy(struct store *s, int dir, const struct strv *chain_ids) {
+    autofree char *name = NULL;
+    autofd int tmp = -1;
+    if (store_exists(dir, COPY_DIR))
+        return NULL;
+    TRY(store_tmp_new(s, &name, &tmp));
+    struct err *e = merge(s, tmp, dir, chain_ids);
+    err_free(store_tmp_remove(s, name)); /* else it is debris */
+    return e;
+}
+
+/* ---- the plan ---- */
+
+static struct err *find_fuse(const struct store *s, char **ret) {
+    autofd int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(errno, "open /dev/fuse");
+    return host_find_program(s->host, "fuse-overlayfs", "fuse-overlayfs", ret);
+}
+
+/* Resolves AUTO, and finds the program for FUSE_OVERLAY. */
+static struct err *choose(struct store *s, enum store_driver driver, enum rootfs_driver *ret, char **ret_program) {
+    switch (driver) {
+    case STORE_DRIVER_OVERLAY:
+        *ret = ROOTFS_OVERLAY;
+        return NULL;
+    case STORE_DRIVER_COPY:
+        *ret = ROOTFS_COPY;
+        return NULL;
+    case STORE_DRIVER_FUSE_OVERLAY:
+        TRY_CTX(find_fuse(s, ret_program), "use the fuse-overlayfs driver");
+        *ret = ROOTFS_FUSE_OVERLAY;
+        return NULL;
+    case STORE_DRIVER_AUTO:
+        break;
+    }
+    *ret = ROOTFS_OVERLAY;
+    if (store_overlay_works(s))
+        return NULL;
+    autoerr e = find_fuse(s, ret_program);
+    *ret = e ? ROOTFS_COPY : ROOTFS_FUSE_OVERLAY;
+    return NULL;
+}
+
+static void use_directory(struct rootfs_plan *plan, enum rootfs_driver driver, const char *name) {
+    plan->driver = driver;
+    strv_push(&plan->lowers, name);
+}
+
+static struct err *fill_plan(struct store *s, int dir, const struct strv *chain_ids, enum store_driver driver,
+                             struct rootfs_plan *plan) {
+    if (!chain_ids->n) { /* FROM scratch: no layer, nothing to overlay */
+        use_directory(plan, ROOTFS_DIR, "upper");
+        return NULL;
+    }
+    TRY(check_layers(s, chain_ids));
+    TRY(prepare_upper(s, dir, chain_ids->v[chain_ids->n - 1]));
+    if (store_exists(dir, COPY_DIR))
+        plan->driver = ROOTFS_COPY;
+    else
+        TRY(choose(s, driver, &plan->driver, &plan->fuse_program));
+    if (plan->driver == ROOTFS_COPY) {
+        TRY_CTX(make_copy(s, dir, chain_ids), "make the root directory by copying");
+        use_directory(plan, ROOTFS_COPY, COPY_DIR);
+        return NULL;
+    }
+    autofree char *own = take_ptr(&plan->base_dir);
+    plan->base_dir = mem_printf("%s/layers", s->root);
+    for (size_t i = chain_ids->n; i-- > 0;)
+        strv_pushf(&plan->lowers, "%s/diff", digest_hex(chain_ids->v[i]));
+    plan->upper = mem_printf("%s/upper", own);
+    plan->work = mem_printf("%s/work", own);
+    return NULL;
+}
+
+struct err *store_rootfs_plan(struct store *s, const char *container_id, const struct strv *chain_ids,
+                              enum store_driver driver, struct rootfs_plan *ret) {
+    struct rootfs_plan plan = {.driver = ROOTFS_OVERLAY};
+    autofd int dir = -1;
+    TRY(store_container_open(s, container_id, &dir));
+    plan.base_dir = mem_printf("%s/containers/%s", s->root, container_id);
+    struct err *e = fill_plan(s, dir, chain_ids, driver, &plan);
+    if (e) {
+        rootfs_plan_done(&plan);
+        return err_wrap(e, "container %.12s", container_id);
+    }
+    *ret = plan;
+    return NULL;
+}
+
+struct err *store_container_size(const struct store *s, const char *id, int64_t *ret) {
+    autofd int dir = -1;
+    struct store_usage usage;
+    TRY(store_container_open(s, id, &dir));
+    TRY_CTX(store_measure(dir, store_exists(dir, COPY_DIR) ? COPY_DIR : "upper", &usage), "container %.12s", id);
+    *ret = usage.bytes;
+    return NULL;
+}

@@ -1,0 +1,213 @@
+/*
+ * sweep: layers and blobs that nothing references any more.
+ *
+ * Marks from every image record and every container record, then deletes the rest, all under the exclusive store lock:
+ * whoever adds references holds it shared from before the first blob until the reference is there. A root that cannot
+ * be read may name anything, so then nothing is deleted at all.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "storage/store_int.h"
+
+enum { TEMP_SECONDS = 3600 };
+
+struct sweep {
+    struct store *s;
+    struct strv layers, blobs; /* hex of what is referenced; sorted once marking is done */
+    int dir;                   /* the directory being swept */
+    int64_t bytes;
+};
+
+/* ---- mark ---- */
+
+static void mark(struct strv *set, const char *digest_or_null) {
+    if (digest_or_null && digest_ok(digest_or_null))
+        strv_push(set, digest_hex(digest_or_null));
+}
+
+static void mark_image(struct sweep *sw, const struct store_image *img) {
+    mark(&sw->blobs, img->config);
+    mark(&sw->blobs, img->manifest);
+    for (size_t i = 0; i < img->n_layers; i++) {
+        mark(&sw->blobs, img->layers[i].blob);
+        mark(&sw->layers, img->layers[i].chain_id);
+    }
+    for (size_t i = 0; i < img->extra.n; i++)
+        mark(&sw->blobs, img->extra.v[i]);
+}
+
+static struct err *mark_images(struct sweep *sw) {
+    autostrv struct strv ids = {0};
+    TRY(store_image_ids(sw->s, &ids));
+    for (size_t i = 0; i < ids.n; i++) {
+        struct store_image *img = NULL;
+        struct err *e = store_image_get(sw->s, ids.v[i], &img);
+        if (!e) {
+            mark_image(sw, img);
+            store_image_free(img);
+        } else if (err_kind(e) == ERR_NOT_FOUND) { /* removed just now */
+            err_free(e);
+        } else {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+/* A container keeps its layers and its image's config, even when the image's record is gone. */
+static struct err *mark_container(struct sweep *sw, const char *id) {
+    autojson j = NULL;
+    autostrv struct strv layers = {0};
+    const char *image;
+    TRY(store_container_read(sw->s, id, "container.json", &j));
+    TRY_CTX(json_get_strv_opt(j, "Layers", &layers), "container %.12s", id);
+    TRY_CTX(json_get_str_opt(j, "Image", "", &image), "container %.12s", id);
+    for (size_t i = 0; i < layers.n; i++) {
+        if (!digest_ok(layers.v[i]))
+            return err_new(ERR_CORRUPT, "container %.12s: %s is not a chain id", id, layers.v[i]);
+        mark(&sw->layers, layers.v[i]);
+    }
+    if (path_is_hex64(image))
+        strv_push(&sw->blobs, image);
+    else
+        mark(&sw->blobs, image);
+    return NULL;
+}
+
+static struct err *mark_containers(struct sweep *sw) {
+    autostrv struct strv ids = {0};
+    int containers;
+    TRY(store_dir(sw->s, STORE_CONTAINERS, &containers));
+    TRY(store_container_ids(sw->s, &ids));
+    for (size_t i = 0; i < ids.n; i++) {
+        struct err *e = mark_container(sw, ids.v[i]);
+        if (e && store_exists(containers, ids.v[i]))
+            return e;
+        err_free(e); /* removed just now */
+    }
+    return NULL;
+}
+
+/* ---- sweep ---- */
+
+static int compare(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static bool marked(const struct strv *set, const char *hex) {
+    return set->n && bsearch(&hex, set->v, set->n, sizeof *set->v, compare);
+}
+
+static struct err *sweep_layer(void *ctx, const char *name, unsigned char d_type) {
+    (void)d_type;
+    struct sweep *sw = ctx;
+    struct store_usage usage = {0};
+    if (!path_is_hex64(name) || marked(&sw->layers, name))
+        return NULL;
+    err_free(
+        store_measure(sw->dir, name, &usage)); /* the number is for the user; not knowing it is no reason to stop */
+    TRY(store_trash(sw->s, sw->dir, name));
+    sw->bytes += usage.blocks;
+    return NULL;
+}
+
+/* What io_write_file() leaves when it is killed. A living one is done within the hour. */
+static bool old_temp(const char *name, const struct stat *st) {
+    return str_starts(name, ".tmp-") && st->st_mtime < clock_now() / NSEC_PER_SEC - TEMP_SECONDS;
+}
+
+static struct err *sweep_blob(void *ctx, const char *name, unsigned char d_type) {
+    (void)d_type;
+    struct sweep *sw = ctx;
+    struct stat st;
+    if (fstatat(sw->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return NULL;
+    if (!old_temp(name, &st) && (!path_is_hex64(name) || marked(&sw->blobs, name)))
+        return NULL;
+    if (unlinkat(sw->dir, name, 0) < 0)
+        return errno == ENOENT ? NULL : err_sys(errno, "remove blob %s", name);
+    sw->bytes += (int64_t)st.st_blocks * 512;
+    return NULL;
+}
+
+static struct err *sweep_temp(void *ctx, const char *name, unsigned char d_type) {
+    (void)d_type;
+    const struct sweep *sw = ctx;
+    struct stat st;
+    if (fstatat(sw->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && old_temp(name, &st))
+        unlinkat(sw->dir, name, 0);
+    return NULL;
+}
+
+static struct err *sweep_dir(struct sweep *sw, enum store_dir which,
+                             struct err *(*fn)(void *ctx, const char *name, unsigned char d_type)) {
+    TRY(store_dir(sw->s, which, &sw->dir));
+    return io_each_entry(sw->dir, fn, sw);
+}
+
+static struct err *mark_and_sweep(struct sweep *sw, bool *ret_damaged) {
+    struct err *e = mark_images(sw);
+    if (!e)
+        e = mark_containers(sw);
+    if (e) {
+        autostr struct str why = STR_INIT;
+        err_format(e, &why);
+        err_free(e);
+        log_warn("no layers or blobs are removed: %s", str_c(&why));
+        *ret_damaged = true;
+        return NULL;
+    }
+    strv_sort(&sw->layers);
+    strv_sort(&sw->blobs);
+    TRY(sweep_dir(sw, STORE_LAYERS, sweep_layer));
+    TRY(sweep_dir(sw, STORE_BLOBS, sweep_blob));
+    TRY(sweep_dir(sw, STORE_IMAGES, sweep_temp));
+    TRY(sweep_dir(sw, STORE_REFS, sweep_temp));
+    return store_names_heal(sw->s);
+}
+
+/* *ret is -1 when the store is in use. */
+static struct err *lock_exclusive(const struct store *s, int *ret) {
+    bool got = false;
+    autofd int fd = -1;
+    TRY_CTX(fd_open_at(s->dirs[STORE_ROOT], "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &fd), "lock the store %s",
+            s->root);
+    TRY_CTX(io_try_lock(fd, IO_LOCK_EXCLUSIVE, &got), "lock the store %s", s->root);
+    if (got)
+        *ret = take_fd(&fd);
+    return NULL;
+}
+
+struct err *store_sweep(struct store *s, bool *ret_skipped, int64_t *ret_bytes) {
+    struct sweep sw = {.s = s};
+    bool skipped = false;
+    int lock = -1;
+    TRY(lock_exclusive(s, &lock));
+    struct err *e = NULL;
+    if (lock < 0)
+        skipped = true;
+    else
+        e = mark_and_sweep(&sw, &skipped);
+    fd_close(lock); /* deleting what was moved to the trash needs no lock */
+    strv_done(&sw.layers);
+    strv_done(&sw.blobs);
+    if (!e)
+        e = store_collect(s);
+    if (e)
+        return err_wrap(e, "sweep the store");
+    *ret_skipped = skipped;
+    *ret_bytes = sw.bytes;
+    return NULL;
+}
