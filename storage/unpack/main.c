@@ -1,0 +1,70 @@
+/*
+ * coracle-unpack: reads what came from a registry or an archive, so that no other process has to. Started by coracle
+ * with one end of a socketpair as descriptor 3; see ops_int.h for what is said over it. Holds nothing worth stealing,
+ * and gives up what it could do before it looks at the first hostile byte (sandbox_int.h).
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/msg.h"
+#include "base/str.h"
+#include "storage/unpack/ops_int.h"
+
+#define CHANNEL_FD 3
+
+struct err *op_send_ok(struct op *op, struct json *take_result) {
+    autojson reply = json_object();
+    json_set(reply, "ok", take_result);
+    return msg_send(op->chan, reply, NULL, 0);
+}
+
+static struct err *run(struct op *op) {
+    static const struct {
+        const char *name;
+        size_t fds; /* at least */
+        struct err *(*fn)(struct op *op);
+    } ops[] = {{"layer", 2, op_layer}, {"archive", 2, op_archive}, {"pack", 1, op_pack}};
+    const char *name;
+    TRY(json_get_str(op->msg, "op", &name));
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++)
+        if (str_eq(ops[i].name, name))
+            return op->n_fds >= ops[i].fds ? ops[i].fn(op) : err_new(ERR_USAGE, "descriptors are missing");
+    return err_new(ERR_UNSUPPORTED, "coracle-unpack does not know how to '%s'", name);
+}
+
+static struct err *serve(struct msg_chan *chan) {
+    autojson msg = NULL;
+    struct op op = {.chan = chan, .n_fds = ARRAY_LEN(op.fds)};
+    TRY(msg_recv(chan, &msg, op.fds, &op.n_fds));
+    if (!msg)
+        return NULL;
+    op.msg = msg;
+    struct err *e = run(&op);
+    for (size_t i = 0; i < op.n_fds; i++)
+        fd_close(op.fds[i]);
+    return e;
+}
+
+int main(void) {
+    struct stat st;
+    fd_guard_stdio();
+    if (fstat(CHANNEL_FD, &st) != 0 || !S_ISSOCK(st.st_mode)) {
+        fputs("coracle-unpack is a helper of coracle: it is not run by hand\n", stderr);
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    umask(0);
+    automsg chan = msg_chan_new(CHANNEL_FD);
+    autoerr e = serve(chan);
+    if (!e)
+        return 0;
+    autoerr lost = msg_send_err(chan, e);
+    _exit(1); /* a thread may still be waiting for input that never comes */
+}

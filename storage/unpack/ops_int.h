@@ -1,0 +1,35 @@
+/*
+ * ops: the three things coracle-unpack does. One process does one of them and ends. The parent sends one message with
+ * the descriptors, gets one {"ok": …} or {"error": …} back (members of an archive come as messages before it), and sees
+ * EOF when the process is gone.
+ *
+ *     {"op":"layer","ids":65536,"prefix":0,"copy":false}   input, directory, [prefix file], [copy]
+ *         → {"ok":{"blob_digest":…,"blob_size":…,"diff_id":…,"diff_size":…,"entries":…,"skipped_devices":…}}
+ *     {"op":"archive"}                                     input, directory
+ *         → {"member":name,"digest":…,"size":…} or {"member":name,"symlink"|"hardlink":target} …, {"ok":{}}
+ *     {"op":"pack"}                                        output
+ *       {"file":name,"size":…} with its descriptor …, {"end":true}
+ *         → {"ok":{}}
+ */
+#pragma once
+
+#include <stddef.h>
+
+struct err;
+struct json;
+struct msg_chan;
+
+struct op {
+    struct msg_chan *chan;
+    const struct json *msg; /* the first message */
+    int fds[8];             /* its descriptors; an operation sets to -1 what it takes */
+    size_t n_fds;
+};
+
+/* Each sends its "ok" itself; an error is sent by the caller. */
+struct err *op_layer(struct op *op) __attribute__((warn_unused_result));
+struct err *op_archive(struct op *op) __attribute__((warn_unused_result));
+struct err *op_pack(struct op *op) __attribute__((warn_unused_result));
+
+/* Sends {"ok": take_result}. */
+struct err *op_send_ok(struct op *op, struct json *take_result) __attribute__((warn_unused_result));
