@@ -1,0 +1,39 @@
+/* base64: RFC 4648, as far as Basic authentication and docker's config.json need it. */
+#include <stdint.h>
+#include <string.h>
+
+#include "image/auth_int.h"
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void base64_encode(const void *data, size_t n, struct str *out) {
+    const unsigned char *p = data;
+    for (; n > 0; p += 3) {
+        size_t k = n < 3 ? n : 3;
+        uint32_t v = (uint32_t)p[0] << 16 | (k > 1 ? (uint32_t)p[1] << 8 : 0) | (k > 2 ? p[2] : 0);
+        str_append_c(out, alphabet[v >> 18]);
+        str_append_c(out, alphabet[v >> 12 & 63]);
+        str_append_c(out, k > 1 ? alphabet[v >> 6 & 63] : '=');
+        str_append_c(out, k > 2 ? alphabet[v & 63] : '=');
+        n -= k;
+    }
+}
+
+bool base64_decode(const char *text, struct str *out) {
+    uint32_t v = 0;
+    unsigned bits = 0;
+    for (; *text && *text != '='; text++) {
+        if (*text == '\n' || *text == '\r')
+            continue;
+        const char *at = memchr(alphabet, *text, sizeof alphabet - 1);
+        if (!at)
+            return false;
+        v = (v << 6 | (uint32_t)(at - alphabet)) & 0xffffff;
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            str_append_c(out, (char)(v >> bits & 0xff));
+        }
+    }
+    return text[strspn(text, "=\r\n")] == 0 && bits < 6;
+}

@@ -1,0 +1,45 @@
+/*
+ * pull_int: the two halves of a pull. pull.c finds out what the reference means (requests, manifests, the record);
+ * layers.c brings in what is missing (downloads and unpackers side by side). layers.c serves load and import too, where
+ * the blobs are in the store already and there is no registry.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "image/image.h"
+
+struct err;
+struct fetch_client;
+struct registry;
+struct store;
+struct store_image;
+
+/* The user namespace that layers are unpacked in: asked for once, when the first layer needs it. */
+struct unpack_ns {
+    struct err *(*get)(void *ctx, int *ret_fd, uint32_t *ret_ids);
+    void *ctx;
+    int fd; /* -1 until asked for; owned */
+    uint32_t ids;
+};
+struct err *unpack_ns_get(struct unpack_ns *ns) __attribute__((warn_unused_result));
+void unpack_ns_done(struct unpack_ns *ns);
+
+struct layers {
+    struct store *store;
+    struct registry *registry;    /* NULL: every blob is in the store */
+    struct fetch_client *client;  /* NULL when registry is */
+    struct unpack_ns *ns;
+    const struct image_progress_fn *progress;
+    int interrupted_fd;           /* -1: none */
+    size_t parallel;              /* layers at work at once: each a download with its unpacker */
+};
+/*
+ * Brings in the blobs and layers of `img` that the store lacks, verified, and fills in their diff_size and the image's
+ * size. *ret_fetched counts layers that had to be fetched or unpacked. On failure what was completed stays (unreferenced),
+ * partial downloads stay for a resume, everything else is gone.
+ */
+struct err *layers_bring_in(const struct layers *l, struct store_image *img, size_t *ret_fetched) __attribute__((warn_unused_result));
+
+/* Says one progress line. `id` may be NULL. */
+void progress_say(const struct image_progress_fn *p, const char *id, const char *status, int64_t current, int64_t total);

@@ -1,0 +1,233 @@
+/* registry: see registry_int.h. */
+#include "image/registry_int.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/config.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/sys/sys.h"
+#include "image/manifest_int.h"
+#include "image/ref_int.h"
+
+#define ACCEPT_MANIFEST                                                                                                \
+    "Accept: " MEDIA_OCI_INDEX ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_LIST ", " MEDIA_DOCKER_MANIFEST
+#define ACCEPT_BLOB "Accept: */*"
+
+void registry_free(struct registry *r) {
+    if (!r)
+        return;
+    free(r->name);
+    free(r->address);
+    free(r->repo);
+    free(r->authorization);
+    tls_files_done(&r->tls);
+    free(r);
+}
+
+static void choose_schemes(struct registry *r, const char *mirror) {
+    bool insecure = host_is_insecure(&r->config->insecure_registries, r->address);
+    r->loopback = host_is_loopback(r->address);
+    r->tls.insecure = insecure || (r->loopback && r->tls.ca.n == 0);
+    if (mirror && strstr(mirror, "://")) {
+        r->schemes[r->n_schemes++] = str_starts(mirror, "http://") ? "http" : "https";
+        return;
+    }
+    /* Plain first where nobody can listen: it saves a failed handshake on the usual local registry. */
+    if (r->loopback)
+        r->schemes[r->n_schemes++] = "http";
+    r->schemes[r->n_schemes++] = "https";
+    if (insecure && !r->loopback)
+        r->schemes[r->n_schemes++] = "http";
+}
+
+static struct err *check_mirror(const struct registry *r, const char *mirror) {
+    if (!ref_domain_ok(r->address))
+        return err_new(ERR_USAGE, "\"registry-mirrors\" names an unusable URL %s", mirror);
+    if (str_starts(mirror, "http://") && !r->loopback && !r->tls.insecure)
+        return err_hint(err_new(ERR_USAGE, "the registry mirror %s uses plain http", mirror),
+                        "name it in \"insecure-registries\" too if that is meant");
+    return NULL;
+}
+
+struct err *registry_new(const struct host *h, const struct config *config, struct fetch_client *client, const char *domain,
+                         const char *repo, const char *mirror, struct registry **ret) {
+    struct registry *r = mem_alloc(sizeof *r);
+    *r = (struct registry){.host = h, .config = config, .client = client, .repo = mem_dup(repo)};
+    r->name = mirror ? creds_hostname(mirror) : mem_dup(domain);
+    r->address = mem_dup(str_eq(r->name, REF_DOCKER_DOMAIN) ? "registry-1.docker.io" : r->name);
+    struct err *e = tls_find(h, r->address, &r->tls);
+    choose_schemes(r, mirror);
+    if (!e && mirror)
+        e = check_mirror(r, mirror);
+    if (e) {
+        registry_free(r);
+        return e;
+    }
+    *ret = r;
+    return NULL;
+}
+
+void registry_answer_done(struct registry_answer *a) {
+    free(a->content_type);
+    free(a->digest);
+    str_done(&a->body);
+    *a = (struct registry_answer){0};
+}
+
+/* ---- one request, over the right scheme, with the right header ---- */
+
+struct ask {
+    const char *method, *path; /* below /v2/<repo>/ */
+    const char *accept;
+    int64_t max, size, offset;
+    int file, pipe;
+};
+
+static struct err *start(struct registry *r, const struct ask *a, struct fetch_xfer *x) {
+    autofree char *url = mem_printf("%s://%s/v2/%s/%s", r->schemes[r->scheme], r->address, r->repo, a->path);
+    autostrv struct strv headers = {0};
+    strv_push(&headers, a->accept);
+    if (r->authorization)
+        strv_push(&headers, r->authorization);
+    const struct fetch_req req = {
+        .url = url,
+        .method = a->method,
+        .headers = &headers,
+        .tls = &r->tls,
+        .max = a->max,
+        .size = a->size,
+        .offset = a->offset,
+        .attempts = !r->settled && r->scheme + 1 < r->n_schemes ? 1 : 0, /* a wrong guess should show at once */
+        .file = a->file,
+        .pipe = a->pipe,
+    };
+    return fetch_start(r->client, &req, x);
+}
+
+static bool has_port(const char *address) {
+    const char *end = strrchr(address, ']');
+    return strchr(end ? end : address, ':');
+}
+
+/* Was the scheme a wrong guess? TLS servers answer plain requests with a 400 that says so, or hang up. */
+static bool wrong_scheme(const struct registry *r, const struct fetch_xfer *x) {
+    if (r->settled || r->scheme + 1 >= r->n_schemes)
+        return false;
+    if (x->status == 400 && x->body)
+        return strstr(x->body, "HTTPS") || strstr(x->body, "TLS");
+    if (!x->err || x->status != 0 || err_kind(x->err) == ERR_TIMEOUT)
+        return false;
+    return x->curl != FETCH_CURL_UNRESOLVED && !(x->curl == FETCH_CURL_UNCONNECTED && has_port(r->address));
+}
+
+static struct err *rewind_file(int fd) {
+    if (fd >= 0 && (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0))
+        return err_sys(errno, "rewind a memory file");
+    return NULL;
+}
+
+/* Asks and waits; other schemes and the answer to a 401 included. `x` holds the last answer. */
+static struct err *ask_and_wait(struct registry *r, const struct ask *a, struct fetch_xfer *x) {
+    bool authorized = false;
+    for (;;) {
+        fetch_xfer_done(r->client, x);
+        TRY(rewind_file(a->file));
+        TRY(start(r, a, x));
+        TRY(fetch_wait(r->client, x));
+        if (wrong_scheme(r, x)) {
+            r->scheme++;
+            continue;
+        }
+        if (x->err)
+            return take_ptr(&x->err);
+        r->settled = true;
+        if (x->status != 401 || authorized)
+            return NULL;
+        TRY(registry_authorize(r, x));
+        authorized = true;
+    }
+}
+
+static struct err *take_answer(const struct fetch_xfer *x, int fd, struct registry_answer *ret) {
+    if (fd >= 0) {
+        if (lseek(fd, 0, SEEK_SET) < 0)
+            return err_sys(errno, "read an answer");
+        ret->body.max = MANIFEST_MAX;
+        TRY(io_read_all(fd, MANIFEST_MAX, "answer", &ret->body));
+    }
+    const char *type = strmap_get(&x->headers, "content-type");
+    const char *digest = strmap_get(&x->headers, "docker-content-digest");
+    ret->content_type = type ? mem_dupn(type, strcspn(type, "; ")) : NULL;
+    ret->digest = digest && digest_ok(digest) ? mem_dup(digest) : NULL;
+    return NULL;
+}
+
+static struct err *small(struct registry *r, struct ask *a, const char *what, struct registry_answer *ret) {
+    autofd int fd = -1;
+    if (str_eq(a->method, "GET") && (fd = sys_memfd("answer", MFD_CLOEXEC)) < 0)
+        return err_sys(errno, "make a memory file");
+    a->file = fd;
+    a->pipe = -1;
+    struct fetch_xfer x = {0};
+    struct registry_answer answer = {0};
+    struct err *e = ask_and_wait(r, a, &x);
+    if (!e)
+        e = x.status == 200 ? take_answer(&x, fd, &answer) : registry_failure(r, &x, what);
+    fetch_xfer_done(r->client, &x);
+    if (e) {
+        registry_answer_done(&answer);
+        return e;
+    }
+    *ret = answer;
+    return NULL;
+}
+
+struct err *registry_manifest(struct registry *r, const char *ref, bool head, struct registry_answer *ret) {
+    autofree char *path = mem_printf("manifests/%s", ref);
+    autofree char *what =
+        mem_printf("manifest for %s/%s%s%s", r->name, r->repo, str_starts(ref, "sha256:") ? "@" : ":", ref);
+    struct ask a = {.method = head ? "HEAD" : "GET", .path = path, .accept = ACCEPT_MANIFEST, .max = MANIFEST_MAX, .size = -1};
+    return small(r, &a, what, ret);
+}
+
+struct err *registry_small_blob(struct registry *r, const char *digest, int64_t size, struct registry_answer *ret) {
+    if (size > (int64_t)MANIFEST_MAX)
+        return err_new(ERR_UNSUPPORTED, "blob %s is larger than %zu bytes", digest, MANIFEST_MAX);
+    autofree char *path = mem_printf("blobs/%s", digest);
+    autofree char *what = mem_printf("blob %s of %s/%s", digest, r->name, r->repo);
+    struct ask a = {.method = "GET", .path = path, .accept = ACCEPT_BLOB, .max = size, .size = size};
+    return small(r, &a, what, ret);
+}
+
+struct err *registry_blob_start(struct registry *r, const struct registry_blob *b, struct fetch_xfer *x) {
+    autofree char *path = mem_printf("blobs/%s", b->digest);
+    const struct ask a = {.method = "GET",
+                          .path = path,
+                          .accept = ACCEPT_BLOB,
+                          .max = b->size,
+                          .size = b->size,
+                          .offset = b->offset,
+                          .file = b->file,
+                          .pipe = b->pipe};
+    return start(r, &a, x);
+}
+
+struct err *registry_blob_done(struct registry *r, const char *digest, const struct fetch_xfer *x, bool *ret_again) {
+    *ret_again = false;
+    if (x->status == 401) {
+        TRY(registry_authorize(r, x));
+        *ret_again = true;
+        return NULL;
+    }
+    if (x->status / 100 == 2)
+        return NULL;
+    autofree char *what = mem_printf("blob %s of %s/%s", digest, r->name, r->repo);
+    return registry_failure(r, x, what);
+}
