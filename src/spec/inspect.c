@@ -1,0 +1,78 @@
+/* docker's Config object and the frame around it: what inspect shows. Names and order are those of docker 28. */
+#include "spec/spec_int.h"
+
+/* A list that docker shows as null when there is nothing in it. */
+static void set_list_or_null(struct json *obj, const char *key, const struct strv *sv) {
+    if (sv->n)
+        json_set_strv(obj, key, sv);
+    else
+        json_set(obj, key, json_null());
+}
+
+/* {"80/tcp": {}} of options and image. */
+static struct json *exposed_ports(const struct spec_ctx *x) {
+    struct json *ports = json_object();
+    for (size_t i = 0; i < x->n_ports; i++)
+        json_set(ports, x->ports[i].key, json_object());
+    JSON_EACH(p, json_get(x->img, "ExposedPorts"))
+    if (json_key(p))
+        json_set(ports, json_key(p), json_object());
+    return ports;
+}
+
+static struct json *volumes(const struct spec_ctx *x) {
+    const struct json *image = json_get(x->img, "Volumes");
+    if (json_type(image) != JSON_OBJECT || !json_count(image))
+        return json_null();
+    struct json *v = json_object();
+    JSON_EACH(it, image)
+    json_set(v, json_key(it), json_object());
+    return v;
+}
+
+static struct json *config(const struct spec_ctx *x) {
+    const struct container_options *o = x->o;
+    struct json *c = json_object(), *ports = exposed_ports(x);
+    json_set_str(c, "Hostname", x->hostname);
+    json_set_str(c, "Domainname", o->domainname ? o->domainname : "");
+    json_set_str(c, "User", x->user);
+    json_set_bool(c, "AttachStdin", o->attach_stdin);
+    json_set_bool(c, "AttachStdout", o->attach_stdout);
+    json_set_bool(c, "AttachStderr", o->attach_stderr);
+    if (json_count(ports))
+        json_set(c, "ExposedPorts", ports);
+    else
+        json_free(ports);
+    json_set_bool(c, "Tty", o->tty);
+    json_set_bool(c, "OpenStdin", o->interactive);
+    json_set_bool(c, "StdinOnce", o->interactive && o->attach_stdin);
+    json_set_strv(c, "Env", &x->config_env);
+    set_list_or_null(c, "Cmd", &x->cmd);
+    if (o->no_healthcheck) {
+        struct json *health = json_object(), *test = json_array();
+        json_push_str(test, "NONE");
+        json_set(health, "Test", test);
+        json_set(c, "Healthcheck", health);
+    }
+    json_set_str(c, "Image", o->image ? o->image : "");
+    json_set(c, "Volumes", volumes(x));
+    json_set_str(c, "WorkingDir", x->workdir);
+    set_list_or_null(c, "Entrypoint", &x->entrypoint);
+    json_set(c, "OnBuild", json_null());
+    json_set_strmap(c, "Labels", &x->labels);
+    if (*x->stop_signal)
+        json_set_str(c, "StopSignal", x->stop_signal);
+    if (o->stop_timeout >= 0)
+        json_set_int(c, "StopTimeout", o->stop_timeout);
+    return c;
+}
+
+struct json *spec_emit_options(const struct spec_ctx *x) {
+    struct json *all = json_object(), *net = json_object();
+    json_set(all, "Config", config(x));
+    json_set(all, "HostConfig", spec_emit_host_config(x));
+    json_set(net, "EndpointsConfig", json_object());
+    json_set(all, "NetworkingConfig", net);
+    json_set(all, "Mounts", spec_emit_mount_points(x));
+    return all;
+}

@@ -1,0 +1,310 @@
+/* --mount (one line of CSV with key=value fields) and --tmpfs. */
+#include "spec/spec_int.h"
+
+#include <ctype.h>
+
+#include "base/path.h"
+
+struct mount_parse {
+    struct spec_mount m;
+    const char *text; /* the whole option */
+    char *type;       /* as typed, lower case */
+    bool volume_opt, bind_opt, tmpfs_opt;
+};
+
+static void parse_donep(struct mount_parse *p) {
+    spec_mount_done(&p->m);
+    free(p->type);
+}
+
+/* The quoted field that starts at `s` (behind its opening quote) into out; the end, or NULL when the quotes are wrong.
+ */
+static const char *csv_quoted(const char *s, struct str *out) {
+    for (; *s; s++) {
+        if (*s != '"')
+            str_append_c(out, *s);
+        else if (s[1] == '"')
+            str_append_c(out, *s++);
+        else
+            return s[1] == ',' || !s[1] ? s + 1 : NULL;
+    }
+    return NULL;
+}
+
+/* One record of RFC 4180 fields: quotes only around whole fields, "" for a quote inside. */
+static struct err *csv_split(const char *text, struct strv *out) {
+    const char *s = text;
+    for (;;) {
+        autostr struct str field = STR_INIT;
+        if (*s == '"') {
+            s = csv_quoted(s + 1, &field);
+        } else {
+            size_t n = strcspn(s, ",");
+            s = memchr(s, '"', n) ? NULL : (str_append_n(&field, s, n), s + n);
+        }
+        if (!s)
+            return err_new(ERR_USAGE, "invalid argument '%s' for --mount: bare or extraneous \" in a field", text);
+        strv_push_take(out, str_take(&field));
+        if (!*s)
+            return NULL;
+        s++;
+    }
+}
+
+static struct err *bad_value(const char *key, const char *value) {
+    return err_new(ERR_USAGE, "invalid value for %s: %s", key, value);
+}
+
+static struct err *set_read_only(struct mount_parse *p, const char *key, const char *value) {
+    return spec_parse_bool(value, &p->m.read_only) ? NULL : bad_value(key, value);
+}
+
+static struct err *set_type(struct mount_parse *p, const char *key, const char *value) {
+    (void)key;
+    mem_set(&p->type, value);
+    for (char *c = p->type; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return NULL;
+}
+
+static struct err *set_source(struct mount_parse *p, const char *key, const char *value) {
+    (void)key;
+    mem_set(&p->m.source, value);
+    return NULL;
+}
+
+static struct err *set_target(struct mount_parse *p, const char *key, const char *value) {
+    (void)key;
+    mem_set(&p->m.target, value);
+    return NULL;
+}
+
+static struct err *set_consistency(struct mount_parse *p, const char *key, const char *value) {
+    (void)key;
+    mem_set(&p->m.consistency, value);
+    return NULL;
+}
+
+static struct err *set_propagation(struct mount_parse *p, const char *key, const char *value) {
+    static const char *const words[] = {"private", "rprivate", "shared", "rshared", "slave", "rslave"};
+    p->bind_opt = true;
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (str_eq(value, words[i])) {
+            mem_set(&p->m.propagation, value);
+            return NULL;
+        }
+    return bad_value(key, value);
+}
+
+/* Kept as the option word "bind-recursive=…"; "enabled" is the default and leaves none. */
+static struct err *set_recursive(struct mount_parse *p, const char *key, const char *value) {
+    static const char *const words[] = {"disabled", "writable", "readonly", "enabled"};
+    p->bind_opt = true;
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (str_eq(value, words[i])) {
+            if (!str_eq(value, "enabled"))
+                strv_pushf(&p->m.options, "bind-recursive=%s", value);
+            return NULL;
+        }
+    return err_new(ERR_USAGE,
+                   "invalid value for %s: %s (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")", key,
+                   value);
+}
+
+static struct err *set_nonrecursive(struct mount_parse *p, const char *key, const char *value) {
+    bool off;
+    if (!spec_parse_bool(value, &off))
+        return bad_value(key, value);
+    return set_recursive(p, key, off ? "disabled" : "enabled");
+}
+
+static struct err *set_nocopy(struct mount_parse *p, const char *key, const char *value) {
+    p->volume_opt = true;
+    return spec_parse_bool(value, &p->m.no_copy) ? NULL : bad_value(key, value);
+}
+
+static struct err *set_volume_opt(struct mount_parse *p, const char *key, const char *value) {
+    p->volume_opt = true;
+    strv_pushf(&p->m.options, "%s=%s", key, value);
+    return NULL;
+}
+
+static struct err *set_tmpfs_size(struct mount_parse *p, const char *key, const char *value) {
+    p->tmpfs_opt = true;
+    autoerr e = spec_parse_bytes(value, &p->m.tmpfs_size);
+    return e ? bad_value(key, value) : NULL;
+}
+
+static struct err *set_tmpfs_mode(struct mount_parse *p, const char *key, const char *value) {
+    uint64_t mode;
+    p->tmpfs_opt = true;
+    if (!str_to_u64(value, 8, 07777, &mode))
+        return bad_value(key, value);
+    p->m.tmpfs_mode = (int64_t)mode;
+    return NULL;
+}
+
+static const struct {
+    const char *key;
+    struct err *(*set)(struct mount_parse *p, const char *key, const char *value);
+    bool bare; /* may stand without a value */
+} mount_keys[] = {
+    {"type", set_type, false},
+    {"source", set_source, false},
+    {"src", set_source, false},
+    {"target", set_target, false},
+    {"dst", set_target, false},
+    {"destination", set_target, false},
+    {"readonly", set_read_only, true},
+    {"ro", set_read_only, true},
+    {"consistency", set_consistency, false},
+    {"bind-propagation", set_propagation, false},
+    {"bind-recursive", set_recursive, false},
+    {"bind-nonrecursive", set_nonrecursive, true},
+    {"volume-nocopy", set_nocopy, true},
+    {"volume-label", set_volume_opt, false},
+    {"volume-driver", set_volume_opt, false},
+    {"volume-opt", set_volume_opt, false},
+    {"volume-subpath", set_volume_opt, false},
+    {"tmpfs-size", set_tmpfs_size, false},
+    {"tmpfs-mode", set_tmpfs_mode, false},
+};
+
+static struct err *mount_field(struct mount_parse *p, const char *field) {
+    size_t len = strcspn(field, "=");
+    autofree char *key = mem_dupn(field, len);
+    for (char *c = key; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    for (size_t i = 0; i < ARRAY_LEN(mount_keys); i++) {
+        if (!str_eq(key, mount_keys[i].key))
+            continue;
+        if (!field[len] && !mount_keys[i].bare)
+            break;
+        return mount_keys[i].set(p, key, field[len] ? field + len + 1 : "true");
+    }
+    if (!field[len])
+        return err_new(ERR_USAGE, "invalid field '%s' must be a key=value pair", field);
+    return err_new(ERR_USAGE, "unexpected key '%s' in '%s'", key, field);
+}
+
+static struct err *mount_type(struct mount_parse *p) {
+    static const char *const types[] = {"bind", "volume", "tmpfs"};
+    const char *type = p->type ? p->type : "volume";
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if (str_eq(type, types[i])) {
+            p->m.type = (enum spec_mount_type)i;
+            break;
+        } else if (i + 1 == ARRAY_LEN(types)) {
+            if (str_eq(type, "image") || str_eq(type, "cluster") || str_eq(type, "npipe"))
+                return err_hint(err_new(ERR_UNSUPPORTED, "mounts of type %s are not available in this release", type),
+                                SPEC_HINT_COMPAT);
+            return spec_mount_err(type, err_new(ERR_USAGE, "mount type unknown"));
+        }
+    if (p->volume_opt && p->m.type != SPEC_MOUNT_VOLUME)
+        return err_new(ERR_USAGE, "cannot mix 'volume-*' options with mount type '%s'", type);
+    if (p->bind_opt && p->m.type != SPEC_MOUNT_BIND)
+        return err_new(ERR_USAGE, "cannot mix 'bind-*' options with mount type '%s'", type);
+    if (p->tmpfs_opt && p->m.type != SPEC_MOUNT_TMPFS)
+        return err_new(ERR_USAGE, "cannot mix 'tmpfs-*' options with mount type '%s'", type);
+    return NULL;
+}
+
+/* docker: a read-only bind that must be so all the way down says so in both other options too. */
+static struct err *recursive_readonly(const struct spec_mount *m) {
+    if (!strv_has(&m->options, "bind-recursive=readonly"))
+        return NULL;
+    if (!m->read_only)
+        return err_new(ERR_USAGE,
+                       "option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction");
+    if (!str_eq(m->propagation, "rprivate"))
+        return err_new(
+            ERR_USAGE,
+            "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction");
+    return NULL;
+}
+
+static struct err *mount_fields_ok(struct spec_mount *m) {
+    autofree char *target = NULL;
+    TRY(spec_check_target(m->target, &target));
+    mem_set(&m->target, target);
+    bool has_source = m->source && *m->source;
+    if (m->type == SPEC_MOUNT_BIND && !has_source)
+        return err_new(ERR_USAGE, "field Source must not be empty");
+    if (m->type == SPEC_MOUNT_TMPFS && has_source)
+        return err_new(ERR_USAGE, "field Source must not be specified");
+    if (m->type == SPEC_MOUNT_BIND && *m->source != '/' && *m->source != '.')
+        return err_new(ERR_USAGE, "invalid mount path: '%s' mount path must be absolute", m->source);
+    if (has_source && spec_has_control(m->source))
+        return err_new(ERR_USAGE, "invalid mount path: '%s' holds control characters", m->source);
+    if (!has_source)
+        mem_set(&m->source, NULL);
+    return NULL;
+}
+
+struct err *spec_parse_mount(const char *text, struct spec_mount *ret) {
+    static const char *const type_names[] = {"bind", "volume", "tmpfs"};
+    __attribute__((cleanup(parse_donep))) struct mount_parse p = {.m = {.tmpfs_size = -1, .tmpfs_mode = -1},
+                                                                  .text = text};
+    autostrv struct strv fields = {0};
+    TRY(csv_split(text, &fields));
+    for (size_t i = 0; i < fields.n; i++)
+        TRY(mount_field(&p, fields.v[i]));
+    if (!p.m.target || !*p.m.target)
+        return err_new(ERR_USAGE, "invalid argument '%s' for --mount: target is required", text);
+    TRY(mount_type(&p));
+    TRY(recursive_readonly(&p.m));
+    struct err *e = mount_fields_ok(&p.m);
+    if (e)
+        return spec_mount_err(type_names[p.m.type], e);
+    *ret = p.m;
+    p.m = (struct spec_mount){0};
+    return NULL;
+}
+
+/* A flag or a key=value pair that docker lets a user give to a tmpfs. */
+static bool tmpfs_option_ok(const char *o) {
+    static const char *const flags[] = {
+        "rw",         "ro",         "exec",     "noexec",     "suid",        "nosuid",        "dev",      "nodev",
+        "sync",       "async",      "dirsync",  "remount",    "mand",        "nomand",        "atime",    "noatime",
+        "diratime",   "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime", "defaults", "bind",
+        "rbind",      "private",    "rprivate", "shared",     "rshared",     "slave",         "rslave",   "unbindable",
+        "runbindable"};
+    static const char *const keys[] = {"size=", "mode=", "uid=", "gid=", "nr_inodes=", "nr_blocks=", "mpol="};
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+        if (str_eq(o, flags[i]))
+            return true;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (str_starts(o, keys[i]) && o[strlen(keys[i])])
+            return true;
+    return false;
+}
+
+static struct err *tmpfs_options(const char *text, struct spec_mount *m) {
+    autostrv struct strv words = {0};
+    strv_split(&words, text, ',');
+    for (size_t i = 0; i < words.n; i++) {
+        if (!*words.v[i] && words.n == 1)
+            break; /* "/run:" */
+        if (!tmpfs_option_ok(words.v[i]) || spec_has_control(words.v[i]))
+            return err_new(ERR_USAGE, "invalid tmpfs option \"%s\"", words.v[i]);
+        if (str_eq(words.v[i], "ro") || str_eq(words.v[i], "rw"))
+            m->read_only = words.v[i][1] == 'o';
+        strv_push(&m->options, words.v[i]);
+    }
+    return NULL;
+}
+
+struct err *spec_parse_tmpfs(const char *text, struct spec_mount *ret) {
+    __attribute__((cleanup(parse_donep))) struct mount_parse p = {
+        .m = {.type = SPEC_MOUNT_TMPFS, .tmpfs_size = -1, .tmpfs_mode = -1}, .text = text};
+    size_t len = strcspn(text, ":");
+    autofree char *path = mem_dupn(text, len);
+    struct err *e = spec_check_target(path, &p.m.target);
+    if (e)
+        return spec_mount_err("tmpfs", e);
+    if (text[len])
+        TRY(tmpfs_options(text + len + 1, &p.m));
+    *ret = p.m;
+    p.m = (struct spec_mount){0};
+    return NULL;
+}

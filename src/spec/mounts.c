@@ -1,0 +1,262 @@
+/*
+ * Mounts: what the options ask for, and the OCI list: docker's default set in docker's order, then everything else with
+ * parents before children. A user's mount on a default's place replaces the default.
+ */
+#include "spec/spec_int.h"
+
+#include "base/path.h"
+
+/* ---- resolve
+ * --------------------------------------------------------------------------------------------------------- */
+
+static struct err *no_volumes(const char *text) {
+    return err_hint(
+        err_new(ERR_UNSUPPORTED, "volume '%s': named and anonymous volumes arrive with a later release", text),
+        "use a directory of the host: -v /path:/target; " SPEC_HINT_COMPAT);
+}
+
+static struct err *check_new(const struct spec_ctx *x, const char *target) {
+    for (size_t i = 0; i < x->n_mounts; i++)
+        if (str_eq(x->mounts[i].m.target, target))
+            return err_new(ERR_USAGE, "duplicate mount point: %s", target);
+    return NULL;
+}
+
+/* Takes the mount; a relative source of --mount becomes absolute here. */
+static struct err *add_mount(struct spec_ctx *x, struct spec_user_mount take) {
+    struct err *e = take.m.type == SPEC_MOUNT_VOLUME ? no_volumes(take.text) : check_new(x, take.m.target);
+    if (!e && take.m.source && *take.m.source == '.') {
+        if (!x->in->cwd)
+            e = err_new(ERR_USAGE, "the relative path '%s' has nothing to be relative to: use an absolute path",
+                        take.m.source);
+        else {
+            autofree char *joined = path_join(x->in->cwd, take.m.source), *clean = path_clean(joined);
+            mem_set(&take.m.source, clean);
+        }
+    }
+    if (e) {
+        spec_mount_done(&take.m);
+        return e;
+    }
+    x->mounts = mem_resize(x->mounts, x->n_mounts + 1, sizeof *x->mounts);
+    x->mounts[x->n_mounts++] = take;
+    return NULL;
+}
+
+static struct err *add_device(struct spec_ctx *x, const char *text) {
+    struct spec_user_device d = {0};
+    TRY(spec_parse_device(text, &d.host, &d.container, &d.perms));
+    if (strlen(d.perms) < 3)
+        strv_pushf(x->warnings, "--device %s: the permissions have no effect without a device cgroup", text);
+    x->devices = mem_resize(x->devices, x->n_devices + 1, sizeof *x->devices);
+    x->devices[x->n_devices++] = d;
+    return NULL;
+}
+
+struct err *spec_resolve_mounts(struct spec_ctx *x) {
+    const struct container_options *o = x->o;
+    for (size_t i = 0; i < o->volumes.n; i++) {
+        struct spec_user_mount u = {.from = SPEC_FROM_VOLUME, .text = o->volumes.v[i]};
+        TRY(spec_parse_volume(u.text, x->in->cwd, &u.m));
+        TRY(add_mount(x, u));
+    }
+    for (size_t i = 0; i < o->mounts.n; i++) {
+        struct spec_user_mount u = {.from = SPEC_FROM_MOUNT, .text = o->mounts.v[i]};
+        TRY(spec_parse_mount(u.text, &u.m));
+        TRY(add_mount(x, u));
+    }
+    for (size_t i = 0; i < o->tmpfs.n; i++) {
+        struct spec_user_mount u = {.from = SPEC_FROM_TMPFS, .text = o->tmpfs.v[i]};
+        TRY(spec_parse_tmpfs(u.text, &u.m));
+        TRY(add_mount(x, u));
+    }
+    for (size_t i = 0; i < o->device.n; i++)
+        TRY(add_device(x, o->device.v[i]));
+    if (o->shm_size < 0)
+        return err_new(ERR_USAGE, "SHM size can not be less than 0");
+    int64_t configured = x->in->config ? x->in->config->shm_size : 0;
+    x->shm_size = o->shm_size ? o->shm_size : configured > 0 ? configured : SPEC_SHM_DEFAULT;
+    return NULL;
+}
+
+/* ---- emit: pieces
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* `options` is one comma-separated text. */
+static struct json *oci_mount(const char *target, const char *type, const char *source, const char *options) {
+    struct json *m = json_object();
+    autostrv struct strv o = {0};
+    strv_split(&o, options, ',');
+    json_set_str(m, "destination", target);
+    json_set_str(m, "type", type);
+    json_set_str(m, "source", source);
+    json_set_strv(m, "options", &o);
+    return m;
+}
+
+static bool user_has(const struct spec_ctx *x, const char *target) {
+    for (size_t i = 0; i < x->n_mounts; i++)
+        if (str_eq(x->mounts[i].m.target, target))
+            return true;
+    return false;
+}
+
+/* A default mount, unless the user put something in its place (a mount on /dev takes all below with it, as in docker).
+ */
+static void push_default(const struct spec_ctx *x, struct json *out, struct json *take_mount) {
+    const char *target = json_str_value(json_get(take_mount, "destination"));
+    if (user_has(x, target) || (str_starts(target, "/dev/") && user_has(x, "/dev")))
+        json_free(take_mount);
+    else
+        json_push(out, take_mount);
+}
+
+#define HOST_BIND "rbind,rprivate,nosuid,noexec,nodev"
+
+/*
+ * The kernel lets a user namespace mount a fresh proc, sysfs, mqueue or cgroup2 only when it also owns the namespace
+ * that the file system shows. Where the host's is shared, the host's own mount is bound instead.
+ */
+static void push_kernel(const struct spec_ctx *x, struct json *out) {
+    bool rw = x->o->privileged;
+    if (x->pid.mode == SPEC_NS_HOST)
+        push_default(x, out, oci_mount("/proc", "bind", "/proc", HOST_BIND));
+    else
+        push_default(x, out, oci_mount("/proc", "proc", "proc", "nosuid,noexec,nodev"));
+    push_default(x, out, oci_mount("/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"));
+    push_default(x, out,
+                 oci_mount("/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"));
+    if (x->net.mode == SPEC_NS_HOST)
+        push_default(x, out, oci_mount("/sys", "bind", "/sys", rw ? HOST_BIND : HOST_BIND ",ro"));
+    else
+        push_default(x, out,
+                     oci_mount("/sys", "sysfs", "sysfs", rw ? "nosuid,noexec,nodev" : "nosuid,noexec,nodev,ro"));
+}
+
+static void push_cgroup(const struct spec_ctx *x, struct json *out) {
+    bool rw = x->o->privileged || x->writable_cgroups;
+    if (x->cgroup.mode == SPEC_NS_HOST)
+        push_default(x, out, oci_mount("/sys/fs/cgroup", "bind", "/sys/fs/cgroup", rw ? HOST_BIND : HOST_BIND ",ro"));
+    else
+        push_default(
+            x, out,
+            oci_mount("/sys/fs/cgroup", "cgroup", "cgroup", rw ? "nosuid,noexec,nodev" : "ro,nosuid,noexec,nodev"));
+}
+
+static void push_ipc(const struct spec_ctx *x, struct json *out) {
+    if (x->ipc.mode == SPEC_NS_HOST) {
+        push_default(x, out, oci_mount("/dev/mqueue", "bind", "/dev/mqueue", HOST_BIND));
+        push_default(x, out, oci_mount("/dev/shm", "bind", "/dev/shm", HOST_BIND));
+        return;
+    }
+    push_default(x, out, oci_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"));
+    if (x->ipc_none)
+        return;
+    autofree char *options = mem_printf("nosuid,noexec,nodev,mode=1777,size=%lld", (long long)x->shm_size);
+    push_default(x, out, oci_mount("/dev/shm", "tmpfs", "shm", options));
+}
+
+/* What two tmpfs options must not share: the last one of a class wins. */
+static char *option_class(const char *option) {
+    size_t eq = strcspn(option, "=");
+    if (option[eq])
+        return mem_dupn(option, eq + 1);
+    if (str_eq(option, "ro") || str_eq(option, "rw"))
+        return mem_dup("rw");
+    if (str_eq(option, "sync") || str_eq(option, "async"))
+        return mem_dup("sync");
+    return mem_dup(str_starts(option, "no") ? option + 2 : option);
+}
+
+static struct json *tmpfs_mount(const struct spec_mount *m) {
+    autostrv struct strv all = {0}, seen = {0}, kept = {0};
+    strv_split(&all, "noexec,nosuid,nodev", ',');
+    strv_extend(&all, &m->options);
+    if (m->read_only && !strv_has(&m->options, "ro"))
+        strv_push(&all, "ro");
+    if (m->tmpfs_size >= 0)
+        strv_pushf(&all, "size=%lld", (long long)m->tmpfs_size);
+    if (m->tmpfs_mode >= 0)
+        strv_pushf(&all, "mode=%llo", (unsigned long long)m->tmpfs_mode);
+    for (size_t i = 0; i < all.n; i++) {
+        bool later = false;
+        autofree char *class = option_class(all.v[i]);
+        for (size_t j = i + 1; j < all.n && !later; j++) {
+            autofree char *other = option_class(all.v[j]);
+            later = str_eq(class, other);
+        }
+        if (!later)
+            strv_push(&kept, all.v[i]);
+    }
+    autofree char *options = strv_join(&kept, ",");
+    return oci_mount(m->target, "tmpfs", "tmpfs", options);
+}
+
+static struct json *bind_mount(const struct spec_mount *m) {
+    autostrv struct strv o = {0};
+    strv_push(&o, strv_has(&m->options, "bind-recursive=disabled") ? "bind" : "rbind");
+    if (m->read_only)
+        strv_push(&o, strv_has(&m->options, "bind-recursive=readonly") ? "rro" : "ro");
+    strv_push(&o, m->propagation ? m->propagation : "rprivate");
+    autofree char *options = strv_join(&o, ",");
+    return oci_mount(m->target, "bind", m->source, options);
+}
+
+static size_t depth(const struct json *mount) {
+    size_t n = 0;
+    for (const char *s = json_str_value(json_get(mount, "destination")); *s; s++)
+        n += *s == '/';
+    return n;
+}
+
+struct mount_list {
+    struct json **v;
+    size_t n;
+};
+
+/* Keeps the list sorted by depth; equals stay in the order they came in. */
+static void insert(struct mount_list *l, struct json *take_mount) {
+    l->v = mem_resize(l->v, l->n + 1, sizeof *l->v);
+    size_t at = l->n++, d = depth(take_mount);
+    for (; at > 0 && depth(l->v[at - 1]) > d; at--)
+        l->v[at] = l->v[at - 1];
+    l->v[at] = take_mount;
+}
+
+/* /etc/hosts and its siblings are files beside the container's record. */
+static void insert_netfiles(const struct spec_ctx *x, struct mount_list *l) {
+    static const char *const files[] = {"resolv.conf", "hostname", "hosts"};
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        autofree char *target = mem_printf("/etc/%s", files[i]);
+        autofree char *source = mem_printf("%s/containers/%s/%s", x->in->host->data_root, x->in->id, files[i]);
+        if (!user_has(x, target))
+            insert(l, oci_mount(target, "bind", source, x->o->read_only ? "rbind,ro,rprivate" : "rbind,rprivate"));
+    }
+}
+
+/* Nodes cannot be made in a user namespace: they are bound from the host. */
+static void insert_devices(const struct spec_ctx *x, struct mount_list *l) {
+    const struct strv *all = x->o->privileged ? x->in->host_devices : NULL;
+    for (size_t i = 0; i < x->n_devices; i++)
+        insert(l, oci_mount(x->devices[i].container, "bind", x->devices[i].host, "rbind,rprivate,nosuid,noexec"));
+    for (size_t i = 0; all && i < all->n; i++)
+        if (!user_has(x, all->v[i]))
+            insert(l, oci_mount(all->v[i], "bind", all->v[i], "bind,rprivate,nosuid,noexec"));
+}
+
+struct json *spec_emit_mounts(const struct spec_ctx *x) {
+    struct json *out = json_array();
+    push_kernel(x, out);
+    push_cgroup(x, out);
+    push_ipc(x, out);
+    struct mount_list l = {0};
+    insert_netfiles(x, &l);
+    for (size_t i = 0; i < x->n_mounts; i++)
+        insert(&l,
+               x->mounts[i].m.type == SPEC_MOUNT_TMPFS ? tmpfs_mount(&x->mounts[i].m) : bind_mount(&x->mounts[i].m));
+    insert_devices(x, &l);
+    for (size_t i = 0; i < l.n; i++)
+        json_push(out, l.v[i]);
+    free(l.v);
+    return out;
+}

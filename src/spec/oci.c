@@ -1,0 +1,181 @@
+/* The OCI runtime config (runtime-spec 1.1). */
+#include "spec/spec_int.h"
+
+static struct json *capabilities(const struct spec_ctx *x) {
+    /* Inheritable and ambient stay empty (CVE-2022-24769). */
+    static const char *const sets[] = {"bounding", "effective", "permitted"};
+    struct json *caps = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
+        struct json *list = json_array();
+        for (int c = 0; spec_cap_name(c); c++)
+            if (x->caps & (UINT64_C(1) << c))
+                json_push_str(list, spec_cap_name(c));
+        json_set(caps, sets[i], list);
+    }
+    return caps;
+}
+
+static struct json *rlimits(const struct spec_ctx *x) {
+    struct json *list = json_array();
+    for (size_t i = 0; i < x->n_rlimits; i++) {
+        struct json *r = json_object();
+        json_set_str(r, "type", x->rlimits[i].name);
+        json_set(r, "hard", json_uint(x->rlimits[i].hard));
+        json_set(r, "soft", json_uint(x->rlimits[i].soft));
+        json_push(list, r);
+    }
+    return list;
+}
+
+static struct json *process(const struct spec_ctx *x) {
+    struct json *p = json_object(), *user = json_object();
+    json_set_bool(p, "terminal", x->o->tty);
+    /* A placeholder: who it is stands in the container's own passwd, which is read at start (SPEC_ANN_USER). */
+    json_set_int(user, "uid", 0);
+    json_set_int(user, "gid", 0);
+    json_set(p, "user", user);
+    json_set_strv(p, "args", &x->args);
+    json_set_strv(p, "env", &x->env);
+    json_set_str(p, "cwd", *x->workdir ? x->workdir : "/");
+    json_set(p, "capabilities", capabilities(x));
+    if (x->n_rlimits)
+        json_set(p, "rlimits", rlimits(x));
+    json_set_bool(p, "noNewPrivileges", x->no_new_privs);
+    /* Written only when asked for: putting back 0 where the session runs at 200 would need privileges. */
+    if (x->o->oom_score_adj)
+        json_set_int(p, "oomScoreAdj", x->o->oom_score_adj);
+    return p;
+}
+
+static void push_namespace(struct json *list, const char *type) {
+    struct json *ns = json_object();
+    json_set_str(ns, "type", type);
+    json_push(list, ns);
+}
+
+/* New namespaces only: shared ones are joined by the engine (SPEC_ANN_SHARE); the user namespace is the caller's. */
+static struct json *namespaces(const struct spec_ctx *x) {
+    struct json *list = json_array();
+    push_namespace(list, "mount");
+    if (x->net.mode == SPEC_NS_PRIVATE)
+        push_namespace(list, "network");
+    if (x->uts.mode == SPEC_NS_PRIVATE)
+        push_namespace(list, "uts");
+    if (x->pid.mode == SPEC_NS_PRIVATE)
+        push_namespace(list, "pid");
+    if (x->ipc.mode == SPEC_NS_PRIVATE)
+        push_namespace(list, "ipc");
+    if (x->cgroup.mode == SPEC_NS_PRIVATE)
+        push_namespace(list, "cgroup");
+    return list;
+}
+
+static struct json *devices(void) {
+    static const struct {
+        const char *path;
+        int major, minor;
+    } nodes[] = {{"/dev/null", 1, 3},   {"/dev/zero", 1, 5},    {"/dev/full", 1, 7},
+                 {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0}};
+    struct json *list = json_array();
+    for (size_t i = 0; i < ARRAY_LEN(nodes); i++) {
+        struct json *d = json_object();
+        json_set_str(d, "path", nodes[i].path);
+        json_set_str(d, "type", "c");
+        json_set_int(d, "major", nodes[i].major);
+        json_set_int(d, "minor", nodes[i].minor);
+        json_set_int(d, "fileMode", 0666);
+        json_set_int(d, "uid", 0);
+        json_set_int(d, "gid", 0);
+        json_push(list, d);
+    }
+    return list;
+}
+
+static struct json *linux_section(const struct spec_ctx *x) {
+    struct json *l = json_object();
+    json_set(l, "namespaces", namespaces(x));
+    json_set(l, "devices", devices());
+    if (x->sysctls.n)
+        json_set_strmap(l, "sysctl", &x->sysctls);
+    json_set_strv(l, "maskedPaths", &x->masked);
+    json_set_strv(l, "readonlyPaths", &x->readonly);
+    return l;
+}
+
+static void share_one(struct json *share, const char *type, const struct spec_ns *ns) {
+    if (ns->mode != SPEC_NS_CONTAINER)
+        return;
+    autofree char *value = mem_printf("container:%s", ns->of);
+    json_set_str(share, type, value);
+}
+
+/* Renders a JSON value as an annotation's text. */
+static void set_rendered(struct json *obj, const char *key, struct json *take_value) {
+    autojson value = take_value;
+    autostr struct str s = STR_INIT;
+    json_render(value, JSON_COMPACT, &s);
+    json_set_str(obj, key, str_c(&s));
+}
+
+static void shared_namespaces(const struct spec_ctx *x, struct json *annotations) {
+    autojson share = json_object();
+    share_one(share, "pid", &x->pid);
+    share_one(share, "ipc", &x->ipc);
+    share_one(share, "network", &x->net);
+    if (json_count(share))
+        set_rendered(annotations, SPEC_ANN_SHARE, take_ptr(&share));
+}
+
+static void made_sources(const struct spec_ctx *x, struct json *annotations) {
+    autojson list = json_array();
+    for (size_t i = 0; i < x->n_mounts; i++)
+        if (x->mounts[i].m.create_source)
+            json_push_str(list, x->mounts[i].m.source);
+    if (json_count(list))
+        set_rendered(annotations, SPEC_ANN_MKDIR, take_ptr(&list));
+}
+
+static struct json *annotations(const struct spec_ctx *x) {
+    const struct config *c = x->in->config;
+    struct json *a = json_object();
+    for (size_t i = 0; i < x->annotations.n; i++)
+        json_set_str(a, x->annotations.e[i].key, x->annotations.e[i].value);
+    if (*x->user)
+        json_set_str(a, SPEC_ANN_USER, x->user);
+    if (x->o->group_add.n) {
+        struct json *groups = json_array();
+        for (size_t i = 0; i < x->o->group_add.n; i++)
+            json_push_str(groups, x->o->group_add.v[i]);
+        set_rendered(a, SPEC_ANN_GROUPS, groups);
+    }
+    json_set_str(a, SPEC_ANN_SECCOMP, x->seccomp);
+    if (x->o->init || (c && c->init))
+        json_set_str(a, SPEC_ANN_INIT, "true");
+    if (x->o->privileged)
+        json_set_str(a, SPEC_ANN_PRIVILEGED, "true");
+    json_set_str(a, SPEC_ANN_HOSTNAME, x->hostname);
+    json_set_str(a, SPEC_ANN_HOSTS, x->hosts_text);
+    if (x->resolv_text)
+        json_set_str(a, SPEC_ANN_RESOLV, x->resolv_text);
+    made_sources(x, a);
+    shared_namespaces(x, a);
+    return a;
+}
+
+struct json *spec_emit_oci(const struct spec_ctx *x) {
+    struct json *c = json_object(), *root = json_object();
+    json_set_str(c, "ociVersion", "1.1.0");
+    json_set(c, "process", process(x));
+    json_set_str(root, "path", "rootfs");
+    json_set_bool(root, "readonly", x->o->read_only);
+    json_set(c, "root", root);
+    if (x->uts.mode == SPEC_NS_PRIVATE) {
+        json_set_str(c, "hostname", x->hostname);
+        if (x->o->domainname && *x->o->domainname)
+            json_set_str(c, "domainname", x->o->domainname);
+    }
+    json_set(c, "mounts", spec_emit_mounts(x));
+    json_set(c, "linux", linux_section(x));
+    json_set(c, "annotations", annotations(x));
+    return c;
+}

@@ -1,0 +1,117 @@
+/* container_options: one table of its members serves freeing and checking. */
+#include "spec/spec_int.h"
+
+enum { MEMBER_STR, MEMBER_STRV, MEMBER_TEXTS };
+
+#define STR(flag, member)                                                                                              \
+    { flag, offsetof(struct container_options, member), MEMBER_STR }
+#define STRV(flag, member)                                                                                             \
+    { flag, offsetof(struct container_options, member), MEMBER_STRV }
+/* Text of a file: its own parser names the line with the broken bytes. */
+#define TEXT(flag, member)                                                                                             \
+    { flag, offsetof(struct container_options, member), MEMBER_TEXTS }
+
+static const struct member {
+    const char *flag;
+    size_t offset;
+    int kind;
+} members[] = {
+    STR("the image", image),
+    STRV("the command", command),
+    STR("--entrypoint", entrypoint),
+    STR("--name", name),
+    STR("--hostname", hostname),
+    STR("--domainname", domainname),
+    STR("--user", user),
+    STR("--workdir", workdir),
+    STR("--platform", platform),
+    STR("--pull", pull),
+    STRV("--env", env),
+    TEXT("--env-file", env_files),
+    STRV("--label", labels),
+    TEXT("--label-file", label_files),
+    STRV("--annotation", annotations),
+    STRV("--volume", volumes),
+    STRV("--mount", mounts),
+    STRV("--tmpfs", tmpfs),
+    STRV("--group-add", group_add),
+    STRV("--cap-add", cap_add),
+    STRV("--cap-drop", cap_drop),
+    STRV("--security-opt", security_opt),
+    STRV("--ulimit", ulimit),
+    STRV("--sysctl", sysctl),
+    STRV("--device", device),
+    STRV("--add-host", add_host),
+    STRV("--dns", dns),
+    STRV("--dns-search", dns_search),
+    STRV("--dns-option", dns_option),
+    STRV("--expose", expose),
+    STRV("--publish", publish),
+    STR("--network", network),
+    STR("--pid", pid),
+    STR("--ipc", ipc),
+    STR("--uts", uts),
+    STR("--userns", userns),
+    STR("--cgroupns", cgroupns),
+    STR("--stop-signal", stop_signal),
+    STR("--log-driver", log_driver),
+    STRV("--log-opt", log_opt),
+    STR("--restart", restart),
+};
+
+void container_options_done(struct container_options *o) {
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        void *p = (char *)o + members[i].offset;
+        if (members[i].kind == MEMBER_STR)
+            mem_set(p, NULL);
+        else
+            strv_done(p);
+    }
+}
+
+static struct err *check_text(const char *flag, const char *s) {
+    if (!s || str_utf8_ok(s, strlen(s)))
+        return NULL;
+    return err_new(ERR_USAGE, "the value of %s is not valid UTF-8: %s", flag, s);
+}
+
+struct err *spec_options_check(const struct container_options *o) {
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        const void *p = (const char *)o + members[i].offset;
+        if (members[i].kind == MEMBER_STR) {
+            TRY(check_text(members[i].flag, *(char *const *)p));
+            continue;
+        }
+        const struct strv *sv = p;
+        for (size_t j = 0; members[i].kind == MEMBER_STRV && j < sv->n; j++)
+            TRY(check_text(members[i].flag, sv->v[j]));
+    }
+    return NULL;
+}
+
+bool spec_parse_bool(const char *s, bool *ret) {
+    static const char *const words[] = {"1", "t", "T", "TRUE",  "true",  "True",
+                                        "0", "f", "F", "FALSE", "false", "False"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (str_eq(s, words[i])) {
+            *ret = i < ARRAY_LEN(words) / 2;
+            return true;
+        }
+    return false;
+}
+
+static int by_key(const void *a, const void *b) {
+    return strcmp(((const struct strmap_entry *)a)->key, ((const struct strmap_entry *)b)->key);
+}
+
+void spec_sort_map(struct strmap *m) {
+    if (m->n > 1)
+        qsort(m->e, m->n, sizeof *m->e, by_key);
+}
+
+bool spec_has_control(const char *s) {
+    for (; *s; s++)
+        if ((unsigned char)*s < ' ' || *s == 0x7f)
+            return true;
+    return false;
+}

@@ -1,0 +1,133 @@
+/* --publish and --expose: parsed and recorded; nothing listens before the network release. */
+#include "spec/spec_int.h"
+
+#include <arpa/inet.h>
+
+struct range {
+    unsigned first, last;
+};
+
+/* "80" or "80-90". */
+static bool parse_range(const char *s, struct range *ret) {
+    const char *dash = strchr(s, '-');
+    autofree char *low = mem_dupn(s, dash ? (size_t)(dash - s) : strlen(s));
+    int64_t a, b;
+    if (!str_to_i64(low, 0, 65535, &a))
+        return false;
+    b = a;
+    if (dash && !str_to_i64(dash + 1, a, 65535, &b))
+        return false;
+    *ret = (struct range){(unsigned)a, (unsigned)b};
+    return true;
+}
+
+static void push_port(struct spec_ctx *x, struct spec_port p) {
+    if ((x->n_ports & (x->n_ports - 1)) == 0)
+        x->ports = mem_resize(x->ports, x->n_ports ? x->n_ports * 2 : 1, sizeof *x->ports);
+    x->ports[x->n_ports++] = p;
+}
+
+/* Cuts "/proto" off `text`; the default is tcp. */
+static struct err *take_proto(char *text, const char **ret) {
+    static const char *const protos[] = {"tcp", "udp", "sctp"};
+    char *slash = strchr(text, '/');
+    *ret = protos[0];
+    if (!slash)
+        return NULL;
+    *slash = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(protos); i++)
+        if (str_eq(slash + 1, protos[i])) {
+            *ret = protos[i];
+            return NULL;
+        }
+    return err_new(ERR_USAGE, "invalid proto: %s", slash + 1);
+}
+
+/* "[ip:][host]:container": cut from the right, since an IPv6 address holds colons too. */
+static void cut_publish(char *text, const char **ret_ip, const char **ret_host, const char **ret_container) {
+    *ret_ip = *ret_host = "";
+    *ret_container = text;
+    char *colon = strrchr(text, ':');
+    if (!colon)
+        return;
+    *colon = '\0';
+    *ret_container = colon + 1;
+    *ret_host = text;
+    colon = strrchr(text, ':');
+    if (!colon)
+        return;
+    *colon = '\0';
+    *ret_host = colon + 1;
+    *ret_ip = text;
+}
+
+static struct err *check_ip(const char *text, char **ret) {
+    size_t n = strlen(text);
+    bool brackets = n > 2 && *text == '[' && text[n - 1] == ']';
+    autofree char *ip = brackets ? mem_dupn(text + 1, n - 2) : mem_dup(text);
+    unsigned char buf[sizeof(struct in6_addr)];
+    if (*ip && inet_pton(AF_INET, ip, buf) != 1 && inet_pton(AF_INET6, ip, buf) != 1)
+        return err_new(ERR_USAGE, "invalid IP address: %s", ip);
+    *ret = take_ptr(&ip);
+    return NULL;
+}
+
+static char *host_port(const char *host, struct range h, struct range c, unsigned i) {
+    if (!*host)
+        return mem_dup("");
+    if (h.last - h.first == c.last - c.first)
+        return mem_printf("%u", h.first + i);
+    return mem_dup(host); /* one container port on any host port of a range */
+}
+
+static struct err *publish(struct spec_ctx *x, const char *text) {
+    autofree char *copy = mem_dup(text);
+    const char *proto, *raw_ip, *host, *container;
+    TRY(take_proto(copy, &proto));
+    cut_publish(copy, &raw_ip, &host, &container);
+    if (!*container)
+        return err_new(ERR_USAGE, "no port specified: %s<empty>", text);
+    autofree char *ip = NULL;
+    TRY(check_ip(raw_ip, &ip));
+    struct range c, h = {0, 0};
+    if (!parse_range(container, &c))
+        return err_new(ERR_USAGE, "invalid containerPort: %s", container);
+    if (*host && !parse_range(host, &h))
+        return err_new(ERR_USAGE, "invalid hostPort: %s", host);
+    if (*host && h.last - h.first != c.last - c.first && c.first != c.last)
+        return err_new(ERR_USAGE, "invalid ranges specified for container and host Ports: %s and %s", container, host);
+    for (unsigned i = 0; i <= c.last - c.first; i++)
+        push_port(x, (struct spec_port){.key = mem_printf("%u/%s", c.first + i, proto),
+                                        .host_ip = mem_dup(ip),
+                                        .host_port = host_port(host, h, c, i)});
+    return NULL;
+}
+
+static struct err *expose(struct spec_ctx *x, const char *text) {
+    autofree char *copy = mem_dup(text);
+    const char *proto;
+    struct range r;
+    if (strchr(text, ':'))
+        return err_new(ERR_USAGE, "invalid port format for --expose: %s", text);
+    TRY(take_proto(copy, &proto));
+    if (!parse_range(copy, &r))
+        return err_new(ERR_USAGE, "invalid range format for --expose: %s", text);
+    for (unsigned p = r.first; p <= r.last; p++)
+        push_port(x, (struct spec_port){.key = mem_printf("%u/%s", p, proto)});
+    return NULL;
+}
+
+struct err *spec_resolve_ports(struct spec_ctx *x) {
+    const struct container_options *o = x->o;
+    for (size_t i = 0; i < o->publish.n; i++)
+        TRY(publish(x, o->publish.v[i]));
+    for (size_t i = 0; i < o->expose.n; i++)
+        TRY(expose(x, o->expose.v[i]));
+    if (!o->publish.n && !o->publish_all)
+        return NULL;
+    if (x->net.mode == SPEC_NS_HOST)
+        strv_push(x->warnings, "published ports are discarded when using host network mode");
+    else
+        strv_push(x->warnings, "published ports have no effect on network none");
+    return NULL;
+}

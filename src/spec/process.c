@@ -1,0 +1,198 @@
+/* What runs: the command line, where, as whom, under which name; and the policies around it. */
+#include "spec/spec_int.h"
+
+#include "base/id.h"
+#include "base/path.h"
+#include "base/proc.h"
+
+/*
+ * docker's rule: --entrypoint replaces the image's ENTRYPOINT and drops its CMD with it ("" leaves just the command
+ * line); a command line replaces CMD.
+ */
+static struct err *command(struct spec_ctx *x) {
+    const struct container_options *o = x->o;
+    bool own_entrypoint = o->entrypoint_set || o->entrypoint;
+    if (!own_entrypoint)
+        TRY(json_get_strv_opt(x->img, "Entrypoint", &x->entrypoint));
+    else if (o->entrypoint && *o->entrypoint)
+        strv_push(&x->entrypoint, o->entrypoint);
+    if (o->command.n || own_entrypoint)
+        strv_extend(&x->cmd, &o->command);
+    else
+        TRY(json_get_strv_opt(x->img, "Cmd", &x->cmd));
+    /* An image's ENTRYPOINT [""] stands for none. */
+    if (x->entrypoint.n == 1 && !*x->entrypoint.v[0])
+        strv_done(&x->entrypoint);
+    strv_extend(&x->args, &x->entrypoint);
+    strv_extend(&x->args, &x->cmd);
+    if (x->args.n == 0)
+        return err_hint(err_new(ERR_USAGE, "no command specified"),
+                        "the image names none: give the command to run after the image");
+    return NULL;
+}
+
+/* The option if given, else the image's value, else "". */
+static struct err *option_or_image(const struct spec_ctx *x, const char *option, const char *key, const char **ret) {
+    *ret = option;
+    return option && *option ? NULL : json_get_str_opt(x->img, key, "", ret);
+}
+
+static struct err *workdir(struct spec_ctx *x) {
+    const char *dir;
+    TRY(option_or_image(x, x->o->workdir, "WorkingDir", &dir));
+    if (*dir && *dir != '/')
+        return err_new(ERR_USAGE, "the working directory '%s' is invalid, it needs to be an absolute path", dir);
+    x->workdir = *dir ? path_clean(dir) : mem_dup("");
+    return NULL;
+}
+
+static struct err *user(struct spec_ctx *x) {
+    const char *text;
+    TRY(option_or_image(x, x->o->user, "User", &text));
+    if (spec_has_control(text))
+        return err_new(ERR_USAGE, "invalid user '%s': it holds control characters", text);
+    x->user = mem_dup(text);
+    return NULL;
+}
+
+static struct err *stop_signal(struct spec_ctx *x) {
+    const char *name;
+    TRY(option_or_image(x, x->o->stop_signal, "StopSignal", &name));
+    if (*name) {
+        int number;
+        autoerr e = proc_signal_parse(name, &number);
+        if (e)
+            return err_new(ERR_USAGE, "invalid signal: %s", name);
+    }
+    x->stop_signal = mem_dup(name);
+    return NULL;
+}
+
+/* A name goes into /etc/hosts and sethostname(2): printable, without spaces or slashes, at most 64 bytes. */
+static struct err *check_hostname(const char *name, const char *flag) {
+    size_t n = strlen(name);
+    if (n > 64 || spec_has_control(name) || strpbrk(name, " /"))
+        return err_new(ERR_USAGE, "invalid value for %s: '%s' is not a host name of at most 64 bytes", flag, name);
+    return NULL;
+}
+
+static struct err *hostname(struct spec_ctx *x) {
+    const struct container_options *o = x->o;
+    bool of_host = x->uts.mode == SPEC_NS_HOST || x->net.mode == SPEC_NS_HOST;
+    if (o->hostname && *o->hostname)
+        x->hostname = mem_dup(o->hostname);
+    else if (of_host && x->in->host->hostname)
+        x->hostname = mem_dup(x->in->host->hostname);
+    else
+        x->hostname = mem_dupn(x->in->id, strnlen(x->in->id, ID_SHORT_LEN));
+    TRY(check_hostname(x->hostname, "--hostname"));
+    if (o->domainname && *o->domainname && x->uts.mode == SPEC_NS_HOST)
+        return err_new(ERR_USAGE, "conflicting options: domainname and the UTS mode");
+    return o->domainname ? check_hostname(o->domainname, "--domainname") : NULL;
+}
+
+struct err *spec_resolve_process(struct spec_ctx *x) {
+    TRY(command(x));
+    TRY(workdir(x));
+    TRY(user(x));
+    TRY(stop_signal(x));
+    return hostname(x);
+}
+
+/* ---- policies: restart, logging, out of memory --------------------------------------------------------------------
+ */
+
+static struct err *restart(const struct container_options *o) {
+    const char *p = o->restart;
+    if (!p || !*p || str_eq(p, "no"))
+        return NULL;
+    size_t len = strcspn(p, ":");
+    autofree char *name = mem_dupn(p, len);
+    int64_t count;
+    bool on_failure = str_eq(name, "on-failure");
+    if (!on_failure && !str_eq(name, "always") && !str_eq(name, "unless-stopped"))
+        return err_new(
+            ERR_USAGE,
+            "invalid restart policy: unknown policy '%s'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
+            name);
+    if (p[len] && !on_failure)
+        return err_new(ERR_USAGE, "invalid restart policy: maximum retry count can only be used with 'on-failure'");
+    if (p[len] && !str_to_i64(p + len + 1, 0, INT32_MAX, &count))
+        return err_new(ERR_USAGE, "invalid restart policy format: maximum retry count must be an integer");
+    if (o->rm)
+        return err_new(ERR_USAGE, "conflicting options: cannot specify both --restart and --rm");
+    return err_hint(err_new(ERR_UNSUPPORTED, "--restart %s: restart policies arrive with a later release", p),
+                    "leave it out or use --restart no; " SPEC_HINT_COMPAT);
+}
+
+static struct err *log_value_ok(const char *key, const char *value) {
+    static const char *const keys[] = {"max-size",     "max-file", "compress",  "labels",
+                                       "labels-regex", "env",      "env-regex", "tag"};
+    int64_t n;
+    bool known = false, on;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        known = known || str_eq(key, keys[i]);
+    if (!known)
+        return err_new(ERR_USAGE, "unknown log opt '%s' for json-file log driver", key);
+    if (str_eq(key, "max-size") && !str_eq(value, "-1"))
+        TRY_CTX(spec_parse_bytes(value, &n), "invalid log opt max-size");
+    if (str_eq(key, "max-file") && !str_to_i64(value, 1, 10000, &n))
+        return err_new(ERR_USAGE, "invalid log opt max-file: '%s' is not a number from 1 to 10000", value);
+    if (str_eq(key, "compress") && !spec_parse_bool(value, &on))
+        return err_new(ERR_USAGE, "invalid log opt compress: %s", value);
+    return NULL;
+}
+
+static struct err *log_options(struct spec_ctx *x) {
+    const struct container_options *o = x->o;
+    const struct config *c = x->in->config;
+    bool is_default = !o->log_driver || !*o->log_driver || (c && str_eq(o->log_driver, c->log_driver));
+    for (size_t i = 0; c && is_default && i < c->log_opts.n; i++)
+        strmap_set(&x->log_opts, c->log_opts.e[i].key, c->log_opts.e[i].value);
+    if (str_eq(x->log_driver, "none") && o->log_opt.n)
+        return err_new(ERR_USAGE, "invalid logging opts for driver none");
+    for (size_t i = 0; i < o->log_opt.n; i++) {
+        const char *text = o->log_opt.v[i];
+        size_t len = strcspn(text, "=");
+        if (len == 0 || !text[len])
+            return err_new(ERR_USAGE, "invalid logging option '%s': use key=value", text);
+        autofree char *key = mem_dupn(text, len);
+        strmap_set(&x->log_opts, key, text + len + 1);
+    }
+    for (size_t i = 0; i < x->log_opts.n; i++)
+        TRY(log_value_ok(x->log_opts.e[i].key, x->log_opts.e[i].value));
+    spec_sort_map(&x->log_opts);
+    return NULL;
+}
+
+static struct err *log_driver(struct spec_ctx *x) {
+    static const char *const others[] = {"local",   "syslog",  "journald", "gelf",
+                                         "fluentd", "awslogs", "splunk",   "gcplogs"};
+    const struct config *c = x->in->config;
+    x->log_driver = "json-file";
+    if (x->o->log_driver && *x->o->log_driver)
+        x->log_driver = x->o->log_driver;
+    else if (c && c->log_driver && *c->log_driver)
+        x->log_driver = c->log_driver;
+    if (str_eq(x->log_driver, "json-file") || str_eq(x->log_driver, "none"))
+        return log_options(x);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        if (str_eq(x->log_driver, others[i]))
+            return err_hint(err_new(ERR_UNSUPPORTED, "log driver %s is not available in this release", x->log_driver),
+                            "use json-file or none; " SPEC_HINT_COMPAT);
+    return err_new(ERR_USAGE, "logger: no log driver named '%s' is registered", x->log_driver);
+}
+
+struct err *spec_resolve_misc(struct spec_ctx *x) {
+    const struct container_options *o = x->o;
+    if (o->oom_score_adj < -1000 || o->oom_score_adj > 1000)
+        return err_new(ERR_USAGE, "invalid value %lld, range for oom score adj is [-1000, 1000]",
+                       (long long)o->oom_score_adj);
+    if (o->stop_timeout < -1)
+        return err_new(ERR_USAGE, "invalid value %lld for --stop-timeout", (long long)o->stop_timeout);
+    for (size_t i = 0; i < o->group_add.n; i++)
+        if (!*o->group_add.v[i] || spec_has_control(o->group_add.v[i]))
+            return err_new(ERR_USAGE, "invalid value for --group-add: '%s'", o->group_add.v[i]);
+    TRY(restart(o));
+    return log_driver(x);
+}

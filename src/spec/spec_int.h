@@ -1,0 +1,152 @@
+/*
+ * The state of one spec_build(): what the options resolve to before it is written out three times (OCI config, docker's
+ * view, summary). Every spec_resolve_* step reads the input and fills its part; every spec_emit_* step only reads.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/config.h"
+#include "base/err.h"
+#include "base/host.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "spec/spec.h"
+
+#define SPEC_SHM_DEFAULT (INT64_C(64) << 20)
+#define SPEC_ANN_PREFIX "org.coracle."
+
+enum spec_ns_mode { SPEC_NS_PRIVATE, SPEC_NS_HOST, SPEC_NS_CONTAINER };
+struct spec_ns {
+    enum spec_ns_mode mode;
+    const char *of; /* SPEC_NS_CONTAINER: whose; borrowed from the options */
+};
+
+enum spec_mount_from { SPEC_FROM_VOLUME, SPEC_FROM_MOUNT, SPEC_FROM_TMPFS };
+struct spec_user_mount {
+    struct spec_mount m;
+    enum spec_mount_from from;
+    const char *text; /* as typed; borrowed */
+};
+
+struct spec_user_device {
+    char *host, *container, *perms;
+};
+
+struct spec_rlimit {
+    const char *name; /* static OCI name */
+    uint64_t soft, hard;
+};
+
+struct spec_port {
+    char *key;       /* "80/tcp" */
+    char *host_ip;   /* "" for all */
+    char *host_port; /* "8080", "8000-8010", "" for any; NULL: only exposed */
+};
+
+struct spec_ctx {
+    const struct spec_input *in;
+    const struct container_options *o;
+    const struct json *img; /* the image's "config" object or NULL */
+    struct strv *warnings;
+
+    /* what runs */
+    struct strv entrypoint, cmd, args;
+    struct strv config_env; /* as inspect shows it */
+    struct strv env;        /* what the process gets */
+    struct strv unset_env;  /* -e NAME without a value anywhere */
+    char *workdir, *user, *stop_signal, *hostname;
+    struct strmap labels, annotations, sysctls, log_opts;
+    const char *log_driver;
+
+    /* walls */
+    struct spec_ns pid, ipc, uts, net, cgroup;
+    bool ipc_none;
+    const char *net_name; /* docker's NetworkMode */
+    uint64_t caps;
+    char *seccomp; /* SPEC_ANN_SECCOMP's value */
+    bool no_new_privs, writable_cgroups;
+    struct strv masked, readonly;
+    struct spec_rlimit *rlimits;
+    size_t n_rlimits;
+
+    /* files */
+    struct spec_user_mount *mounts;
+    size_t n_mounts;
+    struct spec_user_device *devices;
+    size_t n_devices;
+    int64_t shm_size;
+    struct strv extra_hosts; /* "name:ip" */
+    char *hosts_text;
+    char *resolv_text; /* NULL: the host's as it is */
+
+    struct spec_port *ports;
+    size_t n_ports;
+};
+
+/* ---- helpers ------------------------------------------------------------------------------------------------------
+ */
+
+/* Frees the members of a context. */
+void spec_ctx_done(struct spec_ctx *x);
+/* An option's text is not valid UTF-8, which JSON cannot carry: a usage error that names the flag. */
+struct err *spec_options_check(const struct container_options *o) __attribute__((warn_unused_result));
+/* Go's strconv.ParseBool. */
+bool spec_parse_bool(const char *s, bool *ret);
+/* Sorts a map by key, as Go prints maps. */
+void spec_sort_map(struct strmap *m);
+/* Absolute, not "/", free of control characters; *ret is cleaned and owned. The message is docker's, without a prefix.
+ */
+struct err *spec_check_target(const char *path, char **ret) __attribute__((warn_unused_result));
+/* Puts "invalid mount config for type "x": " before an error. */
+struct err *spec_mount_err(const char *type, struct err *take_cause)
+    __attribute__((returns_nonnull, warn_unused_result));
+/* True if the text holds a byte below space or DEL. */
+bool spec_has_control(const char *s);
+/* The way to docs/compat.md, for features of later releases. */
+#define SPEC_HINT_COMPAT "docs/compat.md lists what this release does"
+
+/* ---- resolve: one step each, in this order --------------------------------------------------------------------------
+ */
+
+/* Namespaces and the network mode. */
+struct err *spec_resolve_namespaces(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* ENTRYPOINT and CMD, working directory, user, stop signal, host name. */
+struct err *spec_resolve_process(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* Environment (needs the host name), labels and annotations. */
+struct err *spec_resolve_env(struct spec_ctx *x) __attribute__((warn_unused_result));
+struct err *spec_resolve_labels(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* Capabilities. */
+struct err *spec_resolve_caps(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* --security-opt: seccomp, no-new-privileges, masked and read-only paths. */
+struct err *spec_resolve_security(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* --ulimit over the configured defaults. */
+struct err *spec_resolve_rlimits(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* --sysctl (needs the namespaces). */
+struct err *spec_resolve_sysctls(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* -v, --mount, --tmpfs, --device, --shm-size. */
+struct err *spec_resolve_mounts(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* /etc/hosts and /etc/resolv.conf. */
+struct err *spec_resolve_netfiles(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* --publish and --expose. */
+struct err *spec_resolve_ports(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* --restart, --log-driver, --log-opt, --oom-score-adj. */
+struct err *spec_resolve_misc(struct spec_ctx *x) __attribute__((warn_unused_result));
+
+/* ---- emit
+ * ------------------------------------------------------------------------------------------------------------- */
+
+/* The OCI config. */
+struct json *spec_emit_oci(const struct spec_ctx *x) __attribute__((returns_nonnull, warn_unused_result));
+/* Its "mounts" array. */
+struct json *spec_emit_mounts(const struct spec_ctx *x) __attribute__((returns_nonnull, warn_unused_result));
+/* docker's {Config, HostConfig, NetworkingConfig, Mounts}. */
+struct json *spec_emit_options(const struct spec_ctx *x) __attribute__((returns_nonnull, warn_unused_result));
+/* Its "HostConfig" and "Mounts". */
+struct json *spec_emit_host_config(const struct spec_ctx *x) __attribute__((returns_nonnull, warn_unused_result));
+struct json *spec_emit_mount_points(const struct spec_ctx *x) __attribute__((returns_nonnull, warn_unused_result));
+/* The small object that ps parses a thousand times. */
+struct json *spec_emit_summary(const struct spec_ctx *x) __attribute__((returns_nonnull, warn_unused_result));

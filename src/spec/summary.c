@@ -1,0 +1,66 @@
+/* The summary: what ps and the lifecycle commands read of every container. Kept small: it is parsed a thousand times.
+ */
+#include "spec/spec_int.h"
+
+#include "base/clock.h"
+
+/* docker's ps: path and arguments, those with spaces in single quotes. */
+static char *command_text(const struct strv *args) {
+    autostr struct str s = STR_INIT;
+    for (size_t i = 0; i < args->n; i++)
+        str_appendf(&s, i && strchr(args->v[i], ' ') ? "%s'%s'" : "%s%s", i ? " " : "", args->v[i]);
+    return str_take(&s);
+}
+
+static struct json *mounts(const struct spec_ctx *x) {
+    struct json *list = json_array();
+    for (size_t i = 0; i < x->n_mounts; i++) {
+        if (x->mounts[i].from == SPEC_FROM_TMPFS)
+            continue;
+        struct json *m = json_object();
+        json_set_str(m, "Source", x->mounts[i].m.source ? x->mounts[i].m.source : "");
+        json_set_str(m, "Destination", x->mounts[i].m.target);
+        json_push(list, m);
+    }
+    return list;
+}
+
+static void set_command(const struct spec_ctx *x, struct json *s) {
+    autofree char *text = command_text(&x->args);
+    json_set_str(s, "Command", text);
+    json_set_str(s, "Path", x->args.v[0]);
+    struct json *args = json_array();
+    for (size_t i = 1; i < x->args.n; i++)
+        json_push_str(args, x->args.v[i]);
+    json_set(s, "Args", args);
+}
+
+struct json *spec_emit_summary(const struct spec_ctx *x) {
+    const struct spec_input *in = x->in;
+    const struct config *c = in->config;
+    const struct strv none = {0};
+    struct json *s = json_object();
+    autostr struct str created = STR_INIT;
+    clock_format_rfc3339(in->created, &created);
+    json_set_str(s, "Id", in->id);
+    json_set_str(s, "Name", in->name);
+    json_set_str(s, "Image", in->image_id);
+    json_set_str(s, "ImageName", in->image_name);
+    set_command(x, s);
+    json_set_str(s, "Created", str_c(&created));
+    json_set_int(s, "CreatedNs", in->created);
+    json_set_strmap(s, "Labels", &x->labels);
+    json_set_strv(s, "Layers", in->layers ? in->layers : &none);
+    json_set_bool(s, "Tty", x->o->tty);
+    json_set_bool(s, "OpenStdin", x->o->interactive);
+    json_set_bool(s, "StdinOnce", x->o->interactive && x->o->attach_stdin);
+    json_set_bool(s, "AutoRemove", x->o->rm);
+    json_set_str(s, "StopSignal", *x->stop_signal ? x->stop_signal : "SIGTERM");
+    json_set_int(s, "StopTimeout", x->o->stop_timeout >= 0 ? x->o->stop_timeout : 10);
+    json_set_str(s, "NetworkMode", x->net_name);
+    json_set(s, "Mounts", mounts(x));
+    json_set_str(s, "LogDriver", x->log_driver);
+    json_set_strmap(s, "LogOpts", &x->log_opts);
+    json_set_str(s, "Driver", c && c->storage_driver ? c->storage_driver : "overlay");
+    return s;
+}
