@@ -57,6 +57,7 @@ struct cli_flag {
     enum cli_standing standing;
     const char *reason;        /* for CLI_IGNORED and CLI_REFUSED: one clause */
     bool hidden;               /* deprecated spelling */
+    const char *only;          /* the one command of those sharing the table that has it; NULL: all */
 };
 
 struct cli_ctx {               /* what a command gets */
@@ -90,6 +91,7 @@ struct cmd {
     void (*opts_done)(void *opts); /* frees what the parser put there; NULL: nothing owned (lists and strings are freed by the table) */
     struct err *(*run)(struct cli_ctx *c, int *ret_code);
     const char *compat;        /* note for docs/compat.md, or NULL */
+    bool enters_containers;    /* run, start, exec …: the program protects its own binary first */
 };
 
 /* Every command, in the order of --help; NULL-terminated. */

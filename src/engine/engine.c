@@ -11,6 +11,10 @@ struct engine *engine_new(const struct host *host, const struct config *config) 
     return e;
 }
 
+struct err *engine_protect_self(char *const *argv) {
+    return runtime_protect_self(argv);
+}
+
 void engine_free(struct engine *e) {
     if (!e)
         return;

@@ -29,6 +29,12 @@ struct json;
 struct engine *engine_new(const struct host *host, const struct config *config) __attribute__((returns_nonnull, warn_unused_result));
 void engine_free(struct engine *e);
 
+/*
+ * For commands that enter containers: where the program's binary belongs to the user, goes on from a copy that container root cannot
+ * overwrite (CVE-2019-5736). `argv` is the program's own. Call before anything else.
+ */
+struct err *engine_protect_self(char *const *argv) __attribute__((warn_unused_result));
+
 /* ---- images ------------------------------------------------------------------------------------------------------- */
 
 struct engine_pull {

@@ -1,0 +1,65 @@
+/*
+ * cli_int: what the files of the command line share. See cli.h for the contract.
+ */
+#pragma once
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/host.h"
+#include "base/id.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "engine/engine.h"
+
+struct cli_parse {
+    const char *command;   /* whose flags these are, for flags of one command only; NULL: the global ones */
+    const struct cli_flag *flags;
+    void *opts;
+    bool stop_at_positional;
+    struct strv *positionals;
+    struct strv *warnings; /* flags without effect, said once; may be NULL */
+    bool help;             /* set by --help */
+};
+/* Fills opts' defaults from the table. */
+void cli_flags_init(const struct cli_flag *flags, void *opts);
+/* Frees what the table's lists and strings own. */
+void cli_flags_done(const struct cli_flag *flags, void *opts);
+/* Parses argv[0..argc) (without the command's name) by pflag's rules. Usage errors in docker's words. */
+struct err *cli_flags_parse(struct cli_parse *p, int argc, char **argv) __attribute__((warn_unused_result));
+/* Whether a flag of a shared table belongs to this command. */
+bool cli_flag_applies(const struct cli_flag *f, const char *command);
+/* docker's type word for a flag ("string", "list", …), "" for booleans. */
+const char *cli_flag_type_word(const struct cli_flag *f);
+
+/* Group names and their summaries, for help and completion; NULL-terminated. */
+struct cli_group {
+    const char *name, *summary;
+};
+extern const struct cli_group cli_groups[];
+extern const struct cli_flag cli_global_flags[];
+
+/* A command by its name at the top level, or within a group (aliases included). NULL if there is none. */
+const struct cmd *cli_command_find(const char *group_or_null, const char *name);
+/* A command's name within its group. */
+const char *cli_command_group_name(const struct cmd *c);
+
+void cli_help_main(FILE *out);
+void cli_help_group(FILE *out, const struct cli_group *g);
+void cli_help_command(FILE *out, const struct cmd *c, const char *called_as);
+
+/* A descriptor that becomes readable when the user interrupts (SIGINT, SIGTERM, SIGHUP), for long operations; kept until exit. */
+struct err *cli_interrupt_fd(int *ret_fd) __attribute__((warn_unused_result));
+
+/* Reads a file that an option names, at most 1 MiB, into an owned string. */
+struct err *cli_read_text(const char *path, char **ret) __attribute__((warn_unused_result));
+/* Runs `fn` for each name, printing each error and going on as docker does; *ret_code is 1 if one failed. */
+struct err *cli_each(struct cli_ctx *c, struct err *(*fn)(struct cli_ctx *c, const char *name), int *ret_code) __attribute__((warn_unused_result));
+/* Prints warnings as docker does: "WARNING: text" on stderr. */
+void cli_warnings(const struct strv *warnings);
+/* docker's sizes: "1.23MB" with three or four significant digits, decimal units. Appended. */
+void cli_human_size(int64_t bytes, int precision, struct str *out);

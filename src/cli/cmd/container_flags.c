@@ -1,0 +1,120 @@
+/* From typed options to a new container: files that options name, defaults that depend on other flags, the pull's
+ * progress, the cidfile. */
+#include "cli/cmd/container_flags_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+void container_flags_done(void *opts) {
+    struct container_flags *f = opts;
+    free(f->o.image);
+    free(f->o.cwd);
+    strv_done(&f->o.command);
+    strv_done(&f->o.env_files);
+    strv_done(&f->o.label_files);
+}
+
+static struct err *read_files(const struct strv *paths, struct strv *texts) {
+    for (size_t i = 0; i < paths->n; i++) {
+        char *text = NULL;
+        TRY(cli_read_text(paths->v[i], &text));
+        strv_push_take(texts, text);
+    }
+    return NULL;
+}
+
+/* seccomp=FILE becomes seccomp=<text>; the words docker knows stay. */
+static struct err *read_seccomp(struct strv *opts) {
+    for (size_t i = 0; i < opts->n; i++) {
+        const char *value = opts->v[i] + strlen("seccomp=");
+        if ((!str_starts(opts->v[i], "seccomp=") && !str_starts(opts->v[i], "seccomp:")) ||
+            !strcmp(value, "unconfined") || !strcmp(value, "builtin"))
+            continue;
+        autofree char *text = NULL;
+        TRY_CTX(cli_read_text(value, &text), "opening seccomp profile (%s) failed", value);
+        free(opts->v[i]);
+        opts->v[i] = mem_printf("seccomp=%s", text);
+    }
+    return NULL;
+}
+
+static struct err *attach_streams(struct container_flags *f) {
+    struct container_options *o = &f->o;
+    if (f->attach.n && o->detach)
+        return err_new(ERR_USAGE, "conflicting options: cannot specify both --attach and --detach");
+    for (size_t i = 0; i < f->attach.n; i++) {
+        const char *s = f->attach.v[i];
+        bool in = !strcasecmp(s, "stdin"), out = !strcasecmp(s, "stdout"), err = !strcasecmp(s, "stderr");
+        if (!in && !out && !err)
+            return err_new(
+                ERR_USAGE,
+                "invalid argument \"%s\" for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR", s);
+        o->attach_stdin |= in;
+        o->attach_stdout |= out;
+        o->attach_stderr |= err;
+    }
+    if (!f->attach.n && !o->detach) {
+        o->attach_stdin = o->interactive;
+        o->attach_stdout = o->attach_stderr = true;
+    }
+    return NULL;
+}
+
+struct err *container_flags_finish(struct cli_ctx *c, struct container_flags *f) {
+    struct container_options *o = &f->o;
+    o->image = mem_dup(c->args[0]);
+    for (int i = 1; i < c->n_args; i++)
+        strv_push(&o->command, c->args[i]);
+    o->cwd = getcwd(NULL, 0);
+    TRY(read_files(&f->env_file, &o->env_files));
+    TRY(read_files(&f->label_file, &o->label_files));
+    TRY(read_seccomp(&o->security_opt));
+    TRY(attach_streams(f));
+    if (f->cidfile && faccessat(AT_FDCWD, f->cidfile, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return err_new(ERR_USAGE, "container ID file found, make sure the other container isn't running or delete %s",
+                       f->cidfile);
+    return NULL;
+}
+
+static void say_missing(void *ctx, const char *reference) {
+    (void)ctx;
+    fprintf(stderr, "Unable to find image '%s' locally\n", reference);
+}
+
+static struct err *write_cidfile(const char *path, const char *id) {
+    autofd int fd = -1;
+    TRY_CTX(fd_open_at(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0644, &fd),
+            "failed to create the container ID file");
+    return io_write_all(fd, id, strlen(id));
+}
+
+struct err *container_flags_create(struct cli_ctx *c, struct container_flags *f, char ret_id[65]) {
+    struct cli_progress *progress = cli_progress_new(stderr, c->host->stderr_tty, f->quiet);
+    autostrv struct strv warnings = {.n = 0};
+    int interrupted = -1;
+    struct engine_create create = {
+        .options = &f->o,
+        .progress = {cli_progress_event, progress},
+        .missing = f->quiet ? NULL : say_missing,
+        .interrupted_fd = &interrupted,
+    };
+    struct err *e = NULL;
+    if (f->print_spec) {
+        struct json *spec = NULL;
+        e = engine_container_spec(c->engine, &create, &spec);
+        autostr struct str text = STR_INIT;
+        if (!e)
+            json_render(spec, JSON_PRETTY, &text);
+        fprintf(c->out, "%s%s", str_c(&text), e ? "" : "\n");
+        json_free(spec);
+    } else {
+        e = engine_container_create(c->engine, &create, ret_id, &warnings);
+    }
+    cli_progress_done(progress);
+    cli_warnings(&warnings);
+    if (!e && f->cidfile && !f->print_spec)
+        e = write_cidfile(f->cidfile, ret_id);
+    return e;
+}

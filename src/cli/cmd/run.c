@@ -1,0 +1,69 @@
+#include "cli/cmd/container_flags_int.h"
+
+#include <unistd.h>
+
+static struct err *check_terminal(const struct cli_ctx *c, const struct container_options *o) {
+    if (!o->tty || !o->attach_stdin || c->host->stdin_tty)
+        return NULL;
+    return err_hint(err_new(ERR_DENIED, "the input device is not a TTY"),
+                    "leave out -t when standard input is not a terminal");
+}
+
+static struct engine_start start_of(const struct cli_ctx *c, const struct container_flags *f) {
+    const struct container_options *o = &f->o;
+    struct engine_start s = {
+        .attach = !o->detach,
+        .io =
+            {
+                .in = o->attach_stdin ? STDIN_FILENO : -1,
+                .out = o->attach_stdout ? STDOUT_FILENO : -1,
+                .err = o->attach_stderr ? STDERR_FILENO : -1,
+                .tty = o->tty,
+                .detach_keys = f->detach_keys,
+                .sig_proxy = f->sig_proxy,
+            },
+    };
+    (void)c;
+    if (o->tty)
+        monitor_tty_size(STDIN_FILENO, &s.rows, &s.cols);
+    return s;
+}
+
+static struct err *run(struct cli_ctx *c, int *ret_code) {
+    struct container_flags *f = c->opts;
+    char id[65] = "";
+    TRY(container_flags_finish(c, f));
+    TRY(check_terminal(c, &f->o));
+    TRY(container_flags_create(c, f, id));
+    const struct engine_start start = start_of(c, f);
+    struct monitor_io_result result = {.detached = false};
+    TRY(engine_container_start(c->engine, id, &start, &result));
+    if (f->o.detach)
+        fprintf(c->out, "%s\n", id);
+    else if (result.ended)
+        *ret_code = result.code;
+    return NULL;
+}
+
+const struct cmd cmd_run = {
+    .name = "run",
+    .group = "container",
+    .top_level = true,
+    .summary = "Create and run a new container from an image",
+    .usage = "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+    .description = "Creates a container from an image, pulling the image when it is missing, and runs a command in it. "
+                   "In the foreground the "
+                   "command's output and exit code become coracle's own.",
+    .examples = "coracle run --rm -it debian:12 bash\ncoracle run -d --name web -v \"$PWD\":/srv:ro -w /srv debian:12 "
+                "sleep 1000\n",
+    .min_args = 1,
+    .max_args = -1,
+    .stop_at_positional = true,
+    .usage_exit = 125,
+    .complete = CLI_COMPLETE_IMAGES,
+    .flags = cli_container_flags,
+    .opts_size = sizeof(struct container_flags),
+    .opts_done = container_flags_done,
+    .run = run,
+    .enters_containers = true,
+};

@@ -1,0 +1,226 @@
+/*
+ * parse: pflag's rules over a command's flag table. Long flags are never abbreviated; a cluster of letters is booleans
+ * followed by at most one flag with a value; `--bool=false` turns off; "--" ends flags.
+ */
+#include "cli/cli_int.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void *target_of(const struct cli_parse *p, const struct cli_flag *f) { return (char *)p->opts + f->offset; }
+
+bool cli_flag_applies(const struct cli_flag *f, const char *command) { return !f->only || str_eq(f->only, command); }
+
+static const struct cli_flag *find_long(const struct cli_parse *p, const char *name, size_t n) {
+    for (const struct cli_flag *f = p->flags; f && f->name; f++) {
+        if (!cli_flag_applies(f, p->command))
+            continue;
+        if (strlen(f->name) == n && !memcmp(f->name, name, n))
+            return f;
+        if (f->alias && strlen(f->alias) == n && !memcmp(f->alias, name, n))
+            return f;
+    }
+    return NULL;
+}
+
+static const struct cli_flag *find_letter(const struct cli_parse *p, char letter) {
+    for (const struct cli_flag *f = p->flags; f && f->name; f++)
+        if (f->letter == letter && cli_flag_applies(f, p->command))
+            return f;
+    return NULL;
+}
+
+const char *cli_flag_type_word(const struct cli_flag *f) {
+    if (f->metavar)
+        return f->metavar;
+    switch (f->type) {
+    case CLI_BOOL:
+        return "";
+    case CLI_LIST:
+        return "list";
+    case CLI_INT:
+        return "int";
+    case CLI_BYTES:
+        return "bytes";
+    case CLI_DURATION:
+        return "duration";
+    case CLI_STRING:
+    case CLI_STRING_OPT:
+        break;
+    }
+    return "string";
+}
+
+static struct err *invalid(const struct cli_flag *f, const char *value, const char *why) {
+    if (f->letter)
+        return err_new(ERR_USAGE, "invalid argument \"%s\" for \"-%c, --%s\" flag: %s", value, f->letter, f->name, why);
+    return err_new(ERR_USAGE, "invalid argument \"%s\" for \"--%s\" flag: %s", value, f->name, why);
+}
+
+static struct err *invalid_because(const struct cli_flag *f, const char *value, struct err *take_cause) {
+    autostr struct str text = STR_INIT;
+    err_format(take_cause, &text);
+    err_free(take_cause);
+    return invalid(f, value, str_c(&text));
+}
+
+/* Go's strconv.ParseBool. */
+static bool parse_bool(const char *s, bool *ret) {
+    static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"}, *const no[] = {"0",     "f",     "F",
+                                                                                             "false", "FALSE", "False"};
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+        if (strcmp(s, yes[i]) != 0 && strcmp(s, no[i]) != 0)
+            continue;
+        *ret = !strcmp(s, yes[i]);
+        return true;
+    }
+    return false;
+}
+
+static struct err *set_number(const struct cli_flag *f, const char *value, int64_t *target) {
+    if (f->type == CLI_INT) {
+        autofree char *why = mem_printf("strconv.ParseInt: parsing \"%s\": invalid syntax", value);
+        return str_to_i64(*value == '-' || *value == '+' ? value + 1 : value, 0, INT64_MAX, target)
+                   ? (*target = *value == '-' ? -*target : *target, NULL)
+                   : invalid(f, value, why);
+    }
+    struct err *e = f->type == CLI_BYTES ? spec_parse_bytes(value, target) : clock_parse_duration(value, target);
+    return e ? invalid_because(f, value, e) : NULL;
+}
+
+static struct err *set_value(const struct cli_flag *f, void *target, const char *value) {
+    switch (f->type) {
+    case CLI_BOOL:
+        if (!parse_bool(value, target)) {
+            autofree char *why = mem_printf("strconv.ParseBool: parsing \"%s\": invalid syntax", value);
+            return invalid(f, value, why);
+        }
+        break;
+    case CLI_STRING:
+    case CLI_STRING_OPT:
+        mem_set(target, value);
+        break;
+    case CLI_LIST:
+        strv_push(target, value);
+        break;
+    case CLI_INT:
+    case CLI_BYTES:
+    case CLI_DURATION:
+        return set_number(f, value, target);
+    }
+    return NULL;
+}
+
+static struct err *apply(struct cli_parse *p, const struct cli_flag *f, const char *value) {
+    if (f->standing == CLI_REFUSED)
+        return err_hint(err_new(ERR_UNSUPPORTED, "--%s is not supported: %s", f->name, f->reason),
+                        "docs/compat.md lists what works");
+    if (f->standing == CLI_IGNORED) {
+        if (p->warnings)
+            strv_pushf(p->warnings, "--%s has no effect: %s", f->name, f->reason);
+        return NULL;
+    }
+    TRY(set_value(f, target_of(p, f), value));
+    if (f->set_offset)
+        *(bool *)((char *)p->opts + f->set_offset) = true;
+    return NULL;
+}
+
+static bool takes_no_value(const struct cli_flag *f) { return f->type == CLI_BOOL || f->type == CLI_STRING_OPT; }
+
+static const char *bare_value(const struct cli_flag *f) { return f->type == CLI_BOOL ? "true" : f->bare; }
+
+struct cursor {
+    int i, argc;
+    char **argv;
+};
+
+static struct err *parse_long(struct cli_parse *p, struct cursor *at) {
+    const char *text = at->argv[at->i] + 2;
+    const char *equals = strchr(text, '=');
+    size_t n = equals ? (size_t)(equals - text) : strlen(text);
+    if (n == 0 || *text == '-')
+        return err_new(ERR_USAGE, "bad flag syntax: %s", at->argv[at->i]);
+    const struct cli_flag *f = find_long(p, text, n);
+    if (!f && n == 4 && !memcmp(text, "help", 4)) {
+        p->help = true;
+        return NULL;
+    }
+    if (!f)
+        return err_new(ERR_USAGE, "unknown flag: --%.*s", (int)n, text);
+    if (equals)
+        return apply(p, f, equals + 1);
+    if (takes_no_value(f))
+        return apply(p, f, bare_value(f));
+    if (at->i + 1 >= at->argc)
+        return err_new(ERR_USAGE, "flag needs an argument: --%.*s", (int)n, text);
+    return apply(p, f, at->argv[++at->i]);
+}
+
+static struct err *parse_letters(struct cli_parse *p, struct cursor *at) {
+    const char *all = at->argv[at->i] + 1;
+    for (const char *c = all; *c; c++) {
+        const struct cli_flag *f = find_letter(p, *c);
+        if (!f && *c == 'h' && !c[1]) {
+            p->help = true;
+            return NULL;
+        }
+        if (!f)
+            return err_new(ERR_USAGE, "unknown shorthand flag: '%c' in -%s", *c, all);
+        if (c[1] == '=')
+            return apply(p, f, c + 2);
+        if (takes_no_value(f)) {
+            TRY(apply(p, f, bare_value(f)));
+            continue;
+        }
+        if (c[1])
+            return apply(p, f, c + 1);
+        if (at->i + 1 >= at->argc)
+            return err_new(ERR_USAGE, "flag needs an argument: '%c' in -%s", *c, all);
+        return apply(p, f, at->argv[++at->i]);
+    }
+    return NULL;
+}
+
+struct err *cli_flags_parse(struct cli_parse *p, int argc, char **argv) {
+    struct cursor at = {.argc = argc, .argv = argv};
+    for (; at.i < argc && !p->help; at.i++) {
+        const char *arg = argv[at.i];
+        if (!strcmp(arg, "--")) {
+            at.i++;
+            break;
+        }
+        if (arg[0] != '-' || !arg[1]) {
+            if (p->stop_at_positional)
+                break;
+            strv_push(p->positionals, arg);
+            continue;
+        }
+        TRY(arg[1] == '-' ? parse_long(p, &at) : parse_letters(p, &at));
+    }
+    for (; at.i < argc && !p->help; at.i++)
+        strv_push(p->positionals, argv[at.i]);
+    return NULL;
+}
+
+void cli_flags_init(const struct cli_flag *flags, void *opts) {
+    for (const struct cli_flag *f = flags; f && f->name; f++) {
+        if (!f->def || f->standing == CLI_REFUSED || f->standing == CLI_IGNORED)
+            continue;
+        autoerr bad = set_value(f, (char *)opts + f->offset, f->def);
+        if (bad)
+            log_error("the table's default for --%s is wrong", f->name);
+    }
+}
+
+void cli_flags_done(const struct cli_flag *flags, void *opts) {
+    for (const struct cli_flag *f = flags; f && f->name; f++) {
+        void *target = (char *)opts + f->offset;
+        if (f->standing == CLI_REFUSED || f->standing == CLI_IGNORED)
+            continue;
+        if (f->type == CLI_LIST)
+            strv_done(target);
+        else if (f->type == CLI_STRING || f->type == CLI_STRING_OPT)
+            mem_set(target, NULL);
+    }
+}
