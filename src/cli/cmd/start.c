@@ -1,0 +1,97 @@
+#include "cli/cli_int.h"
+
+#include <stddef.h>
+#include <unistd.h>
+
+struct opts {
+    bool attach, interactive;
+    char *detach_keys;
+};
+
+#define AT(m) offsetof(struct opts, m)
+
+static const struct cli_flag flags[] = {
+    {.name = "attach",
+     .letter = 'a',
+     .type = CLI_BOOL,
+     .offset = AT(attach),
+     .help = "Attach STDOUT and STDERR and pass signals on"},
+    {.name = "checkpoint",
+     .type = CLI_STRING,
+     .standing = CLI_REFUSED,
+     .reason = "checkpoints need root",
+     .help = "Restore from this checkpoint"},
+    {.name = "checkpoint-dir",
+     .type = CLI_STRING,
+     .standing = CLI_REFUSED,
+     .reason = "checkpoints need root",
+     .help = "Use a custom checkpoint directory"},
+    {.name = "detach-keys",
+     .type = CLI_STRING,
+     .offset = AT(detach_keys),
+     .help = "Keys that detach from the container"},
+    {.name = "interactive",
+     .letter = 'i',
+     .type = CLI_BOOL,
+     .offset = AT(interactive),
+     .help = "Attach the container's STDIN"},
+    {.name = NULL},
+};
+
+static struct err *start_attached(struct cli_ctx *c, int *ret_code) {
+    const struct opts *o = c->opts;
+    struct engine_container_facts facts;
+    TRY(engine_container_facts(c->engine, c->args[0], &facts));
+    struct engine_start s = {
+        .attach = true,
+        .io =
+            {
+                .in = o->interactive && facts.open_stdin ? STDIN_FILENO : -1,
+                .out = STDOUT_FILENO,
+                .err = STDERR_FILENO,
+                .tty = facts.tty,
+                .detach_keys = o->detach_keys,
+                .sig_proxy = true,
+            },
+    };
+    if (facts.tty)
+        monitor_tty_size(STDIN_FILENO, &s.rows, &s.cols);
+    struct monitor_io_result r = {.detached = false};
+    TRY(engine_container_start(c->engine, c->args[0], &s, &r));
+    if (r.ended)
+        *ret_code = r.code;
+    return NULL;
+}
+
+static struct err *start_one(struct cli_ctx *c, const char *name) {
+    const struct engine_start s = {.attach = false};
+    TRY(engine_container_start(c->engine, name, &s, NULL));
+    fprintf(c->out, "%s\n", name);
+    return NULL;
+}
+
+static struct err *run(struct cli_ctx *c, int *ret_code) {
+    const struct opts *o = c->opts;
+    if (!o->attach && !o->interactive)
+        return cli_each(c, start_one, ret_code);
+    if (c->n_args > 1)
+        return err_new(ERR_USAGE, "you cannot start and attach multiple containers at once");
+    return start_attached(c, ret_code);
+}
+
+const struct cmd cmd_start = {
+    .name = "start",
+    .group = "container",
+    .top_level = true,
+    .summary = "Start one or more stopped containers",
+    .usage = "[OPTIONS] CONTAINER [CONTAINER...]",
+    .min_args = 1,
+    .max_args = -1,
+    .usage_exit = 1,
+    .complete = CLI_COMPLETE_STOPPED,
+    .complete_rest = CLI_COMPLETE_STOPPED,
+    .flags = flags,
+    .opts_size = sizeof(struct opts),
+    .run = run,
+    .enters_containers = true,
+};

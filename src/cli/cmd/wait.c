@@ -1,0 +1,42 @@
+#include "cli/cli_int.h"
+
+static struct err *wait_one(struct cli_ctx *c, const char *name) {
+    int code = 0;
+    TRY(engine_container_wait(c->engine, name, &code));
+    fprintf(c->out, "%d\n", code);
+    return NULL;
+}
+
+static struct err *run(struct cli_ctx *c, int *ret_code) { return cli_each(c, wait_one, ret_code); }
+
+const struct cmd cmd_wait = {
+    .name = "wait",
+    .group = "container",
+    .top_level = true,
+    .summary = "Block until one or more containers stop, then print their exit codes",
+    .usage = "CONTAINER [CONTAINER...]",
+    .min_args = 1,
+    .max_args = -1,
+    .usage_exit = 1,
+    .complete = CLI_COMPLETE_RUNNING,
+    .complete_rest = CLI_COMPLETE_RUNNING,
+    .run = run,
+};
+
+static struct err *rename_run(struct cli_ctx *c, int *ret_code) {
+    (void)ret_code;
+    return engine_container_rename(c->engine, c->args[0], c->args[1]);
+}
+
+const struct cmd cmd_rename = {
+    .name = "rename",
+    .group = "container",
+    .top_level = true,
+    .summary = "Rename a container",
+    .usage = "CONTAINER NEW_NAME",
+    .min_args = 2,
+    .max_args = 2,
+    .usage_exit = 1,
+    .complete = CLI_COMPLETE_CONTAINERS,
+    .run = rename_run,
+};

@@ -1,0 +1,56 @@
+/* Small things that commands share: files that options name, several names in a row, interrupts, sizes. */
+#include "cli/cli_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+
+struct err *cli_read_text(const char *path, char **ret) {
+    autofd int fd = -1;
+    autostr struct str text = STR_INIT;
+    TRY(fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &fd));
+    TRY(io_read_all(fd, (size_t)1 << 20, path, &text));
+    *ret = str_take(&text);
+    return NULL;
+}
+
+struct err *cli_each(struct cli_ctx *c, struct err *(*fn)(struct cli_ctx *c, const char *name), int *ret_code) {
+    for (int i = 0; i < c->n_args; i++) {
+        autoerr e = fn(c, c->args[i]);
+        if (!e)
+            continue;
+        fflush(c->out);
+        cli_error(c, e);
+        *ret_code = 1;
+    }
+    return NULL;
+}
+
+struct err *cli_interrupt_fd(int *ret_fd) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return err_sys(errno, "block signals");
+    int fd = signalfd(-1, &set, SFD_CLOEXEC);
+    if (fd < 0)
+        return err_sys(errno, "make a signal descriptor");
+    *ret_fd = fd;
+    return NULL;
+}
+
+/* docker's units.HumanSize: `precision` significant digits, powers of 1000. */
+void cli_human_size(int64_t bytes, int precision, struct str *out) {
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
+    double size = (double)bytes;
+    size_t i = 0;
+    while (size >= 1000.0 && i + 1 < ARRAY_LEN(units)) {
+        size /= 1000.0;
+        i++;
+    }
+    str_appendf(out, "%.*g%s", precision, size, units[i]);
+}
