@@ -120,8 +120,7 @@ static struct err *build(const struct store *s, int dirfd, const struct store_co
         e = errno == ENOTEMPTY || errno == EEXIST ? err_new(ERR_CONFLICT, "the container id %s is in use", c->id)
                                                   : err_sys(errno, "make container %s", c->id);
     if (e) {
-        /* No lock needed: while we hold tmp/<id> nobody replaces the link. */
-        unlinkat(names, c->name, 0);
+        err_free(store_name_release(s, c->name, c->id)); /* else it is stale */
         return e;
     }
     return c->durable ? io_sync(containers) : NULL;

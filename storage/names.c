@@ -12,7 +12,7 @@
  * A stale link is replaced by whoever wants the name. Two may want it at once, and the slower must not unlink what
  * the faster has just made: so links are *removed* only under the exclusive flock of names/, after another look, and a
  * rename, which lets json and links disagree for a moment, holds it throughout. Making a link where there is none needs
- * no lock: whoever looks at a link under the lock finds it unchanged until it unlinks it, for nobody else may.
+ * no lock: whoever has seen a link under the lock finds it unchanged until it unlinks it itself, for nobody else may.
  * The lock is on a description of its own, since one shared over fork would exclude nobody. Its holders wait for no
  * other lock (that a maker lives is asked, not waited for), so there is no deadlock.
  */
@@ -106,10 +106,15 @@ static struct err *taken(const char *name, const char *id) {
                    name, id);
 }
 
-/* With the lock held: makes names/<name> free when it leads nowhere, else a conflict. */
+/*
+ * With the lock held: makes names/<name> free when it leads nowhere, else a conflict. A name that is not there is left
+ * alone: that one somebody may be making right now, without the lock.
+ */
 static struct err *clear_stale(const struct store *s, int names, const char *name, const char *id) {
     char owner[ID_LEN + 1];
-    if (read_link(names, name, owner)) {
+    if (!store_exists(names, name))
+        return NULL;
+    if (read_link(names, name, owner)) { /* else not of our making */
         if (str_eq(owner, id))
             return NULL;
         if (!is_stale(s, name, owner))

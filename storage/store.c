@@ -48,7 +48,7 @@ struct err *store_dir(const struct store *s, enum store_dir which, int *ret_fd) 
 
 int store_dirfd(const struct store *s, const char *which) {
     for (int i = 0; i < STORE_DIR_COUNT; i++) {
-        int fd;
+        int fd = -1;
         if (strcmp(which, dir_names[i]) != 0)
             continue;
         autoerr e = store_dir(s, (enum store_dir)i, &fd);
@@ -115,7 +115,7 @@ static struct err *read_version(const struct store *s, int64_t *ret) {
 }
 
 static struct err *check_version(const struct store *s) {
-    int64_t version;
+    int64_t version = 0;
     TRY(read_version(s, &version));
     if (!version) {
         TRY(make_store(s));
