@@ -17,7 +17,7 @@
 #include "base/proc.h"
 #include "base/sys/sys.h"
 
-enum { SPAWN_FDS_MAX = 8, FIRST_HIGH = 64 };
+enum { SPAWN_FDS_MAX = ARRAY_LEN(((struct proc_spawn *)NULL)->fds), FIRST_HIGH = 64 };
 
 enum spawn_stage { STAGE_FDS, STAGE_USERNS, STAGE_PARENT, STAGE_EXEC };
 
@@ -41,7 +41,7 @@ static _Noreturn void child_fail(const struct spawn_child *c, enum spawn_stage s
 
 /* Everything to its place. Sources go above all targets first, so that no target overwrites one still needed. */
 static int child_place_fds(struct spawn_child *c) {
-    int from[3 + SPAWN_FDS_MAX], to[3 + SPAWN_FDS_MAX], high = FIRST_HIGH;
+    int from[3 + SPAWN_FDS_MAX], to[3 + SPAWN_FDS_MAX + 1], high = FIRST_HIGH;
     size_t n = 0;
     for (int i = 0; i < 3; i++, n++) {
         from[n] = c->p->stdio[i] >= 0 ? c->p->stdio[i] : c->null_fd;
@@ -61,7 +61,7 @@ static int child_place_fds(struct spawn_child *c) {
     for (size_t i = 0; i < n; i++)
         if (dup2(from[i], to[i]) < 0)
             return -1;
-    to[n] = c->report_fd; /* in the slot of nobody: see the size check in proc_spawn() */
+    to[n] = c->report_fd;
     fd_close_all_but(to, n + 1);
     return 0;
 }
@@ -127,7 +127,7 @@ static struct err *spawn_error(const struct proc_spawn *p, const struct spawn_re
 }
 
 struct err *proc_spawn(const struct proc_spawn *p, pid_t *ret_pid, int *ret_pidfd) {
-    if (p->n_fds >= SPAWN_FDS_MAX) /* one slot is for the report */
+    if (p->n_fds > SPAWN_FDS_MAX)
         return err_new(ERR_UNSUPPORTED, "too many descriptors for %s", p->path);
     autofd int null_fd = -1, pidfd = -1, report_read = -1, report_write = -1;
     int pipe_fds[2];
