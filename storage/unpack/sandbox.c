@@ -148,9 +148,9 @@ struct err *sandbox_filter(void) {
     return NULL;
 }
 
-/* A mount of dirfd alone becomes the root; the old root is gone. False where this process may not do that. */
-static bool enter_by_pivot(int dirfd) {
-    autofd int tree = sys_open_tree(dirfd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+/* A mount of the working directory alone becomes the root; the old root is gone. False where that cannot be done. */
+static bool enter_by_pivot(void) {
+    autofd int tree = sys_open_tree(AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     return tree >= 0 && sys_move_mount(tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) == 0 && fchdir(tree) == 0 &&
            sys_pivot_root(".", ".") == 0 && umount2(".", MNT_DETACH) == 0 && chdir("/") == 0;
 }
@@ -162,7 +162,9 @@ static bool enter_root(enum sandbox_kind kind, int dirfd) {
         spaces |= CLONE_NEWUSER;
     if (prctl(PR_GET_SECCOMP) < 0)
         spaces |= CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
-    if (unshare(spaces) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && enter_by_pivot(dirfd))
+    /* The working directory moves into the new mount namespace, a descriptor does not. */
+    if (fchdir(dirfd) == 0 && unshare(spaces) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+        enter_by_pivot())
         return true;
     return fchdir(dirfd) == 0 && chroot(".") == 0;
 }

@@ -1,0 +1,244 @@
+/* unpack_client: layers by coracle-unpack. It makes the files; this side verifies, syncs and renames. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/host.h"
+#include "base/id.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/msg.h"
+#include "base/proc.h"
+#include "storage/store_int.h"
+#include "storage/unpack_int.h"
+
+#define CHANNEL_FD 3
+
+struct store_unpack_job {
+    struct unpack helper;
+    char *tmp; /* tmp/<tmp> holds diff/ */
+    int tmp_fd;
+    char *chain_id, *blob_digest, *diff_id; /* expected; NULL where unknown */
+    int64_t blob_size;                      /* expected, or -1 */
+};
+
+/* ---- the process ------------------------------------------------------------------------------------------------- */
+
+struct err *unpack_start(const struct store *s, int userns_fd, struct unpack *ret) {
+    autofree char *path = NULL;
+    TRY(host_find_program(store_host(s), "coracle-unpack", NULL, &path));
+    int pair[2];
+    TRY(fd_socketpair(SOCK_STREAM, pair));
+    autofd int theirs = pair[1];
+    struct unpack u = {.pid = -1, .pidfd = -1, .chan = msg_chan_new(pair[0])};
+    char *const argv[] = {path, NULL};
+    struct proc_spawn p = {.path = path,
+                           .argv = argv,
+                           .stdio = {-1, -1, STDERR_FILENO},
+                           .fds = {{.from = theirs, .to = CHANNEL_FD}},
+                           .n_fds = 1,
+                           .die_with_parent = true,
+                           .userns_fd = userns_fd,
+                           .join_userns = userns_fd >= 0};
+    struct err *e = proc_spawn(&p, &u.pid, &u.pidfd);
+    if (e) {
+        msg_chan_free(u.chan);
+        return e;
+    }
+    *ret = u;
+    return NULL;
+}
+
+/* Why there was no answer. */
+static struct err *explain_end(struct unpack *u) {
+    int code = 0;
+    fd_replace(&u->pidfd, -1);
+    TRY(proc_reap(u->pid, &code));
+    u->pid = -1;
+    if (code <= 128)
+        return err_new(ERR_SYSTEM, "coracle-unpack ended with status %d and without a result", code);
+    struct err *e = err_new(ERR_SYSTEM, "coracle-unpack was killed by %s", proc_signal_name(code - 128));
+    return code == 128 + SIGKILL ? err_hint(e, "the machine may be out of memory; see the kernel's log") : e;
+}
+
+struct err *unpack_recv(struct unpack *u, struct json **ret) {
+    autojson m = NULL;
+    TRY(msg_recv(u->chan, &m, NULL, NULL));
+    if (!m)
+        return explain_end(u);
+    TRY(msg_err_of(m));
+    *ret = take_ptr(&m);
+    return NULL;
+}
+
+void unpack_stop(struct unpack *u) {
+    msg_chan_free(take_ptr(&u->chan));
+    if (u->pid > 0) {
+        int code;
+        autoerr gone = proc_signal(u->pidfd, SIGKILL);
+        autoerr e = proc_reap(u->pid, &code);
+    }
+    u->pid = -1;
+    fd_replace(&u->pidfd, -1);
+}
+
+/* ---- layers ------------------------------------------------------------------------------------------------------ */
+
+/* Frees the job. Closing the descriptor of an unfinished directory makes it debris, which store_collect() deletes. */
+static void job_free(struct store_unpack_job *job) {
+    unpack_stop(&job->helper);
+    fd_close(job->tmp_fd);
+    free(job->tmp);
+    free(job->chain_id);
+    free(job->blob_digest);
+    free(job->diff_id);
+    free(job);
+}
+
+static struct err *send_order(struct store_unpack_job *job, const struct store_unpack *u) {
+    autofd int diff = -1;
+    if (mkdirat(job->tmp_fd, "diff", 0755) != 0)
+        return err_sys(errno, "make a layer directory");
+    TRY(fd_open_dir(job->tmp_fd, "diff", &diff));
+    int fds[4] = {u->input_fd, diff};
+    size_t n = 2;
+    if (u->prefix > 0)
+        fds[n++] = u->prefix_fd;
+    if (u->copy_fd >= 0)
+        fds[n++] = u->copy_fd;
+    autojson order = json_object();
+    json_set_str(order, "op", "layer");
+    json_set_int(order, "ids", u->ids);
+    json_set_int(order, "prefix", u->prefix);
+    json_set_bool(order, "copy", u->copy_fd >= 0);
+    return msg_send(job->helper.chan, order, fds, n);
+}
+
+static struct err *job_start(struct store *s, const struct store_unpack *u, struct store_unpack_job *job) {
+    TRY(store_tmp_new(s, &job->tmp, &job->tmp_fd));
+    TRY(unpack_start(s, u->userns_fd, &job->helper));
+    return send_order(job, u);
+}
+
+struct err *store_unpack_start(struct store *s, const struct store_unpack *u, struct store_unpack_job **ret) {
+    if ((u->chain_id && !digest_ok(u->chain_id)) || (u->blob_digest && !digest_ok(u->blob_digest)) ||
+        (u->diff_id && !digest_ok(u->diff_id)))
+        return err_new(ERR_CORRUPT, "a layer's digest is not a sha256 digest");
+    struct store_unpack_job *job = mem_alloc(sizeof *job);
+    *job = (struct store_unpack_job){.helper = {.pid = -1, .pidfd = -1},
+                                     .tmp_fd = -1,
+                                     .chain_id = mem_dup(u->chain_id),
+                                     .blob_digest = mem_dup(u->blob_digest),
+                                     .diff_id = mem_dup(u->diff_id),
+                                     .blob_size = u->blob_size};
+    struct err *e = job_start(s, u, job);
+    if (e) {
+        job_free(job);
+        return err_wrap(e, "unpack a layer");
+    }
+    *ret = job;
+    return NULL;
+}
+
+int store_unpack_fd(const struct store_unpack_job *job) { return msg_chan_fd(job->helper.chan); }
+
+void store_unpack_cancel(struct store *s, struct store_unpack_job *take_job) {
+    (void)s;
+    job_free(take_job);
+}
+
+static struct err *get_digest(const struct json *j, const char *key, char ret[DIGEST_LEN + 1]) {
+    const char *text;
+    TRY(json_get_str(j, key, &text));
+    if (!digest_ok(text))
+        return err_new(ERR_CORRUPT, "%s is not a digest", key);
+    memcpy(ret, text, DIGEST_LEN + 1);
+    return NULL;
+}
+
+static struct err *read_result(struct store_unpack_job *job, struct store_unpacked *r) {
+    autojson m = NULL;
+    struct json *ok;
+    TRY(unpack_recv(&job->helper, &m));
+    TRY(json_get_object(m, "ok", &ok));
+    TRY(get_digest(ok, "blob_digest", r->blob_digest));
+    TRY(get_digest(ok, "diff_id", r->diff_id));
+    TRY(json_get_i64(ok, "blob_size", &r->blob_size));
+    TRY(json_get_i64(ok, "diff_size", &r->diff_size));
+    TRY(json_get_i64(ok, "entries", &r->entries));
+    return json_get_i64(ok, "skipped_devices", &r->skipped_devices);
+}
+
+static struct err *verify(const struct store_unpack_job *job, const struct store_unpacked *r) {
+    if (job->blob_size >= 0 && r->blob_size != job->blob_size)
+        return err_new(ERR_CORRUPT, "the layer has %lld bytes where %lld were promised", (long long)r->blob_size,
+                       (long long)job->blob_size);
+    if (job->blob_digest && !str_eq(job->blob_digest, r->blob_digest))
+        return err_new(ERR_CORRUPT, "the layer's content has the digest %s", r->blob_digest);
+    if (job->diff_id && !str_eq(job->diff_id, r->diff_id))
+        return err_new(ERR_CORRUPT, "the unpacked layer is %s, but the image's config says %s", r->diff_id,
+                       job->diff_id);
+    return NULL;
+}
+
+static struct err *write_info(const struct store_unpack_job *job, const struct store_unpacked *r) {
+    autojson info = json_object();
+    autostr struct str when = STR_INIT;
+    clock_format_rfc3339(clock_now(), &when);
+    json_set_str(info, "chain_id", r->chain_id);
+    json_set_str(info, "diff_id", r->diff_id);
+    json_set_int(info, "diff_size", r->diff_size);
+    json_set_str(info, "blob", r->blob_digest);
+    json_set_int(info, "blob_size", r->blob_size);
+    json_set_int(info, "entries", r->entries);
+    json_set_int(info, "skipped_devices", r->skipped_devices);
+    json_set_str(info, "created", str_c(&when));
+    return json_write_file(job->tmp_fd, "info.json", info, 0644, 0); /* the syncfs below makes it last */
+}
+
+/* Makes the layer last, then visible. */
+static struct err *commit(struct store *s, struct store_unpack_job *job, const struct store_unpacked *r) {
+    int layers = -1, tmp = -1;
+    TRY(store_dir(s, STORE_LAYERS, &layers));
+    TRY(store_dir(s, STORE_TMP, &tmp));
+    TRY(write_info(job, r));
+    if (syncfs(job->tmp_fd) != 0)
+        return err_sys(errno, "write the layer to disk");
+    if (renameat(tmp, job->tmp, layers, digest_hex(r->chain_id)) != 0) {
+        if (errno != EEXIST && errno != ENOTEMPTY)
+            return err_sys(errno, "move the layer into the store");
+        log_debug("layer %s arrived meanwhile", r->chain_id);
+    }
+    return io_sync(layers);
+}
+
+static struct err *finish(struct store *s, struct store_unpack_job *job, struct store_unpacked *r) {
+    TRY(read_result(job, r));
+    TRY(verify(job, r));
+    if (job->chain_id)
+        memcpy(r->chain_id, job->chain_id, DIGEST_LEN + 1);
+    else
+        TRY(store_chain_id(NULL, r->diff_id, r->chain_id));
+    return commit(s, job, r);
+}
+
+struct err *store_unpack_finish(struct store *s, struct store_unpack_job *take_job, struct store_unpacked *ret) {
+    struct store_unpacked r = {.blob_size = -1};
+    struct err *e = finish(s, take_job, &r);
+    if (e)
+        e = err_wrap(e, "unpack layer %s", take_job->blob_digest ? take_job->blob_digest : "");
+    job_free(take_job);
+    if (!e)
+        *ret = r;
+    return e;
+}
