@@ -42,11 +42,14 @@ static bool enter_userns(uid_t uid, gid_t gid) {
     return write_proc("/proc/self/gid_map", map);
 }
 
-/* In the child. Relative paths: the store's own may hold characters that mount options cannot. */
+/*
+ * In the child. Relative paths: the store's own may hold characters that mount options cannot. The directory is entered
+ * before unshare, which moves it to the new mount namespace; a descriptor stays in the old one, where overlay refuses it.
+ */
 static int try_overlay(int dir) {
     uid_t uid = geteuid();
     gid_t gid = getegid();
-    if (!enter_userns(uid, gid) || fchdir(dir) < 0)
+    if (fchdir(dir) < 0 || !enter_userns(uid, gid))
         return PROBE_UNKNOWN;
     if (mount("overlay", "merged", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work,userxattr") < 0)
         return PROBE_FAILS;
