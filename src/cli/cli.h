@@ -142,5 +142,7 @@ struct err *cli_filters_parse(const struct strv *texts, const char *const *valid
 /* Pull progress on a terminal (bars, redrawn in place) or as plain lines. */
 struct cli_progress;
 struct cli_progress *cli_progress_new(FILE *out, bool tty, bool quiet) __attribute__((returns_nonnull, warn_unused_result));
+/* Ends the display, so that further lines may follow. */
+void cli_progress_finish(struct cli_progress *p);
 void cli_progress_event(void *progress, const struct image_progress *p);
 void cli_progress_done(struct cli_progress *p);

@@ -1,0 +1,137 @@
+/* inspect: objects of one kind, or whatever a name turns out to be: a container first, then an image. */
+#include "cli/cli_int.h"
+
+#include <stddef.h>
+#include <string.h>
+
+struct opts {
+    char *format, *type;
+    bool size;
+};
+
+#define AT(m) offsetof(struct opts, m)
+
+static const struct cli_flag flags[] = {
+    {.name = "format",
+     .letter = 'f',
+     .type = CLI_STRING,
+     .offset = AT(format),
+     .help = "Format output: json, or a Go TEMPLATE"},
+    {.name = "size",
+     .letter = 's',
+     .type = CLI_BOOL,
+     .offset = AT(size),
+     .only = "inspect",
+     .help = "Display total file sizes of containers"},
+    {.name = "type",
+     .type = CLI_STRING,
+     .offset = AT(type),
+     .only = "inspect",
+     .complete = CLI_COMPLETE_WORDS,
+     .words = "container image",
+     .help = "Only inspect objects of this type"},
+    {.name = NULL},
+};
+
+enum kind { KIND_ANY, KIND_CONTAINER, KIND_IMAGE };
+
+static struct err *inspect_one(struct cli_ctx *c, const char *name, enum kind kind, struct json **ret) {
+    const struct opts *o = c->opts;
+    if (kind == KIND_CONTAINER)
+        return engine_container_inspect(c->engine, name, o->size, ret);
+    if (kind == KIND_IMAGE)
+        return engine_image_inspect(c->engine, name, ret);
+    struct err *e = engine_container_inspect(c->engine, name, o->size, ret);
+    if (!e || err_kind(e) != ERR_NOT_FOUND)
+        return e;
+    err_free(e);
+    e = engine_image_inspect(c->engine, name, ret);
+    if (!e || err_kind(e) != ERR_NOT_FOUND)
+        return e;
+    err_free(e);
+    return err_new(ERR_NOT_FOUND, "no such object: %s", name);
+}
+
+/* What was found is printed, then the errors of what was not; the exit code tells. */
+static struct err *inspect(struct cli_ctx *c, enum kind kind, int *ret_code) {
+    const struct opts *o = c->opts;
+    autojson all = json_array();
+    struct err *first = NULL;
+    for (int i = 0; i < c->n_args; i++) {
+        struct json *one = NULL;
+        struct err *e = inspect_one(c, c->args[i], kind, &one);
+        if (!e) {
+            json_push(all, one);
+            continue;
+        }
+        if (first)
+            err_free(e);
+        else
+            first = e;
+        *ret_code = 1;
+    }
+    struct err *bad = json_count(all) || !o->format ? cli_render_objects(c, all, o->format) : NULL;
+    if (!first)
+        return bad;
+    err_free(bad);
+    return first;
+}
+
+static struct err *run_any(struct cli_ctx *c, int *ret_code) {
+    const struct opts *o = c->opts;
+    if (!o->type || !*o->type)
+        return inspect(c, KIND_ANY, ret_code);
+    if (!strcmp(o->type, "container"))
+        return inspect(c, KIND_CONTAINER, ret_code);
+    if (!strcmp(o->type, "image"))
+        return inspect(c, KIND_IMAGE, ret_code);
+    return err_hint(err_new(ERR_USAGE, "unknown type: \"%s\"", o->type), "the types are container and image");
+}
+
+static struct err *run_container(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_CONTAINER, ret_code); }
+static struct err *run_image(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_IMAGE, ret_code); }
+
+const struct cmd cmd_inspect = {
+    .name = "inspect",
+    .top_level = true,
+    .summary = "Return low-level information on containers and images",
+    .usage = "[OPTIONS] NAME|ID [NAME|ID...]",
+    .min_args = 1,
+    .max_args = -1,
+    .usage_exit = 1,
+    .complete = CLI_COMPLETE_CONTAINERS,
+    .complete_rest = CLI_COMPLETE_CONTAINERS,
+    .flags = flags,
+    .opts_size = sizeof(struct opts),
+    .run = run_any,
+};
+
+const struct cmd cmd_container_inspect = {
+    .name = "inspect",
+    .group = "container",
+    .summary = "Display detailed information on one or more containers",
+    .usage = "[OPTIONS] CONTAINER [CONTAINER...]",
+    .min_args = 1,
+    .max_args = -1,
+    .usage_exit = 1,
+    .complete = CLI_COMPLETE_CONTAINERS,
+    .complete_rest = CLI_COMPLETE_CONTAINERS,
+    .flags = flags,
+    .opts_size = sizeof(struct opts),
+    .run = run_container,
+};
+
+const struct cmd cmd_image_inspect = {
+    .name = "inspect",
+    .group = "image",
+    .summary = "Display detailed information on one or more images",
+    .usage = "[OPTIONS] IMAGE [IMAGE...]",
+    .min_args = 1,
+    .max_args = -1,
+    .usage_exit = 1,
+    .complete = CLI_COMPLETE_IMAGES,
+    .complete_rest = CLI_COMPLETE_IMAGES,
+    .flags = flags,
+    .opts_size = sizeof(struct opts),
+    .run = run_image,
+};

@@ -1,0 +1,309 @@
+/* ps: engine views → docker's placeholders → filters → rows. */
+#include "cli/cli_int.h"
+
+#include <fnmatch.h>
+#include <stddef.h>
+#include <string.h>
+
+struct opts {
+    bool all, latest, no_trunc, quiet, size;
+    int64_t last;
+    char *format;
+    struct strv filter;
+};
+
+#define AT(m) offsetof(struct opts, m)
+
+static const struct cli_flag flags[] = {
+    {.name = "all",
+     .letter = 'a',
+     .type = CLI_BOOL,
+     .offset = AT(all),
+     .help = "Show all containers (default shows just running)"},
+    {.name = "filter",
+     .letter = 'f',
+     .type = CLI_LIST,
+     .offset = AT(filter),
+     .metavar = "filter",
+     .help = "Filter output based on conditions provided"},
+    {.name = "format",
+     .type = CLI_STRING,
+     .offset = AT(format),
+     .help = "Format output: table, table TEMPLATE, json, or a Go TEMPLATE"},
+    {.name = "last",
+     .letter = 'n',
+     .type = CLI_INT,
+     .offset = AT(last),
+     .def = "-1",
+     .help = "Show n last created containers (includes all states)"},
+    {.name = "latest",
+     .letter = 'l',
+     .type = CLI_BOOL,
+     .offset = AT(latest),
+     .help = "Show the latest created container (includes all states)"},
+    {.name = "no-trunc", .type = CLI_BOOL, .offset = AT(no_trunc), .help = "Don't truncate output"},
+    {.name = "quiet", .letter = 'q', .type = CLI_BOOL, .offset = AT(quiet), .help = "Only display container IDs"},
+    {.name = "size", .letter = 's', .type = CLI_BOOL, .offset = AT(size), .help = "Display total file sizes"},
+    {.name = NULL},
+};
+
+static const char *const headers[][2] = {
+    {"ID", "CONTAINER ID"},
+    {"Image", "IMAGE"},
+    {"Command", "COMMAND"},
+    {"CreatedAt", "CREATED AT"},
+    {"RunningFor", "CREATED"},
+    {"Status", "STATUS"},
+    {"State", "STATE"},
+    {"Ports", "PORTS"},
+    {"Names", "NAMES"},
+    {"Size", "SIZE"},
+    {"Labels", "LABELS"},
+    {"Mounts", "MOUNTS"},
+    {"LocalVolumes", "LOCAL VOLUMES"},
+    {"Networks", "NETWORKS"},
+    {"Platform", "PLATFORM"},
+    {NULL, NULL},
+};
+
+static const char *str_of(const struct json *o, const char *key) {
+    const char *s = json_str_value(json_get(o, key));
+    return s ? s : "";
+}
+
+/* ---- rows
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static void set_command(struct json *row, const char *command, bool no_trunc) {
+    autostr struct str s = STR_INIT;
+    str_append_c(&s, '"');
+    if (no_trunc || strlen(command) <= 20) {
+        str_append(&s, command);
+    } else {
+        str_append_n(&s, command, 19);
+        str_append(&s, "…");
+    }
+    str_append_c(&s, '"');
+    json_set_str(row, "Command", str_c(&s));
+}
+
+static void set_labels(struct json *row, const struct json *labels) {
+    autostr struct str s = STR_INIT;
+    JSON_EACH(l, labels) {
+        const char *value = json_str_value(l);
+        str_appendf(&s, "%s%s=%s", s.len ? "," : "", json_key(l), value ? value : "");
+    }
+    json_set_str(row, "Labels", str_c(&s));
+    struct json *copy = json_copy(labels);
+    json_set(row, "__labels", copy ? copy : json_object()); /* for {{.Label "key"}} */
+}
+
+static void set_mounts(struct json *row, const struct json *mounts, bool no_trunc) {
+    autostr struct str s = STR_INIT;
+    JSON_EACH(m, mounts) {
+        const char *source = json_str_value(json_get(m, "Source"));
+        if (!source)
+            continue;
+        str_appendf(&s, "%s%.*s%s", s.len ? "," : "", no_trunc || strlen(source) <= 15 ? 4096 : 14, source,
+                    no_trunc || strlen(source) <= 15 ? "" : "…");
+    }
+    json_set_str(row, "Mounts", str_c(&s));
+    json_set_str(row, "LocalVolumes", "0");
+}
+
+/* "2026-01-02 15:04:05 +0000 UTC", as docker prints it; UTC, whatever the zone. */
+static void set_times(struct json *row, int64_t created, int64_t now) {
+    autostr struct str at = STR_INIT;
+    autostr struct str ago = STR_INIT;
+    clock_format_rfc3339(created - created % NSEC_PER_SEC, &at);
+    autofree char *plain = mem_printf("%.10s %.8s +0000 UTC", str_c(&at), at.len >= 19 ? str_c(&at) + 11 : "");
+    json_set_str(row, "CreatedAt", plain);
+    clock_format_ago(created, now, &ago);
+    json_set_str(row, "RunningFor", str_c(&ago));
+}
+
+static struct json *row_of(const struct json *view, const struct opts *o, int64_t now) {
+    struct json *row = json_object();
+    autofree char *id = mem_dupn(str_of(view, "Id"), o->no_trunc ? ID_LEN : ID_SHORT_LEN);
+    const char *name = json_str_value(json_first(json_get(view, "Names")));
+    const char *network = json_str_value(json_path(view, "HostConfig.NetworkMode"));
+    set_command(row, str_of(view, "Command"), o->no_trunc);
+    set_times(row, json_int_value(json_get(view, "CreatedNs"), 0), now);
+    json_set_str(row, "ID", id);
+    json_set_str(row, "Image", str_of(view, "Image"));
+    set_labels(row, json_get(view, "Labels"));
+    set_mounts(row, json_get(view, "Mounts"), o->no_trunc);
+    json_set_str(row, "Names", name && *name == '/' ? name + 1 : "");
+    json_set_str(row, "Networks", network && strcmp(network, "default") != 0 ? network : "none");
+    json_set_str(row, "Platform", "linux");
+    json_set_str(row, "Ports", "");
+    autostr struct str size = STR_INIT;
+    cli_human_size(json_int_value(json_get(view, "SizeRw"), 0), 3, &size);
+    json_set_str(row, "Size", str_c(&size));
+    json_set_str(row, "State", str_of(view, "State"));
+    json_set_str(row, "Status", str_of(view, "Status"));
+    return row;
+}
+
+/* ---- filters
+ * --------------------------------------------------------------------------------------------------------------- */
+
+struct query {
+    struct cli_ctx *ctx;
+    const struct opts *o;
+    const struct json *list;
+    int64_t before, since; /* CreatedNs of the containers that filters name, 0: unset */
+};
+
+static bool label_matches(const struct json *labels, const char *wanted) {
+    const char *equals = strchr(wanted, '=');
+    autofree char *key = equals ? mem_dupn(wanted, (size_t)(equals - wanted)) : mem_dup(wanted);
+    const struct json *value = json_get(labels, key);
+    return value && (!equals || str_eq(json_str_value(value), equals + 1));
+}
+
+static bool ancestor_matches(const struct json *view, const char *wanted) {
+    const char *image = str_of(view, "Image"), *id = str_of(view, "ImageID") + strlen("sha256:");
+    const char *bare = str_starts(wanted, "sha256:") ? wanted + strlen("sha256:") : wanted;
+    autofree char *latest = mem_printf("%s:latest", wanted);
+    return !strcmp(image, wanted) || !strcmp(image, latest) || (strlen(bare) >= 4 && str_starts(id, bare));
+}
+
+static bool name_matches(const struct json *view, const char *wanted) {
+    const char *name = json_str_value(json_first(json_get(view, "Names")));
+    return name && (strstr(name, wanted) || strstr(name + 1, wanted));
+}
+
+static bool mount_matches(const struct json *view, const char *wanted) {
+    JSON_EACH(m, json_get(view, "Mounts"))
+    if (str_eq(json_str_value(json_get(m, "Source")), wanted) ||
+        str_eq(json_str_value(json_get(m, "Destination")), wanted))
+        return true;
+    return false;
+}
+
+static bool one_matches(const struct query *q, const struct json *view, const char *key, const char *value) {
+    int64_t created = json_int_value(json_get(view, "CreatedNs"), 0), code = 0;
+    if (!strcmp(key, "id"))
+        return str_starts(str_of(view, "Id"), value);
+    if (!strcmp(key, "name"))
+        return name_matches(view, value);
+    if (!strcmp(key, "label"))
+        return label_matches(json_get(view, "Labels"), value);
+    if (!strcmp(key, "status"))
+        return !strcmp(str_of(view, "State"), value);
+    if (!strcmp(key, "exited"))
+        return !strcmp(str_of(view, "State"), "exited") && str_to_i64(value, 0, 255, &code) &&
+               json_int_value(json_get(view, "ExitCode"), -1) == code;
+    if (!strcmp(key, "ancestor"))
+        return ancestor_matches(view, value);
+    if (!strcmp(key, "volume"))
+        return mount_matches(view, value);
+    if (!strcmp(key, "network"))
+        return str_eq(json_str_value(json_path(view, "HostConfig.NetworkMode")), value);
+    if (!strcmp(key, "before"))
+        return created < q->before;
+    if (!strcmp(key, "since"))
+        return created > q->since;
+    return !strcmp(key, "is-task") ? !strcmp(value, "false") : !strcmp(key, "health") && !strcmp(value, "none");
+}
+
+/* Values of one key are alternatives, but labels must all match; different keys must all match. */
+static bool matches(const struct query *q, const struct json *view, const struct strmap *filters) {
+    for (size_t i = 0; i < filters->n; i++) {
+        autostrv struct strv values = {.n = 0};
+        strv_split(&values, filters->e[i].value, '\n');
+        bool every = !strcmp(filters->e[i].key, "label");
+        size_t hits = 0;
+        for (size_t k = 0; k < values.n; k++)
+            hits += one_matches(q, view, filters->e[i].key, values.v[k]);
+        if (every ? hits < values.n : hits == 0)
+            return false;
+    }
+    return true;
+}
+
+static struct err *created_of(const struct query *q, const char *name, int64_t *ret) {
+    JSON_EACH(v, q->list) {
+        const char *n = json_str_value(json_first(json_get(v, "Names")));
+        if ((n && !strcmp(n + (*n == '/'), name)) || str_starts(str_of(v, "Id"), name)) {
+            *ret = json_int_value(json_get(v, "CreatedNs"), 0);
+            return NULL;
+        }
+    }
+    return err_new(ERR_NOT_FOUND, "no such container: %s", name);
+}
+
+static const char *const filter_keys[] = {"ancestor", "before",  "exited", "expose", "health",
+                                          "id",       "is-task", "label",  "name",   "network",
+                                          "publish",  "since",   "status", "volume", NULL};
+
+static struct err *check_status(const struct strmap *filters) {
+    static const char *const known[] = {"created", "restarting", "running", "removing", "paused", "exited", "dead"};
+    const char *value = strmap_get(filters, "status");
+    for (size_t i = 0; value && i < ARRAY_LEN(known); i++)
+        if (!strncmp(value, known[i], strlen(known[i])))
+            return NULL;
+    return value ? err_new(ERR_USAGE, "invalid filter 'status=%s'", value) : NULL;
+}
+
+static struct err *collect(struct cli_ctx *c, struct json *rows) {
+    const struct opts *o = c->opts;
+    autostrmap struct strmap filters = {.n = 0};
+    TRY(cli_filters_parse(&o->filter, filter_keys, &filters));
+    TRY(check_status(&filters));
+    const struct engine_list everything = {
+        .all = o->all || o->last >= 0 || o->latest || strmap_get(&filters, "status") || strmap_get(&filters, "exited"),
+        .last = filters.n   ? -1
+                : o->latest ? 1
+                            : (int)o->last,
+        .size = o->size,
+    };
+    autojson list = NULL;
+    TRY(engine_container_list(c->engine, &everything, &list));
+    struct query q = {.ctx = c, .o = o, .list = list};
+    if (strmap_get(&filters, "before"))
+        TRY(created_of(&q, strmap_get(&filters, "before"), &q.before));
+    if (strmap_get(&filters, "since"))
+        TRY(created_of(&q, strmap_get(&filters, "since"), &q.since));
+    int64_t now = clock_now(), left = o->latest ? 1 : o->last >= 0 ? o->last : INT64_MAX;
+    JSON_EACH(v, list) {
+        if (left <= 0 || !matches(&q, v, &filters))
+            continue;
+        json_push(rows, row_of(v, o, now));
+        left--;
+    }
+    return NULL;
+}
+
+static struct err *run(struct cli_ctx *c, int *ret_code) {
+    (void)ret_code;
+    const struct opts *o = c->opts;
+    const struct cli_table table = {
+        .default_format =
+            o->size
+                ? "table "
+                  "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}\t{{.Size}}"
+                : "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
+        .headers = headers,
+        .quiet_is_id = true,
+    };
+    autojson rows = json_array();
+    TRY(collect(c, rows));
+    return cli_render_rows(c, &table, rows, o->format, o->quiet);
+}
+
+const struct cmd cmd_ps = {
+    .name = "ps",
+    .group = "container",
+    .group_name = "ls",
+    .aliases = "list,ps",
+    .top_level = true,
+    .summary = "List containers",
+    .usage = "[OPTIONS]",
+    .max_args = 0,
+    .usage_exit = 1,
+    .flags = flags,
+    .opts_size = sizeof(struct opts),
+    .run = run,
+};
