@@ -7,8 +7,7 @@
 
 struct mount_parse {
     struct spec_mount m;
-    const char *text; /* the whole option */
-    char *type;       /* as typed, lower case */
+    char *type; /* as typed, lower case */
     bool volume_opt, bind_opt, tmpfs_opt;
 };
 
@@ -187,25 +186,35 @@ static struct err *mount_field(struct mount_parse *p, const char *field) {
     return err_new(ERR_USAGE, "unexpected key '%s' in '%s'", key, field);
 }
 
+static const char *const type_names[] = {"bind", "volume", "tmpfs"}; /* by enum spec_mount_type */
+
+/* Without type= it is a volume. */
 static struct err *mount_type(struct mount_parse *p) {
-    static const char *const types[] = {"bind", "volume", "tmpfs"};
     const char *type = p->type ? p->type : "volume";
-    for (size_t i = 0; i < ARRAY_LEN(types); i++)
-        if (str_eq(type, types[i])) {
-            p->m.type = (enum spec_mount_type)i;
-            break;
-        } else if (i + 1 == ARRAY_LEN(types)) {
-            if (str_eq(type, "image") || str_eq(type, "cluster") || str_eq(type, "npipe"))
-                return err_hint(err_new(ERR_UNSUPPORTED, "mounts of type %s are not available in this release", type),
-                                SPEC_HINT_COMPAT);
-            return spec_mount_err(type, err_new(ERR_USAGE, "mount type unknown"));
-        }
-    if (p->volume_opt && p->m.type != SPEC_MOUNT_VOLUME)
-        return err_new(ERR_USAGE, "cannot mix 'volume-*' options with mount type '%s'", type);
-    if (p->bind_opt && p->m.type != SPEC_MOUNT_BIND)
-        return err_new(ERR_USAGE, "cannot mix 'bind-*' options with mount type '%s'", type);
-    if (p->tmpfs_opt && p->m.type != SPEC_MOUNT_TMPFS)
-        return err_new(ERR_USAGE, "cannot mix 'tmpfs-*' options with mount type '%s'", type);
+    size_t i = 0;
+    while (i < ARRAY_LEN(type_names) && !str_eq(type, type_names[i]))
+        i++;
+    if (str_eq(type, "image") || str_eq(type, "cluster") || str_eq(type, "npipe"))
+        return err_hint(err_new(ERR_UNSUPPORTED, "mounts of type %s are not available in this release", type),
+                        SPEC_HINT_COMPAT);
+    if (i == ARRAY_LEN(type_names))
+        return spec_mount_err(type, err_new(ERR_USAGE, "mount type unknown"));
+    p->m.type = (enum spec_mount_type)i;
+    return NULL;
+}
+
+static struct err *mixed_options(const struct mount_parse *p) {
+    const struct {
+        const char *family;
+        bool used;
+        enum spec_mount_type of;
+    } families[] = {{"volume", p->volume_opt, SPEC_MOUNT_VOLUME},
+                    {"bind", p->bind_opt, SPEC_MOUNT_BIND},
+                    {"tmpfs", p->tmpfs_opt, SPEC_MOUNT_TMPFS}};
+    for (size_t i = 0; i < ARRAY_LEN(families); i++)
+        if (families[i].used && p->m.type != families[i].of)
+            return err_new(ERR_USAGE, "cannot mix '%s-*' options with mount type '%s'", families[i].family,
+                           type_names[p->m.type]);
     return NULL;
 }
 
@@ -242,9 +251,7 @@ static struct err *mount_fields_ok(struct spec_mount *m) {
 }
 
 struct err *spec_parse_mount(const char *text, struct spec_mount *ret) {
-    static const char *const type_names[] = {"bind", "volume", "tmpfs"};
-    __attribute__((cleanup(parse_donep))) struct mount_parse p = {.m = {.tmpfs_size = -1, .tmpfs_mode = -1},
-                                                                  .text = text};
+    __attribute__((cleanup(parse_donep))) struct mount_parse p = {.m = {.tmpfs_size = -1, .tmpfs_mode = -1}};
     autostrv struct strv fields = {0};
     TRY(csv_split(text, &fields));
     for (size_t i = 0; i < fields.n; i++)
@@ -252,23 +259,22 @@ struct err *spec_parse_mount(const char *text, struct spec_mount *ret) {
     if (!p.m.target || !*p.m.target)
         return err_new(ERR_USAGE, "invalid argument '%s' for --mount: target is required", text);
     TRY(mount_type(&p));
+    TRY(mixed_options(&p));
     TRY(recursive_readonly(&p.m));
     struct err *e = mount_fields_ok(&p.m);
     if (e)
         return spec_mount_err(type_names[p.m.type], e);
-    *ret = p.m;
-    p.m = (struct spec_mount){0};
+    *ret = spec_mount_take(&p.m);
     return NULL;
 }
 
 /* A flag or a key=value pair that docker lets a user give to a tmpfs. */
 static bool tmpfs_option_ok(const char *o) {
     static const char *const flags[] = {
-        "rw",         "ro",         "exec",     "noexec",     "suid",        "nosuid",        "dev",      "nodev",
-        "sync",       "async",      "dirsync",  "remount",    "mand",        "nomand",        "atime",    "noatime",
-        "diratime",   "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime", "defaults", "bind",
-        "rbind",      "private",    "rprivate", "shared",     "rshared",     "slave",         "rslave",   "unbindable",
-        "runbindable"};
+        "rw",         "ro",       "exec",       "noexec",      "suid",        "nosuid",       "dev",
+        "nodev",      "sync",     "async",      "dirsync",     "atime",       "noatime",      "diratime",
+        "nodiratime", "relatime", "norelatime", "strictatime", "private",     "shared",       "rprivate",
+        "rshared",    "slave",    "rslave",     "unbindable",  "runbindable", "nostrictatime"};
     static const char *const keys[] = {"size=", "mode=", "uid=", "gid=", "nr_inodes=", "nr_blocks=", "mpol="};
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
         if (str_eq(o, flags[i]))
@@ -285,6 +291,8 @@ static struct err *tmpfs_options(const char *text, struct spec_mount *m) {
     for (size_t i = 0; i < words.n; i++) {
         if (!*words.v[i] && words.n == 1)
             break; /* "/run:" */
+        if (str_eq(words.v[i], "defaults"))
+            continue;
         if (!tmpfs_option_ok(words.v[i]) || spec_has_control(words.v[i]))
             return err_new(ERR_USAGE, "invalid tmpfs option \"%s\"", words.v[i]);
         if (str_eq(words.v[i], "ro") || str_eq(words.v[i], "rw"))
@@ -296,7 +304,7 @@ static struct err *tmpfs_options(const char *text, struct spec_mount *m) {
 
 struct err *spec_parse_tmpfs(const char *text, struct spec_mount *ret) {
     __attribute__((cleanup(parse_donep))) struct mount_parse p = {
-        .m = {.type = SPEC_MOUNT_TMPFS, .tmpfs_size = -1, .tmpfs_mode = -1}, .text = text};
+        .m = {.type = SPEC_MOUNT_TMPFS, .tmpfs_size = -1, .tmpfs_mode = -1}};
     size_t len = strcspn(text, ":");
     autofree char *path = mem_dupn(text, len);
     struct err *e = spec_check_target(path, &p.m.target);
@@ -304,7 +312,6 @@ struct err *spec_parse_tmpfs(const char *text, struct spec_mount *ret) {
         return spec_mount_err("tmpfs", e);
     if (text[len])
         TRY(tmpfs_options(text + len + 1, &p.m));
-    *ret = p.m;
-    p.m = (struct spec_mount){0};
+    *ret = spec_mount_take(&p.m);
     return NULL;
 }

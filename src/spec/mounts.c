@@ -169,7 +169,7 @@ static char *option_class(const char *option) {
 }
 
 static struct json *tmpfs_mount(const struct spec_mount *m) {
-    autostrv struct strv all = {0}, seen = {0}, kept = {0};
+    autostrv struct strv all = {0}, kept = {0};
     strv_split(&all, "noexec,nosuid,nodev", ',');
     strv_extend(&all, &m->options);
     if (m->read_only && !strv_has(&m->options, "ro"))
@@ -210,17 +210,21 @@ static size_t depth(const struct json *mount) {
 }
 
 struct mount_list {
-    struct json **v;
+    struct mount_entry {
+        struct json *mount;
+        size_t depth;
+    } * v;
     size_t n;
 };
 
 /* Keeps the list sorted by depth; equals stay in the order they came in. */
 static void insert(struct mount_list *l, struct json *take_mount) {
+    struct mount_entry new = {take_mount, depth(take_mount)};
     l->v = mem_resize(l->v, l->n + 1, sizeof *l->v);
-    size_t at = l->n++, d = depth(take_mount);
-    for (; at > 0 && depth(l->v[at - 1]) > d; at--)
+    size_t at = l->n++;
+    for (; at > 0 && l->v[at - 1].depth > new.depth; at--)
         l->v[at] = l->v[at - 1];
-    l->v[at] = take_mount;
+    l->v[at] = new;
 }
 
 /* /etc/hosts and its siblings are files beside the container's record. */
@@ -256,7 +260,7 @@ struct json *spec_emit_mounts(const struct spec_ctx *x) {
                x->mounts[i].m.type == SPEC_MOUNT_TMPFS ? tmpfs_mount(&x->mounts[i].m) : bind_mount(&x->mounts[i].m));
     insert_devices(x, &l);
     for (size_t i = 0; i < l.n; i++)
-        json_push(out, l.v[i]);
+        json_push(out, l.v[i].mount);
     free(l.v);
     return out;
 }

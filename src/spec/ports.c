@@ -117,12 +117,17 @@ static struct err *expose(struct spec_ctx *x, const char *text) {
     return NULL;
 }
 
+/* Ranges multiply: more than this is a slip of the finger, and each becomes an object of inspect. */
+#define PORTS_MAX 16384
+
 struct err *spec_resolve_ports(struct spec_ctx *x) {
     const struct container_options *o = x->o;
     for (size_t i = 0; i < o->publish.n; i++)
         TRY(publish(x, o->publish.v[i]));
     for (size_t i = 0; i < o->expose.n; i++)
         TRY(expose(x, o->expose.v[i]));
+    if (x->n_ports > PORTS_MAX)
+        return err_new(ERR_USAGE, "more than %d ports to publish or expose", PORTS_MAX);
     if (!o->publish.n && !o->publish_all)
         return NULL;
     if (x->net.mode == SPEC_NS_HOST)

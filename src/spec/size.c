@@ -58,9 +58,10 @@ struct err *spec_parse_bytes(const char *text, int64_t *ret) {
     if (power < 0)
         return err_new(ERR_USAGE, "invalid suffix: '%s'", s);
     uint64_t unit = UINT64_C(1) << (10 * power), bytes;
-    if (__builtin_mul_overflow(whole, unit, &bytes) || bytes > INT64_MAX - unit)
+    uint64_t part = (uint64_t)(fraction * (double)unit);
+    if (__builtin_mul_overflow(whole, unit, &bytes) || __builtin_add_overflow(bytes, part, &bytes) || bytes > INT64_MAX)
         return err_new(ERR_USAGE, "invalid size: '%s' is too large", text);
-    *ret = (int64_t)bytes + (int64_t)(fraction * (double)unit);
+    *ret = (int64_t)bytes;
     return NULL;
 }
 
@@ -109,7 +110,7 @@ struct err *spec_parse_ulimit(const char *text, const char **ret_name, uint64_t 
     if (parts.n > 2)
         return err_new(ERR_USAGE, "too many limit value arguments - %s, can only have up to two, `soft[:hard]`",
                        eq + 1);
-    uint64_t soft, hard;
+    uint64_t soft = 0, hard;
     TRY(parse_limit(parts.v[0], text, &soft));
     hard = soft;
     if (parts.n == 2)

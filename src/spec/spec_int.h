@@ -104,6 +104,8 @@ struct err *spec_check_target(const char *path, char **ret) __attribute__((warn_
 /* Puts "invalid mount config for type "x": " before an error. */
 struct err *spec_mount_err(const char *type, struct err *take_cause)
     __attribute__((returns_nonnull, warn_unused_result));
+/* Hands a mount over and leaves an empty one behind. */
+struct spec_mount spec_mount_take(struct spec_mount *m);
 /* True if the text holds a byte below space or DEL. */
 bool spec_has_control(const char *s);
 /* The way to docs/compat.md, for features of later releases. */

@@ -10,6 +10,13 @@ void spec_mount_done(struct spec_mount *m) {
     mem_set(&m->consistency, NULL);
     strv_done(&m->options);
 }
+
+struct spec_mount spec_mount_take(struct spec_mount *m) {
+    struct spec_mount taken = *m;
+    *m = (struct spec_mount){.type = taken.type};
+    return taken;
+}
+
 static void mount_donep(struct spec_mount *m) { spec_mount_done(m); }
 
 struct err *spec_mount_err(const char *type, struct err *take_cause) {
@@ -139,8 +146,7 @@ struct err *spec_parse_volume(const char *text, const char *cwd, struct spec_mou
         return err_new(ERR_USAGE, "invalid volume specification: '%s'", text);
     __attribute__((cleanup(mount_donep))) struct spec_mount m = {.tmpfs_size = -1, .tmpfs_mode = -1};
     TRY_CTX(volume_fields(&f, cwd, &m), "invalid volume specification: '%s'", text);
-    *ret = m;
-    m = (struct spec_mount){0};
+    *ret = spec_mount_take(&m);
     return NULL;
 }
 
