@@ -82,6 +82,7 @@ void clock_format_log(int64_t t, struct str *out) {
 
 /* Thresholds and wording of docker's units.HumanDuration. */
 void clock_format_human(int64_t duration, struct str *out) {
+    const int64_t day = 24; /* hours */
     int64_t sec = duration / NSEC_PER_SEC, min = sec / 60;
     int64_t hours = (sec + 1800) / 3600; /* docker rounds hours, and cuts all else */
     if (sec < 1)
@@ -96,16 +97,16 @@ void clock_format_human(int64_t duration, struct str *out) {
         str_appendf(out, "%lld minutes", (long long)min);
     else if (hours == 1)
         str_append(out, "About an hour");
-    else if (hours < 48)
+    else if (hours < 2 * day)
         str_appendf(out, "%lld hours", (long long)hours);
-    else if (hours < 24 * 7 * 2)
-        str_appendf(out, "%lld days", (long long)(hours / 24));
-    else if (hours < 24 * 30 * 2)
-        str_appendf(out, "%lld weeks", (long long)(hours / 24 / 7));
-    else if (hours < 24 * 365 * 2)
-        str_appendf(out, "%lld months", (long long)(hours / 24 / 30));
+    else if (hours < 14 * day)
+        str_appendf(out, "%lld days", (long long)(hours / day));
+    else if (hours < 60 * day)
+        str_appendf(out, "%lld weeks", (long long)(hours / day / 7));
+    else if (hours < 730 * day)
+        str_appendf(out, "%lld months", (long long)(hours / day / 30));
     else
-        str_appendf(out, "%lld years", (long long)(hours / 24 / 365));
+        str_appendf(out, "%lld years", (long long)(hours / day / 365));
 }
 
 void clock_format_ago(int64_t t, int64_t now, struct str *out) {

@@ -1,4 +1,5 @@
-/* clock_int: the calendar, shared by formatting and parsing. Proleptic Gregorian, UTC, no libc (which reads zone files). */
+/* clock_int: the calendar, shared by formatting and parsing. Proleptic Gregorian, UTC, no libc (which reads zone
+ * files). */
 #pragma once
 
 #include <stdint.h>

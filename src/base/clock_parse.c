@@ -77,12 +77,19 @@ static bool take_zone(const char **p, int *ret_offset) {
 
 /* False when the time is outside of what 64 bits of nanoseconds hold (1677 to 2262). */
 static bool civil_to_time(const struct civil *c, int offset, int64_t *ret) {
-    int64_t sec = clock_days(c->year, c->month, c->day) * 86400 + c->hour * 3600 + c->minute * 60 + c->second - offset;
+    int seconds = c->hour * 3600 + c->minute * 60 + c->second - offset;
+    int64_t sec = clock_days(c->year, c->month, c->day) * 86400 + seconds;
     int64_t t;
     if (__builtin_mul_overflow(sec, NSEC_PER_SEC, &t) || __builtin_add_overflow(t, (int64_t)c->nsec, &t))
         return false;
     *ret = t;
     return true;
+}
+
+/* "15:04:05[.5]". */
+static bool take_time(const char **p, struct civil *c) {
+    return take_int(p, 2, 0, 23, &c->hour) && take_char(p, ':') && take_int(p, 2, 0, 59, &c->minute) &&
+           take_char(p, ':') && take_int(p, 2, 0, 60, &c->second) && take_fraction(p, &c->nsec);
 }
 
 static bool parse_rfc3339(const char *s, int64_t *ret) {
@@ -92,9 +99,7 @@ static bool parse_rfc3339(const char *s, int64_t *ret) {
     if (!take_date(&p, &c) || (*p != 'T' && *p != 't' && *p != ' '))
         return false;
     p++;
-    if (!take_int(&p, 2, 0, 23, &c.hour) || !take_char(&p, ':') || !take_int(&p, 2, 0, 59, &c.minute) ||
-        !take_char(&p, ':') || !take_int(&p, 2, 0, 60, &c.second) || !take_fraction(&p, &c.nsec) ||
-        !take_zone(&p, &offset) || *p)
+    if (!take_time(&p, &c) || !take_zone(&p, &offset) || *p)
         return false;
     if (c.year == 1 && c.month == 1 && c.day == 1) {
         *ret = 0; /* docker's zero time */
@@ -113,8 +118,8 @@ static const struct {
     const char *name;
     int64_t nsec;
 } units[] = {
-    {"ns", 1},          {"us", 1000}, {"\xc2\xb5s", 1000},    {"\xce\xbcs", 1000},
-    {"ms", 1000000},    {"s", NSEC_PER_SEC}, {"m", 60 * NSEC_PER_SEC}, {"h", 3600 * NSEC_PER_SEC},
+    {"ns", 1},       {"us", 1000},        {"\xc2\xb5s", 1000},      {"\xce\xbcs", 1000},
+    {"ms", 1000000}, {"s", NSEC_PER_SEC}, {"m", 60 * NSEC_PER_SEC}, {"h", 3600 * NSEC_PER_SEC},
 };
 
 /* The unit at *p, 0 when there is none. It ends where digits or a dot begin. */
@@ -190,8 +195,13 @@ static bool parse_local(const char *s, int64_t *ret) {
     }
     if (*s)
         return take_zone(&s, &offset) && !*s && civil_to_time(&c, offset, ret);
-    struct tm tm = {.tm_year = c.year - 1900, .tm_mon = c.month - 1, .tm_mday = c.day, .tm_hour = c.hour,
-                    .tm_min = c.minute, .tm_sec = c.second, .tm_isdst = -1};
+    struct tm tm = {.tm_year = c.year - 1900,
+                    .tm_mon = c.month - 1,
+                    .tm_mday = c.day,
+                    .tm_hour = c.hour,
+                    .tm_min = c.minute,
+                    .tm_sec = c.second,
+                    .tm_isdst = -1};
     int64_t t;
     if (__builtin_mul_overflow((int64_t)mktime(&tm), NSEC_PER_SEC, &t))
         return false;

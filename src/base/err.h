@@ -89,6 +89,24 @@ void err_free(struct err *e);
 
 static inline void err_freep(struct err **e) { err_free(*e); }
 
+/*
+ * The clang analyser does not read returns_nonnull, and would warn at every TRY about out-parameters that "may be
+ * unset after success". Only it sees these wrappers.
+ */
+#ifdef __clang_analyzer__
+static inline struct err *err_nonnull(struct err *e) {
+    if (!e)
+        __builtin_unreachable();
+    return e;
+}
+#define err_new(...) err_nonnull(err_new(__VA_ARGS__))
+#define err_sys(...) err_nonnull(err_sys(__VA_ARGS__))
+#define err_wrap(...) err_nonnull(err_wrap(__VA_ARGS__))
+#define err_hint(...) err_nonnull(err_hint(__VA_ARGS__))
+#define err_with_kind(...) err_nonnull(err_with_kind(__VA_ARGS__))
+#define err_decode(...) err_nonnull(err_decode(__VA_ARGS__))
+#endif
+
 /* An error that is freed at the end of the scope: for code that decides by kind and goes on. */
 #define autoerr __attribute__((cleanup(err_freep))) struct err *
 

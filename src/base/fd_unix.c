@@ -8,13 +8,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/id.h"
 
 static struct err *unix_address(int dirfd, const char *name, struct sockaddr_un *ret) {
     *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -40,11 +40,8 @@ static struct err *listen_and_rename(int fd, int dirfd, const char *temp, const 
 }
 
 struct err *fd_unix_listen(int dirfd, const char *name, int *ret_fd) {
-    unsigned random;
-    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-        return err_sys(errno, "get random bytes");
-    char temp[24];
-    snprintf(temp, sizeof temp, ".sock-%08x", random);
+    char temp[32];
+    snprintf(temp, sizeof temp, ".sock-%016llx", (unsigned long long)id_random_u64());
     autofd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return err_sys(errno, "make a socket");

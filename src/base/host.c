@@ -106,7 +106,8 @@ static struct err *probe_run_root(struct host *h) {
     }
     h->run_root = mem_printf("/tmp/coracle-%u", (unsigned)h->uid);
     if (mkdir(h->run_root, 0700) < 0 && errno != EEXIST)
-        return err_hint(err_sys(errno, "make directory %s", h->run_root), "set XDG_RUNTIME_DIR to a directory of your own");
+        return err_hint(err_sys(errno, "make directory %s", h->run_root),
+                        "set XDG_RUNTIME_DIR to a directory of your own");
     if (!is_private_dir(h, h->run_root, 0077))
         return err_hint(err_new(ERR_DENIED, "%s is not a private directory of user '%s'", h->run_root, h->user),
                         "remove it, or set XDG_RUNTIME_DIR to a directory of your own");
@@ -130,10 +131,20 @@ static struct err *probe_libexec(struct host *h) {
 static const struct {
     const char *machine, *arch, *variant;
 } architectures[] = {
-    {"x86_64", "amd64", ""},      {"aarch64", "arm64", "v8"}, {"armv7l", "arm", "v7"},   {"armv8l", "arm", "v7"},
-    {"armv6l", "arm", "v6"},      {"i386", "386", ""},        {"i486", "386", ""},       {"i586", "386", ""},
-    {"i686", "386", ""},          {"ppc64le", "ppc64le", ""}, {"s390x", "s390x", ""},    {"riscv64", "riscv64", ""},
-    {"loongarch64", "loong64", ""}, {"mips64", "mips64le", ""},
+    {"x86_64", "amd64", ""},
+    {"aarch64", "arm64", "v8"},
+    {"armv7l", "arm", "v7"},
+    {"armv8l", "arm", "v7"},
+    {"armv6l", "arm", "v6"},
+    {"i386", "386", ""},
+    {"i486", "386", ""},
+    {"i586", "386", ""},
+    {"i686", "386", ""},
+    {"ppc64le", "ppc64le", ""},
+    {"s390x", "s390x", ""},
+    {"riscv64", "riscv64", ""},
+    {"loongarch64", "loong64", ""},
+    {"mips64", "mips64le", ""},
 };
 
 static void probe_kernel(struct host *h) {

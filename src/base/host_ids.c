@@ -22,7 +22,8 @@ typedef int subid_get_fn(const char *owner, struct subid_range **ranges);
 /* Adds a range behind the others, which begin with the user's own id; what does not fit into 32 bits is left out. */
 static void add_range(struct id_range *map, size_t *n, unsigned long start, unsigned long count) {
     uint32_t inside = map[*n - 1].inside + map[*n - 1].count;
-    if (*n == ID_RANGES_MAX || !count || start >= UINT32_MAX || count > UINT32_MAX - start || count > UINT32_MAX - inside)
+    if (*n == ID_RANGES_MAX || !count || start >= UINT32_MAX || count > UINT32_MAX - start ||
+        count > UINT32_MAX - inside)
         return;
     map[(*n)++] = (struct id_range){.inside = inside, .outside = (uint32_t)start, .count = (uint32_t)count};
 }
@@ -42,7 +43,7 @@ static void *subid_library(void) {
     bool (*init)(const char *progname, FILE *log);
     FILE *sink = lib && load(lib, "subid_init", &init) ? fopen("/dev/null", "we") : NULL;
     if (sink)
-        init("coracle", sink); /* keeps the stream: what it has to say is said by our own error */
+        init(NULL, sink); /* keeps the stream: what it has to say is said by our own error */
     return lib;
 }
 
@@ -84,7 +85,8 @@ static void ranges_by_file(const char *path, const struct host *h, struct id_ran
 
 static struct err *no_ids(const struct host *h, const char *kind) {
     return err_hint(err_new(ERR_NOT_FOUND, "no subordinate %s ids for user '%s'", kind, h->user),
-                    "run 'sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s', then try again", h->user);
+                    "run 'sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s', then try again",
+                    h->user);
 }
 
 struct err *host_id_map(const struct host *h, struct id_map *ret) {

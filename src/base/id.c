@@ -35,27 +35,34 @@ void id_random(char ret[ID_LEN + 1]) {
     ret[ID_LEN] = '\0';
 }
 
+uint64_t id_random_u64(void) {
+    uint64_t v;
+    random_bytes(&v, sizeof v);
+    return v;
+}
+
 static const char *const adjectives[] = {
-    "able",    "agile",   "ample",    "astute",  "bold",    "brave",   "breezy",  "bright",   "brisk",   "buoyant",
-    "calm",    "candid",  "cheery",   "clear",   "clever",  "cosy",    "crisp",   "curious",  "daring",  "deft",
-    "eager",   "earnest", "easy",     "fair",    "fearless", "fleet",  "fluent",  "fond",     "frank",   "free",
-    "gentle",  "glad",    "gleaming", "grand",   "handy",   "happy",   "hardy",   "honest",   "humble",  "jolly",
-    "keen",    "kind",    "light",    "lively",  "lucid",   "lucky",   "merry",   "mellow",   "nimble",  "noble",
-    "patient", "placid",  "plucky",   "polite",  "proud",   "quick",   "quiet",   "ready",    "robust",  "rowing",
-    "sailing", "serene",  "sharp",    "shiny",   "silent",  "sincere", "smooth",  "snug",     "sound",   "spry",
-    "steady",  "sturdy",  "sunny",    "swift",   "tidy",    "trusty",  "upbeat",  "vivid",    "warm",    "witty",
+    "able",    "agile",   "ample",    "astute", "bold",     "brave",   "breezy", "bright",  "brisk",  "buoyant",
+    "calm",    "candid",  "cheery",   "clear",  "clever",   "cosy",    "crisp",  "curious", "daring", "deft",
+    "eager",   "earnest", "easy",     "fair",   "fearless", "fleet",   "fluent", "fond",    "frank",  "free",
+    "gentle",  "glad",    "gleaming", "grand",  "handy",    "happy",   "hardy",  "honest",  "humble", "jolly",
+    "keen",    "kind",    "light",    "lively", "lucid",    "lucky",   "merry",  "mellow",  "nimble", "noble",
+    "patient", "placid",  "plucky",   "polite", "proud",    "quick",   "quiet",  "ready",   "robust", "rowing",
+    "sailing", "serene",  "sharp",    "shiny",  "silent",   "sincere", "smooth", "snug",    "sound",  "spry",
+    "steady",  "sturdy",  "sunny",    "swift",  "tidy",     "trusty",  "upbeat", "vivid",   "warm",   "witty",
 };
 
 /* Navigators, boat builders, scientists, rivers and small boats. */
 static const char *const surnames[] = {
-    "amundsen", "baret",    "barents",  "baltic",   "bering",   "bowditch", "canoe",    "cavendish", "chichester",
-    "clyde",    "cook",     "curie",    "curragh",  "danube",   "darwin",   "davis",    "dhow",      "drake",
-    "elbe",     "euler",    "faraday",  "flinders", "franklin", "gama",     "ganges",   "gauss",     "hanno",
-    "harrison", "heyerdahl", "hopper",  "hudson",   "humboldt", "kayak",    "kepler",   "ketch",     "knoxjohnston",
-    "laperouse", "lovelace", "mackenzie", "magellan", "meitner", "mekong",  "mersenne", "nansen",    "noether",
-    "oder",     "pascal",   "pinnace",  "polynesia", "punt",    "pytheas",  "rhine",    "ross",      "sailor",
-    "severn",   "shackleton", "shannon", "skiff",   "slocum",   "tabarly",  "tasman",   "thames",    "turing",
-    "vancouver", "vespucci", "vistula", "volga",    "wherry",   "yukon",    "zambezi",  "zhenghe",
+    "amundsen",   "baret",   "barents",  "baltic",       "bering",    "bowditch", "canoe",     "cavendish",
+    "chichester", "clyde",   "cook",     "curie",        "curragh",   "danube",   "darwin",    "davis",
+    "dhow",       "drake",   "elbe",     "euler",        "faraday",   "flinders", "franklin",  "gama",
+    "ganges",     "gauss",   "hanno",    "harrison",     "heyerdahl", "hopper",   "hudson",    "humboldt",
+    "kayak",      "kepler",  "ketch",    "knoxjohnston", "laperouse", "lovelace", "mackenzie", "magellan",
+    "meitner",    "mekong",  "mersenne", "nansen",       "noether",   "oder",     "pascal",    "pinnace",
+    "polynesia",  "punt",    "pytheas",  "rhine",        "ross",      "sailor",   "severn",    "shackleton",
+    "shannon",    "skiff",   "slocum",   "tabarly",      "tasman",    "thames",   "turing",    "vancouver",
+    "vespucci",   "vistula", "volga",    "wherry",       "yukon",     "zambezi",  "zhenghe",
 };
 
 char *id_random_name(int attempt) {
@@ -65,9 +72,7 @@ char *id_random_name(int attempt) {
     return attempt > 0 ? mem_printf("%s_%s%u", a, s, r[2] % 10) : mem_printf("%s_%s", a, s);
 }
 
-static bool is_alnum(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
+static bool is_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
 bool id_name_ok(const char *name) {
     if (!is_alnum(name[0]) || !name[1])

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct err;
 
@@ -18,6 +19,8 @@ struct err;
 
 /* 32 random bytes in hex from getrandom(2). */
 void id_random(char ret[ID_LEN + 1]);
+/* 64 random bits from getrandom(2), for temporary names. */
+uint64_t id_random_u64(void);
 /* docker's adjective_surname, `attempt` > 0 appends a digit. Our own word lists. Owned. */
 char *id_random_name(int attempt) __attribute__((returns_nonnull, warn_unused_result));
 /* True for [a-zA-Z0-9][a-zA-Z0-9_.-]+ (docker's container names). */

@@ -6,12 +6,12 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/id.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/sys/sys.h"
@@ -94,13 +94,10 @@ struct err *io_read_file(int dirfd, const char *name, size_t max, struct str *ou
 }
 
 /* ".tmp-<random>" in the directory of `name`; owned. */
-static struct err *temp_name(const char *name, char **ret) {
-    unsigned long long random;
-    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-        return err_sys(errno, "get random bytes");
+static char *temp_name(const char *name) {
     const char *slash = strrchr(name, '/');
-    *ret = mem_printf("%.*s.tmp-%016llx", slash ? (int)(slash + 1 - name) : 0, name, random);
-    return NULL;
+    return mem_printf("%.*s.tmp-%016llx", slash ? (int)(slash + 1 - name) : 0, name,
+                      (unsigned long long)id_random_u64());
 }
 
 static struct err *sync_dir_of(int dirfd, const char *name) {
@@ -136,9 +133,9 @@ static int rename_exclusive(int dirfd, const char *temp, const char *name) {
     return 0;
 }
 
-static struct err *put_file(int dirfd, const char *name, const struct str *content, mode_t mode, int flags, bool exclusive) {
-    autofree char *temp = NULL;
-    TRY(temp_name(name, &temp));
+static struct err *put_file(int dirfd, const char *name, const struct str *content, mode_t mode, int flags,
+                            bool exclusive) {
+    autofree char *temp = temp_name(name);
     struct err *e = fill_temp(dirfd, temp, content, mode, flags);
     if (!e && (exclusive ? rename_exclusive(dirfd, temp, name) : renameat(dirfd, temp, dirfd, name)) < 0)
         e = err_sys(errno, "%s %s", exclusive ? "create" : "replace", name);

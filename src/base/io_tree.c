@@ -41,20 +41,20 @@ struct err *io_each_entry(int dirfd, struct err *(*fn)(void *ctx, const char *na
 }
 
 struct level {
-    char *name;         /* in the directory above */
-    struct strv dirs;   /* subdirectories still to be removed, last first */
+    char *name;       /* in the directory above */
+    struct strv dirs; /* subdirectories still to be removed, last first */
     dev_t dev;
     ino_t ino;
-    unsigned scans;     /* how often it was read: entries may be missed while they are removed */
+    unsigned scans; /* how often it was read: entries may be missed while they are removed */
 };
 
 struct removal {
-    int top;            /* borrowed: where the walk started */
-    int cur;            /* the directory of the last level */
-    uint64_t mount;     /* mount id of the tree */
+    int top;        /* borrowed: where the walk started */
+    int cur;        /* the directory of the last level */
+    uint64_t mount; /* mount id of the tree */
     struct level *levels;
     size_t n, cap;
-    struct err *first;  /* the first failure */
+    struct err *first; /* the first failure */
 };
 
 static void note_failure(struct removal *r, struct err *take_e) {
@@ -115,9 +115,8 @@ static struct err *go_down(struct removal *r, int parent, const char *name) {
         r->cap = r->cap ? r->cap * 2 : 16;
         r->levels = mem_resize(r->levels, r->cap, sizeof *r->levels);
     }
-    r->levels[r->n++] = (struct level){.name = mem_dup(name),
-                                       .dev = ((dev_t)stx.stx_dev_major << 32) | stx.stx_dev_minor,
-                                       .ino = stx.stx_ino};
+    r->levels[r->n++] = (struct level){
+        .name = mem_dup(name), .dev = ((dev_t)stx.stx_dev_major << 32) | stx.stx_dev_minor, .ino = stx.stx_ino};
     fd_replace(&r->cur, take_fd(&fd));
     scan(r);
     return NULL;

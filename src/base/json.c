@@ -34,7 +34,9 @@ static void attach_big(cJSON *c, const char *text, const struct json_scan *s, si
     }
 }
 
-static int compare_keys(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int compare_keys(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 static struct err *refuse_duplicates(const cJSON *c, const char *what) {
     size_t n = 0;
@@ -160,16 +162,32 @@ size_t json_count(const struct json *j) {
     return n;
 }
 
-struct json *json_first(const struct json *j) { return j ? json_of(json_node_c(j)->child) : NULL; }
-struct json *json_next(const struct json *j) { return json_of(json_node_c(j)->next); }
+struct json *json_first(const struct json *j) {
+    return j ? json_of(json_node_c(j)->child) : NULL;
+}
+struct json *json_next(const struct json *j) {
+    return json_of(json_node_c(j)->next);
+}
 const char *json_key(const struct json *j) { return j ? json_node_c(j)->string : NULL; }
 
-struct json *json_object(void) { return json_of(must(cJSON_CreateObject())); }
-struct json *json_array(void) { return json_of(must(cJSON_CreateArray())); }
-struct json *json_string(const char *s) { return json_of(must(cJSON_CreateString(s))); }
-struct json *json_bool(bool v) { return json_of(must(cJSON_CreateBool(v))); }
-struct json *json_null(void) { return json_of(must(cJSON_CreateNull())); }
-struct json *json_double(double v) { return json_of(must(cJSON_CreateNumber(isfinite(v) ? v : 0))); }
+struct json *json_object(void) {
+    return json_of(must(cJSON_CreateObject()));
+}
+struct json *json_array(void) {
+    return json_of(must(cJSON_CreateArray()));
+}
+struct json *json_string(const char *s) {
+    return json_of(must(cJSON_CreateString(s)));
+}
+struct json *json_bool(bool v) {
+    return json_of(must(cJSON_CreateBool(v)));
+}
+struct json *json_null(void) {
+    return json_of(must(cJSON_CreateNull()));
+}
+struct json *json_double(double v) {
+    return json_of(must(cJSON_CreateNumber(isfinite(v) ? v : 0)));
+}
 
 struct json *json_int(int64_t v) {
     cJSON *c = must(cJSON_CreateNumber((double)v));
@@ -185,7 +203,9 @@ struct json *json_uint(uint64_t v) {
     return json_of(c);
 }
 
-struct json *json_copy(const struct json *j) { return j ? json_of(must(cJSON_Duplicate(json_node_c(j), 1))) : NULL; }
+struct json *json_copy(const struct json *j) {
+    return j ? json_of(must(cJSON_Duplicate(json_node_c(j), 1))) : NULL;
+}
 
 void json_set(struct json *obj, const char *key, struct json *take_child) {
     cJSON *o = json_node(obj), *old = json_node(json_get(obj, key));
@@ -200,7 +220,9 @@ void json_set(struct json *obj, const char *key, struct json *take_child) {
     cJSON_ReplaceItemViaPointer(o, old, child);
 }
 
-void json_set_str(struct json *obj, const char *key, const char *s) { json_set(obj, key, s ? json_string(s) : json_null()); }
+void json_set_str(struct json *obj, const char *key, const char *s) {
+    json_set(obj, key, s ? json_string(s) : json_null());
+}
 void json_set_int(struct json *obj, const char *key, int64_t v) { json_set(obj, key, json_int(v)); }
 void json_set_bool(struct json *obj, const char *key, bool v) { json_set(obj, key, json_bool(v)); }
 
@@ -224,7 +246,9 @@ void json_remove(struct json *obj, const char *key) {
         cJSON_Delete(cJSON_DetachItemViaPointer(json_node(obj), c));
 }
 
-void json_push(struct json *arr, struct json *take_child) { cJSON_AddItemToArray(json_node(arr), json_node(take_child)); }
+void json_push(struct json *arr, struct json *take_child) {
+    cJSON_AddItemToArray(json_node(arr), json_node(take_child));
+}
 void json_push_str(struct json *arr, const char *s) { json_push(arr, json_string(s)); }
 
 void json_free(struct json *j) { cJSON_Delete(json_node(j)); }

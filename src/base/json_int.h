@@ -33,4 +33,5 @@ struct json_scan {
  * Checks what cJSON does not: depth, UTF-8, raw control characters, "\u0000", number syntax; notes big integers.
  * Linear time, no recursion. `what` names the source in errors.
  */
-struct err *json_scan(const char *text, size_t n, const char *what, struct json_scan *out) __attribute__((warn_unused_result));
+struct err *json_scan(const char *text, size_t n, const char *what, struct json_scan *out)
+    __attribute__((warn_unused_result));

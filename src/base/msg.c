@@ -29,8 +29,8 @@ struct pending {
 struct msg_chan {
     int fd;
     struct str in;
-    size_t begin;   /* of the next line in `in` */
-    size_t scanned; /* no newline in [begin, scanned) */
+    size_t begin;                        /* of the next line in `in` */
+    size_t scanned;                      /* no newline in [begin, scanned) */
     struct pending pending[PENDING_MAX]; /* for the line being read and the last one begun */
     size_t n_pending;
 };

@@ -50,7 +50,8 @@ static bool is_magic(int dir, const char *target) {
     return fstatfs(dir, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC && (target[0] == '/' || strchr(target, ':'));
 }
 
-/* Puts the target of the link dir/name (name "": the O_PATH descriptor itself) before the rest. -1 and errno if it is no link. */
+/* Puts the target of the link dir/name (name "": the O_PATH descriptor itself) before the rest. -1 and errno if it is
+ * no link. */
 static int walk_expand(struct walk *w, int dir, const char *name) {
     autofree char *target = mem_alloc(PATH_MAX);
     ssize_t n = readlinkat(dir, name, target, PATH_MAX - 1);
@@ -100,28 +101,36 @@ static int open_retry(int dir, const char *name, int flags, mode_t mode) {
     return fd;
 }
 
-/* Opens the last component. Returns the descriptor, -1, or -2 when it was a link that now stands in w->at. */
+static bool is_link(int fd) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* "." and "..", and what ends with a slash after one of them. */
+static int walk_last_dots(struct walk *w, const char *name, int flags, mode_t mode) {
+    if (walk_step(w, name) < 0)
+        return -1;
+    return open_retry(walk_cur(w), ".", flags & ~O_NOFOLLOW, mode);
+}
+
+/* Opens the last component. Returns the descriptor, -1, or -2 when it was a link whose target now stands in w->at. */
 static int walk_last(struct walk *w, const char *name, int flags, mode_t mode) {
-    bool dots = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-    if (dots) {
-        if (walk_step(w, name) < 0)
-            return -1;
-        return open_retry(walk_cur(w), ".", flags & ~O_NOFOLLOW, mode);
-    }
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return walk_last_dots(w, name, flags, mode);
     bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
     autofd int fd = open_retry(walk_cur(w), name, flags | O_NOFOLLOW, mode);
     int errnum = errno;
-    struct stat st;
-    if (fd >= 0 && (!(flags & O_PATH) || !follow || fstat(fd, &st) < 0 || !S_ISLNK(st.st_mode)))
+    bool opened_link = fd >= 0 && follow && flags & O_PATH && is_link(fd);
+    if (fd >= 0 && !opened_link)
         return take_fd(&fd);
-    /* A link answers ELOOP, or ENOTDIR when a directory was asked for. */
+    /* A link that was not opened answers ELOOP, or ENOTDIR when a directory was asked for. */
     if (fd < 0 && (!follow || (errnum != ELOOP && errnum != ENOTDIR))) {
         errno = errnum;
         return -1;
     }
     if (walk_expand(w, walk_cur(w), name) == 0)
         return -2;
-    if (errno == EINVAL)
+    if (errno == EINVAL) /* no link after all */
         errno = errnum;
     return -1;
 }

@@ -96,9 +96,8 @@ static _Noreturn void child_run(struct spawn_child *c) {
 /* clone3 with all signals blocked, so that no handler of ours runs in the child. */
 static pid_t spawn_clone(struct spawn_child *c, int *ret_pidfd) {
     int pidfd = -1;
-    struct clone_args args = {.flags = CLONE_PIDFD | CLONE_VFORK,
-                              .pidfd = (uint64_t)(uintptr_t)&pidfd,
-                              .exit_signal = SIGCHLD};
+    struct clone_args args = {
+        .flags = CLONE_PIDFD | CLONE_VFORK, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
     sigset_t all, old;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &old);

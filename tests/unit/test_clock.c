@@ -41,9 +41,17 @@ static void test_rfc3339(void) {
         CHECK_OK(clock_parse_rfc3339(good[i].text, &t));
         CHECK_INT(t, good[i].sec * NSEC_PER_SEC + good[i].nsec);
     }
-    static const char *const bad[] = {"", "2026", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-01-02T24:00:00Z",
-                                      "2026-01-02T03:04:05", "2026-01-02T03:04:05.Z", "2026-01-02T03:04:05Zx",
-                                      "2026-1-2T03:04:05Z", "9999-01-01T00:00:00Z", "2026-01-02T03:04:05+0100"};
+    static const char *const bad[] = {"",
+                                      "2026",
+                                      "2026-13-01T00:00:00Z",
+                                      "2026-02-29T00:00:00Z",
+                                      "2026-01-02T24:00:00Z",
+                                      "2026-01-02T03:04:05",
+                                      "2026-01-02T03:04:05.Z",
+                                      "2026-01-02T03:04:05Zx",
+                                      "2026-1-2T03:04:05Z",
+                                      "9999-01-01T00:00:00Z",
+                                      "2026-01-02T03:04:05+0100"};
     int64_t t = 42;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         CHECK_ERR(clock_parse_rfc3339(bad[i], &t), ERR_USAGE);
@@ -69,11 +77,13 @@ static void test_human(void) {
     static const struct {
         int64_t sec;
         const char *text;
-    } cases[] = {{0, "Less than a second"}, {1, "1 second"}, {45, "45 seconds"}, {59, "59 seconds"}, {60, "About a minute"},
-                 {119, "About a minute"}, {120, "2 minutes"}, {3599, "59 minutes"}, {3600, "About an hour"},
-                 {5399, "About an hour"}, {5400, "2 hours"}, {47 * 3600, "47 hours"}, {48 * 3600, "2 days"},
-                 {13 * 86400, "13 days"}, {14 * 86400, "2 weeks"}, {59 * 86400, "8 weeks"}, {60 * 86400, "2 months"},
-                 {729 * 86400, "24 months"}, {730 * 86400, "2 years"}, {3650 * 86400, "10 years"}};
+    } cases[] = {{0, "Less than a second"}, {1, "1 second"},           {45, "45 seconds"},
+                 {59, "59 seconds"},        {60, "About a minute"},    {119, "About a minute"},
+                 {120, "2 minutes"},        {3599, "59 minutes"},      {3600, "About an hour"},
+                 {5399, "About an hour"},   {5400, "2 hours"},         {47 * 3600, "47 hours"},
+                 {48 * 3600, "2 days"},     {13 * 86400, "13 days"},   {14 * 86400, "2 weeks"},
+                 {59 * 86400, "8 weeks"},   {60 * 86400, "2 months"},  {729 * 86400, "24 months"},
+                 {730 * 86400, "2 years"},  {3650 * 86400, "10 years"}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         check_show(clock_format_human, cases[i].sec * NSEC_PER_SEC, cases[i].text);
     autostr struct str s = STR_INIT;
@@ -85,8 +95,14 @@ static void test_durations(void) {
     static const struct {
         int64_t d;
         const char *text;
-    } same[] = {{0, "0s"}, {1, "1ns"}, {1500, "1.5\xc2\xb5s"}, {100 * NSEC_PER_MSEC, "100ms"}, {1500 * NSEC_PER_MSEC, "1.5s"},
-                {90 * NSEC_PER_SEC, "1m30s"}, {3600 * NSEC_PER_SEC, "1h0m0s"}, {-90 * NSEC_PER_SEC, "-1m30s"},
+    } same[] = {{0, "0s"},
+                {1, "1ns"},
+                {1500, "1.5\xc2\xb5s"},
+                {100 * NSEC_PER_MSEC, "100ms"},
+                {1500 * NSEC_PER_MSEC, "1.5s"},
+                {90 * NSEC_PER_SEC, "1m30s"},
+                {3600 * NSEC_PER_SEC, "1h0m0s"},
+                {-90 * NSEC_PER_SEC, "-1m30s"},
                 {INT64_MAX, "2562047h47m16.854775807s"}};
     for (size_t i = 0; i < ARRAY_LEN(same); i++) {
         check_show(clock_format_go, same[i].d, same[i].text);
@@ -102,8 +118,14 @@ static void test_durations(void) {
     CHECK_INT(d, 500 * NSEC_PER_MSEC);
     CHECK_OK(clock_parse_duration("1us1ms", &d));
     CHECK_INT(d, 1001000);
-    static const char *const bad[] = {"", "1", "s", "1d", "1h2", "-", "+", ".s", "1..5s", "9223372036854775808ns", "2562048h",
-                                      "99999999999999999999s", "1 s", "1S", "- 1s"};
+    static const char *const bad[] = {"",         "1",
+                                      "s",        "1d",
+                                      "1h2",      "-",
+                                      "+",        ".s",
+                                      "1..5s",    "9223372036854775808ns",
+                                      "2562048h", "99999999999999999999s",
+                                      "1 s",      "1S",
+                                      "- 1s"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         CHECK_ERR(clock_parse_duration(bad[i], &d), ERR_USAGE);
 }

@@ -35,9 +35,10 @@ static void test_kinds(void) {
     static const struct {
         int errnum;
         enum err_kind kind;
-    } cases[] = {{ENOENT, ERR_NOT_FOUND},    {EACCES, ERR_DENIED},      {EPERM, ERR_DENIED},      {EEXIST, ERR_CONFLICT},
-                 {EBUSY, ERR_IN_USE},        {ENOSPC, ERR_NO_SPACE},    {EDQUOT, ERR_NO_SPACE},   {ENOSYS, ERR_UNSUPPORTED},
-                 {EOPNOTSUPP, ERR_UNSUPPORTED}, {ETIMEDOUT, ERR_TIMEOUT}, {EINTR, ERR_INTERRUPTED}, {EIO, ERR_SYSTEM}};
+    } cases[] = {{ENOENT, ERR_NOT_FOUND},  {EACCES, ERR_DENIED},      {EPERM, ERR_DENIED},
+                 {EEXIST, ERR_CONFLICT},   {EBUSY, ERR_IN_USE},       {ENOSPC, ERR_NO_SPACE},
+                 {EDQUOT, ERR_NO_SPACE},   {ENOSYS, ERR_UNSUPPORTED}, {EOPNOTSUPP, ERR_UNSUPPORTED},
+                 {ETIMEDOUT, ERR_TIMEOUT}, {EINTR, ERR_INTERRUPTED},  {EIO, ERR_SYSTEM}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         CHECK_ERR(err_sys(cases[i].errnum, "x"), cases[i].kind);
     for (int k = 0; k < ERR_KIND_COUNT; k++)
@@ -74,7 +75,13 @@ static void test_wire(void) {
 }
 
 static void test_decode_rubbish(void) {
-    static const char *const bad[] = {"", "{", "[]", "{}", "{\"kind\":1,\"message\":\"x\"}", "{\"kind\":\"usage\"}", "null",
+    static const char *const bad[] = {"",
+                                      "{",
+                                      "[]",
+                                      "{}",
+                                      "{\"kind\":1,\"message\":\"x\"}",
+                                      "{\"kind\":\"usage\"}",
+                                      "null",
                                       "{\"kind\":\"usage\",\"message\":\"x\",\"cause\":{\"kind\":\"usage\"}}"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         CHECK_ERR(err_decode(bad[i], strlen(bad[i])), ERR_CORRUPT);

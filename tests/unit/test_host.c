@@ -2,9 +2,9 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
-#include <net/if.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -153,7 +153,8 @@ static void test_config(void) {
     config_free(take_ptr(&c));
     CHECK_OK(load_text("{\"registry-mirrors\":[\"https://m\"],\"dns\":[\"1.1.1.1\"],\"log-opts\":{\"max-size\":\"1m\"},"
                        "\"default-shm-size\":\"128M\",\"init\":true,\"storage-driver\":\"overlay2\","
-                       "\"default-ulimits\":{\"nofile\":{\"Name\":\"nofile\",\"Soft\":1024,\"Hard\":2048}}}", &c));
+                       "\"default-ulimits\":{\"nofile\":{\"Name\":\"nofile\",\"Soft\":1024,\"Hard\":2048}}}",
+                       &c));
     CHECK_STR(c->registry_mirrors.v[0], "https://m");
     CHECK_STR(strmap_get(&c->log_opts, "max-size"), "1m");
     CHECK_INT(c->shm_size, 128 << 20);

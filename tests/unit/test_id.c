@@ -28,8 +28,8 @@ static void test_names(void) {
         CHECK(under && !strchr(under + 1, '_') && under - name >= 3);
     }
     CHECK(id_name_ok("ab") && id_name_ok("0a") && id_name_ok("a_.-Z"));
-    CHECK(!id_name_ok("") && !id_name_ok("a") && !id_name_ok("_a") && !id_name_ok("-a") && !id_name_ok(".a") && !id_name_ok("a/b") &&
-          !id_name_ok("a b") && !id_name_ok("a\n") && !id_name_ok("\xc3\xa4x"));
+    CHECK(!id_name_ok("") && !id_name_ok("a") && !id_name_ok("_a") && !id_name_ok("-a") && !id_name_ok(".a") &&
+          !id_name_ok("a/b") && !id_name_ok("a b") && !id_name_ok("a\n") && !id_name_ok("\xc3\xa4x"));
 }
 
 #define EMPTY "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -59,7 +59,8 @@ static void test_digest(void) {
     CHECK_OK(digest_of_fd(fd, d, &size));
     CHECK_STR(d, ABC);
     CHECK_INT(size, 3);
-    CHECK(!digest_ok("") && !digest_ok("sha256:") && !digest_ok("sha512:abc") && !digest_ok("sha256:BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD") &&
+    CHECK(!digest_ok("") && !digest_ok("sha256:") && !digest_ok("sha512:abc") &&
+          !digest_ok("sha256:BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD") &&
           !digest_ok(ABC "0") && !digest_ok("Sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"));
 }
 

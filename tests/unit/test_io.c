@@ -303,6 +303,7 @@ static void test_guard_stdio(void) {
     CHECK_INT(status, 0);
 }
 
-UNIT_MAIN({"files", test_files}, {"read", test_read}, {"copy", test_copy}, {"mkdirs", test_mkdirs}, {"remove", test_remove},
-          {"remove_deep", test_remove_deep}, {"remove_mount", test_remove_mount}, {"locks", test_locks},
-          {"sockets", test_sockets}, {"close_all", test_close_all}, {"guard_stdio", test_guard_stdio})
+UNIT_MAIN({"files", test_files}, {"read", test_read}, {"copy", test_copy}, {"mkdirs", test_mkdirs},
+          {"remove", test_remove}, {"remove_deep", test_remove_deep}, {"remove_mount", test_remove_mount},
+          {"locks", test_locks}, {"sockets", test_sockets}, {"close_all", test_close_all},
+          {"guard_stdio", test_guard_stdio})

@@ -16,16 +16,28 @@
 static void test_lexical(void) {
     static const struct {
         const char *in, *out;
-    } clean[] = {{"", "."}, {".", "."}, {"/", "/"}, {"//a//b/", "/a/b"}, {"/a/./b/../c", "/a/c"}, {"/../..", "/"},
-                 {"a/..", "."}, {"../a", "a"}, {"a/../../b", "b"}, {"./a", "a"}, {"/a/b/../../..", "/"}, {"a/b/..", "a"},
-                 {"/..a/...", "/..a/..."}, {"/ab/../cd/..", "/"}};
+    } clean[] = {{"", "."},
+                 {".", "."},
+                 {"/", "/"},
+                 {"//a//b/", "/a/b"},
+                 {"/a/./b/../c", "/a/c"},
+                 {"/../..", "/"},
+                 {"a/..", "."},
+                 {"../a", "a"},
+                 {"a/../../b", "b"},
+                 {"./a", "a"},
+                 {"/a/b/../../..", "/"},
+                 {"a/b/..", "a"},
+                 {"/..a/...", "/..a/..."},
+                 {"/ab/../cd/..", "/"}};
     for (size_t i = 0; i < ARRAY_LEN(clean); i++) {
         autofree char *got = path_clean(clean[i].in);
         CHECK_STR(got, clean[i].out);
     }
     static const struct {
         const char *a, *b, *out;
-    } join[] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"a", "/b", "/b"}, {"", "b", "b"}, {"a", "", "a"}, {"/", "b", "/b"}};
+    } join[] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"a", "/b", "/b"},
+                {"", "b", "b"},    {"a", "", "a"},     {"/", "b", "/b"}};
     for (size_t i = 0; i < ARRAY_LEN(join); i++) {
         autofree char *got = path_join(join[i].a, join[i].b);
         CHECK_STR(got, join[i].out);
@@ -66,14 +78,29 @@ static void make_file(int dir, const char *name, const char *text) {
 
 static void tree_make(struct tree *t) {
     static const char *const links[][2] = {
-        {"/etc/passwd", "abs"},          {"../../../../secret", "up"},   {"loop", "loop"},
-        {"loop_b", "loop_a"},            {"loop_a", "loop_b"},           {"d", "to_d"},
-        {"/d", "to_d_abs"},              {"nowhere", "dangling"},        {"/no/where", "dangling_abs"},
-        {"/../../secret", "abs_up"},     {"to_d/f", "chain"},            {".", "self"},
-        {"..", "parent"},                {"d/", "slash"},                {"f/", "file_slash"},
-        {"../d/deep/../../f", "d/back"}, {"/proc/self/root", "magic"},   {"d/sub/up2", "far"},
-        {"../..", "d/sub/up2"},          {"newfile", "will_be"},         {"/d/newfile2", "will_be_abs"},
-        {"../outside", "d/sub/outside"}, {"", ""},
+        {"/etc/passwd", "abs"},
+        {"../../../../secret", "up"},
+        {"loop", "loop"},
+        {"loop_b", "loop_a"},
+        {"loop_a", "loop_b"},
+        {"d", "to_d"},
+        {"/d", "to_d_abs"},
+        {"nowhere", "dangling"},
+        {"/no/where", "dangling_abs"},
+        {"/../../secret", "abs_up"},
+        {"to_d/f", "chain"},
+        {".", "self"},
+        {"..", "parent"},
+        {"d/", "slash"},
+        {"f/", "file_slash"},
+        {"../d/deep/../../f", "d/back"},
+        {"/proc/self/root", "magic"},
+        {"d/sub/up2", "far"},
+        {"../..", "d/sub/up2"},
+        {"newfile", "will_be"},
+        {"/d/newfile2", "will_be_abs"},
+        {"../outside", "d/sub/outside"},
+        {"", ""},
     };
     strcpy(t->dir, "/tmp/coracle-test-path-XXXXXX"); // NOLINT: a constant that fits
     CHECK(mkdtemp(t->dir) != NULL);
@@ -129,12 +156,78 @@ static void compare(int root, const char *path, int flags) {
 }
 
 static const char *const tricky[] = {
-    "", "/", ".", "..", "//", "/..", "../..", "f", "/f", "f/", "f/.", "f/..", "f/x", "./f", "d", "d/", "d/.", "d/..", "d/../f",
-    "d/../../../f", "../f", "../../secret", "/../secret", "secret", "nope", "nope/", "nope/x", "nope/..", "abs", "abs/", "up",
-    "loop", "loop/x", "loop_a", "to_d", "to_d/", "to_d/f", "to_d/../f", "to_d_abs", "to_d_abs/f", "dangling", "dangling/",
-    "dangling/x", "dangling_abs", "abs_up", "chain", "self", "self/self/self/f", "parent", "parent/f", "parent/parent/secret",
-    "slash", "slash/f", "file_slash", "file_slash/", "d/back", "magic", "far", "far/f", "d/sub/up2/f", "d/sub/up2/../f",
-    "d/sub/outside", "l39", "l40", "l41", "l40/", "l20/x", "etc/passwd", "//d//deep//..//f", "d/deep/../sub/./up2/f", "./", "./.",
+    "",
+    "/",
+    ".",
+    "..",
+    "//",
+    "/..",
+    "../..",
+    "f",
+    "/f",
+    "f/",
+    "f/.",
+    "f/..",
+    "f/x",
+    "./f",
+    "d",
+    "d/",
+    "d/.",
+    "d/..",
+    "d/../f",
+    "d/../../../f",
+    "../f",
+    "../../secret",
+    "/../secret",
+    "secret",
+    "nope",
+    "nope/",
+    "nope/x",
+    "nope/..",
+    "abs",
+    "abs/",
+    "up",
+    "loop",
+    "loop/x",
+    "loop_a",
+    "to_d",
+    "to_d/",
+    "to_d/f",
+    "to_d/../f",
+    "to_d_abs",
+    "to_d_abs/f",
+    "dangling",
+    "dangling/",
+    "dangling/x",
+    "dangling_abs",
+    "abs_up",
+    "chain",
+    "self",
+    "self/self/self/f",
+    "parent",
+    "parent/f",
+    "parent/parent/secret",
+    "slash",
+    "slash/f",
+    "file_slash",
+    "file_slash/",
+    "d/back",
+    "magic",
+    "far",
+    "far/f",
+    "d/sub/up2/f",
+    "d/sub/up2/../f",
+    "d/sub/outside",
+    "l39",
+    "l40",
+    "l41",
+    "l40/",
+    "l20/x",
+    "etc/passwd",
+    "//d//deep//..//f",
+    "d/deep/../sub/./up2/f",
+    "./",
+    "./.",
 };
 
 static void test_same_answers(void) {
@@ -164,9 +257,32 @@ static void test_same_answers(void) {
 static void test_same_creations(void) {
     static const int flags[] = {O_CREAT | O_WRONLY, O_CREAT | O_EXCL | O_WRONLY, O_CREAT | O_WRONLY | O_NOFOLLOW,
                                 O_CREAT | O_RDWR | O_TRUNC};
-    static const char *const paths[] = {"new", "d/new", "new/", "f", "d", "d/", ".", "..", "/", "dangling", "dangling_abs", "will_be",
-                                        "will_be_abs", "d/sub/outside", "up", "abs", "loop", "nope/new", "f/new", "to_d/new",
-                                        "../../new", "slash", "slash/new", "l41", "dangling/", "d/."};
+    static const char *const paths[] = {"new",
+                                        "d/new",
+                                        "new/",
+                                        "f",
+                                        "d",
+                                        "d/",
+                                        ".",
+                                        "..",
+                                        "/",
+                                        "dangling",
+                                        "dangling_abs",
+                                        "will_be",
+                                        "will_be_abs",
+                                        "d/sub/outside",
+                                        "up",
+                                        "abs",
+                                        "loop",
+                                        "nope/new",
+                                        "f/new",
+                                        "to_d/new",
+                                        "../../new",
+                                        "slash",
+                                        "slash/new",
+                                        "l41",
+                                        "dangling/",
+                                        "d/."};
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
         for (size_t k = 0; k < ARRAY_LEN(flags); k++) {
             struct tree a, b;
@@ -199,8 +315,9 @@ static void test_same_creations(void) {
 static void test_magic(void) {
     autofd int root = -1;
     CHECK_OK(fd_open_dir(AT_FDCWD, "/", &root));
-    static const char *const paths[] = {"/proc/self/root/etc", "/proc/self/exe", "/proc/self/fd/0", "/proc/self/cwd",
-                                        "/proc/self/ns/mnt", "/proc/self/status", "/proc/mounts", "/proc/self/cwd/x"};
+    static const char *const paths[] = {"/proc/self/root/etc", "/proc/self/exe",    "/proc/self/fd/0",
+                                        "/proc/self/cwd",      "/proc/self/ns/mnt", "/proc/self/status",
+                                        "/proc/mounts",        "/proc/self/cwd/x"};
     for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
         char by_kernel[96] = "", by_walk[96] = "";
         autofd int a = path_kernel_open(root, paths[i], O_RDONLY, 0);

@@ -91,6 +91,7 @@ static void test_spawn(void) {
     autofree char *with = shell(&p, "echo $A; readlink /proc/self/fd/0", &code);
     CHECK_STR(with, "1\n/dev/null\n");
     autofree char *killed = shell(&p, "kill -9 $$", &code);
+    CHECK_STR(killed, "");
     CHECK_INT(code, 128 + SIGKILL);
     close(leaked);
 }
@@ -203,11 +204,13 @@ static void test_signal_names(void) {
     static const struct {
         const char *text;
         int signo;
-    } good[] = {{"TERM", SIGTERM}, {"SIGTERM", SIGTERM}, {"sigterm", SIGTERM}, {"15", 15}, {"KILL", 9}, {"RTMIN", 34},
-                {"SIGRTMIN+3", 37}, {"rtmin+0", 34}, {"RTMIN+20", 54}, {"RTMAX", 64}, {"RTMAX-1", 63}, {"RTMAX-30", 34},
-                {"64", 64}, {"1", 1}, {"IOT", SIGABRT}, {"POLL", SIGIO}, {"CLD", SIGCHLD}, {"WINCH", SIGWINCH}, {"STKFLT", 16}};
-    static const char *const bad[] = {"", "0", "65", "-1", "SIG", "SIGSIGTERM", "TERMX", "RTMIN+31", "RTMAX-31", "RTMIN-1", "RTMAX+1",
-                                      "SIG15", "RTMIN+", "RTMIN+-1", " TERM", "15 ", "32a"};
+    } good[] = {{"TERM", SIGTERM}, {"SIGTERM", SIGTERM}, {"sigterm", SIGTERM}, {"15", 15},       {"KILL", 9},
+                {"RTMIN", 34},     {"SIGRTMIN+3", 37},   {"rtmin+0", 34},      {"RTMIN+20", 54}, {"RTMAX", 64},
+                {"RTMAX-1", 63},   {"RTMAX-30", 34},     {"64", 64},           {"1", 1},         {"IOT", SIGABRT},
+                {"POLL", SIGIO},   {"CLD", SIGCHLD},     {"WINCH", SIGWINCH},  {"STKFLT", 16}};
+    static const char *const bad[] = {"",       "0",        "65",       "-1",      "SIG",     "SIGSIGTERM",
+                                      "TERMX",  "RTMIN+31", "RTMAX-31", "RTMIN-1", "RTMAX+1", "SIG15",
+                                      "RTMIN+", "RTMIN+-1", " TERM",    "15 ",     "32a"};
     int n = -1;
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         CHECK_OK(proc_signal_parse(good[i].text, &n));

@@ -140,7 +140,8 @@ static void test_numbers(void) {
     CHECK(str_to_i64("-9223372036854775808", INT64_MIN, INT64_MAX, &i) && i == INT64_MIN);
     CHECK(str_to_i64("9223372036854775807", INT64_MIN, INT64_MAX, &i) && i == INT64_MAX);
     i = 99;
-    static const char *const bad[] = {"", "-", "+1", " 1", "1 ", "0x1", "1.0", "9223372036854775808", "99999999999999999999", "--1"};
+    static const char *const bad[] = {
+        "", "-", "+1", " 1", "1 ", "0x1", "1.0", "9223372036854775808", "99999999999999999999", "--1"};
     for (size_t k = 0; k < ARRAY_LEN(bad); k++)
         CHECK(!str_to_i64(bad[k], INT64_MIN, INT64_MAX, &i));
     CHECK(!str_to_i64("-1", 0, 10, &i));
