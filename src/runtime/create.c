@@ -1,0 +1,283 @@
+/*
+ * create: one clone3 makes the process and every namespace of a container, inside its cgroup; the child (init.c) does the rest.
+ *
+ * Some things a new process cannot come to by itself: a pid namespace only takes in children, another container's user
+ * namespace must be entered first, and fuse-overlayfs must sit in a mount namespace that the container's is a copy of.
+ * For those a middle process goes first and makes the real one as its sibling (CLONE_PARENT), then ends. The caller
+ * itself could not come back from a pid namespace that it joined.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/sys/sys.h"
+#include "runtime/runtime_int.h"
+
+struct create {
+    struct runtime_create c; /* a copy: paths in the config add to what is joined */
+    struct init in;
+    uint64_t flags;          /* CLONE_NEW* to make */
+    int opened[8];           /* namespaces opened here */
+    size_t n_opened;
+    int theirs;              /* the child's end of the socket */
+};
+
+static const struct {
+    const char *type;
+    uint64_t flag;
+} kinds[] = {{"pid", CLONE_NEWPID},   {"network", CLONE_NEWNET}, {"mount", CLONE_NEWNS}, {"ipc", CLONE_NEWIPC},
+             {"uts", CLONE_NEWUTS},   {"cgroup", CLONE_NEWCGROUP}, {"user", CLONE_NEWUSER}};
+
+uint64_t namespace_flag(const char *type) {
+    for (size_t i = 0; type && i < ARRAY_LEN(kinds); i++)
+        if (strcmp(kinds[i].type, type) == 0)
+            return kinds[i].flag;
+    return 0;
+}
+
+static uint64_t joined(const struct runtime_create *c) {
+    uint64_t flags = 0;
+    for (int i = 0; i < c->n_join; i++)
+        flags |= c->join[i].clone_flag;
+    return flags;
+}
+
+static struct err *join_path(struct create *cr, const char *path, uint64_t flag) {
+    int fd;
+    if (cr->c.n_join == (int)ARRAY_LEN(cr->c.join))
+        return err_new(ERR_USAGE, "too many namespaces to join");
+    TRY_CTX(fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &fd), "namespace to join");
+    cr->opened[cr->n_opened++] = fd;
+    cr->c.join[cr->c.n_join].fd = fd;
+    cr->c.join[cr->c.n_join++].clone_flag = (unsigned)flag;
+    return NULL;
+}
+
+static struct err *plan_namespaces(struct create *cr) {
+    JSON_EACH(it, json_get(cr->in.linux_, "namespaces")) {
+        const char *type, *path;
+        TRY(json_get_str(it, "type", &type));
+        TRY(json_get_str_opt(it, "path", NULL, &path));
+        uint64_t flag = namespace_flag(type);
+        if (!flag)
+            return err_new(ERR_UNSUPPORTED, "namespaces of type %s", type);
+        if (joined(&cr->c) & flag)
+            continue;
+        if (path && *path)
+            TRY(join_path(cr, path, flag));
+        else
+            cr->flags |= flag;
+    }
+    cr->flags |= CLONE_NEWNS; /* the host's mounts are never touched */
+    cr->flags &= ~(uint64_t)CLONE_NEWUSER;
+    return NULL;
+}
+
+static void plan_init(struct create *cr) {
+    struct runtime_create *c = &cr->c;
+    cr->in = (struct init){.c = c, .linux_ = cr->in.linux_, .made = cr->flags, .fuse_root = -1, .root = -1,
+                           .proc = -1, .devpts = -1, .null = -1};
+    cr->in.l = (struct launch){.config = c->config, .process = json_get(c->config, "process"), .terminal = c->terminal,
+                               .tied = true, .rows = c->rows, .cols = c->cols, .sync = cr->theirs,
+                               .stdio = {c->stdio[0], c->stdio[1], c->stdio[2]}, .preserve_fds = c->preserve_fds,
+                               .exe = -1, .master = -1, .slave = -1};
+}
+
+/* ---- making the process --------------------------------------------------------------------------------------------------- */
+
+/* Becomes init_main() in the child. -1 and errno on failure. */
+static pid_t clone_init(struct create *cr, uint64_t extra, int *ret_pidfd) {
+    struct clone_args args = {.flags = cr->flags | CLONE_PIDFD | extra,
+                              .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
+                              .exit_signal = extra & CLONE_PARENT ? 0 : SIGCHLD};
+    pid_t pid = -1;
+    if (cr->c.cgroup_fd >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (__u64)cr->c.cgroup_fd;
+        pid = sys_clone3(&args);
+        args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
+        args.cgroup = 0;
+    }
+    if (pid < 0)
+        pid = sys_clone3(&args);
+    if (pid == 0)
+        init_main(&cr->in);
+    return pid;
+}
+
+static struct err *clone_error(int why) {
+    struct err *e = err_sys(why, "make the container's namespaces");
+    return why == ENOSPC || why == EUSERS
+               ? err_hint(e, "the limits in /proc/sys/user/max_*_namespaces are reached")
+               : e;
+}
+
+static bool needs_middle(const struct create *cr) {
+    return joined(&cr->c) & (CLONE_NEWPID | CLONE_NEWUSER) || cr->c.rootfs->driver == ROOTFS_FUSE_OVERLAY;
+}
+
+static struct err *middle_join(const struct create *cr, unsigned flag) {
+    for (int i = 0; i < cr->c.n_join; i++)
+        if (cr->c.join[i].clone_flag == flag && setns(cr->c.join[i].fd, (int)flag) < 0 &&
+            (flag != CLONE_NEWUSER || errno != EINVAL)) /* EINVAL: we are in it */
+            return err_sys(errno, "join a namespace of another container");
+    return NULL;
+}
+
+static struct err *middle_fuse(const struct create *cr) {
+    if (cr->c.rootfs->driver != ROOTFS_FUSE_OVERLAY)
+        return NULL;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return err_sys(errno, "make a mount namespace for fuse-overlayfs");
+    return fuse_mount(cr->c.rootfs);
+}
+
+static struct err *middle_work(struct create *cr, int sock) {
+    autofd int pidfd = -1;
+    TRY(middle_join(cr, CLONE_NEWUSER));
+    TRY(middle_fuse(cr));
+    TRY(middle_join(cr, CLONE_NEWPID));
+    pid_t pid = clone_init(cr, CLONE_PARENT, &pidfd);
+    if (pid < 0)
+        return clone_error(errno);
+    /* The container's copy of the mount must be the last one, so that fuse-overlayfs ends with the container. */
+    if (cr->c.rootfs->driver == ROOTFS_FUSE_OVERLAY)
+        (void)umount2(cr->c.rootfs->base_dir, MNT_DETACH);
+    return sync_send(sock, SYNC_PID, pid, pidfd);
+}
+
+static struct err *clone_by_middle(struct create *cr, pid_t *ret_pid, int *ret_pidfd) {
+    int pair[2];
+    struct sync_msg m;
+    TRY(fd_socketpair(SOCK_SEQPACKET, pair));
+    autofd int ours = pair[0];
+    autofd int theirs = pair[1];
+    pid_t middle = fork();
+    if (middle < 0)
+        return err_sys(errno, "fork");
+    if (middle == 0) {
+        struct err *e = middle_work(cr, theirs);
+        if (e)
+            sync_send_err(theirs, e);
+        _exit(e != NULL);
+    }
+    fd_replace(&theirs, -1);
+    struct err *e = sync_recv(ours, &m);
+    while (waitpid(middle, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (e)
+        return e;
+    if (m.type == SYNC_ERROR)
+        return m.e;
+    if (m.type != SYNC_PID || m.fd < 0)
+        return err_new(ERR_SYSTEM, "the process that joins namespaces died");
+    *ret_pid = m.pid;
+    *ret_pidfd = m.fd;
+    return NULL;
+}
+
+/* Not dumpable while there is a child with our memory that others might see; as before afterwards. */
+static struct err *make_process(struct create *cr, pid_t *ret_pid, int *ret_pidfd) {
+    int dumpable = prctl(PR_GET_DUMPABLE);
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    struct err *e = NULL;
+    if (needs_middle(cr)) {
+        e = clone_by_middle(cr, ret_pid, ret_pidfd);
+    } else {
+        *ret_pid = clone_init(cr, 0, ret_pidfd);
+        e = *ret_pid < 0 ? clone_error(errno) : NULL;
+    }
+    (void)prctl(PR_SET_DUMPABLE, dumpable == 1);
+    return e;
+}
+
+/* ---- hearing from it --------------------------------------------------------------------------------------------------------- */
+
+static struct err *run_parent_hooks(const struct create *cr, const struct runtime_proc *p) {
+    const struct hook_state st = {cr->c.config, cr->c.id, cr->c.bundle, "creating", p->pid};
+    TRY(hooks_run("prestart", &st));
+    TRY(hooks_run("createRuntime", &st));
+    return sync_send(p->sync_fd, SYNC_GO, 0, -1);
+}
+
+static struct err *wait_ready(const struct create *cr, struct runtime_proc *p) {
+    struct sync_msg m;
+    TRY(sync_recv(p->sync_fd, &m));
+    if (m.type == SYNC_HOOKS) {
+        TRY(run_parent_hooks(cr, p));
+        TRY(sync_recv(p->sync_fd, &m));
+    }
+    if (m.type == SYNC_ERROR)
+        return m.e;
+    if (m.type != SYNC_READY)
+        return err_new(ERR_SYSTEM, "the container's first process was killed before it was ready");
+    p->console = m.fd;
+    return NULL;
+}
+
+static struct err *create(struct create *cr, struct runtime_proc *ret) {
+    int pair[2];
+    struct runtime_proc p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1};
+    TRY(plan_namespaces(cr));
+    TRY(fd_socketpair(SOCK_SEQPACKET, pair));
+    p.sync_fd = pair[0];
+    cr->theirs = pair[1];
+    plan_init(cr);
+    struct err *e = make_process(cr, &p.pid, &p.pidfd);
+    fd_close(cr->theirs);
+    if (!e)
+        e = wait_ready(cr, &p);
+    if (e) {
+        runtime_proc_done(&p);
+        return e;
+    }
+    *ret = p;
+    return NULL;
+}
+
+struct err *runtime_create(const struct runtime_create *c, struct runtime_proc *ret) {
+    struct create cr = {.c = *c, .in = {.linux_ = json_get(c->config, "linux")}};
+    struct err *e = create(&cr, ret);
+    for (size_t i = 0; i < cr.n_opened; i++)
+        fd_close(cr.opened[i]);
+    return e;
+}
+
+struct err *runtime_start(struct runtime_proc *p) {
+    struct sync_msg m = {.type = SYNC_EOF, .fd = -1};
+    struct err *e = sync_send(p->sync_fd, SYNC_GO, 0, -1);
+    if (!e)
+        e = sync_recv(p->sync_fd, &m);
+    if (!e && m.type == SYNC_ERROR)
+        e = m.e;
+    if (e) {
+        runtime_proc_done(p);
+        return e;
+    }
+    fd_replace(&p->sync_fd, -1);
+    return NULL;
+}
+
+void runtime_proc_done(struct runtime_proc *p) {
+    if (p->pidfd >= 0)
+        (void)sys_pidfd_send_signal(p->pidfd, SIGKILL);
+    if (p->pid > 0)
+        while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    fd_replace(&p->pidfd, -1);
+    fd_replace(&p->sync_fd, -1);
+    fd_replace(&p->console, -1);
+    p->pid = -1;
+}

@@ -1,0 +1,64 @@
+/*
+ * fuse: fuse-overlayfs as the root file system. It must live outside the container's pid namespace and share a mount
+ * namespace with it at the moment the container's is copied; so the middle process of create.c runs it in one of its own.
+ */
+#include <errno.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "runtime/runtime_int.h"
+
+static void append_layer(struct str *s, const char *base, const char *path) {
+    autofree char *full = path_join(base, path);
+    for (const char *p = full; *p; p++) {
+        if (*p == ':' || *p == ',' || *p == '\\')
+            str_append_c(s, '\\');
+        str_append_c(s, *p);
+    }
+}
+
+static void options_of(const struct rootfs_plan *p, struct str *s) {
+    str_append(s, "lowerdir=");
+    for (size_t i = 0; i < p->lowers.n; i++) {
+        if (i)
+            str_append_c(s, ':');
+        append_layer(s, p->base_dir, p->lowers.v[i]);
+    }
+    if (!p->upper)
+        return;
+    str_append(s, ",upperdir=");
+    append_layer(s, "/", p->upper);
+    str_append(s, ",workdir=");
+    append_layer(s, "/", p->work);
+}
+
+/* The program puts itself into the background once the mount is there, so its end is the news. */
+struct err *fuse_mount(const struct rootfs_plan *p) {
+    autostr struct str options = STR_INIT, said = STR_INIT;
+    autofd int child = -1;
+    int pipefd[2], code;
+    pid_t pid;
+    options_of(p, &options);
+    char *argv[] = {p->fuse_program, (char[]){"-o"}, options.ptr, p->base_dir, NULL};
+    TRY(fd_pipe(0, pipefd));
+    autofd int from = pipefd[0];
+    autofd int to = pipefd[1];
+    const struct proc_spawn spawn = {.path = p->fuse_program, .argv = argv, .stdio = {-1, -1, to}};
+    TRY_CTX(proc_spawn(&spawn, &pid, &child), "start %s", p->fuse_program);
+    fd_replace(&to, -1);
+    TRY(proc_reap(pid, &code));
+    if (code == 0)
+        return NULL;
+    autoerr ignored = NULL;
+    char text[512];
+    TRY(fd_set_nonblock(from, true));
+    ssize_t n = read(from, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    str_append_visible(&said, text);
+    return err_new(ERR_SYSTEM, "fuse-overlayfs ended with code %d: %s", code, str_c(&said));
+}

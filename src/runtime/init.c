@@ -1,0 +1,205 @@
+/*
+ * init: the first process of a container between clone3 and execve. Everything it does is one of the stages below, in
+ * this order; the name of the one that failed goes into the error. Up to "pivot_root" the host's paths resolve.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/sys/sys.h"
+#include "runtime/runtime_int.h"
+#include "spec/spec.h"
+
+static struct err *stage_isolate(struct init *in) {
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        return err_sys(errno, "prctl");
+    (void)setsid(); /* fails only for a session leader, which a new process is not */
+    /* In a pid namespace of its own nobody can look at it in the moment that this takes. */
+    return in->made & CLONE_NEWPID ? limits_oom_score(in->l.process) : NULL;
+}
+
+/* pid and user namespaces were joined by the middle process: they only take effect for children, or come first. */
+static struct err *stage_join(struct init *in) {
+    for (int i = 0; i < in->c->n_join; i++) {
+        unsigned flag = in->c->join[i].clone_flag;
+        if (flag & (CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWNS))
+            continue;
+        if (setns(in->c->join[i].fd, (int)flag) < 0)
+            return err_sys(errno, "join a namespace of another container");
+    }
+    return NULL;
+}
+
+static bool wants_propagation(const struct json *mounts) {
+    JSON_EACH(it, mounts)
+    JSON_EACH(o, json_get(it, "options")) {
+        const char *word = json_str_value(o);
+        if (word && (str_ends(word, "slave") || str_ends(word, "shared")))
+            return true;
+    }
+    return false;
+}
+
+static struct err *stage_propagation(struct init *in) {
+    const char *root = json_str_value(json_get(in->linux_, "rootfsPropagation"));
+    in->slave = (root && (str_ends(root, "slave") || str_ends(root, "shared"))) ||
+                wants_propagation(json_get(in->c->config, "mounts"));
+    if (mount(NULL, "/", NULL, MS_REC | (in->slave ? MS_SLAVE : MS_PRIVATE), NULL) < 0)
+        return err_sys(errno, "set mount propagation");
+    return NULL;
+}
+
+/* What covers masked files must be the real thing (CVE-2025-31133), so it is opened and looked at once. */
+static struct err *stage_null(struct init *in) {
+    struct stat st;
+    TRY(fd_open_at(AT_FDCWD, "/dev/null", O_PATH | O_NOFOLLOW, 0, &in->null));
+    if (fstat(in->null, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+        return err_new(ERR_CORRUPT, "/dev/null of this machine is not the null device");
+    return NULL;
+}
+
+/* coracle-init is executed through a read-only mount of its own, so that /proc/1/exe does not lead to a writable file. */
+static struct err *stage_init_program(struct init *in) {
+    const struct mount_opts ro = {.attrs = MOUNT_ATTR_RDONLY};
+    if (!str_eq(config_annotation(in->c->config, SPEC_ANN_INIT), "true") || !in->c->init_program)
+        return NULL;
+    return mount_fs_clone(AT_FDCWD, in->c->init_program, &ro, &in->l.exe);
+}
+
+static struct err *stage_hooks(struct init *in) {
+    const struct json *config = in->c->config;
+    struct sync_msg m;
+    if (hooks_any(config, "prestart") || hooks_any(config, "createRuntime")) {
+        TRY(sync_send(in->l.sync, SYNC_HOOKS, 0, -1));
+        TRY(sync_recv(in->l.sync, &m));
+        if (m.type != SYNC_GO)
+            _exit(1);
+    }
+    if (!hooks_any(config, "createContainer"))
+        return NULL;
+    const struct hook_state st = {config, in->c->id, in->c->bundle, "creating", getpid()};
+    return hooks_run("createContainer", &st);
+}
+
+static struct err *stage_names(struct init *in) {
+    const char *host = json_str_value(json_get(in->c->config, "hostname"));
+    const char *domain = json_str_value(json_get(in->c->config, "domainname"));
+    if (!(in->made & CLONE_NEWUTS))
+        return NULL;
+    if (host && *host && sethostname(host, strlen(host)) < 0)
+        return err_sys(errno, "set the host name to %s", host);
+    if (domain && *domain && setdomainname(domain, strlen(domain)) < 0)
+        return err_sys(errno, "set the domain name to %s", domain);
+    return NULL;
+}
+
+static struct err *stage_network(struct init *in) {
+    if (in->made & CLONE_NEWNET && sys_link_up("lo") < 0)
+        return err_sys(errno, "bring the loopback interface up");
+    return NULL;
+}
+
+static unsigned long propagation_of(const char *word) {
+    if (!word)
+        return 0;
+    if (str_ends(word, "private"))
+        return MS_PRIVATE;
+    if (str_ends(word, "slave"))
+        return MS_SLAVE;
+    return str_ends(word, "shared") ? MS_SHARED : MS_UNBINDABLE;
+}
+
+static struct err *stage_pivot(struct init *in) {
+    unsigned long propagation = propagation_of(json_str_value(json_get(in->linux_, "rootfsPropagation")));
+    if (fchdir(in->root) < 0 || sys_pivot_root(".", ".") < 0)
+        return err_sys(errno, "pivot_root");
+    if (umount2(".", MNT_DETACH) < 0)
+        return err_sys(errno, "detach the host's root");
+    if (chdir("/") < 0)
+        return err_sys(errno, "enter /");
+    if (propagation && mount(NULL, "/", NULL, propagation | MS_REC, NULL) < 0)
+        return err_sys(errno, "set mount propagation");
+    return NULL;
+}
+
+static struct err *stage_launch(struct init *in) {
+    TRY(launch_settle(&in->l));
+    if (in->l.exe < 0)
+        return NULL;
+    autostrv struct strv with_init = {.v = NULL};
+    strv_push(&with_init, "/sbin/docker-init");
+    strv_push(&with_init, "--");
+    strv_extend(&with_init, &in->l.args);
+    struct strv tmp = in->l.args;
+    in->l.args = with_init;
+    with_init = tmp;
+    return NULL;
+}
+
+static struct err *stage_wait(struct init *in) {
+    struct sync_msg m;
+    TRY(sync_send(in->l.sync, SYNC_READY, 0, in->l.master));
+    fd_replace(&in->l.master, -1);
+    TRY(sync_recv(in->l.sync, &m));
+    if (m.type != SYNC_GO) /* the monitor is gone or has thought better of it */
+        _exit(1);
+    if (!hooks_any(in->c->config, "startContainer"))
+        return NULL;
+    const struct hook_state st = {in->c->config, in->c->id, in->c->bundle, "created", getpid()};
+    return hooks_run("startContainer", &st);
+}
+
+static struct err *stage_prepare(struct init *in) { return launch_prepare(&in->l); }
+static struct err *stage_exec(struct init *in) { return launch_exec(&in->l); }
+
+static const struct stage {
+    const char *name; /* NULL: the error speaks for itself */
+    struct err *(*fn)(struct init *in);
+} stages[] = {
+    {"isolate the process", stage_isolate},
+    {"read the configuration", stage_prepare},
+    {"join namespaces", stage_join},
+    {"prepare mounts", stage_propagation},
+    {"prepare mounts", stage_null},
+    {"root file system", rootfs_attach},
+    {"init program", stage_init_program},
+    {NULL, mounts_apply},
+    {"devices", devices_make},
+    {"console", console_make},
+    {NULL, sysctls_apply},
+    {NULL, stage_hooks},
+    {NULL, masks_apply},
+    {NULL, readonly_apply},
+    {"names", stage_names},
+    {"network", stage_network},
+    {"change the root", stage_pivot},
+    {NULL, stage_launch},
+    {NULL, stage_wait},
+    {NULL, stage_exec},
+};
+
+void init_main(struct init *in) {
+    for (size_t i = 0; i < ARRAY_LEN(stages); i++) {
+        struct err *e = stages[i].fn(in);
+        if (!e)
+            continue;
+        if (stages[i].name)
+            e = err_wrap(e, "%s", stages[i].name);
+        sync_send_err(in->l.sync, e);
+        break;
+    }
+    _exit(1);
+}

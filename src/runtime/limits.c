@@ -1,0 +1,78 @@
+/* limits: resource limits and the OOM score of a process. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "runtime/runtime_int.h"
+
+static const struct {
+    const char *name;
+    int resource;
+} limits[] = {
+    {"RLIMIT_AS", RLIMIT_AS},           {"RLIMIT_CORE", RLIMIT_CORE},       {"RLIMIT_CPU", RLIMIT_CPU},
+    {"RLIMIT_DATA", RLIMIT_DATA},       {"RLIMIT_FSIZE", RLIMIT_FSIZE},     {"RLIMIT_LOCKS", RLIMIT_LOCKS},
+    {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK}, {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE}, {"RLIMIT_NICE", RLIMIT_NICE},
+    {"RLIMIT_NOFILE", RLIMIT_NOFILE},   {"RLIMIT_NPROC", RLIMIT_NPROC},     {"RLIMIT_RSS", RLIMIT_RSS},
+    {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},   {"RLIMIT_RTTIME", RLIMIT_RTTIME},   {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING},
+    {"RLIMIT_STACK", RLIMIT_STACK},
+};
+
+static struct err *limit_apply(const struct json *j) {
+    const char *name;
+    uint64_t soft, hard;
+    size_t i = 0;
+    TRY(json_get_str(j, "type", &name));
+    TRY(json_get_u64_opt(j, "soft", 0, &soft));
+    TRY(json_get_u64_opt(j, "hard", 0, &hard));
+    while (i < ARRAY_LEN(limits) && strcmp(limits[i].name, name) != 0)
+        i++;
+    if (i == ARRAY_LEN(limits))
+        return err_new(ERR_USAGE, "no such resource limit: %s", name);
+    const struct rlimit want = {.rlim_cur = soft, .rlim_max = hard};
+    if (setrlimit((__rlimit_resource_t)limits[i].resource, &want) == 0)
+        return NULL;
+    int saved = errno;
+    struct rlimit have = {.rlim_max = 0};
+    (void)getrlimit((__rlimit_resource_t)limits[i].resource, &have);
+    return err_hint(err_sys(saved, "set %s to %llu:%llu", name, (unsigned long long)soft, (unsigned long long)hard),
+                    "this user's hard limit is %llu; raise it in /etc/security/limits.conf",
+                    (unsigned long long)have.rlim_max);
+}
+
+struct err *limits_apply(const struct json *process) {
+    JSON_EACH(it, json_get(process, "rlimits"))
+    TRY(limit_apply(it));
+    return NULL;
+}
+
+/* The file belongs to the real root while the process is not dumpable, so it is made dumpable for the moment. */
+struct err *limits_oom_score(const struct json *process) {
+    const struct json *want = json_get(process, "oomScoreAdj");
+    char text[16];
+    if (!want || json_type(want) != JSON_NUMBER)
+        return NULL;
+    autofd int fd = -1;
+    TRY(fd_open_at(AT_FDCWD, "/proc/self/oom_score_adj", O_RDONLY, 0, &fd));
+    ssize_t n = read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    int64_t now = 0, score = json_int_value(want, 0);
+    bool negative = text[0] == '-';
+    text[strcspn(text, "\n")] = '\0';
+    (void)str_to_i64(text + negative, 0, 1000, &now);
+    if (score <= (negative ? -now : now))
+        return NULL;
+    (void)prctl(PR_SET_DUMPABLE, 1);
+    fd_replace(&fd, open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+    int len = snprintf(text, sizeof text, "%lld", (long long)score);
+    struct err *e = fd < 0 || write(fd, text, (size_t)len) < 0 ? err_sys(errno, "set the OOM score to %s", text) : NULL;
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    return e;
+}

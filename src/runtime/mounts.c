@@ -1,0 +1,170 @@
+/*
+ * mounts: the "mounts" of the config, in their order. Destinations belong to the image: they are resolved inside the
+ * root and mounted on by descriptor. Where the kernel does not let a user namespace mount an instance of its own (the
+ * namespace behind it is the host's), a copy of the host's mount takes its place.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "runtime/runtime_int.h"
+
+struct one {
+    const char *dest, *type, *source;
+    struct mount_opts o;
+};
+
+/* proc and sysfs only ever go on a real directory: a link there would put a look-alike in the way of later writes. */
+static struct err *real_dir(int root, const char *path, int *ret_fd) {
+    autofd int made = -1;
+    autoerr e = path_open_in_root(root, path, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0, ret_fd);
+    if (!e)
+        return NULL;
+    if (err_errno(e) == ENOENT) {
+        TRY(path_mkdirs_in_root(root, path, 0755, (uid_t)-1, (gid_t)-1, &made));
+        return path_open_in_root(root, path, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0, ret_fd);
+    }
+    return err_wrap(take_ptr(&e), "%s in the image is not a plain directory", path);
+}
+
+static struct err *attach_new(struct init *in, const struct one *m, int mount) {
+    autofd int dest = -1;
+    bool strict = strcmp(m->type, "proc") == 0 || strcmp(m->type, "sysfs") == 0;
+    TRY(strict ? real_dir(in->root, m->dest, &dest) : mount_dest(in->root, m->dest, true, &dest));
+    return mount_fs_attach(mount, dest, m->dest);
+}
+
+/* A recursive copy of the host's own mount. */
+static struct err *host_copy(struct init *in, const struct one *m, const char *host_path, int *ret_fd) {
+    struct mount_opts o = {.recursive = true, .attrs = m->o.attrs, .propagation = MS_PRIVATE};
+    autofd int mount = -1;
+    TRY(mount_fs_clone(AT_FDCWD, host_path, &o, &mount));
+    TRY(attach_new(in, m, mount));
+    *ret_fd = take_fd(&mount);
+    return NULL;
+}
+
+static struct err *mount_instance(struct init *in, const struct one *m, const char *host_path, int *ret_fd) {
+    autofd int mount = -1;
+    autoerr e = mount_fs_new(m->type, m->source ? m->source : m->type, &m->o, &mount);
+    if (!e) {
+        TRY(attach_new(in, m, mount));
+        *ret_fd = take_fd(&mount);
+        return NULL;
+    }
+    if (!host_path || (err_kind(e) != ERR_DENIED && err_kind(e) != ERR_IN_USE))
+        return take_ptr(&e);
+    return host_copy(in, m, host_path, ret_fd);
+}
+
+static struct err *mount_proc(struct init *in, struct one *m) { return mount_instance(in, m, "/proc", &in->proc); }
+
+static struct err *mount_sysfs(struct init *in, struct one *m) {
+    autofd int fd = -1;
+    return mount_instance(in, m, "/sys", &fd);
+}
+
+static struct err *mount_mqueue(struct init *in, struct one *m) {
+    autofd int fd = -1;
+    return mount_instance(in, m, access("/dev/mqueue", F_OK) == 0 ? "/dev/mqueue" : NULL, &fd);
+}
+
+/* The tty group (gid 5) may not be mapped: then ptys belong to their user alone. */
+static struct err *mount_devpts(struct init *in, struct one *m) {
+    autoerr e = mount_instance(in, m, NULL, &in->devpts);
+    if (!e)
+        return NULL;
+    for (size_t i = 0; i < m->o.data.n; i++)
+        if (str_starts(m->o.data.v[i], "gid=")) {
+            strv_remove(&m->o.data, i);
+            return mount_instance(in, m, NULL, &in->devpts);
+        }
+    return take_ptr(&e);
+}
+
+/* An own cgroup2 instance shows the container's cgroup as its root; elsewhere a read-only copy of the host's tree, or nothing. */
+static struct err *mount_cgroup(struct init *in, struct one *m) {
+    autofd int fd = -1;
+    m->type = "cgroup2";
+    m->source = "cgroup";
+    strv_done(&m->o.data);
+    if (in->made & CLONE_NEWCGROUP) {
+        autoerr e = mount_instance(in, m, NULL, &fd);
+        if (!e)
+            return NULL;
+    }
+    m->o.attrs |= MOUNT_ATTR_RDONLY;
+    autoerr e = host_copy(in, m, "/sys/fs/cgroup", &fd);
+    return NULL;
+}
+
+static struct err *mount_bind(struct init *in, struct one *m) {
+    autofd int tree = -1;
+    autofd int dest = -1;
+    struct stat st;
+    if (!m->source)
+        return err_new(ERR_USAGE, "bind mount on %s without a source", m->dest);
+    autofree char *source = path_join(in->c->bundle ? in->c->bundle : "/", m->source);
+    if (!m->o.propagation && in->slave)
+        m->o.propagation = MS_PRIVATE;
+    autoerr e = mount_fs_clone(AT_FDCWD, source, &m->o, &tree);
+    if (e && err_errno(e) == ENOENT)
+        return err_new(ERR_NOT_FOUND, "bind source path does not exist: %s", source);
+    if (e)
+        return take_ptr(&e);
+    if (fstat(tree, &st) < 0)
+        return err_sys(errno, "stat %s", source);
+    TRY(mount_dest(in->root, m->dest, S_ISDIR(st.st_mode), &dest));
+    return mount_fs_attach(tree, dest, m->dest);
+}
+
+static struct err *mount_other(struct init *in, struct one *m) {
+    autofd int fd = -1;
+    return mount_instance(in, m, NULL, &fd);
+}
+
+static struct err *mount_one(struct init *in, struct one *m) {
+    static const struct {
+        const char *type;
+        struct err *(*fn)(struct init *, struct one *);
+    } kinds[] = {
+        {"proc", mount_proc},     {"sysfs", mount_sysfs},    {"devpts", mount_devpts},
+        {"mqueue", mount_mqueue}, {"cgroup", mount_cgroup}, {"cgroup2", mount_cgroup},
+    };
+    if (m->o.bind || strcmp(m->type, "bind") == 0) {
+        in->dev_bound |= strcmp(m->dest, "/dev") == 0;
+        return mount_bind(in, m);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (strcmp(kinds[i].type, m->type) == 0)
+            return kinds[i].fn(in, m);
+    return mount_other(in, m);
+}
+
+static struct err *read_and_mount(struct init *in, const struct json *j) {
+    struct one m = {.dest = NULL};
+    TRY(json_get_str(j, "destination", &m.dest));
+    TRY(json_get_str_opt(j, "type", "bind", &m.type));
+    TRY(json_get_str_opt(j, "source", NULL, &m.source));
+    if (strcmp(m.dest, "/") == 0)
+        return err_new(ERR_USAGE, "a mount cannot replace / of the container");
+    mount_opts_parse(json_get(j, "options"), &m.o);
+    struct err *e = mount_one(in, &m);
+    mount_opts_done(&m.o);
+    return e ? err_wrap(e, "mount %s on %s", m.source ? m.source : m.type, m.dest) : NULL;
+}
+
+struct err *mounts_apply(struct init *in) {
+    JSON_EACH(it, json_get(in->c->config, "mounts"))
+    TRY(read_and_mount(in, it));
+    return NULL;
+}

@@ -1,0 +1,160 @@
+/*
+ * rootfs: the container's root mount, from the plan that storage made.
+ *
+ * It is put on top of "/" of our own mount namespace. Paths still resolve below it (the process's root is the mount
+ * underneath), so that the sources of bind mounts stay reachable whatever the root is made of; pivot_root works from its descriptor.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/sys/sys.h"
+#include "runtime/runtime_int.h"
+
+enum { FSCONFIG_VALUE_MAX = 255, MOUNT_DATA_MAX = 4095 };
+
+/* `path` seen from base_dir where it lies below it: shorter, and option strings have limits. Borrowed. */
+static const char *from_base(const struct rootfs_plan *p, const char *path) {
+    size_t n = strlen(p->base_dir);
+    return strncmp(path, p->base_dir, n) == 0 && path[n] == '/' && path[n + 1] ? path + n + 1 : path;
+}
+
+static bool fits_fsconfig(const struct rootfs_plan *p) {
+    for (size_t i = 0; i < p->lowers.n; i++)
+        if (strlen(p->lowers.v[i]) > FSCONFIG_VALUE_MAX)
+            return false;
+    return !p->upper ||
+           (strlen(from_base(p, p->upper)) <= FSCONFIG_VALUE_MAX && strlen(from_base(p, p->work)) <= FSCONFIG_VALUE_MAX);
+}
+
+/* Paths are relative to the working directory, which is base_dir. */
+static int overlay_options(int fs, const struct rootfs_plan *p, bool volatile_upper) {
+    for (size_t i = 0; i < p->lowers.n; i++)
+        if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", p->lowers.v[i], 0) < 0)
+            return -1;
+    if (sys_fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0)
+        return -1;
+    if (!p->upper)
+        return 0;
+    if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", from_base(p, p->upper), 0) < 0 ||
+        sys_fsconfig(fs, FSCONFIG_SET_STRING, "workdir", from_base(p, p->work), 0) < 0)
+        return -1;
+    return volatile_upper ? sys_fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) : 0;
+}
+
+/* Since Linux 6.8 each lower layer is a parameter of its own; -1 where that fails. */
+static int overlay_new(const struct rootfs_plan *p, bool volatile_upper) {
+    autofd int fs = sys_fsopen("overlay", FSOPEN_CLOEXEC);
+    if (fs < 0 || overlay_options(fs, p, volatile_upper) < 0 ||
+        sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return -1;
+    return sys_fsmount(fs, FSMOUNT_CLOEXEC, 0);
+}
+
+static void append_escaped(struct str *s, const char *path) {
+    for (; *path; path++) {
+        if (*path == ':' || *path == ',' || *path == '\\')
+            str_append_c(s, '\\');
+        str_append_c(s, *path);
+    }
+}
+
+/* mount(2) with one option string, on base_dir, and off again as a detached copy. */
+static int overlay_classic(const struct rootfs_plan *p, bool volatile_upper) {
+    autostr struct str data = STR_INIT_MAX(MOUNT_DATA_MAX);
+    str_append(&data, "userxattr,lowerdir=");
+    for (size_t i = 0; i < p->lowers.n; i++) {
+        if (i)
+            str_append_c(&data, ':');
+        append_escaped(&data, p->lowers.v[i]);
+    }
+    if (p->upper) {
+        str_append(&data, ",upperdir=");
+        append_escaped(&data, from_base(p, p->upper));
+        str_append(&data, ",workdir=");
+        append_escaped(&data, from_base(p, p->work));
+        str_append(&data, volatile_upper ? ",volatile" : "");
+    }
+    if (!str_ok(&data)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (mount("overlay", ".", "overlay", 0, data.ptr) < 0)
+        return -1;
+    int fd = sys_open_tree(AT_FDCWD, p->base_dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (fd >= 0 && umount2(p->base_dir, MNT_DETACH) < 0) {
+        fd_close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int overlay_any(const struct rootfs_plan *p, bool volatile_upper) {
+    int fd = fits_fsconfig(p) ? overlay_new(p, volatile_upper) : -1;
+    return fd >= 0 ? fd : overlay_classic(p, volatile_upper);
+}
+
+static bool clear_mark(const struct rootfs_plan *p) {
+    autofree char *mark = path_join(p->work, "work/incompat/volatile");
+    autofree char *dirty = path_join(mark, "dirty");
+    return (unlink(dirty) == 0 || errno == ENOENT) && rmdir(mark) == 0;
+}
+
+/*
+ * Without `volatile` every copy-up and unmount would sync the disk. A container that did not end cleanly leaves a
+ * mark behind that forbids the next mount; its content is as good as the page cache of a machine that did not crash.
+ */
+static struct err *overlay_mount(const struct rootfs_plan *p, int *ret_fd) {
+    int fd = overlay_any(p, true);
+    if (fd < 0 && p->upper && errno == EINVAL) {
+        if (clear_mark(p))
+            fd = overlay_any(p, true);
+        if (fd < 0)
+            fd = overlay_any(p, false);
+    }
+    if (fd < 0)
+        return err_hint(err_sys(errno, "mount overlay of %zu layers in %s", p->lowers.n, p->base_dir),
+                        "set \"storage-driver\" to \"fuse-overlayfs\" or \"copy\" in config.json if this kernel "
+                        "cannot mount overlays in a user namespace");
+    *ret_fd = fd;
+    return NULL;
+}
+
+static struct err *overlay_root(const struct rootfs_plan *p, int *ret_fd) {
+    if (chdir(p->base_dir) < 0)
+        return err_sys(errno, "enter %s", p->base_dir);
+    if (!p->upper && p->lowers.n == 1) /* an overlay wants two layers */
+        return mount_fs_clone(AT_FDCWD, p->lowers.v[0], &(struct mount_opts){.attrs = MOUNT_ATTR_RDONLY}, ret_fd);
+    return overlay_mount(p, ret_fd);
+}
+
+static struct err *make_root(struct init *in) {
+    const struct rootfs_plan *p = in->c->rootfs;
+    const struct mount_opts bind = {.recursive = true, .propagation = MS_PRIVATE};
+    switch (p->driver) {
+    case ROOTFS_OVERLAY:
+        return overlay_root(p, &in->root);
+    case ROOTFS_FUSE_OVERLAY:
+        return mount_fs_clone(AT_FDCWD, p->base_dir, &(struct mount_opts){.propagation = MS_PRIVATE}, &in->root);
+    case ROOTFS_COPY:
+    case ROOTFS_DIR:
+        break;
+    }
+    if (p->lowers.n != 1)
+        return err_new(ERR_CORRUPT, "a root file system of one directory was planned with %zu", p->lowers.n);
+    autofree char *dir = path_join(p->base_dir ? p->base_dir : "/", p->lowers.v[0]);
+    return mount_fs_clone(AT_FDCWD, dir, &bind, &in->root);
+}
+
+struct err *rootfs_attach(struct init *in) {
+    TRY(make_root(in));
+    if (sys_move_mount(in->root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return err_sys(errno, "mount the root file system");
+    return NULL;
+}

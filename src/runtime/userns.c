@@ -1,0 +1,216 @@
+/*
+ * userns: the user's namespace. Joining one that lives costs a tenth of a millisecond, making one twenty times that,
+ * so any live process of ours that is inside serves as its holder: the one that run_root/userns names, else a monitor.
+ *
+ * A holder must be dumpable, or the kernel would not let the user open its namespace link; runtime_userns_publish()
+ * sees to that. It stays out of reach of containers by its full capability set in their common user namespace.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/host.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "base/sys/sys.h"
+#include "runtime/runtime_int.h"
+
+enum { RECORD_MAX = 128, MAP_MAX = 4096 };
+static const char record[] = "userns";
+
+/* Number of ids in the uid map of a process, 0 if it cannot be read or does not map root to `uid`. */
+static uint32_t mapped_ids(pid_t pid, uid_t uid) {
+    char file[32];
+    unsigned inside, outside, count;
+    uint32_t total = 0;
+    bool root = false;
+    autostr struct str text = STR_INIT_MAX(MAP_MAX);
+    autostrv struct strv lines = {.v = NULL};
+    (void)snprintf(file, sizeof file, "/proc/%d/uid_map", (int)pid);
+    autoerr e = io_read_file(AT_FDCWD, file, MAP_MAX, &text);
+    if (e)
+        return 0;
+    strv_split(&lines, str_c(&text), '\n');
+    for (size_t i = 0; i < lines.n; i++) {
+        if (sscanf(lines.v[i], "%u %u %u", &inside, &outside, &count) != 3) /* NOLINT(cert-err34-c): the kernel's text */
+            continue;
+        root |= inside == 0 && outside == uid;
+        total += count;
+    }
+    return root ? total : 0;
+}
+
+/* "pid starttime" of a holder → its namespace, if all is as it should be. */
+static bool open_holder(const struct host *h, const char *text, int *ret_fd, uint32_t *ret_ids) {
+    autostrv struct strv words = {.v = NULL};
+    autofd int pidfd = -1;
+    int64_t pid;
+    uint64_t start;
+    uid_t owner;
+    char link[32];
+    autofree char *line = mem_dupn(text, strcspn(text, "\n"));
+    strv_split(&words, line, ' ');
+    if (words.n < 2 || !str_to_i64(words.v[0], 1, INT32_MAX, &pid) || !str_to_u64(words.v[1], 10, UINT64_MAX, &start))
+        return false;
+    autoerr gone = proc_open((pid_t)pid, start, &pidfd);
+    if (gone)
+        return false;
+    (void)snprintf(link, sizeof link, "/proc/%d/ns/user", (int)pid);
+    autofd int ns = open(link, O_RDONLY | O_CLOEXEC);
+    if (ns < 0 || sys_ns_owner_uid(ns, &owner) < 0 || owner != h->uid)
+        return false;
+    uint32_t ids = mapped_ids((pid_t)pid, h->uid);
+    if (ids < 2 || sys_pidfd_send_signal(pidfd, 0) < 0) /* still the same process after all these look-ups */
+        return false;
+    *ret_fd = take_fd(&ns);
+    *ret_ids = ids;
+    return true;
+}
+
+static bool open_record(const struct host *h, int dir, const char *name, int *ret_fd, uint32_t *ret_ids) {
+    autostr struct str text = STR_INIT_MAX(RECORD_MAX);
+    autoerr e = io_read_file(dir, name, RECORD_MAX, &text);
+    return !e && open_holder(h, str_c(&text), ret_fd, ret_ids);
+}
+
+struct scan {
+    const struct host *h;
+    int run, fd;
+    uint32_t ids;
+};
+
+static struct err *scan_one(void *ctx, const char *name, unsigned char d_type) {
+    struct scan *s = ctx;
+    (void)d_type;
+    if (s->fd >= 0 || !path_is_hex64(name))
+        return NULL;
+    autofree char *file = path_join(name, "monitor");
+    (void)open_record(s->h, s->run, file, &s->fd, &s->ids);
+    return NULL;
+}
+
+/* We are root of a user namespace already (a container that runs coracle): that one serves. */
+static bool inside_already(uint32_t *ret_ids) {
+    autostr struct str text = STR_INIT_MAX(MAP_MAX);
+    unsigned inside, outside, count;
+    if (geteuid() != 0)
+        return false;
+    autoerr e = io_read_file(AT_FDCWD, "/proc/self/uid_map", MAP_MAX, &text);
+    if (e || sscanf(str_c(&text), "%u %u %u", &inside, &outside, &count) != 3) /* NOLINT(cert-err34-c): kernel's */
+        return false;
+    *ret_ids = count;
+    return !(inside == 0 && outside == 0 && count == UINT32_MAX);
+}
+
+static bool find_live(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
+    autofd int run = -1;
+    autoerr e = fd_open_dir(AT_FDCWD, h->run_root, &run);
+    if (e)
+        return false;
+    if (open_record(h, run, record, ret_fd, ret_ids))
+        return true;
+    struct scan s = {h, run, -1, 0};
+    autoerr scanned = io_each_entry(run, scan_one, &s);
+    if (s.fd < 0)
+        return false;
+    *ret_fd = s.fd;
+    *ret_ids = s.ids;
+    return true;
+}
+
+struct err *runtime_userns_get(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
+    uint32_t ids = 0;
+    int fd = -1;
+    if (inside_already(&ids))
+        TRY(fd_open_at(AT_FDCWD, "/proc/self/ns/user", O_RDONLY, 0, &fd));
+    else if (!find_live(h, &fd, &ids))
+        TRY(userns_make(h, &fd, &ids));
+    *ret_fd = fd;
+    if (ret_ids)
+        *ret_ids = ids;
+    return NULL;
+}
+
+static bool same_as_ours(int ns) {
+    struct stat a, b;
+    return fstat(ns, &a) == 0 && stat("/proc/self/ns/user", &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+struct err *runtime_userns_enter(int userns_fd) {
+    if (setns(userns_fd, CLONE_NEWUSER) < 0 && (errno != EINVAL || !same_as_ours(userns_fd)))
+        return err_sys(errno, "enter the user namespace");
+    /* A map that was made without newgidmap forbids setgroups; the groups that are left have no name inside. */
+    if (setgroups(0, NULL) < 0 && errno != EPERM)
+        return err_sys(errno, "drop supplementary groups");
+    if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+        return err_sys(errno, "become root of the user namespace");
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return err_sys(errno, "prctl");
+    return NULL;
+}
+
+struct err *runtime_userns_publish(const struct host *h) {
+    char text[RECORD_MAX];
+    uint64_t start;
+    autofd int run = -1;
+    TRY(proc_start_time(getpid(), &start));
+    TRY(fd_open_dir(AT_FDCWD, h->run_root, &run));
+    if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+        return err_sys(errno, "prctl");
+    int n = snprintf(text, sizeof text, "%d %llu\n", (int)getpid(), (unsigned long long)start);
+    return io_write_file(run, record, text, (size_t)n, 0600, 0);
+}
+
+/* ---- a call inside ------------------------------------------------------------------------------------------------------ */
+
+static struct err *call_inside(int userns_fd, struct err *(*fn)(void *ctx), void *ctx) {
+    TRY(runtime_userns_enter(userns_fd));
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) /* after the change of ids, which clears it */
+        return err_sys(errno, "prctl");
+    return fn(ctx);
+}
+
+static void call_child(int out, int userns_fd, struct err *(*fn)(void *ctx), void *ctx) {
+    autostr struct str text = STR_INIT;
+    struct err *e = call_inside(userns_fd, fn, ctx);
+    if (!e)
+        _exit(0);
+    err_encode(e, &text);
+    autoerr unheard = io_write_all(out, text.ptr, text.len);
+    _exit(1);
+}
+
+struct err *runtime_userns_call(int userns_fd, struct err *(*fn)(void *ctx), void *ctx) {
+    autostr struct str text = STR_INIT_MAX(1 << 20);
+    int p[2], code;
+    TRY(fd_pipe(0, p));
+    autofd int from = p[0];
+    autofd int to = p[1];
+    pid_t pid = fork();
+    if (pid < 0)
+        return err_sys(errno, "fork");
+    if (pid == 0)
+        call_child(to, userns_fd, fn, ctx);
+    fd_replace(&to, -1);
+    struct err *e = io_read_all(from, 1 << 20, "the process in the user namespace", &text);
+    struct err *reaped = proc_reap(pid, &code);
+    if (e || reaped) {
+        err_free(e ? reaped : NULL);
+        return e ? e : reaped;
+    }
+    if (text.len)
+        return err_decode(text.ptr, text.len);
+    return code ? err_new(ERR_SYSTEM, "the process in the user namespace ended with code %d", code) : NULL;
+}
