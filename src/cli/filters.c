@@ -1,0 +1,45 @@
+/* filters: docker's "key=value" conditions. Several values of one key come out joined by newlines, in the order they
+ * were typed. */
+#include "cli/cli_int.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static char *trimmed_lower(const char *s, size_t n) {
+    while (n > 0 && isspace((unsigned char)*s)) {
+        s++;
+        n--;
+    }
+    while (n > 0 && isspace((unsigned char)s[n - 1]))
+        n--;
+    char *out = mem_dupn(s, n);
+    for (char *c = out; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return out;
+}
+
+static bool known(const char *const *keys, const char *key) {
+    for (; *keys; keys++)
+        if (!strcmp(*keys, key))
+            return true;
+    return false;
+}
+
+struct err *cli_filters_parse(const struct strv *texts, const char *const *valid_keys, struct strmap *ret_multi) {
+    for (size_t i = 0; i < texts->n; i++) {
+        const char *text = texts->v[i], *equals = strchr(text, '=');
+        if (!*text)
+            continue;
+        if (!equals)
+            return err_new(
+                ERR_USAGE,
+                "invalid argument \"%s\" for \"-f, --filter\" flag: bad format of filter (expected name=value)", text);
+        autofree char *key = trimmed_lower(text, (size_t)(equals - text));
+        if (!known(valid_keys, key))
+            return err_new(ERR_USAGE, "invalid filter '%s'", key);
+        const char *value = equals + 1 + strspn(equals + 1, " \t"), *old = strmap_get(ret_multi, key);
+        autofree char *joined = old ? mem_printf("%s\n%s", old, value) : mem_dup(value);
+        strmap_set(ret_multi, key, joined);
+    }
+    return NULL;
+}
