@@ -80,6 +80,15 @@ $(B)/coracle-init: src/runtime/init/init.c $(B)/flags
 	@echo "  LD    $@"
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Os $(WARN) $(if $(WERROR),-Werror) -fstack-protector-strong -static -Wl,--build-id=none -s -o $@ $<
 
+# The seccomp tables: names and numbers of system calls from the build machine's libseccomp, rules from src/gen.
+$(B)/gen/seccomp_gen: src/gen/seccomp_gen.c src/gen/seccomp_default.h $(B)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O1 $(WARN) $(if $(WERROR),-Werror) -Isrc -o $@ $< -lseccomp
+$(B)/gen/seccomp_table.h: $(B)/gen/seccomp_gen
+	@echo "  GEN   $@"
+	$(Q)$< > $@
+$(B)/obj/src/runtime/seccomp_table.o: $(B)/gen/seccomp_table.h
+
 -include $(shell find $(B)/obj $(B)/unit $(B)/gen -name '*.d' 2>/dev/null)
 
 include tests/tests.mk

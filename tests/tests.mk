@@ -6,6 +6,8 @@ $(B)/unit/%: tests/unit/%.c $(call lib_of,$(LAYERS)) tests/unit/unit.h $(B)/flag
 	@echo "  TEST  $<"
 	$(Q)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(call lib_of,$(LAYERS)) -Wl,--end-group -lcjson -ldl $(UNIT_LIBS_$*)
 
+UNIT_LIBS_test_seccomp := -lseccomp
+
 .PHONY: unit
 unit: $(UNIT_BINS)
 	@for t in $(UNIT_BINS); do $$t || exit 1; done

@@ -108,7 +108,8 @@ uint64_t runtime_cgroup_oom_kills(int cgroup_fd);
 struct sock_filter;
 /*
  * Compiles the default profile (caps decide some rules, as in docker's) or a docker/OCI profile JSON into BPF. ret is an owned array
- * of *ret_n instructions, at most 4096. Errors name the rule. Pure.
+ * of *ret_n instructions, at most 4096; docker's empty profile "{}" means no filter: NULL and 0. Errors name the rule. Pure but for
+ * uname(2), which a custom profile's minKernel asks for. `caps` is the bounding set.
  */
 struct err *runtime_seccomp_compile(const char *profile_json_or_null, uint64_t caps, struct sock_filter **ret, size_t *ret_n) __attribute__((warn_unused_result));
 /* The "linux.seccomp" section of an OCI config, as coracle-runtime gets it. */

@@ -1,0 +1,360 @@
+/*
+ * seccomp_bpf: a profile as classic BPF.
+ *
+ * The system call numbers of an architecture are cut into ranges of equal treatment, and a balanced tree of comparisons
+ * finds the range: eight or so instructions for any call, and the kernel's bitmap of always-allowed calls sees through
+ * it. x32 calls come under x86_64's audit code with bit 30 set, so both share a tree. Numbers that no table knows
+ * answer ENOSYS unless the default is to let calls pass.
+ *
+ * Jumps in classic BPF go forwards and conditional ones at most 255 instructions, so the program is made from its end:
+ * whatever a jump needs is already there, at a known distance. A "label" is an instruction's index counted from the
+ * end. A target that is too far is brought near by repeating it (a return) or by an unconditional jump.
+ */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "runtime/seccomp_int.h"
+
+#define ACTION_UNKNOWN (SECCOMP_RET_ERRNO | ENOSYS)
+#define ACTION_BAD_ARCH SECCOMP_RET_KILL_PROCESS
+#define X32_FIRST 0x40000000u
+#define X32_END 0x80000000u
+#define NEAR 250u /* a target within it can be jumped to even after its twin was brought near */
+#define RETURNS_MAX 16
+
+/* How a range of numbers is treated: by one action, or by the rules of an id. */
+struct target {
+    uint32_t action;
+    int id;      /* -1: the action */
+    bool narrow; /* a 32 bit call: arguments are compared by their low words */
+};
+struct range {
+    uint32_t start;
+    struct target to;
+};
+
+struct builder {
+    const struct seccomp_profile *p;
+    struct sock_filter *rev; /* SECCOMP_PROGRAM_MAX; last instruction first */
+    size_t n;
+    bool full;
+    size_t returns[RETURNS_MAX]; /* labels of returns that were emitted lately */
+    size_t n_returns;
+    struct range *ranges;
+    size_t n_ranges, cap_ranges;
+};
+
+/* ---- instructions and jumps ------------------------------------------------------------------------------------- */
+
+static size_t emit(struct builder *b, unsigned code, uint32_t k, size_t jt, size_t jf) {
+    if (b->n == SECCOMP_PROGRAM_MAX) {
+        b->full = true;
+        return b->n - 1;
+    }
+    b->rev[b->n] = (struct sock_filter){.code = (uint16_t)code, .jt = (uint8_t)jt, .jf = (uint8_t)jf, .k = k};
+    return b->n++;
+}
+
+/* Distance from the instruction that is emitted next to a label. */
+static size_t distance(const struct builder *b, size_t label) { return b->n - label - 1; }
+
+static size_t emit_return(struct builder *b, uint32_t action) {
+    for (size_t i = 0; i < b->n_returns; i++)
+        if (b->rev[b->returns[i]].k == action && distance(b, b->returns[i]) < NEAR / 2)
+            return b->returns[i];
+    size_t label = emit(b, BPF_RET | BPF_K, action, 0, 0);
+    size_t slot = 0;
+    while (slot < b->n_returns && b->rev[b->returns[slot]].k != action)
+        slot++;
+    if (slot == RETURNS_MAX)
+        slot = label % RETURNS_MAX;
+    else if (slot == b->n_returns)
+        b->n_returns++;
+    b->returns[slot] = label;
+    return label;
+}
+
+static size_t bring_near(struct builder *b, size_t label) {
+    if (b->full || distance(b, label) <= NEAR)
+        return label;
+    if (b->rev[label].code == (BPF_RET | BPF_K))
+        return emit_return(b, b->rev[label].k);
+    return emit(b, BPF_JMP | BPF_JA, (uint32_t)distance(b, label), 0, 0);
+}
+
+static size_t emit_jump(struct builder *b, unsigned op, uint32_t k, size_t yes, size_t no) {
+    if (yes == no)
+        return yes;
+    no = bring_near(b, no);
+    yes = bring_near(b, yes);
+    return emit(b, BPF_JMP | op | BPF_K, k, distance(b, yes), distance(b, no));
+}
+
+static size_t emit_load(struct builder *b, size_t offset) {
+    return emit(b, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
+}
+
+/* ---- conditions on arguments --------------------------------------------------------------------------------------
+ */
+
+static size_t low_word(unsigned arg) { return offsetof(struct seccomp_data, args) + arg * sizeof(uint64_t); }
+static size_t high_word(unsigned arg) { return low_word(arg) + sizeof(uint32_t); }
+static uint32_t low(uint64_t v) { return (uint32_t)v; }
+static uint32_t high(uint64_t v) { return (uint32_t)(v >> 32); }
+
+static size_t emit_equal(struct builder *b, const struct seccomp_cond *c, bool narrow, size_t yes, size_t no) {
+    (void)emit_jump(b, BPF_JEQ, low(c->value), yes, no);
+    size_t next = emit_load(b, low_word(c->arg));
+    if (narrow)
+        return next;
+    (void)emit_jump(b, BPF_JEQ, high(c->value), next, no);
+    return emit_load(b, high_word(c->arg));
+}
+
+/* arg > value, or arg >= value with op BPF_JGE. */
+static size_t emit_greater(struct builder *b, const struct seccomp_cond *c, unsigned op, bool narrow, size_t yes,
+                           size_t no) {
+    (void)emit_jump(b, op, low(c->value), yes, no);
+    size_t next = emit_load(b, low_word(c->arg));
+    if (narrow)
+        return next;
+    next = emit_jump(b, BPF_JEQ, high(c->value), next, no);
+    (void)emit_jump(b, BPF_JGT, high(c->value), yes, next);
+    return emit_load(b, high_word(c->arg));
+}
+
+static size_t emit_masked(struct builder *b, const struct seccomp_cond *c, bool narrow, size_t yes, size_t no) {
+    (void)emit_jump(b, BPF_JEQ, low(c->value), yes, no);
+    (void)emit(b, BPF_ALU | BPF_AND | BPF_K, low(c->mask), 0, 0);
+    size_t next = emit_load(b, low_word(c->arg));
+    if (narrow || (!high(c->mask) && !high(c->value)))
+        return next;
+    (void)emit_jump(b, BPF_JEQ, high(c->value), next, no);
+    (void)emit(b, BPF_ALU | BPF_AND | BPF_K, high(c->mask), 0, 0);
+    return emit_load(b, high_word(c->arg));
+}
+
+/*
+ * The kernel hands a 32 bit call's arguments over as 32 bit numbers, so a value beyond that decides the condition by
+ * itself. Returns 1: always true, 0: never, -1: look at the argument.
+ */
+static int constant_condition(const struct seccomp_cond *c, bool narrow) {
+    if (c->op == SECCOMP_MASKED_EQ && (c->value & ~c->mask))
+        return 0;
+    if (!narrow || !high(c->value))
+        return -1;
+    return c->op == SECCOMP_NE || c->op == SECCOMP_LT || c->op == SECCOMP_LE;
+}
+
+static size_t emit_condition(struct builder *b, const struct seccomp_cond *c, bool narrow, size_t yes, size_t no) {
+    int constant = constant_condition(c, narrow);
+    if (constant >= 0)
+        return constant ? yes : no;
+    switch ((enum seccomp_op)c->op) {
+    case SECCOMP_EQ:
+        return emit_equal(b, c, narrow, yes, no);
+    case SECCOMP_NE:
+        return emit_equal(b, c, narrow, no, yes);
+    case SECCOMP_GT:
+        return emit_greater(b, c, BPF_JGT, narrow, yes, no);
+    case SECCOMP_LE:
+        return emit_greater(b, c, BPF_JGT, narrow, no, yes);
+    case SECCOMP_GE:
+        return emit_greater(b, c, BPF_JGE, narrow, yes, no);
+    case SECCOMP_LT:
+        return emit_greater(b, c, BPF_JGE, narrow, no, yes);
+    case SECCOMP_MASKED_EQ:
+        return emit_masked(b, c, narrow, yes, no);
+    }
+    return no;
+}
+
+/* ---- rules of one call ----------------------------------------------------------------------------------------------
+ */
+
+struct chain {
+    const struct seccomp_rule *rule[SECCOMP_CHAIN_MAX];
+    size_t n;
+};
+
+/* True when two rules are "argument N is exactly …" with the same answer, so that they can share the loads. */
+static bool alike(const struct seccomp_rule *a, const struct seccomp_rule *b) {
+    return a->n_conds == 1 && b->n_conds == 1 && a->action == b->action && a->cond[0].op == SECCOMP_EQ &&
+           b->cond[0].op == SECCOMP_EQ && a->cond[0].arg == b->cond[0].arg &&
+           high(a->cond[0].value) == high(b->cond[0].value);
+}
+
+/* Rules from..to are alike: one pair of loads, then one comparison for each value. */
+static size_t emit_any_of(struct builder *b, const struct chain *c, size_t from, size_t to, bool narrow, size_t no) {
+    const struct seccomp_cond *first = &c->rule[from]->cond[0];
+    size_t yes = emit_return(b, c->rule[from]->action), next = no;
+    if (narrow && high(first->value))
+        return no;
+    for (size_t i = to; i > from; i--)
+        next = emit_jump(b, BPF_JEQ, low(c->rule[i - 1]->cond[0].value), yes, next);
+    next = emit_load(b, low_word(first->arg));
+    if (narrow)
+        return next;
+    (void)emit_jump(b, BPF_JEQ, high(first->value), next, no);
+    return emit_load(b, high_word(first->arg));
+}
+
+static size_t emit_all_of(struct builder *b, const struct seccomp_rule *r, bool narrow, size_t no) {
+    size_t yes = emit_return(b, r->action);
+    for (size_t i = r->n_conds; i > 0 && yes != no; i--)
+        yes = emit_condition(b, &r->cond[i - 1], narrow, yes, no);
+    return yes;
+}
+
+static size_t emit_chain(struct builder *b, const struct chain *c, bool narrow) {
+    size_t next = emit_return(b, b->p->default_action);
+    for (size_t to = c->n; to > 0;) {
+        size_t from = to - 1;
+        while (from > 0 && alike(c->rule[from - 1], c->rule[to - 1]))
+            from--;
+        next = to - from > 1 ? emit_any_of(b, c, from, to, narrow, next) : emit_all_of(b, c->rule[from], narrow, next);
+        to = from;
+    }
+    return next;
+}
+
+/* The rules of an id in order. One without conditions stands alone: it settles the call. */
+static void gather(const struct seccomp_profile *p, unsigned id, struct chain *c) {
+    c->n = 0;
+    for (uint16_t at = p->head[id]; at; at = p->links[at - 1].next) {
+        const struct seccomp_rule *r = &p->rules[p->links[at - 1].rule];
+        if (!r->n_conds) {
+            c->rule[0] = r;
+            c->n = 1;
+            return;
+        }
+        c->rule[c->n++] = r;
+    }
+}
+
+static size_t emit_target(struct builder *b, const struct target *t) {
+    if (t->id < 0)
+        return emit_return(b, t->action);
+    struct chain c;
+    gather(b->p, (unsigned)t->id, &c);
+    return emit_chain(b, &c, t->narrow);
+}
+
+/* ---- ranges and the tree
+ * ------------------------------------------------------------------------------------------------ */
+
+static bool same_target(const struct target *a, const struct target *b) {
+    return a->id < 0 && b->id < 0 && a->action == b->action;
+}
+
+static void add_range(struct builder *b, uint32_t start, struct target to) {
+    if (b->n_ranges && b->ranges[b->n_ranges - 1].start == start)
+        b->n_ranges--;
+    if (b->n_ranges && same_target(&b->ranges[b->n_ranges - 1].to, &to))
+        return;
+    if (b->n_ranges == b->cap_ranges) {
+        b->cap_ranges = b->cap_ranges ? 2 * b->cap_ranges : 256;
+        b->ranges = mem_resize(b->ranges, b->cap_ranges, sizeof *b->ranges);
+    }
+    b->ranges[b->n_ranges++] = (struct range){start, to};
+}
+
+static struct target plain(uint32_t action) { return (struct target){.action = action, .id = -1}; }
+
+static struct target target_of(const struct seccomp_profile *p, unsigned id, bool narrow) {
+    if (!p->head[id])
+        return plain(p->default_action);
+    struct chain c;
+    gather(p, id, &c);
+    if (c.n == 1 && !c.rule[0]->n_conds)
+        return plain(c.rule[0]->action);
+    return (struct target){.id = (int)id, .narrow = narrow};
+}
+
+/* A profile that lets unlisted calls pass lets unknown ones pass as well: the kernel itself answers ENOSYS. */
+static uint32_t unknown_action(const struct seccomp_profile *p) {
+    switch (p->default_action & SECCOMP_RET_ACTION_FULL) {
+    case SECCOMP_RET_ALLOW:
+    case SECCOMP_RET_LOG:
+    case SECCOMP_RET_TRACE:
+        return p->default_action;
+    default:
+        return ACTION_UNKNOWN;
+    }
+}
+
+static void add_ranges(struct builder *b, enum seccomp_arch a) {
+    bool narrow = a != SECCOMP_X86_64 && a != SECCOMP_AARCH64;
+    size_t n;
+    const uint16_t *ids = seccomp_arch_ids(a, &n);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t number = seccomp_number(a, ids[i]);
+        add_range(b, number, target_of(b->p, ids[i], narrow));
+        add_range(b, number + 1, plain(unknown_action(b->p)));
+    }
+}
+
+static size_t emit_tree(struct builder *b, size_t lo, size_t hi) {
+    const struct range *r = b->ranges;
+    if (hi - lo == 1)
+        return emit_target(b, &r[lo].to);
+    if (hi - lo == 3 && r[lo + 2].start == r[lo + 1].start + 1 && same_target(&r[lo].to, &r[lo + 2].to)) {
+        size_t other = emit_target(b, &r[lo].to), one = emit_target(b, &r[lo + 1].to);
+        return emit_jump(b, BPF_JEQ, r[lo + 1].start, one, other);
+    }
+    size_t mid = lo + (hi - lo) / 2;
+    size_t right = emit_tree(b, mid, hi), left = emit_tree(b, lo, mid);
+    return emit_jump(b, BPF_JGE, r[mid].start, right, left);
+}
+
+/* Everything for one audit architecture, the load of the number first. */
+static size_t emit_arch(struct builder *b, enum seccomp_arch a) {
+    b->n_ranges = 0;
+    add_range(b, 0, plain(unknown_action(b->p)));
+    add_ranges(b, a);
+    if (a == SECCOMP_X86_64 && (b->p->arches & SECCOMP_ARCH_BIT(SECCOMP_X32))) {
+        add_ranges(b, SECCOMP_X32);
+    } else if (a == SECCOMP_X86_64) {
+        add_range(b, X32_FIRST, plain(ACTION_BAD_ARCH));
+        add_range(b, X32_END, plain(unknown_action(b->p))); /* also -1: a call that its tracer has cancelled */
+    }
+    size_t label = emit_tree(b, 0, b->n_ranges);
+    if (label != b->n - 1)
+        (void)emit(b, BPF_JMP | BPF_JA, (uint32_t)distance(b, label), 0, 0);
+    return emit_load(b, offsetof(struct seccomp_data, nr));
+}
+
+static void emit_program(struct builder *b, enum seccomp_arch native) {
+    size_t label[SECCOMP_ARCH_COUNT];
+    for (unsigned a = SECCOMP_ARCH_COUNT; a-- > 0;)
+        if (a != SECCOMP_X32 && a != (unsigned)native && (b->p->arches & SECCOMP_ARCH_BIT(a)))
+            label[a] = emit_arch(b, (enum seccomp_arch)a);
+    label[native] = emit_arch(b, native);
+    size_t next = emit_return(b, ACTION_BAD_ARCH);
+    for (unsigned a = 0; a < SECCOMP_ARCH_COUNT; a++)
+        if (a != SECCOMP_X32 && a != (unsigned)native && (b->p->arches & SECCOMP_ARCH_BIT(a)))
+            next = emit_jump(b, BPF_JEQ, seccomp_audit_arch((enum seccomp_arch)a), label[a], next);
+    (void)emit_jump(b, BPF_JEQ, seccomp_audit_arch(native), label[native], next);
+    (void)emit_load(b, offsetof(struct seccomp_data, arch));
+}
+
+struct err *seccomp_bpf_compile(const struct seccomp_profile *p, enum seccomp_arch native, struct sock_filter **ret,
+                                size_t *ret_n) {
+    autofree struct sock_filter *rev = mem_array(SECCOMP_PROGRAM_MAX, sizeof *rev);
+    struct builder b = {.p = p, .rev = rev};
+    emit_program(&b, native);
+    free(b.ranges);
+    if (b.full)
+        return err_new(ERR_UNSUPPORTED, "the seccomp profile needs more than %d instructions", SECCOMP_PROGRAM_MAX);
+    struct sock_filter *program = mem_array(b.n, sizeof *program);
+    for (size_t i = 0; i < b.n; i++)
+        program[i] = rev[b.n - 1 - i];
+    *ret = program;
+    *ret_n = b.n;
+    return NULL;
+}
