@@ -108,13 +108,13 @@ static const struct spec_ns *sysctl_ns(const struct spec_ctx *x, const char *key
     return str_starts(key, "net.") ? &x->net : NULL;
 }
 
-/* The name becomes a path below /proc/sys ("." and "/" trade places): no way up, nothing empty. */
+/* The name becomes a path below /proc/sys, with every dot a slash: no way up, nothing empty. */
 static bool sysctl_name_ok(const char *key) {
-    static const char set[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-:@./";
-    if (key[strspn(key, set)] || strstr(key, "..") || strstr(key, "//") || strstr(key, "./") || strstr(key, "/."))
+    static const char set[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-:@.";
+    if (key[strspn(key, set)] || strstr(key, ".."))
         return false;
     size_t n = strlen(key);
-    return n > 0 && n < 256 && key[n - 1] != '.' && key[n - 1] != '/';
+    return n > 0 && n < 256 && key[n - 1] != '.';
 }
 
 static struct err *add_sysctl(struct spec_ctx *x, const char *text) {

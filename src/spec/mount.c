@@ -50,6 +50,13 @@ static struct err *csv_split(const char *text, struct strv *out) {
     }
 }
 
+static bool one_of(const char *word, const char *const *list, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(word, list[i]))
+            return true;
+    return false;
+}
+
 static struct err *bad_value(const char *key, const char *value) {
     return err_new(ERR_USAGE, "invalid value for %s: %s", key, value);
 }
@@ -87,27 +94,23 @@ static struct err *set_consistency(struct mount_parse *p, const char *key, const
 static struct err *set_propagation(struct mount_parse *p, const char *key, const char *value) {
     static const char *const words[] = {"private", "rprivate", "shared", "rshared", "slave", "rslave"};
     p->bind_opt = true;
-    for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (str_eq(value, words[i])) {
-            mem_set(&p->m.propagation, value);
-            return NULL;
-        }
-    return bad_value(key, value);
+    if (!one_of(value, words, ARRAY_LEN(words)))
+        return bad_value(key, value);
+    mem_set(&p->m.propagation, value);
+    return NULL;
 }
 
 /* Kept as the option word "bind-recursive=…"; "enabled" is the default and leaves none. */
 static struct err *set_recursive(struct mount_parse *p, const char *key, const char *value) {
     static const char *const words[] = {"disabled", "writable", "readonly", "enabled"};
     p->bind_opt = true;
-    for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (str_eq(value, words[i])) {
-            if (!str_eq(value, "enabled"))
-                strv_pushf(&p->m.options, "bind-recursive=%s", value);
-            return NULL;
-        }
-    return err_new(ERR_USAGE,
-                   "invalid value for %s: %s (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")", key,
-                   value);
+    if (!one_of(value, words, ARRAY_LEN(words)))
+        return err_new(ERR_USAGE,
+                       "invalid value for %s: %s (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")",
+                       key, value);
+    if (!str_eq(value, "enabled"))
+        strv_pushf(&p->m.options, "bind-recursive=%s", value);
+    return NULL;
 }
 
 static struct err *set_nonrecursive(struct mount_parse *p, const char *key, const char *value) {
@@ -268,30 +271,31 @@ struct err *spec_parse_mount(const char *text, struct spec_mount *ret) {
     return NULL;
 }
 
+/* Taken from the user and left out: they name what is the case anyway, and the new mount interface has no word for
+ * them. */
+static bool tmpfs_default(const char *o) {
+    static const char *const words[] = {"defaults", "async", "atime", "norelatime", "nostrictatime"};
+    return one_of(o, words, ARRAY_LEN(words));
+}
+
 /* A flag or a key=value pair that docker lets a user give to a tmpfs. */
 static bool tmpfs_option_ok(const char *o) {
-    static const char *const flags[] = {
-        "rw",         "ro",       "exec",       "noexec",      "suid",        "nosuid",       "dev",
-        "nodev",      "sync",     "async",      "dirsync",     "atime",       "noatime",      "diratime",
-        "nodiratime", "relatime", "norelatime", "strictatime", "private",     "shared",       "rprivate",
-        "rshared",    "slave",    "rslave",     "unbindable",  "runbindable", "nostrictatime"};
+    static const char *const flags[] = {"rw",         "ro",       "exec",        "noexec",     "suid",       "nosuid",
+                                        "dev",        "nodev",    "sync",        "dirsync",    "noatime",    "diratime",
+                                        "nodiratime", "relatime", "strictatime", "private",    "rprivate",   "shared",
+                                        "rshared",    "slave",    "rslave",      "unbindable", "runbindable"};
     static const char *const keys[] = {"size=", "mode=", "uid=", "gid=", "nr_inodes=", "nr_blocks=", "mpol="};
-    for (size_t i = 0; i < ARRAY_LEN(flags); i++)
-        if (str_eq(o, flags[i]))
-            return true;
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (str_starts(o, keys[i]) && o[strlen(keys[i])])
             return true;
-    return false;
+    return one_of(o, flags, ARRAY_LEN(flags));
 }
 
 static struct err *tmpfs_options(const char *text, struct spec_mount *m) {
     autostrv struct strv words = {0};
     strv_split(&words, text, ',');
-    for (size_t i = 0; i < words.n; i++) {
-        if (!*words.v[i] && words.n == 1)
-            break; /* "/run:" */
-        if (str_eq(words.v[i], "defaults"))
+    for (size_t i = 0; *text && i < words.n; i++) {
+        if (tmpfs_default(words.v[i]))
             continue;
         if (!tmpfs_option_ok(words.v[i]) || spec_has_control(words.v[i]))
             return err_new(ERR_USAGE, "invalid tmpfs option \"%s\"", words.v[i]);

@@ -26,11 +26,11 @@ static struct err *check_new(const struct spec_ctx *x, const char *target) {
 static struct err *add_mount(struct spec_ctx *x, struct spec_user_mount take) {
     struct err *e = take.m.type == SPEC_MOUNT_VOLUME ? no_volumes(take.text) : check_new(x, take.m.target);
     if (!e && take.m.source && *take.m.source == '.') {
-        if (!x->in->cwd)
+        if (!x->o->cwd)
             e = err_new(ERR_USAGE, "the relative path '%s' has nothing to be relative to: use an absolute path",
                         take.m.source);
         else {
-            autofree char *joined = path_join(x->in->cwd, take.m.source), *clean = path_clean(joined);
+            autofree char *joined = path_join(x->o->cwd, take.m.source), *clean = path_clean(joined);
             mem_set(&take.m.source, clean);
         }
     }
@@ -57,7 +57,7 @@ struct err *spec_resolve_mounts(struct spec_ctx *x) {
     const struct container_options *o = x->o;
     for (size_t i = 0; i < o->volumes.n; i++) {
         struct spec_user_mount u = {.from = SPEC_FROM_VOLUME, .text = o->volumes.v[i]};
-        TRY(spec_parse_volume(u.text, x->in->cwd, &u.m));
+        TRY(spec_parse_volume(u.text, x->o->cwd, &u.m));
         TRY(add_mount(x, u));
     }
     for (size_t i = 0; i < o->mounts.n; i++) {
@@ -111,49 +111,29 @@ static void push_default(const struct spec_ctx *x, struct json *out, struct json
         json_push(out, take_mount);
 }
 
-#define HOST_BIND "rbind,rprivate,nosuid,noexec,nodev"
-
 /*
- * The kernel lets a user namespace mount a fresh proc, sysfs, mqueue or cgroup2 only when it also owns the namespace
- * that the file system shows. Where the host's is shared, the host's own mount is bound instead.
+ * Always the kind that docker mounts. Where the kernel refuses a user namespace an instance of its own, because the
+ * namespace behind it is the host's, the runtime puts a copy of the host's mount in its place.
  */
 static void push_kernel(const struct spec_ctx *x, struct json *out) {
-    bool rw = x->o->privileged;
-    if (x->pid.mode == SPEC_NS_HOST)
-        push_default(x, out, oci_mount("/proc", "bind", "/proc", HOST_BIND));
-    else
-        push_default(x, out, oci_mount("/proc", "proc", "proc", "nosuid,noexec,nodev"));
+    bool rw = x->o->privileged, cgroup_rw = rw || x->writable_cgroups;
+    push_default(x, out, oci_mount("/proc", "proc", "proc", "nosuid,noexec,nodev"));
     push_default(x, out, oci_mount("/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"));
     push_default(x, out,
                  oci_mount("/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"));
-    if (x->net.mode == SPEC_NS_HOST)
-        push_default(x, out, oci_mount("/sys", "bind", "/sys", rw ? HOST_BIND : HOST_BIND ",ro"));
-    else
-        push_default(x, out,
-                     oci_mount("/sys", "sysfs", "sysfs", rw ? "nosuid,noexec,nodev" : "nosuid,noexec,nodev,ro"));
-}
-
-static void push_cgroup(const struct spec_ctx *x, struct json *out) {
-    bool rw = x->o->privileged || x->writable_cgroups;
-    if (x->cgroup.mode == SPEC_NS_HOST)
-        push_default(x, out, oci_mount("/sys/fs/cgroup", "bind", "/sys/fs/cgroup", rw ? HOST_BIND : HOST_BIND ",ro"));
-    else
-        push_default(
-            x, out,
-            oci_mount("/sys/fs/cgroup", "cgroup", "cgroup", rw ? "nosuid,noexec,nodev" : "ro,nosuid,noexec,nodev"));
-}
-
-static void push_ipc(const struct spec_ctx *x, struct json *out) {
-    if (x->ipc.mode == SPEC_NS_HOST) {
-        push_default(x, out, oci_mount("/dev/mqueue", "bind", "/dev/mqueue", HOST_BIND));
-        push_default(x, out, oci_mount("/dev/shm", "bind", "/dev/shm", HOST_BIND));
-        return;
-    }
+    push_default(x, out, oci_mount("/sys", "sysfs", "sysfs", rw ? "nosuid,noexec,nodev" : "nosuid,noexec,nodev,ro"));
+    push_default(
+        x, out,
+        oci_mount("/sys/fs/cgroup", "cgroup", "cgroup", cgroup_rw ? "nosuid,noexec,nodev" : "ro,nosuid,noexec,nodev"));
     push_default(x, out, oci_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"));
-    if (x->ipc_none)
-        return;
+}
+
+static void push_shm(const struct spec_ctx *x, struct json *out) {
     autofree char *options = mem_printf("nosuid,noexec,nodev,mode=1777,size=%lld", (long long)x->shm_size);
-    push_default(x, out, oci_mount("/dev/shm", "tmpfs", "shm", options));
+    if (x->ipc.mode == SPEC_NS_HOST)
+        push_default(x, out, oci_mount("/dev/shm", "bind", "/dev/shm", "rbind,rprivate,nosuid,noexec,nodev"));
+    else if (!x->ipc_none)
+        push_default(x, out, oci_mount("/dev/shm", "tmpfs", "shm", options));
 }
 
 /* What two tmpfs options must not share: the last one of a class wins. */
@@ -251,8 +231,7 @@ static void insert_devices(const struct spec_ctx *x, struct mount_list *l) {
 struct json *spec_emit_mounts(const struct spec_ctx *x) {
     struct json *out = json_array();
     push_kernel(x, out);
-    push_cgroup(x, out);
-    push_ipc(x, out);
+    push_shm(x, out);
     struct mount_list l = {0};
     insert_netfiles(x, &l);
     for (size_t i = 0; i < x->n_mounts; i++)

@@ -47,26 +47,22 @@ static struct json *process(const struct spec_ctx *x) {
     return p;
 }
 
-static void push_namespace(struct json *list, const char *type) {
-    struct json *ns = json_object();
-    json_set_str(ns, "type", type);
-    json_push(list, ns);
-}
-
-/* New namespaces only: shared ones are joined by the engine (SPEC_ANN_SHARE); the user namespace is the caller's. */
+/* All that are not the host's: exec joins what stands here. Of those, the ones shared with another container are joined
+ * instead of made (SPEC_ANN_SHARE). The user namespace is the caller's. */
 static struct json *namespaces(const struct spec_ctx *x) {
+    const struct {
+        const char *type;
+        enum spec_ns_mode mode;
+    } all[] = {{"mount", SPEC_NS_PRIVATE}, {"network", x->net.mode}, {"uts", x->uts.mode},
+               {"pid", x->pid.mode},       {"ipc", x->ipc.mode},     {"cgroup", x->cgroup.mode}};
     struct json *list = json_array();
-    push_namespace(list, "mount");
-    if (x->net.mode == SPEC_NS_PRIVATE)
-        push_namespace(list, "network");
-    if (x->uts.mode == SPEC_NS_PRIVATE)
-        push_namespace(list, "uts");
-    if (x->pid.mode == SPEC_NS_PRIVATE)
-        push_namespace(list, "pid");
-    if (x->ipc.mode == SPEC_NS_PRIVATE)
-        push_namespace(list, "ipc");
-    if (x->cgroup.mode == SPEC_NS_PRIVATE)
-        push_namespace(list, "cgroup");
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if (all[i].mode == SPEC_NS_HOST)
+            continue;
+        struct json *ns = json_object();
+        json_set_str(ns, "type", all[i].type);
+        json_push(list, ns);
+    }
     return list;
 }
 
@@ -126,22 +122,12 @@ static void shared_namespaces(const struct spec_ctx *x, struct json *annotations
         set_rendered(annotations, SPEC_ANN_SHARE, take_ptr(&share));
 }
 
-static void made_sources(const struct spec_ctx *x, struct json *annotations) {
-    autojson list = json_array();
-    for (size_t i = 0; i < x->n_mounts; i++)
-        if (x->mounts[i].m.create_source)
-            json_push_str(list, x->mounts[i].m.source);
-    if (json_count(list))
-        set_rendered(annotations, SPEC_ANN_MKDIR, take_ptr(&list));
-}
-
 static struct json *annotations(const struct spec_ctx *x) {
     const struct config *c = x->in->config;
     struct json *a = json_object();
     for (size_t i = 0; i < x->annotations.n; i++)
         json_set_str(a, x->annotations.e[i].key, x->annotations.e[i].value);
-    if (*x->user)
-        json_set_str(a, SPEC_ANN_USER, x->user);
+    json_set_str(a, SPEC_ANN_USER, x->user);
     if (x->o->group_add.n) {
         struct json *groups = json_array();
         for (size_t i = 0; i < x->o->group_add.n; i++)
@@ -153,11 +139,9 @@ static struct json *annotations(const struct spec_ctx *x) {
         json_set_str(a, SPEC_ANN_INIT, "true");
     if (x->o->privileged)
         json_set_str(a, SPEC_ANN_PRIVILEGED, "true");
-    json_set_str(a, SPEC_ANN_HOSTNAME, x->hostname);
     json_set_str(a, SPEC_ANN_HOSTS, x->hosts_text);
     if (x->resolv_text)
         json_set_str(a, SPEC_ANN_RESOLV, x->resolv_text);
-    made_sources(x, a);
     shared_namespaces(x, a);
     return a;
 }

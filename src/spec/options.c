@@ -24,6 +24,7 @@ static const struct member {
     STR("--domainname", domainname),
     STR("--user", user),
     STR("--workdir", workdir),
+    STR("the working directory", cwd),
     STR("--platform", platform),
     STR("--pull", pull),
     STRV("--env", env),

@@ -136,8 +136,8 @@ static struct err *log_value_ok(const char *key, const char *value) {
         return err_new(ERR_USAGE, "unknown log opt '%s' for json-file log driver", key);
     if (str_eq(key, "max-size") && !str_eq(value, "-1"))
         TRY_CTX(spec_parse_bytes(value, &n), "invalid log opt max-size");
-    if (str_eq(key, "max-file") && !str_to_i64(value, 1, 10000, &n))
-        return err_new(ERR_USAGE, "invalid log opt max-file: '%s' is not a number from 1 to 10000", value);
+    if (str_eq(key, "max-file") && !str_to_i64(value, 1, 1000, &n))
+        return err_new(ERR_USAGE, "invalid log opt max-file: '%s' is not a number from 1 to 1000", value);
     if (str_eq(key, "compress") && !spec_parse_bool(value, &on))
         return err_new(ERR_USAGE, "invalid log opt compress: %s", value);
     return NULL;

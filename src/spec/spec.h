@@ -33,8 +33,6 @@ struct json;
 #define SPEC_ANN_PRIVILEGED "org.coracle.privileged" /* "true" */
 #define SPEC_ANN_HOSTS "org.coracle.hosts"          /* text of /etc/hosts to write */
 #define SPEC_ANN_RESOLV "org.coracle.resolv"        /* text of /etc/resolv.conf to write, absent: the host's is used */
-#define SPEC_ANN_HOSTNAME "org.coracle.hostname"    /* text of /etc/hostname to write, without the newline */
-#define SPEC_ANN_MKDIR "org.coracle.mkdir"          /* JSON array of bind sources that -v makes (as directories) where they are missing */
 #define SPEC_ANN_SHARE "org.coracle.share"          /* JSON object {"pid": "container:<id>", …}: namespaces of other containers, resolved by the engine at start */
 
 struct container_options {
@@ -81,7 +79,6 @@ struct spec_input {
     int64_t created;
     const char *host_resolv;         /* text of the host's /etc/resolv.conf */
     const char *host_hosts;          /* text of the host's /etc/hosts, for --network host; may be NULL */
-    const char *cwd;                 /* the caller's directory, for relative bind sources; NULL: those are refused */
     const char *seccomp_text;        /* content of the file that config->seccomp_profile names, or NULL */
     const struct strv *host_devices; /* existing device nodes that --privileged adds (/dev/fuse, /dev/net/tun, /dev/kvm), or NULL */
 };
