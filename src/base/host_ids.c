@@ -1,6 +1,7 @@
 /* host_ids: the subordinate ids of the user, by libsubid where it is installed, else from the files. */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,10 +12,16 @@
 #include "base/str.h"
 
 #define SUBID_FILE_MAX ((size_t)4 << 20)
+#define PASSWD_BUFFER ((size_t)16384)
 
 /* As <shadow/subid.h> has it. */
 struct subid_range {
     unsigned long start, count;
+};
+
+struct subid_owner {
+    const char *name;
+    uid_t uid;
 };
 
 typedef int subid_get_fn(const char *owner, struct subid_range **ranges);
@@ -60,17 +67,29 @@ static bool ranges_by_library(void *lib, const char *symbol, const char *user, s
 }
 
 /* A line is owner:start:count; the owner is a name or a uid. */
-static void add_line(const char *line, const struct host *h, struct id_range *map, size_t *n) {
+static void add_line(const char *line, const struct subid_owner *o, struct id_range *map, size_t *n) {
     autostrv struct strv f = {0};
     uint64_t uid, start, count;
     strv_split(&f, line, ':');
     if (f.n != 3 || !str_to_u64(f.v[1], 10, UINT32_MAX, &start) || !str_to_u64(f.v[2], 10, UINT32_MAX, &count))
         return;
-    if (strcmp(f.v[0], h->user) == 0 || (str_to_u64(f.v[0], 10, UINT32_MAX, &uid) && uid == h->uid))
+    if (strcmp(f.v[0], o->name) == 0 || (str_to_u64(f.v[0], 10, UINT32_MAX, &uid) && uid == o->uid))
         add_range(map, n, start, count);
 }
 
-static void ranges_by_file(const char *path, const struct host *h, struct id_range *map, size_t *n) {
+/*
+ * The login name that passwd has for the uid. $USER is good enough to show, not to grant by: `su` without a login shell
+ * may leave another's there. Costs little beside the libraries that are loaded here anyway.
+ */
+static char *login_name(const struct host *h) {
+    autofree char *buf = mem_alloc(PASSWD_BUFFER);
+    struct passwd pw, *found = NULL;
+    if (getpwuid_r(h->uid, &pw, buf, PASSWD_BUFFER, &found) != 0 || !found)
+        return mem_dup(h->user);
+    return mem_dup(found->pw_name);
+}
+
+static void ranges_by_file(const char *path, const struct subid_owner *o, struct id_range *map, size_t *n) {
     autostr struct str text = STR_INIT;
     autostrv struct strv lines = {0};
     struct err *e = io_read_file(AT_FDCWD, path, SUBID_FILE_MAX, &text);
@@ -80,28 +99,30 @@ static void ranges_by_file(const char *path, const struct host *h, struct id_ran
     }
     strv_split(&lines, str_c(&text), '\n');
     for (size_t i = 0; i < lines.n; i++)
-        add_line(lines.v[i], h, map, n);
+        add_line(lines.v[i], o, map, n);
 }
 
-static struct err *no_ids(const struct host *h, const char *kind) {
-    return err_hint(err_new(ERR_NOT_FOUND, "no subordinate %s ids for user '%s'", kind, h->user),
+static struct err *no_ids(const char *user, const char *kind) {
+    return err_hint(err_new(ERR_NOT_FOUND, "no subordinate %s ids for user '%s'", kind, user),
                     "run 'sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s', then try again",
-                    h->user);
+                    user);
 }
 
 struct err *host_id_map(const struct host *h, struct id_map *ret) {
     struct id_map m = {.n_uid = 1, .n_gid = 1};
     m.uid[0] = (struct id_range){.inside = 0, .outside = h->uid, .count = 1};
     m.gid[0] = (struct id_range){.inside = 0, .outside = h->gid, .count = 1};
+    autofree char *user = login_name(h);
+    const struct subid_owner owner = {.name = user, .uid = h->uid};
     void *lib = subid_library();
-    if (!lib || !ranges_by_library(lib, "subid_get_uid_ranges", h->user, m.uid, &m.n_uid))
-        ranges_by_file("/etc/subuid", h, m.uid, &m.n_uid);
-    if (!lib || !ranges_by_library(lib, "subid_get_gid_ranges", h->user, m.gid, &m.n_gid))
-        ranges_by_file("/etc/subgid", h, m.gid, &m.n_gid);
+    if (!lib || !ranges_by_library(lib, "subid_get_uid_ranges", user, m.uid, &m.n_uid))
+        ranges_by_file("/etc/subuid", &owner, m.uid, &m.n_uid);
+    if (!lib || !ranges_by_library(lib, "subid_get_gid_ranges", user, m.gid, &m.n_gid))
+        ranges_by_file("/etc/subgid", &owner, m.gid, &m.n_gid);
     if (m.n_uid == 1)
-        return no_ids(h, "user");
+        return no_ids(user, "user");
     if (m.n_gid == 1)
-        return no_ids(h, "group");
+        return no_ids(user, "group");
     *ret = m;
     return NULL;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,6 +62,8 @@ static struct err *read_some(int fd, size_t want, const char *what, struct str *
 
 /* Reads to EOF. `hint` is the size to expect: one byte more is asked for, so that two reads do for a file. */
 static struct err *read_all(int fd, size_t max, size_t hint, const char *what, struct str *out) {
+    if (max > SSIZE_MAX - 1)
+        max = SSIZE_MAX - 1; /* so that max + 1 is a size that read(2) takes */
     size_t total = 0, n = 0, want = hint < max ? hint + 1 : max + 1;
     do {
         TRY(read_some(fd, want, what, out, &n));

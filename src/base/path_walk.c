@@ -69,12 +69,19 @@ static int walk_expand(struct walk *w, int dir, const char *name) {
     return 0;
 }
 
+/* The kernel asks for search permission before any look-up, that of "." and ".." included, which we do not look up. */
+static bool may_search(int dir) {
+    autofd int fd = openat(dir, ".", O_PATH | O_CLOEXEC);
+    return fd >= 0;
+}
+
 /* Goes through a component that is not the last one. */
 static int walk_step(struct walk *w, const char *name) {
-    if (strcmp(name, ".") == 0)
-        return 0;
-    if (strcmp(name, "..") == 0) {
-        if (w->n > 1)
+    bool up = strcmp(name, "..") == 0;
+    if (up || strcmp(name, ".") == 0) {
+        if (!may_search(walk_cur(w)))
+            return -1;
+        if (up && w->n > 1)
             walk_pop_to(w, w->n - 1);
         return 0;
     }
@@ -88,7 +95,6 @@ static int walk_step(struct walk *w, const char *name) {
         errno = ENOTDIR;
         return -1;
     }
-    /* Search permission is checked when something is looked up in it, as the kernel does. */
     walk_push(w, take_fd(&fd));
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/sys/sys.h"
+#include "deny.h"
 
 static char dir_path[64];
 static int dir = -1;
@@ -303,7 +305,13 @@ static void test_guard_stdio(void) {
     CHECK_INT(status, 0);
 }
 
+static void test_denied(void) {
+    with_denied(SYS_close_range, ENOSYS, test_close_all);
+    with_denied(SYS_renameat2, ENOSYS, test_files);
+    with_denied(SYS_copy_file_range, ENOSYS, test_copy);
+}
+
 UNIT_MAIN({"files", test_files}, {"read", test_read}, {"copy", test_copy}, {"mkdirs", test_mkdirs},
           {"remove", test_remove}, {"remove_deep", test_remove_deep}, {"remove_mount", test_remove_mount},
           {"locks", test_locks}, {"sockets", test_sockets}, {"close_all", test_close_all},
-          {"guard_stdio", test_guard_stdio})
+          {"guard_stdio", test_guard_stdio}, {"denied", test_denied})

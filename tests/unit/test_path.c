@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -12,6 +13,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/path_int.h"
+#include "deny.h"
 
 static void test_lexical(void) {
     static const struct {
@@ -118,6 +120,7 @@ static void tree_make(struct tree *t) {
     make_file(t->root, "closed/f", "closed");
     for (size_t i = 0; links[i][0][0]; i++)
         CHECK_INT(symlinkat(links[i][0], t->root, links[i][1]), 0);
+    CHECK_INT(fchmodat(t->root, "closed", 0000, 0), 0); /* root gets in all the same */
     /* 40 links in a row are allowed, 41 are not */
     CHECK_INT(symlinkat("f", t->root, "l1"), 0);
     for (int i = 2; i <= 41; i++) {
@@ -228,6 +231,14 @@ static const char *const tricky[] = {
     "d/deep/../sub/./up2/f",
     "./",
     "./.",
+    "closed",
+    "closed/",
+    "closed/.",
+    "closed/..",
+    "closed/f",
+    "closed/../f",
+    "closed/./f",
+    "closed/../..",
 };
 
 static void test_same_answers(void) {
@@ -376,5 +387,14 @@ static void test_mkdirs(void) {
     tree_done(&t);
 }
 
+/* The public calls without openat2, missing or forbidden. */
+static void test_denied(void) {
+    static const unsigned answers[] = {ENOSYS, EPERM};
+    for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+        with_denied(SYS_openat2, answers[i], test_stays_inside);
+        with_denied(SYS_openat2, answers[i], test_mkdirs);
+    }
+}
+
 UNIT_MAIN({"lexical", test_lexical}, {"same_answers", test_same_answers}, {"same_creations", test_same_creations},
-          {"magic", test_magic}, {"stays_inside", test_stays_inside}, {"mkdirs", test_mkdirs})
+          {"magic", test_magic}, {"stays_inside", test_stays_inside}, {"mkdirs", test_mkdirs}, {"denied", test_denied})

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/sys/sys.h"
+#include "deny.h"
 
 static void test_identity(void) {
     uint64_t start = 0;
@@ -235,7 +237,12 @@ static void test_signal_names(void) {
     CHECK_STR(proc_signal_name(-5), "");
 }
 
+static void test_denied(void) {
+    with_denied(SYS_clone3, ENOSYS, test_spawn);
+    with_denied(SYS_clone3, ENOSYS, test_spawn_failures);
+}
+
 UNIT_MAIN({"identity", test_identity}, {"end", test_end}, {"spawn", test_spawn}, {"spawn_fds", test_spawn_fds},
           {"spawn_many_fds", test_spawn_many_fds}, {"spawn_signals", test_spawn_signals},
           {"spawn_failures", test_spawn_failures}, {"die_with_parent", test_die_with_parent},
-          {"signal_names", test_signal_names})
+          {"signal_names", test_signal_names}, {"denied", test_denied})
