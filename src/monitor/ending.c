@@ -1,0 +1,138 @@
+/* ending: what a container leaves behind, in an order that loses nothing: output, log, record, answers, tree, lock. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/host.h"
+#include "base/mem.h"
+#include "base/msg.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "monitor/monitor_int.h"
+
+enum { CODE_START_FAILED = 128, CODE_NOT_FOUND = 127, CODE_NOT_EXECUTABLE = 126 };
+
+/* ---- state.json ----------------------------------------------------------------------------------------------------
+ */
+
+/* Copies at most size - 1 bytes, whole characters only: the file is JSON. */
+static void copy_text(char *to, size_t size, const char *text) {
+    size_t n = strlen(text);
+    if (n >= size) {
+        n = size - 1;
+        while (n && ((unsigned char)text[n] & 0xc0) == 0x80)
+            n--;
+    }
+    memcpy(to, text, n);
+    to[n] = '\0';
+}
+
+struct err *mon_state_write(const struct mon *o, const char *status, const char *error) {
+    struct monitor_state s = {0};
+    autoerr none = monitor_state_read(o->m->dir_fd, &s);
+    if (none)
+        s = (struct monitor_state){0};
+    bool running = strcmp(status, "running") == 0, ended = strcmp(status, "exited") == 0;
+    copy_text(s.status, sizeof s.status, status);
+    copy_text(s.error, sizeof s.error, error);
+    copy_text(s.boot_id, sizeof s.boot_id, o->m->host->boot_id ? o->m->host->boot_id : "");
+    s.pid = running ? o->proc.pid : 0;
+    s.pid_start = 0;
+    if (running)
+        TRY(proc_start_time(o->proc.pid, &s.pid_start));
+    s.monitor_pid = running ? getpid() : 0;
+    s.restart_count = o->m->restart_count;
+    s.exit_code = o->x.code;
+    s.oom_killed = o->x.oom_killed;
+    if (running)
+        s.started = o->started;
+    else if (ended)
+        s.finished = o->x.finished;
+    return monitor_state_write(o->m->dir_fd, &s);
+}
+
+/* ---- the last steps, shared ----------------------------------------------------------------------------------------
+ */
+
+static void remove_run_dir(struct mon *o) {
+    unlinkat(o->run_fd, "monitor", 0);
+    fd_replace(&o->run_fd, -1);
+    autofd int root = -1;
+    autoerr e = fd_open_dir(AT_FDCWD, o->m->host->run_root, &root);
+    if (!e)
+        unlinkat(root, o->m->id, AT_REMOVEDIR);
+}
+
+static void finish(struct mon *o) __attribute__((noreturn));
+static void finish(struct mon *o) {
+    fd_replace(&o->cgroup_fd, -1);
+    if (o->cgroup_path)
+        runtime_cgroup_remove(o->cgroup_path);
+    if (o->run_fd >= 0)
+        remove_run_dir(o);
+    if (o->m->ended)
+        o->m->ended(o->m->ctx, &o->x);
+    /* The lock first: whoever reads a connection to its end then finds the container free. */
+    fd_close(o->m->lock_fd);
+    _exit(0);
+}
+
+/* ---- a container that ran ------------------------------------------------------------------------------------------
+ */
+
+static void reap(struct mon *o) {
+    siginfo_t si = {0};
+    int rc;
+    do
+        rc = waitid(P_PIDFD, (id_t)o->proc.pidfd, &si, WEXITED);
+    while (rc < 0 && errno == EINTR);
+    o->x.code = rc < 0 ? 255 : si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
+    o->x.finished = clock_now();
+    o->x.oom_killed = o->cgroup_fd >= 0 && runtime_cgroup_oom_kills(o->cgroup_fd) > 0;
+}
+
+void ending(struct mon *o) {
+    reap(o);
+    stdio_drain(o);
+    jsonlog_close(take_ptr(&o->log));
+    autoerr unrecorded = mon_state_write(o, "exited", "");
+    control_accept(o);
+    clients_last_requests(o);
+    control_done(o);
+    stdio_done(o);
+    control_answer_end(o);
+    clients_deliver(o);
+    autoerr hooks = runtime_poststop(o->m->config, o->m->id, NULL);
+    finish(o);
+}
+
+/* ---- one that did not ----------------------------------------------------------------------------------------------
+ */
+
+static int code_of(const struct err *e) {
+    if (err_kind(e) == ERR_EXEC_NOT_FOUND)
+        return CODE_NOT_FOUND;
+    return err_kind(e) == ERR_EXEC_DENIED ? CODE_NOT_EXECUTABLE : CODE_START_FAILED;
+}
+
+void ending_failed(struct mon *o, struct err *take_err) {
+    autostr struct str text = STR_INIT;
+    err_format(take_err, &text);
+    if (o->proc.pid > 0)
+        runtime_proc_done(&o->proc);
+    jsonlog_close(take_ptr(&o->log));
+    o->x = (struct monitor_exit){.code = code_of(take_err), .finished = clock_now()};
+    autoerr unrecorded = mon_state_write(o, "created", str_c(&text));
+    struct msg_chan *sync = msg_chan_new(take_fd(&o->m->sync_fd));
+    autoerr unheard = msg_send_err(sync, take_err);
+    control_done(o);
+    control_answer_end(o);
+    clients_deliver(o);
+    finish(o);
+}

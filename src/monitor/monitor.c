@@ -1,0 +1,214 @@
+/* monitor: from the fork to the loop. Each step is a function; the order is the story of monitor.h. */
+#include "monitor/monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/host.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/msg.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "monitor/monitor_int.h"
+
+static const char title[] = "coracle-mon";
+
+/* ---- leaving the starter behind ------------------------------------------------------------------------------------
+ */
+
+static void close_inherited(const struct monitor *m) {
+    int keep[5 + sizeof m->join / sizeof m->join[0]] = {m->dir_fd, m->lock_fd, m->sync_fd, m->first_client,
+                                                        m->userns_fd};
+    size_t n = 5;
+    for (int i = 0; i < m->n_join; i++)
+        keep[n++] = m->join[i].fd;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd < 3 && null >= 0; fd++)
+        dup2(null, fd);
+    fd_close_all_but(keep, n);
+}
+
+/* Signals as a new program has them, for the container inherits them from here. */
+static void reset_signals(void) {
+    const struct sigaction sa = {.sa_handler = SIG_DFL};
+    for (int i = 1; i < NSIG; i++)
+        sigaction(i, &sa, NULL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void leave_starter(struct mon *o) {
+    setsid();
+    reset_signals();
+    close_inherited(o->m);
+    if (chdir("/") < 0)
+        return;
+    umask(022);
+    prctl(PR_SET_NAME, title);
+}
+
+/* ---- own signals ---------------------------------------------------------------------------------------------------
+ */
+
+/* Only once the container is cloned off. SIGXFSZ: a file size limit is a full disk, not a reason to die. */
+static struct err *own_signals(struct mon *o) {
+    static const int ignored[] = {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGXFSZ, SIGUSR1, SIGUSR2, SIGALRM};
+    for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+        signal(ignored[i], SIG_IGN);
+    sigset_t term;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, NULL);
+    o->signal_fd = signalfd(-1, &term, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (o->signal_fd < 0 || !mon_watch(o, o->signal_fd, (union ref){.kind = REF_SIGNAL}, EPOLLIN))
+        return err_sys(errno, "watch signals");
+    return NULL;
+}
+
+/* ---- places --------------------------------------------------------------------------------------------------------
+ */
+
+static struct err *make_run_dir(struct mon *o) {
+    const char *root = o->m->host->run_root;
+    if (mkdir(root, 0700) < 0 && errno != EEXIST)
+        return err_sys(errno, "make %s", root);
+    autofd int dir = -1;
+    TRY(fd_open_dir(AT_FDCWD, root, &dir));
+    if (mkdirat(dir, o->m->id, 0700) < 0 && errno != EEXIST)
+        return err_sys(errno, "make %s/%s", root, o->m->id);
+    return fd_open_dir(dir, o->m->id, &o->run_fd);
+}
+
+/* "pid starttime": who holds this directory, for whoever looks for a user namespace or for debris. */
+static struct err *write_monitor_file(const struct mon *o) {
+    uint64_t start;
+    char text[64];
+    TRY(proc_start_time(getpid(), &start));
+    int n = snprintf(text, sizeof text, "%d %llu\n", (int)getpid(), (unsigned long long)start);
+    return io_write_file(o->run_fd, "monitor", text, (size_t)n, 0600, 0);
+}
+
+static struct err *enter_namespace(struct mon *o) {
+    if (o->m->userns_fd < 0)
+        TRY(runtime_userns_get(o->m->host, &o->m->userns_fd, NULL));
+    TRY(runtime_userns_enter(o->m->userns_fd));
+    fd_replace(&o->m->userns_fd, -1);
+    return runtime_userns_publish(o->m->host);
+}
+
+static struct err *open_log(struct mon *o) {
+    const struct monitor *m = o->m;
+    if (m->log_driver && strcmp(m->log_driver, "none") == 0)
+        return NULL;
+    if (m->log_driver && strcmp(m->log_driver, "json-file") != 0)
+        return err_hint(err_new(ERR_UNSUPPORTED, "log driver %s", m->log_driver), "use --log-driver json-file or none");
+    const struct jsonlog_config c = {.dir_fd = m->dir_fd, .max_size = m->log_max_size, .max_file = m->log_max_file};
+    return jsonlog_open(&c, &o->log);
+}
+
+/* ---- the container -------------------------------------------------------------------------------------------------
+ */
+
+static struct err *create(struct mon *o, const int stdio[3]) {
+    const struct monitor *m = o->m;
+    struct runtime_create c = {
+        .config = m->config,
+        .rootfs = m->rootfs,
+        .id = m->id,
+        .init_program = m->init_program,
+        .stdio = {stdio[0], stdio[1], stdio[2]},
+        .terminal = m->terminal,
+        .rows = m->rows,
+        .cols = m->cols,
+        .n_join = m->n_join,
+        .cgroup_fd = o->cgroup_fd,
+    };
+    _Static_assert(sizeof c.join == sizeof m->join, "the same namespaces");
+    memcpy(c.join, m->join, sizeof c.join);
+    return runtime_create(&c, &o->proc);
+}
+
+static struct err *make_container(struct mon *o) {
+    int theirs[3] = {-1, -1, -1};
+    struct err *e = stdio_make(o, theirs);
+    if (!e)
+        e = create(o, theirs);
+    for (int i = 0; i < 3; i++)
+        fd_close(theirs[i]);
+    for (int i = 0; i < o->m->n_join; i++)
+        fd_close(o->m->join[i].fd);
+    TRY(e);
+    TRY(stdio_watch(o));
+    if (!mon_watch(o, o->proc.pidfd, (union ref){.kind = REF_INIT}, EPOLLIN))
+        return err_sys(errno, "watch the container");
+    return NULL;
+}
+
+static void take_first_client(struct mon *o) {
+    if (o->m->first_client < 0)
+        return;
+    struct client *c = client_new(o, take_fd(&o->m->first_client));
+    if (!c)
+        return;
+    client_attach(c, o->m->first_client_stdin, true, true);
+    c->first = true;
+}
+
+static struct err *say_started(struct mon *o) {
+    automsg sync = msg_chan_new(take_fd(&o->m->sync_fd));
+    autojson j = json_object();
+    json_set_bool(j, "started", true);
+    json_set_int(j, "pid", o->proc.pid);
+    autoerr gone = msg_send(sync, j, NULL, 0); /* a starter that died meanwhile changes nothing */
+    return NULL;
+}
+
+static struct err *start(struct mon *o) {
+    o->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (o->epoll < 0)
+        return err_sys(errno, "make an epoll table");
+    TRY(make_run_dir(o));
+    /* Before the user namespace: systemd's bus wants to see the user. */
+    TRY(runtime_cgroup_make(o->m->host, o->m->id, &o->cgroup_fd, &o->cgroup_path));
+    TRY(enter_namespace(o));
+    TRY(write_monitor_file(o));
+    TRY(control_listen(o));
+    TRY(open_log(o));
+    TRY(make_container(o));
+    TRY(own_signals(o));
+    take_first_client(o);
+    o->started = clock_now();
+    TRY(mon_state_write(o, "running", ""));
+    TRY(runtime_start(&o->proc));
+    return say_started(o);
+}
+
+void monitor_main(struct monitor *m) {
+    struct mon *o = mem_alloc(sizeof *o);
+    o->m = m;
+    o->epoll = o->run_fd = o->listen_fd = o->signal_fd = o->timer_fd = o->cgroup_fd = o->tty_peer = -1;
+    o->in.fd = o->out[0].fd = o->out[1].fd = -1;
+    o->proc = (struct runtime_proc){.pid = 0, .pidfd = -1, .sync_fd = -1, .console = -1};
+    leave_starter(o);
+    struct err *e = start(o);
+    if (e)
+        ending_failed(o, e);
+    malloc_trim(0); /* what the command line's work left in the heap */
+    mon_loop(o);
+    ending(o);
+}

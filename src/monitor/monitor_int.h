@@ -1,0 +1,203 @@
+/*
+ * monitor_int: the monitor at work, shared by its files.
+ *
+ * Theory of operation. One struct, one epoll table, one dispatch switch (loop.c). What stands in the table is a typed
+ * reference (kind and index), never a pointer, and a client's carries a generation, so an event for a descriptor that
+ * was closed earlier in the same round finds nobody. After each round mon_balance() puts the interest masks right:
+ * outputs of the container are watched only while no client has bytes waiting, clients are read only while the
+ * container has taken what they typed before. That is the whole of flow control, and why memory is bounded: one chunk a
+ * client, one chunk of input.
+ *
+ *     monitor.c   life: from the fork to _exit         stdio.c     the container's pipes or terminal
+ *     loop.c      the table, the switch, idleness      clients.c   connections: frames in, output out
+ *     ending.c    from the death of init to the end    control.c   requests and answers      stop.c   signals,
+ * deadlines
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "monitor/frames_int.h"
+#include "monitor/jsonlog_int.h"
+#include "monitor/monitor.h"
+#include "monitor/pages_int.h"
+#include "runtime/runtime.h"
+
+struct json;
+
+#define MON_CHUNK ((size_t)256 << 10)      /* most output taken at once */
+#define MON_CHUNK_SMALL ((size_t)64 << 10) /* until a pipe proves busy */
+#define MON_PIPE_BUSY (1 << 20) /* size of a busy pipe; given back when idle, for a user's pipe pages are counted */
+#define MON_PIPE_IDLE (64 << 10)
+#define MON_INPUT_MAX ((size_t)64 << 10) /* input taken at once */
+#define MON_CLIENT_MAX 256
+#define MON_REQUEST_MAX 1024
+/* Input waiting for the container: what was taken at once, and what came with requests to attach. */
+#define MON_INPUT_QUEUE (MON_INPUT_MAX + (size_t)MON_CLIENT_MAX * MON_REQUEST_MAX)
+/* Output waiting for one client: a chunk of each stream while running; at the end, what pipes and buffers still hold.
+ */
+#define MON_QUEUE_MAX ((size_t)4 << 20)
+
+enum ref_kind { REF_INIT, REF_OUTPUT, REF_INPUT, REF_LISTEN, REF_CLIENT, REF_TIMER, REF_SIGNAL };
+union ref {
+    struct {
+        uint8_t kind;
+        uint8_t unused;
+        uint16_t index;
+        uint32_t generation;
+    };
+    uint64_t u64;
+};
+_Static_assert(sizeof(union ref) == 8, "a reference is epoll's 64 bits");
+
+struct output {
+    int fd;       /* -1: at its end */
+    bool watched; /* in the table */
+    bool busy;    /* pipe made large */
+};
+
+struct input {
+    int fd; /* -1: none, or closed */
+    bool watched;
+    bool closing; /* close when `waiting` is empty */
+    struct queue waiting;
+};
+
+enum client_state {
+    CLIENT_REQUEST,  /* its request line is being read */
+    CLIENT_ATTACHED, /* frames */
+    CLIENT_CODE,     /* waits for the exit code */
+    CLIENT_STOP,     /* the same, in the words of op stop */
+    CLIENT_END,      /* waits for the end only */
+    CLIENT_CLOSING   /* closed when its answer is sent */
+};
+
+struct client {
+    int fd;
+    uint16_t slot;
+    uint32_t generation;
+    enum client_state state;
+    bool in, out[2]; /* attached to which streams */
+    bool first;      /* the starter */
+    bool registered; /* in the table */
+    bool held;       /* not read, because input waits */
+    bool gone;       /* nobody reads its output any more */
+    struct queue waiting;
+    struct frame_parser frames;
+    size_t request_len;
+    char request[MON_REQUEST_MAX];
+};
+
+struct mon {
+    struct monitor *m;
+    int epoll, run_fd, listen_fd, signal_fd, timer_fd, cgroup_fd;
+    char *cgroup_path;
+    struct runtime_proc proc;
+    int64_t started;
+    struct output out[2]; /* stdout or the terminal, stderr */
+    struct input in;
+    int tty_peer; /* the terminal's other side: keeps it alive when the container closes and reopens it */
+    struct jsonlog *log;
+    struct pages chunk;
+    struct client *clients[MON_CLIENT_MAX];
+    size_t client_top; /* slots from here on are empty */
+    uint32_t generation;
+    bool accepting;      /* the listener is in the table */
+    bool dirty;          /* buffers hold pages that idleness gives back */
+    bool killed_at_once; /* by a stop whose signal could not be received */
+    bool init_ended;
+    struct monitor_exit x;
+};
+
+/* ---- loop.c --------------------------------------------------------------------------------------------------------
+ */
+
+/* Adds, changes, removes a descriptor. False when the kernel refuses. */
+bool mon_watch(struct mon *o, int fd, union ref ref, uint32_t events);
+void mon_rewatch(struct mon *o, int fd, union ref ref, uint32_t events);
+void mon_unwatch(struct mon *o, int fd);
+/* Runs until init has ended. */
+void mon_loop(struct mon *o);
+
+/* ---- stdio.c -------------------------------------------------------------------------------------------------------
+ */
+
+/* Makes the pipes; theirs[3] are the container's ends (the caller's to close). Nothing with a terminal. */
+struct err *stdio_make(struct mon *o, int theirs[3]) __attribute__((warn_unused_result));
+/* Takes the terminal, if there is one, and starts watching. */
+struct err *stdio_watch(struct mon *o) __attribute__((warn_unused_result));
+void stdio_readable(struct mon *o, unsigned index);
+void stdio_writable(struct mon *o);
+/* Input from a client; what does not go through at once waits. */
+void stdio_input(struct mon *o, const void *data, size_t n);
+/* Closes the container's input when it has taken what waits. */
+void stdio_input_end(struct mon *o);
+/* Bytes of input that may be taken from clients now. */
+size_t stdio_input_room(const struct mon *o);
+void stdio_resize(const struct mon *o, unsigned short rows, unsigned short cols);
+/* Watches outputs only while no client is behind. */
+void stdio_balance(struct mon *o);
+/* Reads what is left after the container's end; never waits. */
+void stdio_drain(struct mon *o);
+void stdio_idle(struct mon *o);
+void stdio_done(struct mon *o);
+
+/* ---- clients.c -----------------------------------------------------------------------------------------------------
+ */
+
+/* Takes a connected socket; NULL (and closed) when there are too many. */
+struct client *client_new(struct mon *o, int take_fd);
+void client_drop(struct mon *o, struct client *c);
+void client_event(struct mon *o, const union ref *ref, uint32_t events);
+/* Sends bytes, or queues what the socket does not take. */
+void client_send(struct mon *o, struct client *c, const struct iovec *v, int n);
+/* Output of the container (stream 1 or 2) to every attached client that wants it. */
+void clients_output(struct mon *o, int stream, const char *data, size_t n);
+/* Whether any client has output waiting. */
+bool clients_behind(const struct mon *o);
+/* Reads from held clients again when input has been taken. */
+void clients_balance(struct mon *o);
+void clients_idle(struct mon *o);
+/* At the end: reads requests that have arrived, then delivers what waits; what somebody does not take goes to a process
+ * of its own. */
+void clients_last_requests(struct mon *o);
+void clients_deliver(struct mon *o);
+/* Attaches a client (state, streams). */
+void client_attach(struct client *c, bool in, bool out, bool err);
+
+/* ---- control.c -----------------------------------------------------------------------------------------------------
+ */
+
+struct err *control_listen(struct mon *o) __attribute__((warn_unused_result));
+void control_accept(struct mon *o);
+/* Carries out one request line. */
+void control_request(struct mon *o, struct client *c, const char *line, size_t n);
+/* Tells everyone who waits that it is over. */
+void control_answer_end(struct mon *o);
+/* Stops listening. */
+void control_done(struct mon *o);
+
+/* ---- stop.c --------------------------------------------------------------------------------------------------------
+ */
+
+/* Signals PID 1. */
+void stop_signal(struct mon *o, int signo);
+/* Signals it and kills it `timeout` seconds later (< 0: never), or at once where it cannot receive the signal. */
+void stop_begin(struct mon *o, int signo, int64_t timeout);
+void stop_deadline(struct mon *o);
+/* SIGTERM to the monitor itself. */
+void stop_from_signalfd(struct mon *o);
+
+/* ---- ending.c ------------------------------------------------------------------------------------------------------
+ */
+
+/* Init has ended: reap it, drain, record, answer, clean up. Never returns. */
+void ending(struct mon *o) __attribute__((noreturn));
+/* The start failed before exec: record, tell the starter, clean up. Never returns. Takes the error. */
+void ending_failed(struct mon *o, struct err *take_err) __attribute__((noreturn));
+/* state.json with what this run adds. */
+struct err *mon_state_write(const struct mon *o, const char *status, const char *error)
+    __attribute__((warn_unused_result));
