@@ -17,7 +17,7 @@
 #include "engine/engine.h"
 
 struct cli_parse {
-    const char *command;   /* whose flags these are, for flags of one command only; NULL: the global ones */
+    const char *command; /* whose flags these are, for flags of one command only; NULL: the global ones */
     const struct cli_flag *flags;
     void *opts;
     bool stop_at_positional;
@@ -52,13 +52,15 @@ void cli_help_main(FILE *out);
 void cli_help_group(FILE *out, const struct cli_group *g);
 void cli_help_command(FILE *out, const struct cmd *c, const char *called_as);
 
-/* A descriptor that becomes readable when the user interrupts (SIGINT, SIGTERM, SIGHUP), for long operations; kept until exit. */
+/* A descriptor that becomes readable when the user interrupts (SIGINT, SIGTERM, SIGHUP), for long operations; kept
+ * until exit. */
 struct err *cli_interrupt_fd(int *ret_fd) __attribute__((warn_unused_result));
 
 /* Reads a file that an option names, at most 1 MiB, into an owned string. */
 struct err *cli_read_text(const char *path, char **ret) __attribute__((warn_unused_result));
 /* Runs `fn` for each name, printing each error and going on as docker does; *ret_code is 1 if one failed. */
-struct err *cli_each(struct cli_ctx *c, struct err *(*fn)(struct cli_ctx *c, const char *name), int *ret_code) __attribute__((warn_unused_result));
+struct err *cli_each(struct cli_ctx *c, struct err *(*fn)(struct cli_ctx *c, const char *name), int *ret_code)
+    __attribute__((warn_unused_result));
 /* Prints warnings as docker does: "WARNING: text" on stderr. */
 void cli_warnings(const struct strv *warnings);
 /* docker's sizes: "1.23MB" with three or four significant digits, decimal units. Appended. */

@@ -165,11 +165,7 @@ struct err *cli_render_objects(struct cli_ctx *c, const struct json *array, cons
     }
     if (strcmp(format, "json") != 0)
         return render_templates(c, array, format);
-    /* One object a line, as `version` and `info` print them; inspect's callers get an array of their own. */
-    JSON_EACH(o, array) {
-        str_clear(&s);
-        json_render(o, JSON_COMPACT, &s);
-        fprintf(c->out, "%s\n", str_c(&s));
-    }
+    json_render(array, JSON_COMPACT, &s);
+    fprintf(c->out, "%s\n", str_c(&s));
     return NULL;
 }

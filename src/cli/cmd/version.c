@@ -25,7 +25,12 @@ static const char *str_of(const struct json *o, const char *key) {
 static struct err *render_one(struct cli_ctx *c, struct json *take_object, const char *format) {
     autojson all = json_array();
     json_push(all, take_object);
-    return cli_render_objects(c, all, format);
+    if (strcmp(format, "json") != 0)
+        return cli_render_objects(c, all, format);
+    autostr struct str s = STR_INIT;
+    json_render(take_object, JSON_COMPACT, &s);
+    fprintf(c->out, "%s\n", str_c(&s));
+    return NULL;
 }
 
 static struct err *version(struct cli_ctx *c, int *ret_code) {

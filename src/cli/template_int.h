@@ -1,0 +1,129 @@
+/*
+ * template_int: the tree of a compiled template and what its files share. Text is parsed once into nodes
+ * (template_lex.c makes tokens, template_parse.c nodes); execution (template_exec.c) walks them over JSON; functions
+ * are in template_funcs.c and template_print.c.
+ */
+#pragma once
+
+#include "cli/cli_int.h"
+
+#define TEMPLATE_DEPTH_MAX 100
+#define TEMPLATE_STEPS_MAX 10000000
+#define TEMPLATE_OUTPUT_MAX ((size_t)16 << 20)
+
+/* ---- tokens
+ * ------------------------------------------------------------------------------------------------------------ */
+
+enum token_kind {
+    TOK_EOF,
+    TOK_TEXT,
+    TOK_OPEN,
+    TOK_CLOSE,
+    TOK_FIELD /* .Name */,
+    TOK_DOT,
+    TOK_VARIABLE /* $x */,
+    TOK_IDENT,
+    TOK_STRING,
+    TOK_NUMBER,
+    TOK_PIPE,
+    TOK_LPAREN,
+    TOK_RPAREN,
+    TOK_COMMA,
+    TOK_DECLARE /* := */,
+    TOK_ASSIGN /* = */,
+    TOK_SPACE
+};
+
+struct token {
+    enum token_kind kind;
+    char *text; /* owned: name, unquoted string, number, or literal text */
+    int line;
+};
+
+struct tokens {
+    struct token *t;
+    size_t n, cap;
+};
+
+struct err *template_lex(const char *text, struct tokens *ret) __attribute__((warn_unused_result));
+void template_tokens_done(struct tokens *t);
+
+/* ---- nodes
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+enum operand_kind { OP_DOT, OP_VARIABLE, OP_LITERAL, OP_FUNCTION, OP_PIPELINE };
+
+struct pipeline;
+struct operand {
+    enum operand_kind kind;
+    char *name; /* variable or function */
+    struct json *literal;
+    struct pipeline *sub; /* (…) */
+    struct strv chain;    /* .A.B after it */
+};
+
+struct command {
+    struct operand *args;
+    size_t n;
+};
+
+struct pipeline {
+    char *declares[2]; /* variables set by it */
+    size_t n_declares;
+    bool assigns; /* "=", not ":=" */
+    struct command *commands;
+    size_t n;
+};
+
+enum node_kind { NODE_TEXT, NODE_ACTION, NODE_IF, NODE_RANGE, NODE_WITH, NODE_BREAK, NODE_CONTINUE };
+
+struct node_list {
+    struct node *nodes;
+    size_t n;
+};
+
+struct node {
+    enum node_kind kind;
+    char *text;
+    struct pipeline *pipe;
+    struct node_list body, otherwise;
+};
+
+struct template {
+    struct node_list root;
+};
+
+void template_pipeline_free(struct pipeline *p);
+/* "template parsing error: template: :LINE: what", as docker shows Go's message. */
+struct err *template_err(int line, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3), returns_nonnull, warn_unused_result));
+
+/* ---- values
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/* Values are borrowed JSON: from the data, the tree, or the pool of what functions made. NULL is a missing value. */
+struct template_pool {
+    struct json **owned;
+    size_t n, cap;
+};
+/* Keeps a made value until the end of the execution and returns it. */
+const struct json *template_keep(struct template_pool *pool, struct json *take_value);
+
+struct template_call {
+    struct template_pool *pool;
+    const char *name;
+    const struct json *args[16];
+    size_t n;
+};
+/* Whether a function of that name exists. */
+bool template_is_function(const char *name);
+/* Calls one (but for and/or, which the executor short-circuits). */
+struct err *template_call(struct template_call *c, const struct json **ret) __attribute__((warn_unused_result));
+/* Go's truth: false, 0, "", null, missing and empty containers are false. */
+bool template_truth(const struct json *v);
+/* Appends a value as Go's fmt prints it with %v. */
+void template_print(const struct json *v, struct str *out);
+/* printf with Go's verbs. */
+void template_printf(const struct template_call *c, struct str *out);
+/* Members whose names begin with "__" are the program's own and invisible to templates. */
+bool template_hidden(const struct json *member);
