@@ -90,7 +90,7 @@ static void plan_init(struct create *cr) {
     cr->in = (struct init){.c = c, .linux_ = cr->in.linux_, .made = cr->flags, .fuse_root = -1, .root = -1,
                            .proc = -1, .devpts = -1, .null = -1};
     cr->in.l = (struct launch){.config = c->config, .process = json_get(c->config, "process"), .terminal = c->terminal,
-                               .tied = true, .rows = c->rows, .cols = c->cols, .sync = cr->theirs,
+                               .tied = !c->detach, .rows = c->rows, .cols = c->cols, .sync = cr->theirs,
                                .stdio = {c->stdio[0], c->stdio[1], c->stdio[2]}, .preserve_fds = c->preserve_fds,
                                .exe = -1, .master = -1, .slave = -1};
 }

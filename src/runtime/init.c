@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -24,7 +25,9 @@
 #include "spec/spec.h"
 
 static struct err *stage_isolate(struct init *in) {
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return err_sys(errno, "prctl");
+    if (in->l.tied && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         return err_sys(errno, "prctl");
     (void)setsid(); /* fails only for a session leader, which a new process is not */
     /* In a pid namespace of its own nobody can look at it in the moment that this takes. */
@@ -149,11 +152,28 @@ static struct err *stage_launch(struct init *in) {
     return NULL;
 }
 
+/* Our maker has gone; who connects takes its place. One that goes away again without a word is not the one. */
+static struct err *wait_starter(struct init *in, struct sync_msg *m) {
+    do {
+        int conn = accept4(in->c->start_listener, NULL, NULL, SOCK_CLOEXEC);
+        if (conn < 0 && errno != EINTR && errno != ECONNABORTED)
+            return err_sys(errno, "wait for the start");
+        if (conn < 0)
+            continue;
+        fd_replace(&in->l.sync, conn);
+        TRY(sync_recv(conn, m));
+    } while (m->type != SYNC_GO);
+    return NULL;
+}
+
 static struct err *stage_wait(struct init *in) {
-    struct sync_msg m;
+    struct sync_msg m = {.type = SYNC_EOF};
     TRY(sync_send(in->l.sync, SYNC_READY, 0, in->l.master));
     fd_replace(&in->l.master, -1);
-    TRY(sync_recv(in->l.sync, &m));
+    if (in->c->detach)
+        TRY(wait_starter(in, &m));
+    else
+        TRY(sync_recv(in->l.sync, &m));
     if (m.type != SYNC_GO) /* the monitor is gone or has thought better of it */
         _exit(1);
     if (!hooks_any(in->c->config, "startContainer"))

@@ -61,6 +61,12 @@ struct runtime_create {
     int n_join;
     int cgroup_fd;                   /* open cgroup v2 directory for CLONE_INTO_CGROUP, or -1 */
     int preserve_fds;                /* LISTEN_FDS-like extra descriptors 3..3+n-1 */
+    /*
+     * Create and start in two processes (coracle-runtime): the container outlives the caller, and waits until somebody connects to
+     * start_listener, a listening SOCK_SEQPACKET socket (only looked at with `detach`), and calls runtime_start() on that connection.
+     */
+    bool detach;
+    int start_listener;
 };
 struct runtime_proc {
     pid_t pid;
