@@ -143,30 +143,41 @@ static struct err *take_end(struct child *c) {
     return NULL;
 }
 
-static struct err *step(struct child *c) {
-    struct pump *p = &c->pump;
-    bool ended = p->r.ended;
-    send_waiting(c);
-    struct pollfd f[] = {poll_flow_in(&c->flow[0]),
-                         poll_flow_in(&c->flow[1]),
-                         poll_flow_out(&c->flow[0]),
-                         poll_flow_out(&c->flow[1]),
-                         pump_poll_input(p),
-                         {.fd = p->signal_fd, .events = POLLIN},
-                         {.fd = ended ? -1 : c->pidfd, .events = POLLIN},
-                         {.fd = p->tx.len ? c->to : -1, .events = POLLOUT}};
+enum { IN_0, IN_1, OUT_0, OUT_1, INPUT, SIGNAL, END, SEND, N_POLLED };
+
+static struct err *wait_for_something(const struct child *c, struct pollfd f[N_POLLED]) {
+    const struct pump *p = &c->pump;
+    f[IN_0] = poll_flow_in(&c->flow[0]);
+    f[IN_1] = poll_flow_in(&c->flow[1]);
+    f[OUT_0] = poll_flow_out(&c->flow[0]);
+    f[OUT_1] = poll_flow_out(&c->flow[1]);
+    f[INPUT] = pump_poll_input(p);
+    f[SIGNAL] = (struct pollfd){.fd = p->signal_fd, .events = POLLIN};
+    f[END] = (struct pollfd){.fd = p->r.ended ? -1 : c->pidfd, .events = POLLIN};
+    f[SEND] = (struct pollfd){.fd = p->tx.len ? c->to : -1, .events = POLLOUT};
     /* After the end every flow is read until it is dry, and only a slow output of ours is waited for. */
     bool waiting = c->flow[0].at < c->flow[0].len || c->flow[1].at < c->flow[1].len;
-    if (poll(f, ARRAY_LEN(f), ended && !waiting ? 0 : -1) < 0)
-        return errno == EINTR ? NULL : err_sys(errno, "wait for the process");
-    if (f[5].revents)
-        TRY(pump_signal(p));
-    if (f[4].revents)
+    int n = poll(f, N_POLLED, p->r.ended && !waiting ? 0 : -1);
+    if (n < 0 && errno != EINTR)
+        return err_sys(errno, "wait for the process");
+    for (int i = 0; n < 0 && i < N_POLLED; i++)
+        f[i].revents = 0;
+    return NULL;
+}
+
+static struct err *step(struct child *c) {
+    struct pollfd f[N_POLLED];
+    bool ended = c->pump.r.ended;
+    send_waiting(c);
+    TRY(wait_for_something(c, f));
+    if (f[SIGNAL].revents)
+        TRY(pump_signal(&c->pump));
+    if (f[INPUT].revents)
         take_input(c);
     for (int i = 0; i < 2; i++)
-        if (ended || f[i].revents || f[2 + i].revents)
+        if (ended || f[IN_0 + i].revents || f[OUT_0 + i].revents)
             flow_step(c, &c->flow[i]);
-    if (f[6].revents)
+    if (f[END].revents)
         TRY(take_end(c));
     c->done = c->done || (ended && flow_over(&c->flow[0], ended) && flow_over(&c->flow[1], ended));
     return NULL;

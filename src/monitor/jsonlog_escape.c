@@ -72,29 +72,20 @@ static size_t copy_plain(const byte *from, size_t n, byte *to) {
 }
 #endif
 
-/* Length of the UTF-8 sequence at p, 0 when it is none (by Go's rules: shortest form, no surrogates, at most U+10FFFF).
- */
+/* Bytes of the sequence that a lead byte begins; 0 for none. */
+static size_t utf8_announced(byte lead) {
+    if (lead < 0xc2 || lead > 0xf4)
+        return 0;
+    return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
+/* Length of the UTF-8 sequence at p, 0 when it is none (Go's rules: shortest form, no surrogates, at most U+10FFFF). */
 static size_t utf8_length(const byte *p, size_t left) {
-    byte least = 0x80, most = 0xbf;
-    size_t len;
-    if (p[0] >= 0xc2 && p[0] <= 0xdf)
-        len = 2;
-    else if (p[0] >= 0xe0 && p[0] <= 0xef)
-        len = 3;
-    else if (p[0] >= 0xf0 && p[0] <= 0xf4)
-        len = 4;
-    else
+    size_t len = utf8_announced(p[0]);
+    if (!len || left < len)
         return 0;
-    if (left < len)
-        return 0;
-    if (p[0] == 0xe0)
-        least = 0xa0;
-    else if (p[0] == 0xf0)
-        least = 0x90;
-    else if (p[0] == 0xed)
-        most = 0x9f;
-    else if (p[0] == 0xf4)
-        most = 0x8f;
+    byte least = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
+    byte most = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
     if (p[1] < least || p[1] > most)
         return 0;
     for (size_t i = 2; i < len; i++)

@@ -106,6 +106,7 @@ static struct err *signals_begin(struct pump *p) {
     sigaction(SIGPIPE, &ignore, &p->pipe_before);
     sigprocmask(SIG_BLOCK, &set, &p->mask_before);
     p->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    p->masked = true;
     return p->signal_fd < 0 ? err_sys(errno, "watch signals") : NULL;
 }
 
@@ -156,7 +157,7 @@ struct err *pump_begin(struct pump *p, const struct monitor_io *io) {
 void pump_end(struct pump *p) {
     if (p->raw)
         terminal_restore();
-    if (p->signal_fd >= 0) {
+    if (p->masked) {
         sigprocmask(SIG_SETMASK, &p->mask_before, NULL);
         sigaction(SIGPIPE, &p->pipe_before, NULL);
     }

@@ -34,7 +34,7 @@ struct pump {
     struct detach detach;
     struct pages input;
     struct queue tx; /* towards the container */
-    bool in_open, raw;
+    bool in_open, raw, masked;
     int signal_fd;
     sigset_t mask_before;
     struct sigaction pipe_before;
