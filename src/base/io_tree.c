@@ -40,6 +40,8 @@ struct err *io_each_entry(int dirfd, struct err *(*fn)(void *ctx, const char *na
     return e;
 }
 
+enum { RESCANS_MAX = 4, REMOVE_TRIES = 64 };
+
 struct level {
     char *name;       /* in the directory above */
     struct strv dirs; /* subdirectories still to be removed, last first */
@@ -152,7 +154,7 @@ static struct err *go_up(struct removal *r) {
         above = opened;
     }
     if (unlinkat(above, level->name, AT_REMOVEDIR) < 0 && errno != ENOENT) {
-        if (errno == ENOTEMPTY && !r->first && level->scans < 4) {
+        if (errno == ENOTEMPTY && !r->first && level->scans < RESCANS_MAX) {
             scan(r);
             return NULL;
         }
@@ -179,7 +181,7 @@ static struct err *remove_levels(struct removal *r) {
     return NULL;
 }
 
-struct err *io_remove_tree(int dirfd, const char *name) {
+static struct err *remove_once(int dirfd, const char *name) {
     struct stat st;
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? NULL : err_sys(errno, "stat %s", name);
@@ -199,4 +201,14 @@ struct err *io_remove_tree(int dirfd, const char *name) {
     if (e)
         note_failure(&r, e);
     return r.first;
+}
+
+struct err *io_remove_tree(int dirfd, const char *name) {
+    /* ENOENT from within: somebody else removes the same tree. Each new attempt finds less of it. */
+    for (int tries = 0;; tries++) {
+        struct err *e = remove_once(dirfd, name);
+        if (!e || err_errno(e) != ENOENT || tries >= REMOVE_TRIES)
+            return e;
+        err_free(e);
+    }
 }

@@ -26,15 +26,18 @@ static size_t utf8_len(const char *p, size_t left) {
     return len <= left && str_utf8_ok(p, len) ? len : 0;
 }
 
+/* ASCII that stands for itself. */
+static bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\'; }
+
 void json_quote(const char *s, size_t n, struct str *out) {
     size_t plain = 0, i = 0; /* s[plain..i) needs no escape and is not yet written */
     str_append_c(out, '"');
-    while (i < n) {
-        unsigned char c = (unsigned char)s[i];
-        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
+    for (;;) {
+        while (i < n && is_plain((unsigned char)s[i]))
             i++;
-            continue;
-        }
+        if (i == n)
+            break;
+        unsigned char c = (unsigned char)s[i];
         size_t len = c >= 0x80 ? utf8_len(s + i, n - i) : 0;
         bool separator = len == 3 && memcmp(s + i, "\xe2\x80", 2) == 0 && ((unsigned char)s[i + 2] & 0xfe) == 0xa8;
         if (len && !separator) {

@@ -17,7 +17,7 @@
 #include "base/proc.h"
 #include "base/sys/sys.h"
 
-enum { SPAWN_FDS_MAX = ARRAY_LEN(((struct proc_spawn *)NULL)->fds), FIRST_HIGH = 64 };
+enum { SPAWN_FDS_MAX = ARRAY_LEN(((struct proc_spawn *)NULL)->fds) };
 
 enum spawn_stage { STAGE_FDS, STAGE_USERNS, STAGE_PARENT, STAGE_EXEC };
 
@@ -41,7 +41,7 @@ static _Noreturn void child_fail(const struct spawn_child *c, enum spawn_stage s
 
 /* Everything to its place. Sources go above all targets first, so that no target overwrites one still needed. */
 static int child_place_fds(struct spawn_child *c) {
-    int from[3 + SPAWN_FDS_MAX], to[3 + SPAWN_FDS_MAX + 1], high = FIRST_HIGH;
+    int from[3 + SPAWN_FDS_MAX], to[3 + SPAWN_FDS_MAX + 1], high = 3;
     size_t n = 0;
     for (int i = 0; i < 3; i++, n++) {
         from[n] = c->p->stdio[i] >= 0 ? c->p->stdio[i] : c->null_fd;

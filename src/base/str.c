@@ -112,9 +112,21 @@ void str_append_visible(struct str *s, const char *text) {
     }
 }
 
+/* Whether eight bytes are all in 1..127: neither a high bit nor a borrow out of a zero byte. */
+static bool ascii8(const unsigned char *p) {
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return !((w | (w - UINT64_C(0x0101010101010101))) & UINT64_C(0x8080808080808080));
+}
+
 bool str_utf8_ok(const char *s, size_t n) {
     const unsigned char *p = (const unsigned char *)s;
     while (n) {
+        if (n >= 8 && ascii8(p)) {
+            p += 8;
+            n -= 8;
+            continue;
+        }
         uint32_t cp = 0;
         size_t len = utf8_step(p, n, &cp);
         if (!len || !cp)

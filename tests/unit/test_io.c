@@ -210,6 +210,30 @@ static void test_remove_deep(void) {
     tear_down();
 }
 
+/* Several processes at the same tree: all succeed. */
+static void test_remove_together(void) {
+    set_up();
+    for (int i = 0; i < 40; i++)
+        for (int k = 0; k < 40; k++) {
+            char name[32];
+            snprintf(name, sizeof name, "t/%d/%d/x", i, k);
+            CHECK_OK(io_mkdirs(dir, name, 0700));
+        }
+    pid_t pids[4];
+    for (int i = 0; i < 4; i++)
+        if ((pids[i] = fork()) == 0) {
+            CHECK_OK(io_remove_tree(dir, "t"));
+            _exit(unit_failures != 0);
+        }
+    for (int i = 0; i < 4; i++) {
+        int status = -1;
+        CHECK_INT(waitpid(pids[i], &status, 0), pids[i]);
+        CHECK_INT(status, 0);
+    }
+    CHECK_INT(entries(dir), 0);
+    tear_down();
+}
+
 static void test_remove_mount(void) {
     if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return; /* needs the right to mount */
@@ -312,6 +336,6 @@ static void test_denied(void) {
 }
 
 UNIT_MAIN({"files", test_files}, {"read", test_read}, {"copy", test_copy}, {"mkdirs", test_mkdirs},
-          {"remove", test_remove}, {"remove_deep", test_remove_deep}, {"remove_mount", test_remove_mount},
-          {"locks", test_locks}, {"sockets", test_sockets}, {"close_all", test_close_all},
-          {"guard_stdio", test_guard_stdio}, {"denied", test_denied})
+          {"remove", test_remove}, {"remove_deep", test_remove_deep}, {"remove_together", test_remove_together},
+          {"remove_mount", test_remove_mount}, {"locks", test_locks}, {"sockets", test_sockets},
+          {"close_all", test_close_all}, {"guard_stdio", test_guard_stdio}, {"denied", test_denied})
