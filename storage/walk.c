@@ -25,18 +25,18 @@ struct walk {
     int cur; /* the directory of the last level */
     struct level *levels;
     size_t n, cap;
+    struct stat st; /* of the entry being visited */
 };
 
 static struct err *visit(void *ctx, const char *name, unsigned char d_type) {
     struct walk *w = ctx;
-    struct stat st;
     (void)d_type; /* the stat is needed anyway */
-    if (fstatat(w->cur, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstatat(w->cur, name, &w->st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? NULL : err_sys(errno, "stat %s", name);
-    if (S_ISDIR(st.st_mode))
+    if (S_ISDIR(w->st.st_mode))
         strv_push(&w->levels[w->n - 1].dirs, name);
     else if (w->ops->file)
-        return w->ops->file(w->ops->ctx, w->cur, name, &st);
+        return w->ops->file(w->ops->ctx, w->cur, name, &w->st);
     return NULL;
 }
 
@@ -45,17 +45,17 @@ static struct err *go_down(struct walk *w, int parent, const char *name) {
     autofd int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT && w->n ? NULL : err_sys(errno, "open the directory %s", name);
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return err_sys(errno, "stat %s", name);
-    if (w->ops->enter)
-        TRY(w->ops->enter(w->ops->ctx, fd, name, &st));
     if (w->n == w->cap) {
         w->cap = w->cap ? w->cap * 2 : 16;
         w->levels = mem_resize(w->levels, w->cap, sizeof *w->levels);
     }
-    w->levels[w->n++] = (struct level){.name = mem_dup(name), .st = st};
+    struct level *level = &w->levels[w->n++];
+    *level = (struct level){.name = mem_dup(name)};
+    if (fstat(fd, &level->st) < 0)
+        return err_sys(errno, "stat %s", name);
     fd_replace(&w->cur, take_fd(&fd));
+    if (w->ops->enter)
+        TRY(w->ops->enter(w->ops->ctx, w->cur, name, &level->st));
     return io_each_entry(w->cur, visit, w);
 }
 

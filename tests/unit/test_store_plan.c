@@ -73,6 +73,8 @@ static void test_overlay(void) {
     stack_open(&st, 3, 01777);
     CHECK_OK(store_container_open(st.f.s, st.id, &dir));
     CHECK(fstatat(dir, "upper", &sb, 0) == 0 && (sb.st_mode & 07777) == 01777);
+    if (geteuid() == 0)
+        CHECK(fchown(st.dirs[2], 7, 8) == 0);
     CHECK_OK(store_rootfs_plan(st.f.s, st.id, &st.chain, STORE_DRIVER_OVERLAY, &plan));
     CHECK_INT(plan.driver, ROOTFS_OVERLAY);
     CHECK_INT((long long)plan.lowers.n, 3);
@@ -81,6 +83,8 @@ static void test_overlay(void) {
     CHECK_STR(plan.lowers.v[0], top);
     CHECK_STR(plan.base_dir, layers);
     CHECK_STR(plan.upper, upper);
+    CHECK(fstatat(dir, "upper", &sb, 0) == 0 && (sb.st_mode & 07777) == 01777);
+    CHECK(geteuid() != 0 || (sb.st_uid == 7 && sb.st_gid == 8));
     rootfs_plan_done(&plan);
     /* A volatile mount that was killed; and "/" changed its mode in it. */
     CHECK_OK(io_mkdirs(dir, "work/work/incompat/volatile", 0700));
@@ -152,6 +156,9 @@ static void fill_lower(int d) {
     put_file(d, "turns-file/x", "x", 0600);
     put_file(d, "turns-dir", "x", 0600);
     put_file(d, "su", "su", 0600);
+    CHECK(symlinkat("passwd", d, "etc/symlink") == 0);
+    if (geteuid() == 0)
+        CHECK(fchownat(d, "su", 33, 44, 0) == 0 && fchownat(d, "etc/symlink", 5, 6, AT_SYMLINK_NOFOLLOW) == 0);
     CHECK(fchmodat(d, "su", 04755, 0) == 0);
     CHECK(linkat(d, "su", d, "etc/su-link", 0) == 0);
     CHECK(symlinkat("/tmp", d, "evil") == 0);
@@ -201,6 +208,9 @@ static void check_copy(int d) {
     CHECK(fstatat(d, "su", &a, 0) == 0 && fstatat(d, "etc/su-link", &b, 0) == 0);
     CHECK(a.st_ino == b.st_ino && a.st_nlink == 2);
     CHECK_INT(a.st_mode & 07777, 04755);
+    CHECK(geteuid() != 0 || (a.st_uid == 33 && a.st_gid == 44));
+    CHECK(fstatat(d, "etc/symlink", &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+          (geteuid() != 0 || (b.st_uid == 5 && b.st_gid == 6)));
     CHECK(a.st_mtim.tv_sec == 2000 && a.st_mtim.tv_nsec == 7);
     CHECK(fstatat(d, "pipe", &a, 0) == 0 && S_ISFIFO(a.st_mode));
     CHECK(fstatat(d, "etc/passwd", &a, 0) == 0 && (a.st_mode & 07777) == 0640);

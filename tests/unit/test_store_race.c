@@ -275,12 +275,13 @@ static void test_kill_at_random(void) {
             struct store *s = NULL;
             autoerr e = store_open(&f.host, &s);
             fd_close(gate[0]);
-            fd_close(gate[1]);            /* opened */
-            for (size_t k = 0; !e; k++) { /* for ever; errors are fine: the others change things too */
+            fd_close(gate[1]); /* opened */
+            if (e)
+                _exit(1);
+            for (size_t k = 0;; k++) { /* until killed; errors are fine: an operation may undo what the next needs */
                 struct err *ignored = operations[(k + (unsigned)i) % ARRAY_LEN(operations)].run(s, &v);
                 err_free(ignored);
             }
-            _exit(1);
         }
         fd_close(gate[1]);
         const struct timespec moment = {.tv_nsec = rand_r(&seed) % 4000000};
