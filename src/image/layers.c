@@ -135,6 +135,9 @@ static struct err *start_both(struct bringing *b, struct work *w) {
 
 static struct err *start_work(struct bringing *b, struct work *w) {
     struct store *s = b->l->store;
+    /* Before the partial is locked: making a namespace may fork, and a child must not inherit that lock. */
+    if (!store_layer_has(s, w->layer->chain_id))
+        TRY(unpack_ns_get(b->l->ns));
     bool layer = store_layer_has(s, w->layer->chain_id), blob = store_blob_has(s, w->layer->blob);
     if (!blob) {
         TRY(open_partial(b, w));

@@ -1,0 +1,105 @@
+# common.bash: what every bats file loads. A file gets a store, a runtime directory and a home of its own, made in setup_file and
+# taken down in teardown_file, with a check that nothing was left behind: no process, no run directory entry, no debris.
+#
+#   load ../lib/common            at the top of a .bats file
+#   coracle …                     the program under test (bin directory from CORACLE_BIN)
+#   image NAME                    makes sure a test image is in the store: busybox (one layer, static busybox), layers (three layers
+#                                 with whiteouts), users (busybox with passwd entries)
+#   crun_quiet …                  runs and discards; unique            a name nobody else uses
+#   assert_output_has TEXT        assert_status N                      assert_eq GOT WANT
+#   wait_for CMD…                 repeats a condition until it holds (5 s at most), for what only the outside can see
+
+bats_require_minimum_version 1.5.0
+
+: "${CORACLE_BIN:=$(cd "$BATS_TEST_DIRNAME/../../build/gcc" && pwd)}"
+PATH=$CORACLE_BIN:$PATH
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0:abort_on_error=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
+TESTS_DIR=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
+
+setup_file() {
+    export CTR_HOME
+    CTR_HOME=$(mktemp -d "${TMPDIR:-/tmp}/coracle-bats.XXXXXX")
+    mkdir -p "$CTR_HOME/run" "$CTR_HOME/home" "$CTR_HOME/tmp"
+    chmod 700 "$CTR_HOME/run"
+    export HOME=$CTR_HOME/home XDG_RUNTIME_DIR=$CTR_HOME/run TMPDIR=$CTR_HOME/tmp
+    unset XDG_DATA_HOME XDG_CONFIG_HOME DOCKER_CONFIG CORACLE_ROOT
+    export STORE=$HOME/.local/share/coracle
+    if declare -F file_setup >/dev/null; then file_setup; fi
+}
+
+teardown_file() {
+    if declare -F file_teardown >/dev/null; then file_teardown; fi
+    local id
+    for id in $(coracle ps -aq 2>/dev/null); do coracle rm -f "$id" >/dev/null 2>&1; done
+    wait_for nothing_runs || { echo "processes were left behind:" >&2; left_processes >&2; return 1; }
+    unshare --map-auto --map-root-user rm -rf "$CTR_HOME" 2>/dev/null || rm -rf "$CTR_HOME"
+}
+
+# Monitors and containers of this file's store that still run: they carry its run directory or store in their environment or maps.
+left_processes() {
+    local f
+    for f in /proc/[0-9]*/comm; do
+        [ -O "$f" ] || continue
+        case $(cat "$f" 2>/dev/null) in coracle*) ;; *) continue ;; esac
+        grep -qzF "$CTR_HOME" "${f%comm}environ" 2>/dev/null && echo "${f%comm} $(tr '\0' ' ' <"${f%comm}cmdline" 2>/dev/null)"
+    done
+    find "$CTR_HOME/run/coracle" -mindepth 1 -maxdepth 1 -type d 2>/dev/null
+}
+nothing_runs() { [ -z "$(left_processes)" ]; }
+
+wait_for() {
+    local i
+    for i in $(seq 100); do
+        "$@" && return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+unique() { echo "t$BATS_TEST_NUMBER-$RANDOM$RANDOM"; }
+
+fail() {
+    printf '%s\n' "$@" >&2
+    [ -z "${output+x}" ] || printf 'status %s, output:\n%s\n' "${status:-}" "$output" >&2
+    return 1
+}
+assert_status() { [ "$status" = "$1" ] || fail "wanted exit status $1"; }
+assert_eq() { [ "$1" = "$2" ] || fail "got:  $1" "want: $2"; }
+assert_output_has() { case $output in *"$1"*) ;; *) fail "the output lacks: $1" ;; esac; }
+refute_output_has() { case $output in *"$1"*) fail "the output has: $1" ;; esac; }
+
+# ---- images ----
+
+busybox_tree() {
+    local root=$1 applet
+    mkdir -p "$root"/{bin,etc,root,tmp,proc,sys,dev,home,var,usr/bin}
+    chmod 1777 "$root/tmp"
+    cp "$(command -v busybox)" "$root/bin/busybox"
+    for applet in $(busybox --list); do [ "$applet" = busybox ] || ln -sf busybox "$root/bin/$applet"; done
+    cat >"$root/etc/passwd" <<'E'
+root:x:0:0:root:/root:/bin/sh
+daemon:x:1:1:daemon:/usr/sbin:/bin/false
+alice:x:1000:1000:Alice:/home:/bin/sh
+nobody:x:65534:65534:nobody:/:/bin/false
+E
+    printf 'root:x:0:\ndaemon:x:1:\nalice:x:1000:\nvideo:x:44:alice\nstaff:x:50:\nnogroup:x:65534:\n' >"$root/etc/group"
+}
+
+# Tars are made once for a whole run of the suite and shared between files.
+image_tar() {
+    local cache=${CORACLE_TEST_CACHE:-/tmp/coracle-test-cache-$(id -u)} name=$1 root
+    mkdir -p "$cache"
+    if [ ! -e "$cache/$name.tar" ]; then
+        root=$(mktemp -d "$cache/root.XXXXXX")
+        busybox_tree "$root"
+        tar --owner=0 --group=0 --numeric-owner -C "$root" -cf "$cache/$name.tar.$$" .
+        mv "$cache/$name.tar.$$" "$cache/$name.tar"
+        rm -rf "$root"
+    fi
+    echo "$cache/$name.tar"
+}
+
+image() {
+    coracle image inspect "$1" >/dev/null 2>&1 || coracle import --change 'CMD ["/bin/sh"]' --change 'ENV FROM_IMAGE=yes' "$(image_tar busybox)" "$1" >/dev/null
+}

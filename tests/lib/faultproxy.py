@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""A registry's evil twin: forwards to a real registry, and misbehaves on request.
+
+    faultproxy.py --upstream 127.0.0.1:PORT [--tls CERT KEY] [--token USER:PASSWORD|anonymous] [--basic USER:PASSWORD]
+
+Prints "listening on PORT" and serves until its parent ends. With --token it asks for Bearer tokens, which it
+gives out itself at /token (Basic credentials, an OAuth2 refresh token "refresh-me", or nothing with "anonymous").
+
+Control, on the same port:
+    POST /_fault   a JSON list of rules that replaces the old one; counters start anew
+    GET  /_log     every request since the last /_fault, as JSON: method, path, range, auth (scheme or null), cookie, status
+    POST /_expire  forgets every token given out so far
+
+A rule: {"match": regular expression on "METHOD /path", "times": how often (default 1, -1 always), "skip": matches to let
+pass first, and one of
+    "cut": N              send N body bytes with the true Content-Length, then reset the connection
+    "status": N           answer this ("headers": {…}, "body": "text")
+    "ignore_range": true  answer 200 with everything
+    "wrong_range": true   answer 206 with another range than was asked for
+    "redirect": "URL"     302 to this URL ("{path}" is replaced); "code": N for another status
+    "flip": N             invert byte N of the body
+    "header": {…}         replace response headers ("Docker-Content-Digest": a lie)
+    "append": N           N bytes more than the object has, without Content-Length
+    "stall": seconds      wait before the answer
+}
+"""
+import argparse, base64, ctypes, http.client, http.server, json, re, secrets, signal, socket, ssl, struct, threading, time
+
+state = {"rules": [], "log": [], "tokens": set()}
+lock = threading.Lock()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    options = None
+
+    def log_message(self, *args):
+        pass
+
+    def reply(self, status, body=b"", headers=None):
+        self.send_response(status)
+        for k, v in (headers or {}).items():
+            self.send_header(k, v)
+        if "Content-Length" not in (headers or {}):
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self.entry["status"] = status
+
+    def note(self):
+        auth = self.headers.get("Authorization")
+        self.entry = {"method": self.command, "path": self.path, "range": self.headers.get("Range"),
+                      "auth": auth.split()[0] if auth else None, "cookie": self.headers.get("Cookie"),
+                      "host": self.headers.get("Host"), "status": None}
+        with lock:
+            state["log"].append(self.entry)
+
+    def control(self, body):
+        if self.path == "/_log":
+            data = json.dumps(state["log"]).encode()
+        elif self.path == "/_fault":
+            rules = json.loads(body or b"[]")
+            for r in rules:
+                r.setdefault("times", 1)
+                r.setdefault("skip", 0)
+            with lock:
+                state["rules"], state["log"] = rules, []
+            data = b"ok"
+        else:
+            state["tokens"].clear()
+            data = b"ok"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def rule(self):
+        line = "%s %s" % (self.command, self.path)
+        with lock:
+            for r in state["rules"]:
+                if not re.search(r["match"], line) or r["times"] == 0:
+                    continue
+                if r["skip"] > 0:
+                    r["skip"] -= 1
+                    continue
+                if r["times"] > 0:
+                    r["times"] -= 1
+                return r
+        return {}
+
+    def basic(self):
+        auth = self.headers.get("Authorization") or ""
+        return base64.b64decode(auth[6:]).decode() if auth.startswith("Basic ") else None
+
+    def give_token(self, body):
+        want = self.options.token
+        good = want == "anonymous" or self.basic() == want or (body and b"refresh_token=refresh-me" in body)
+        if not good:
+            return self.reply(401, b'{"details":"incorrect username or password"}')
+        token = secrets.token_hex(16)
+        state["tokens"].add(token)
+        self.reply(200, json.dumps({"token": token, "expires_in": 60}).encode(), {"Content-Type": "application/json"})
+
+    def authorized(self):
+        o, auth = self.options, self.headers.get("Authorization") or ""
+        denied = b'{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}'
+        if o.basic and self.basic() != o.basic:
+            self.reply(401, denied, {"WWW-Authenticate": 'Basic realm="test"'})
+            return False
+        if o.token and auth[7:] not in state["tokens"]:
+            realm = "%s://%s/token" % ("https" if o.tls else "http", self.headers.get("Host"))
+            realm = o.realm or realm
+            self.reply(401, denied, {"WWW-Authenticate": 'Bearer realm="%s",service="test",scope="repository:x:pull"' % realm})
+            return False
+        return True
+
+    def forward(self, rule, body):
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "authorization", "connection")}
+        if rule.get("ignore_range") or rule.get("wrong_range"):
+            headers = {k: v for k, v in headers.items() if k.lower() != "range"}
+        if rule.get("wrong_range"):
+            headers["Range"] = "bytes=1-"
+        up = http.client.HTTPConnection(self.options.upstream)
+        up.request(self.command, self.path, body, headers)
+        answer = up.getresponse()
+        data = answer.read()
+        out = {k: v for k, v in answer.getheaders() if k.lower() not in ("connection", "transfer-encoding")}
+        out.update(rule.get("header", {}))
+        if "flip" in rule and data:
+            i = rule["flip"] % len(data)
+            data = data[:i] + bytes([data[i] ^ 255]) + data[i + 1:]
+        if "append" in rule:
+            out.pop("Content-Length", None)
+            out["Connection"] = "close"
+            self.close_connection = True
+            data += b"x" * rule["append"]
+            out = {k: v for k, v in out.items() if k.lower() != "content-length"}
+            self.send_response(answer.status)
+            for k, v in out.items():
+                self.send_header(k, v)
+            self.end_headers()
+            self.wfile.write(data)
+            self.entry["status"] = answer.status
+            return
+        if "cut" in rule and self.command != "HEAD":
+            self.send_response(answer.status)
+            for k, v in out.items():
+                self.send_header(k, v)
+            self.end_headers()
+            self.wfile.write(data[:rule["cut"]])
+            self.wfile.flush()
+            self.entry["status"] = answer.status
+            time.sleep(0.05)  # so that the bytes are read before the reset
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+            return
+        self.reply(answer.status, data, out)
+
+    def serve(self):
+        n = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(n) if n else None
+        if self.path.startswith("/_"):
+            return self.control(body)
+        self.note()
+        if self.path.startswith("/token"):
+            return self.give_token(body)
+        rule = self.rule()
+        if "stall" in rule:
+            time.sleep(rule["stall"])
+        if "status" in rule:
+            return self.reply(rule["status"], rule.get("body", "").encode(), rule.get("headers"))
+        if not rule.get("no_auth") and not self.authorized():
+            return None
+        if "redirect" in rule:
+            return self.reply(rule.get("code", 302), b"", {"Location": rule["redirect"].replace("{path}", self.path)})
+        return self.forward(rule, body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = serve
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request, client_address):
+        pass
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--upstream", required=True)
+    ap.add_argument("--tls", nargs=2)
+    ap.add_argument("--token")
+    ap.add_argument("--basic")
+    ap.add_argument("--realm", help="names this token service instead of its own")
+    ap.add_argument("--port", type=int, default=0)
+    Handler.options = ap.parse_args()
+    server = Server(("127.0.0.1", Handler.options.port), Handler)
+    if Handler.options.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*Handler.options.tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    print("listening on %d" % server.server_address[1], flush=True)
+    server.serve_forever()
+
+
+main()
