@@ -129,14 +129,7 @@ static struct err *add_sysctl(struct spec_ctx *x, const char *text) {
     return NULL;
 }
 
-/*
- * As docker does in a network namespace of our own: any program may bind ports below 1024. net.ipv4.ping_group_range is
- * left alone, as docker leaves it in a user namespace: its bounds must be mapped ids, and how many there are is known
- * only at start.
- */
 struct err *spec_resolve_sysctls(struct spec_ctx *x) {
-    if (x->net.mode == SPEC_NS_PRIVATE)
-        strmap_set(&x->sysctls, "net.ipv4.ip_unprivileged_port_start", "0");
     for (size_t i = 0; i < x->o->sysctl.n; i++)
         TRY(add_sysctl(x, x->o->sysctl.v[i]));
     spec_sort_map(&x->sysctls);

@@ -87,12 +87,25 @@ static struct json *devices(void) {
     return list;
 }
 
+/*
+ * docker's default in a network namespace of the container's own: any program may bind ports below 1024.
+ * net.ipv4.ping_group_range is left alone, as docker leaves it in a user namespace: its bounds must be mapped ids, and
+ * how many there are is known only at start.
+ */
+static struct json *sysctls(const struct spec_ctx *x) {
+    struct json *s = json_object();
+    if (x->net.mode == SPEC_NS_PRIVATE)
+        json_set_str(s, "net.ipv4.ip_unprivileged_port_start", "0");
+    for (size_t i = 0; i < x->sysctls.n; i++)
+        json_set_str(s, x->sysctls.e[i].key, x->sysctls.e[i].value);
+    return s;
+}
+
 static struct json *linux_section(const struct spec_ctx *x) {
     struct json *l = json_object();
     json_set(l, "namespaces", namespaces(x));
     json_set(l, "devices", devices());
-    if (x->sysctls.n)
-        json_set_strmap(l, "sysctl", &x->sysctls);
+    json_set(l, "sysctl", sysctls(x));
     json_set_strv(l, "maskedPaths", &x->masked);
     json_set_strv(l, "readonlyPaths", &x->readonly);
     return l;

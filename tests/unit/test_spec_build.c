@@ -1,0 +1,407 @@
+/* spec_build: docker's rules for what options and image make together, and the words of its refusals. */
+#include "spec_fixture.h"
+
+static char *text_of(struct err *take_e) {
+    struct str s = STR_INIT;
+    if (take_e)
+        err_format(take_e, &s);
+    err_free(take_e);
+    return str_take(&s);
+}
+
+static struct spec *build(const struct fixture *f) {
+    struct spec *s = NULL;
+    CHECK_OK(fixture_build(f, &s));
+    return s ? s : mem_alloc(sizeof *s);
+}
+static void spec_freep(struct spec **s) { spec_free(*s); }
+#define autospec __attribute__((cleanup(spec_freep))) struct spec *
+
+/* Elements of an array of strings joined by '|'; "null" where it is not an array. */
+static void check_list(const struct json *root, const char *path, const char *want) {
+    const struct json *list = json_path(root, path);
+    autostr struct str s = STR_INIT;
+    if (json_type(list) != JSON_ARRAY)
+        str_append(&s, "null");
+    JSON_EACH(it, list) {
+        str_append(&s, s.len ? "|" : "");
+        str_append(&s, json_str_value(it));
+    }
+    CHECK_STR(str_c(&s), want);
+}
+
+static void check_text(const struct json *root, const char *path, const char *want) {
+    CHECK_STR(json_str_value(json_path(root, path)), want);
+}
+
+/* ---- command
+ * ---------------------------------------------------------------------------------------------------------- */
+
+struct command_case {
+    const char *entrypoint; /* --entrypoint, NULL: not given */
+    const char *command;    /* words of the command line, NULL: none */
+    const char *image;      /* image's config members */
+    const char *want;       /* NULL: "no command specified" */
+};
+
+static void check_command(const struct command_case *t) {
+    autofixture f = fixture_new();
+    autofree char *image = mem_printf("{\"config\":{%s}}", t->image);
+    f.image = image;
+    f.o.entrypoint_set = t->entrypoint != NULL;
+    mem_set(&f.o.entrypoint, t->entrypoint);
+    if (t->command)
+        strv_split(&f.o.command, t->command, ' ');
+    if (!t->want) {
+        struct spec *s = NULL;
+        autofree char *e = text_of(fixture_build(&f, &s));
+        CHECK_STR(e, "no command specified");
+        return;
+    }
+    autospec s = build(&f);
+    check_list(s->config, "process.args", t->want);
+}
+
+static void test_command(void) {
+#define EP "\"Entrypoint\":[\"ep\",\"x\"]"
+#define CMD "\"Cmd\":[\"cmd\"]"
+    static const struct command_case t[] = {
+        {NULL, NULL, CMD, "cmd"},
+        {NULL, NULL, EP "," CMD, "ep|x|cmd"},
+        {NULL, "a b", EP "," CMD, "ep|x|a|b"},
+        {NULL, "a b", CMD, "a|b"},
+        {"own", NULL, EP "," CMD, "own"},
+        {"own", "a", EP "," CMD, "own|a"},
+        {"", "a", EP "," CMD, "a"},
+        {"", NULL, EP "," CMD, NULL},
+        {NULL, NULL, "\"Entrypoint\":[\"\"]," CMD, "cmd"},
+        {NULL, NULL, "\"Entrypoint\":null,\"Cmd\":null", NULL},
+        {NULL, NULL, "", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(t); i++)
+        check_command(&t[i]);
+}
+
+/* ---- environment
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void test_env(void) {
+    autofixture f = fixture_new();
+    strv_push(&f.o.env_files, "A=file\nEDITOR\nNOWHERE\nLANG=file\n");
+    strv_push(&f.o.env, "A=flag");
+    strv_push(&f.o.env, "TERM=own");
+    f.o.tty = true;
+    autospec s = build(&f);
+    /* SECRET stands bare in the image and has a value on the host: it must not get in. */
+    check_list(s->config, "process.env",
+               "PATH=/usr/bin:/bin|HOSTNAME=0123456789ab|TERM=own|A=flag|EDITOR=vi|LANG=file");
+    check_list(s->options, "Config.Env", "A=flag|EDITOR=vi|LANG=file|TERM=own|PATH=/usr/bin:/bin");
+}
+
+static void test_env_unset(void) {
+    autofixture f = fixture_new();
+    strv_push(&f.o.env, "LANG"); /* in the image, not on the host */
+    strv_push(&f.o.env, "SECRET");
+    strv_push(&f.o.env, "A=1");
+    strv_push(&f.o.env, "A");
+    autospec s = build(&f);
+    check_list(s->config, "process.env", "PATH=/usr/bin:/bin|HOSTNAME=0123456789ab|SECRET=hunter2");
+}
+
+static void test_no_image(void) {
+    autofixture f = fixture_new();
+    f.image = NULL;
+    strv_push(&f.o.command, "true");
+    autospec s = build(&f);
+    check_list(s->config, "process.env",
+               "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin|HOSTNAME=0123456789ab");
+    check_text(s->config, "process.cwd", "/");
+    check_text(s->options, "Config.WorkingDir", "");
+}
+
+/* ---- capabilities
+ * --------------------------------------------------------------------------------------------------------- */
+
+static size_t count_caps(const char *add, const char *drop, const char *has, bool *ret_has) {
+    autofixture f = fixture_new();
+    if (*add)
+        strv_split(&f.o.cap_add, add, ' ');
+    if (*drop)
+        strv_split(&f.o.cap_drop, drop, ' ');
+    autospec s = build(&f);
+    const struct json *list = json_path(s->config, "process.capabilities.effective");
+    *ret_has = false;
+    JSON_EACH(it, list)
+    *ret_has = *ret_has || str_eq(json_str_value(it), has);
+    CHECK(!json_path(s->config, "process.capabilities.inheritable"));
+    CHECK(!json_path(s->config, "process.capabilities.ambient"));
+    return json_count(list);
+}
+
+static void test_caps(void) {
+    bool has;
+    CHECK_INT(count_caps("", "", "CAP_CHOWN", &has), 14);
+    CHECK(has);
+    CHECK_INT(count_caps("ALL", "", "CAP_BPF", &has), 41);
+    CHECK_INT(count_caps("ALL", "SYS_ADMIN", "CAP_SYS_ADMIN", &has), 40);
+    CHECK(!has);
+    CHECK_INT(count_caps("", "ALL", "", &has), 0);
+    CHECK_INT(count_caps("chown cap_kill", "ALL", "CAP_KILL", &has), 2);
+    CHECK_INT(count_caps("SYS_ADMIN", "CHOWN", "CAP_CHOWN", &has), 14);
+    CHECK(!has);
+    CHECK_INT(count_caps("CHOWN", "CHOWN", "CAP_CHOWN", &has), 14);
+    CHECK(has); /* an add takes precedence over a drop */
+    CHECK_INT(count_caps("ALL", "ALL", "", &has), 41);
+}
+
+/* ---- refusals
+ * --------------------------------------------------------------------------------------------------------------- */
+
+#define LIST(member) offsetof(struct container_options, member), true
+#define TEXT(member) offsetof(struct container_options, member), false
+
+static const struct refusal {
+    size_t offset;
+    bool list;
+    const char *value;
+    enum err_kind kind;
+    const char *want; /* NULL: any text */
+} refusals[] = {
+    {TEXT(workdir), "rel", ERR_USAGE, "the working directory 'rel' is invalid, it needs to be an absolute path"},
+    {TEXT(stop_signal), "SIGNOPE", ERR_USAGE, "invalid signal: SIGNOPE"},
+    {TEXT(hostname), "a b", ERR_USAGE, NULL},
+    {TEXT(hostname), "a\nb", ERR_USAGE, NULL},
+    {TEXT(user), "a\nb", ERR_USAGE, NULL},
+    {TEXT(network), "bridge", ERR_UNSUPPORTED, "network bridge: networks arrive with a later release"},
+    {TEXT(network), "container:", ERR_UNSUPPORTED, NULL},
+    {TEXT(pid), "bogus", ERR_USAGE, "--pid: invalid PID mode: bogus"},
+    {TEXT(pid), "container:", ERR_USAGE, NULL},
+    {TEXT(ipc), "bogus", ERR_USAGE, "--ipc: invalid IPC mode: bogus"},
+    {TEXT(uts), "bogus", ERR_USAGE, "--uts: invalid UTS mode: bogus"},
+    {TEXT(cgroupns), "bogus", ERR_USAGE, "--cgroupns: invalid CGROUP mode: bogus"},
+    {TEXT(userns), "keep-id", ERR_UNSUPPORTED, NULL},
+    {TEXT(userns), "bogus", ERR_USAGE, "--userns: invalid USER mode: bogus"},
+    {TEXT(restart), "always", ERR_UNSUPPORTED, NULL},
+    {TEXT(restart), "on-failure:3", ERR_UNSUPPORTED, NULL},
+    {TEXT(restart), "on-failure:x", ERR_USAGE, "invalid restart policy format: maximum retry count must be an integer"},
+    {TEXT(restart), "always:3", ERR_USAGE,
+     "invalid restart policy: maximum retry count can only be used with 'on-failure'"},
+    {TEXT(restart), "maybe", ERR_USAGE,
+     "invalid restart policy: unknown policy 'maybe'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"},
+    {TEXT(log_driver), "syslog", ERR_UNSUPPORTED, NULL},
+    {TEXT(log_driver), "bogus", ERR_USAGE, "logger: no log driver named 'bogus' is registered"},
+    {LIST(log_opt), "bogus=1", ERR_USAGE, "unknown log opt 'bogus' for json-file log driver"},
+    {LIST(log_opt), "max-file=0", ERR_USAGE, NULL},
+    {LIST(log_opt), "max-size=x", ERR_USAGE, "invalid log opt max-size: invalid size: 'x'"},
+    {LIST(log_opt), "max-size", ERR_USAGE, NULL},
+    {LIST(volumes), "data:/x", ERR_UNSUPPORTED, NULL},
+    {LIST(volumes), "/x", ERR_UNSUPPORTED, NULL},
+    {LIST(mounts), "type=volume,dst=/x", ERR_UNSUPPORTED, NULL},
+    {LIST(volumes), "/a:/x:bad", ERR_USAGE, "invalid volume specification: '/a:/x:bad': invalid mode: bad"},
+    {LIST(cap_add), "NOPE", ERR_USAGE, "unknown capability: \"NOPE\""},
+    {LIST(env), "", ERR_USAGE, "invalid environment variable: "},
+    {LIST(env), "=x", ERR_USAGE, "invalid environment variable: =x"},
+    {LIST(env), "A=\xff", ERR_USAGE, NULL},
+    {LIST(labels), "=x", ERR_USAGE, "invalid label '=x': empty name"},
+    {LIST(annotations), "org.coracle.privileged=true", ERR_USAGE, NULL},
+    {LIST(security_opt), "bogus", ERR_USAGE, "invalid --security-opt: \"bogus\""},
+    {LIST(security_opt), "bogus=1", ERR_USAGE, "invalid --security-opt: \"bogus=1\""},
+    {LIST(security_opt), "seccomp=", ERR_USAGE, "invalid --security-opt: \"seccomp=\""},
+    {LIST(security_opt), "seccomp={", ERR_USAGE, NULL},
+    {LIST(security_opt), "seccomp=[]", ERR_USAGE, NULL},
+    {LIST(security_opt), "no-new-privileges=maybe", ERR_USAGE, NULL},
+    {LIST(security_opt), "mask=relative", ERR_USAGE, NULL},
+    {LIST(sysctl), "kernel.hostname=x", ERR_USAGE, "sysctl 'kernel.hostname=x' is not allowed"},
+    {LIST(sysctl), "net.core.somaxconn", ERR_USAGE, "sysctl 'net.core.somaxconn' is not allowed"},
+    {LIST(sysctl), "net.../kernel/core_pattern=|/x", ERR_USAGE, NULL},
+    {LIST(sysctl), "net...kernel=1", ERR_USAGE, NULL},
+    {LIST(sysctl), "net.=1", ERR_USAGE, NULL},
+    {LIST(add_host), "db", ERR_USAGE, "bad format for add-host: \"db\""},
+    {LIST(add_host), ":1.2.3.4", ERR_USAGE, "bad format for add-host: \":1.2.3.4\""},
+    {LIST(add_host), "db:1.2.3", ERR_USAGE, "invalid IP address in add-host: \"1.2.3\""},
+    {LIST(add_host), "db\nevil:1.2.3.4", ERR_USAGE, NULL},
+    {LIST(add_host), "db:host-gateway", ERR_UNSUPPORTED, NULL},
+    {LIST(dns), "nope", ERR_USAGE, "IP address is not correctly formatted: nope"},
+    {LIST(dns_search), "a b", ERR_USAGE, "a b is not a valid domain"},
+    {LIST(dns_option), "ndots:1\nnameserver 1.1.1.1", ERR_USAGE, NULL},
+    {LIST(publish), "80:", ERR_USAGE, "no port specified: 80:<empty>"},
+    {LIST(publish), "x:80", ERR_USAGE, "invalid hostPort: x"},
+    {LIST(publish), "80:99999", ERR_USAGE, "invalid containerPort: 99999"},
+    {LIST(publish), "80/icmp", ERR_USAGE, "invalid proto: icmp"},
+    {LIST(publish), "1.2.3:80:80", ERR_USAGE, "invalid IP address: 1.2.3"},
+    {LIST(publish), "1-3:1-2", ERR_USAGE, "invalid ranges specified for container and host Ports: 1-2 and 1-3"},
+    {LIST(publish), "9-1", ERR_USAGE, "invalid containerPort: 9-1"},
+    {LIST(publish), "1-65535", ERR_USAGE, NULL},
+    {LIST(expose), "80:80", ERR_USAGE, "invalid port format for --expose: 80:80"},
+    {LIST(expose), "x", ERR_USAGE, "invalid range format for --expose: x"},
+    {LIST(group_add), "", ERR_USAGE, NULL},
+    {LIST(ulimit), "bogus=1", ERR_USAGE, "invalid ulimit type: bogus"},
+    {LIST(device), "fuse", ERR_USAGE, "fuse is not an absolute path"},
+};
+
+static void test_refusals(void) {
+    for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
+        const struct refusal *r = &refusals[i];
+        autofixture f = fixture_new();
+        void *member = (char *)&f.o + r->offset;
+        if (r->list)
+            strv_push(member, r->value);
+        else
+            mem_set(member, r->value);
+        struct spec *s = NULL;
+        struct err *e = fixture_build(&f, &s);
+        enum err_kind kind = e ? err_kind(e) : ERR_KIND_COUNT;
+        bool hint = e && err_hint_text(e);
+        autofree char *text = text_of(e);
+        if (kind != r->kind || s || (r->want && strcmp(text, r->want)) || (kind == ERR_UNSUPPORTED && !hint)) {
+            fprintf(stderr, "'%s': got '%s', want '%s'\n", r->value, text, r->want ? r->want : "an error");
+            CHECK(!"refusal");
+        }
+        spec_free(s);
+    }
+}
+
+static void check_conflict(struct fixture *f, const char *want) {
+    struct spec *s = NULL;
+    autofree char *text = text_of(fixture_build(f, &s));
+    CHECK_STR(text, want);
+    fixture_done(f);
+}
+
+static void test_conflicts(void) {
+    struct fixture f = fixture_new();
+    mem_set(&f.o.uts, "host");
+    mem_set(&f.o.hostname, "x");
+    check_conflict(&f, "conflicting options: hostname and the UTS mode");
+    f = fixture_new();
+    mem_set(&f.o.network, "container:a");
+    strv_push(&f.o.publish, "80");
+    check_conflict(&f, "conflicting options: port publishing and the container type network mode");
+    f = fixture_new();
+    mem_set(&f.o.network, "container:a");
+    strv_push(&f.o.dns, "1.1.1.1");
+    check_conflict(&f, "conflicting options: dns and the network mode");
+    f = fixture_new();
+    mem_set(&f.o.restart, "always");
+    f.o.rm = true;
+    check_conflict(&f, "conflicting options: cannot specify both --restart and --rm");
+    f = fixture_new();
+    mem_set(&f.o.network, "host");
+    strv_push(&f.o.sysctl, "net.core.somaxconn=1");
+    check_conflict(&f, "sysctl 'net.core.somaxconn=1' is not allowed with --network host");
+    f = fixture_new();
+    strv_push(&f.o.volumes, "/a:/x");
+    strv_push(&f.o.tmpfs, "/y/../x/");
+    check_conflict(&f, "duplicate mount point: /x");
+    f = fixture_new();
+    f.o.oom_score_adj = 1001;
+    check_conflict(&f, "invalid value 1001, range for oom score adj is [-1000, 1000]");
+    f = fixture_new();
+    mem_set(&f.o.log_driver, "none");
+    strv_push(&f.o.log_opt, "max-size=1m");
+    check_conflict(&f, "invalid logging opts for driver none");
+    f = fixture_new();
+    f.image = "{\"config\":{\"Cmd\":\"a string\"}}";
+    check_conflict(&f, "config.Cmd: expected an array");
+    f = fixture_new();
+    f.image = "{\"config\":{\"Cmd\":[\"x\"],\"WorkingDir\":\"rel\"}}";
+    check_conflict(&f, "the working directory 'rel' is invalid, it needs to be an absolute path");
+}
+
+/* ---- files and settings
+ * -------------------------------------------------------------------------------------------------------- */
+
+static void test_resolv(void) {
+    autofixture f = fixture_new();
+    autospec s = build(&f);
+    const struct json *a = json_get(s->config, "annotations");
+    CHECK_STR(json_str_value(json_get(a, SPEC_ANN_RESOLV)),
+              "nameserver 192.0.2.1\nsearch example.org example.net\noptions edns0\n");
+    autofixture h = fixture_new();
+    mem_set(&h.o.network, "host");
+    autospec t = build(&h);
+    CHECK(!json_get(json_get(t->config, "annotations"), SPEC_ANN_RESOLV));
+    CHECK_STR(json_str_value(json_get(json_get(t->config, "annotations"), SPEC_ANN_HOSTS)),
+              "127.0.0.1 localhost workstation\n");
+    autofixture d = fixture_new();
+    mem_set(&d.o.network, "host");
+    strv_push(&d.config.dns, "192.0.2.9");
+    strv_push(&d.o.dns_search, ".");
+    strv_push(&d.o.add_host, "gw=host-gateway");
+    strv_push(&d.o.add_host, "six:[::1]");
+    autospec u = build(&d);
+    a = json_get(u->config, "annotations");
+    CHECK_STR(json_str_value(json_get(a, SPEC_ANN_RESOLV)), "nameserver 192.0.2.9\noptions edns0\n");
+    CHECK_STR(json_str_value(json_get(a, SPEC_ANN_HOSTS)),
+              "127.0.0.1 localhost workstation\n127.0.0.1\tgw\n::1\tsix\n");
+}
+
+static void test_defaults(void) {
+    autofixture f = fixture_new();
+    strv_push(&f.config.default_ulimits, "nofile=10:20");
+    strv_push(&f.config.default_ulimits, "core=0");
+    strmap_set(&f.config.log_opts, "max-file", "3");
+    f.config.no_new_privileges = f.config.init = true;
+    f.config.shm_size = 4096;
+    f.config.seccomp_profile = mem_dup("unconfined");
+    strv_push(&f.o.ulimit, "nofile=30");
+    autospec s = build(&f);
+    CHECK_INT(json_count(json_path(s->config, "process.rlimits")), 2);
+    CHECK_INT(json_int_value(json_get(json_first(json_path(s->config, "process.rlimits")), "hard"), 0), 30);
+    CHECK(json_bool_value(json_path(s->config, "process.noNewPrivileges"), false));
+    CHECK_INT(json_int_value(json_path(s->options, "HostConfig.ShmSize"), 0), 4096);
+    check_text(s->summary, "LogOpts.max-file", "3");
+    CHECK_STR(json_str_value(json_get(json_get(s->config, "annotations"), SPEC_ANN_SECCOMP)), "unconfined");
+    CHECK_STR(json_str_value(json_get(json_get(s->config, "annotations"), SPEC_ANN_INIT)), "true");
+    free(f.config.seccomp_profile);
+}
+
+static void test_security(void) {
+    autofixture f = fixture_new();
+    strv_push(&f.o.security_opt, "seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}");
+    strv_push(&f.o.security_opt, "label=disable");
+    strv_push(&f.o.security_opt, "apparmor:unconfined");
+    strv_push(&f.o.security_opt, "systempaths=unconfined");
+    strv_push(&f.o.security_opt, "mask=/proc/a/../b:/c");
+    strv_push(&f.o.security_opt, "writable-cgroups=true");
+    autospec s = build(&f);
+    CHECK_STR(json_str_value(json_get(json_get(s->config, "annotations"), SPEC_ANN_SECCOMP)),
+              "{\"defaultAction\":\"SCMP_ACT_ALLOW\"}");
+    check_list(s->config, "linux.maskedPaths", "/proc/b|/c");
+    check_list(s->config, "linux.readonlyPaths", "");
+    CHECK_INT(s->warnings.n, 1);
+    autofixture g = fixture_new();
+    strv_push(&g.o.security_opt, "unmask=/proc/bus:/proc/kcore");
+    autospec t = build(&g);
+    CHECK_INT(json_count(json_path(t->config, "linux.maskedPaths")), 11);
+    CHECK_INT(json_count(json_path(t->config, "linux.readonlyPaths")), 4);
+}
+
+/* A user's mount takes a default's place, and one on /dev those below it too. */
+static void test_replaced_mounts(void) {
+    autofixture f = fixture_new();
+    strv_push(&f.o.volumes, "/dev:/dev");
+    strv_push(&f.o.volumes, "/a:/proc");
+    strv_push(&f.o.volumes, "/h:/etc/hosts");
+    autospec s = build(&f);
+    autostr struct str all = STR_INIT;
+    JSON_EACH(m, json_get(s->config, "mounts"))
+    str_appendf(&all, "%s ", json_str_value(json_get(m, "destination")));
+    CHECK_STR(str_c(&all), "/sys /sys/fs/cgroup /dev /proc /etc/resolv.conf /etc/hostname /etc/hosts ");
+}
+
+/* What ps reads a thousand times stays small. */
+static void test_summary_size(void) {
+    autofixture f = fixture_new();
+    f.image = "{\"config\":{\"Cmd\":[\"sleep\",\"1000\"]}}";
+    autospec s = build(&f);
+    autostr struct str text = STR_INIT;
+    json_render(s->summary, JSON_COMPACT, &text);
+    CHECK(text.len <= 700);
+    CHECK(!s->tty && !s->open_stdin && !s->rm);
+}
+
+UNIT_MAIN({"command", test_command}, {"env", test_env}, {"env_unset", test_env_unset}, {"no_image", test_no_image},
+          {"caps", test_caps}, {"refusals", test_refusals}, {"conflicts", test_conflicts}, {"resolv", test_resolv},
+          {"defaults", test_defaults}, {"security", test_security}, {"replaced_mounts", test_replaced_mounts},
+          {"summary_size", test_summary_size})
