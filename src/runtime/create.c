@@ -1,5 +1,6 @@
 /*
- * create: one clone3 makes the process and every namespace of a container, inside its cgroup; the child (init.c) does the rest.
+ * create: one clone3 makes the process and every namespace of a container, inside its cgroup; the child (init.c) does
+ * the rest.
  *
  * Some things a new process cannot come to by itself: a pid namespace only takes in children, another container's user
  * namespace must be entered first, and fuse-overlayfs must sit in a mount namespace that the container's is a copy of.
@@ -28,17 +29,17 @@
 struct create {
     struct runtime_create c; /* a copy: paths in the config add to what is joined */
     struct init in;
-    uint64_t flags;          /* CLONE_NEW* to make */
-    int opened[8];           /* namespaces opened here */
+    uint64_t flags; /* CLONE_NEW* to make */
+    int opened[8];  /* namespaces opened here */
     size_t n_opened;
-    int theirs;              /* the child's end of the socket */
+    int theirs; /* the child's end of the socket */
 };
 
 static const struct {
     const char *type;
     uint64_t flag;
-} kinds[] = {{"pid", CLONE_NEWPID},   {"network", CLONE_NEWNET}, {"mount", CLONE_NEWNS}, {"ipc", CLONE_NEWIPC},
-             {"uts", CLONE_NEWUTS},   {"cgroup", CLONE_NEWCGROUP}, {"user", CLONE_NEWUSER}};
+} kinds[] = {{"pid", CLONE_NEWPID}, {"network", CLONE_NEWNET},   {"mount", CLONE_NEWNS}, {"ipc", CLONE_NEWIPC},
+             {"uts", CLONE_NEWUTS}, {"cgroup", CLONE_NEWCGROUP}, {"user", CLONE_NEWUSER}};
 
 uint64_t namespace_flag(const char *type) {
     for (size_t i = 0; type && i < ARRAY_LEN(kinds); i++)
@@ -87,15 +88,30 @@ static struct err *plan_namespaces(struct create *cr) {
 
 static void plan_init(struct create *cr) {
     struct runtime_create *c = &cr->c;
-    cr->in = (struct init){.c = c, .linux_ = cr->in.linux_, .made = cr->flags, .fuse_root = -1, .root = -1,
-                           .proc = -1, .devpts = -1, .null = -1};
-    cr->in.l = (struct launch){.config = c->config, .process = json_get(c->config, "process"), .terminal = c->terminal,
-                               .tied = !c->detach, .rows = c->rows, .cols = c->cols, .sync = cr->theirs,
-                               .stdio = {c->stdio[0], c->stdio[1], c->stdio[2]}, .preserve_fds = c->preserve_fds,
-                               .exe = -1, .master = -1, .slave = -1};
+    cr->in = (struct init){.c = c,
+                           .linux_ = cr->in.linux_,
+                           .made = cr->flags,
+                           .fuse_root = -1,
+                           .root = -1,
+                           .proc = -1,
+                           .devpts = -1,
+                           .null = -1};
+    cr->in.l = (struct launch){.config = c->config,
+                               .process = json_get(c->config, "process"),
+                               .terminal = c->terminal,
+                               .tied = !c->detach,
+                               .rows = c->rows,
+                               .cols = c->cols,
+                               .sync = cr->theirs,
+                               .stdio = {c->stdio[0], c->stdio[1], c->stdio[2]},
+                               .preserve_fds = c->preserve_fds,
+                               .exe = -1,
+                               .master = -1,
+                               .slave = -1};
 }
 
-/* ---- making the process --------------------------------------------------------------------------------------------------- */
+/* ---- making the process
+ * --------------------------------------------------------------------------------------------------- */
 
 /* Becomes init_main() in the child. -1 and errno on failure. */
 static pid_t clone_init(struct create *cr, uint64_t extra, int *ret_pidfd) {
@@ -119,9 +135,8 @@ static pid_t clone_init(struct create *cr, uint64_t extra, int *ret_pidfd) {
 
 static struct err *clone_error(int why) {
     struct err *e = err_sys(why, "make the container's namespaces");
-    return why == ENOSPC || why == EUSERS
-               ? err_hint(e, "the limits in /proc/sys/user/max_*_namespaces are reached")
-               : e;
+    return why == ENOSPC || why == EUSERS ? err_hint(e, "the limits in /proc/sys/user/max_*_namespaces are reached")
+                                          : e;
 }
 
 static bool needs_middle(const struct create *cr) {
@@ -203,7 +218,8 @@ static struct err *make_process(struct create *cr, pid_t *ret_pid, int *ret_pidf
     return e;
 }
 
-/* ---- hearing from it --------------------------------------------------------------------------------------------------------- */
+/* ---- hearing from it
+ * --------------------------------------------------------------------------------------------------------- */
 
 static struct err *run_parent_hooks(const struct create *cr, const struct runtime_proc *p) {
     const struct hook_state st = {cr->c.config, cr->c.id, cr->c.bundle, "creating", p->pid};

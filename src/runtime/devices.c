@@ -1,6 +1,7 @@
 /*
  * devices: what a program expects in /dev. A user namespace may not make device nodes, so the host's are bound on
- * empty files; all by descriptor of a /dev that was resolved inside the root (an image's /dev may be a link to anywhere).
+ * empty files; all by descriptor of a /dev that was resolved inside the root (an image's /dev may be a link to
+ * anywhere).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,8 @@
 /*
  * exec: one more process in a running container. The caller is the plain user's command; a middle process joins the
- * target's namespaces by its pidfd, all in one call, and makes the real process as the caller's own child (CLONE_PARENT).
- * Neither is dumpable, and neither holds a descriptor of the host beyond what the program is given, before it is inside.
+ * target's namespaces by its pidfd, all in one call, and makes the real process as the caller's own child
+ * (CLONE_PARENT). Neither is dumpable, and neither holds a descriptor of the host beyond what the program is given,
+ * before it is inside.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +27,8 @@
 struct exec {
     const struct runtime_exec *x;
     struct launch l;
-    int middle;      /* the middle process's socket */
-    int cgroup;      /* the container's, or -1 */
+    int middle; /* the middle process's socket */
+    int cgroup; /* the container's, or -1 */
 };
 
 /* Those that the config does not name are the host's, and there is nothing to join. */
@@ -49,7 +50,8 @@ static struct err *join(const struct exec *ex) {
     return err_sys(errno, "join the container's namespaces");
 }
 
-/* ---- the program's process --------------------------------------------------------------------------------------------------- */
+/* ---- the program's process
+ * --------------------------------------------------------------------------------------------------- */
 
 static struct err *become_program(struct exec *ex) {
     struct launch *l = &ex->l;
@@ -73,7 +75,8 @@ static void program_main(struct exec *ex) {
     _exit(1);
 }
 
-/* ---- the middle process --------------------------------------------------------------------------------------------------------- */
+/* ---- the middle process
+ * --------------------------------------------------------------------------------------------------------- */
 
 static pid_t clone_program(struct exec *ex, int *ret_pidfd) {
     struct clone_args args = {.flags = CLONE_PIDFD | CLONE_PARENT, .pidfd = (uint64_t)(uintptr_t)ret_pidfd};
@@ -93,7 +96,7 @@ static pid_t clone_program(struct exec *ex, int *ret_pidfd) {
 }
 
 static struct err *middle_work(struct exec *ex) {
-    const int keep[] = {ex->x->stdio[0], ex->x->stdio[1], ex->x->stdio[2], ex->l.sync,
+    const int keep[] = {ex->x->stdio[0], ex->x->stdio[1], ex->x->stdio[2],    ex->l.sync,
                         ex->middle,      ex->cgroup,      ex->x->target_pidfd};
     autofd int pidfd = -1;
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
@@ -139,7 +142,9 @@ static struct err *run_middle(struct exec *ex, struct runtime_proc *p) {
     return NULL;
 }
 
-/* ---- the caller ------------------------------------------------------------------------------------------------------------------- */
+/* ---- the caller
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* A terminal's master comes first; end of file is execve. */
 static struct err *wait_exec(struct runtime_proc *p) {
@@ -163,10 +168,18 @@ struct err *runtime_exec(const struct runtime_exec *x, struct runtime_proc *ret)
     ex.cgroup = cgroup;
     TRY(fd_socketpair(SOCK_SEQPACKET, pair));
     p.sync_fd = pair[0];
-    ex.l = (struct launch){.config = x->config, .process = x->process, .privileged = x->privileged,
-                           .terminal = x->terminal, .tied = !x->detach, .rows = x->rows, .cols = x->cols,
-                           .stdio = {x->stdio[0], x->stdio[1], x->stdio[2]}, .sync = pair[1],
-                           .exe = -1, .master = -1, .slave = -1};
+    ex.l = (struct launch){.config = x->config,
+                           .process = x->process,
+                           .privileged = x->privileged,
+                           .terminal = x->terminal,
+                           .tied = !x->detach,
+                           .rows = x->rows,
+                           .cols = x->cols,
+                           .stdio = {x->stdio[0], x->stdio[1], x->stdio[2]},
+                           .sync = pair[1],
+                           .exe = -1,
+                           .master = -1,
+                           .slave = -1};
     struct err *e = run_middle(&ex, &p);
     fd_close(pair[1]);
     if (!e)

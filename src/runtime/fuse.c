@@ -1,6 +1,7 @@
 /*
  * fuse: fuse-overlayfs as the root file system. It must live outside the container's pid namespace and share a mount
- * namespace with it at the moment the container's is copied; so the middle process of create.c runs it in one of its own.
+ * namespace with it at the moment the container's is copied; so the middle process of create.c runs it in one of its
+ * own.
  */
 #include <errno.h>
 #include <sys/mount.h>
@@ -54,7 +55,6 @@ struct err *fuse_mount(const struct rootfs_plan *p) {
     TRY(proc_reap(pid, &code));
     if (code == 0)
         return NULL;
-    autoerr ignored = NULL;
     char text[512];
     TRY(fd_set_nonblock(from, true));
     ssize_t n = read(from, text, sizeof text - 1);

@@ -29,6 +29,7 @@ static struct err *stage_isolate(struct init *in) {
         return err_sys(errno, "prctl");
     if (in->l.tied && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         return err_sys(errno, "prctl");
+    (void)umask(0); /* modes are meant as they are written here; the program gets its own */
     (void)setsid(); /* fails only for a session leader, which a new process is not */
     /* In a pid namespace of its own nobody can look at it in the moment that this takes. */
     return in->made & CLONE_NEWPID ? limits_oom_score(in->l.process) : NULL;
@@ -74,7 +75,8 @@ static struct err *stage_null(struct init *in) {
     return NULL;
 }
 
-/* coracle-init is executed through a read-only mount of its own, so that /proc/1/exe does not lead to a writable file. */
+/* coracle-init is executed through a read-only mount of its own, so that /proc/1/exe does not lead to a writable file.
+ */
 static struct err *stage_init_program(struct init *in) {
     const struct mount_opts ro = {.attrs = MOUNT_ATTR_RDONLY};
     if (!str_eq(config_annotation(in->c->config, SPEC_ANN_INIT), "true") || !in->c->init_program)

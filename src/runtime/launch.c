@@ -22,7 +22,8 @@ const char *config_annotation(const struct json *config, const char *key) {
     return json_str_value(json_get(json_get(config, "annotations"), key));
 }
 
-/* ---- what the config says -------------------------------------------------------------------------------------------- */
+/* ---- what the config says
+ * -------------------------------------------------------------------------------------------- */
 
 static struct err *prepare_seccomp(struct launch *l) {
     const char *profile = config_annotation(l->config, SPEC_ANN_SECCOMP);
@@ -51,7 +52,8 @@ struct err *launch_prepare(struct launch *l) {
     return prepare_seccomp(l);
 }
 
-/* ---- user -------------------------------------------------------------------------------------------------------------- */
+/* ---- user
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static struct err *extra_groups(const struct launch *l, struct strv *out) {
     const char *text = config_annotation(l->config, SPEC_ANN_GROUPS);
@@ -75,7 +77,7 @@ static struct err *numeric_user(struct launch *l, const struct json *user, int r
     if (uid >= UINT32_MAX || gid >= UINT32_MAX)
         return err_new(ERR_USAGE, "user %llu:%llu is out of range", (unsigned long long)uid, (unsigned long long)gid);
     (void)snprintf(text, sizeof text, "%llu:%llu", (unsigned long long)uid, (unsigned long long)gid);
-    autoerr no_home = runtime_user_resolve(root, text, &none, &l->user);
+    err_free(runtime_user_resolve(root, text, &none, &l->user));
     l->user.uid = (uid_t)uid;
     l->user.gid = (gid_t)gid;
     l->user.n_groups = 0;
@@ -106,7 +108,8 @@ static struct err *settle_user(struct launch *l, int root) {
     return NULL;
 }
 
-/* ---- working directory -------------------------------------------------------------------------------------------------- */
+/* ---- working directory
+ * -------------------------------------------------------------------------------------------------- */
 
 /*
  * Never through a magic link (/proc/self/fd/N would lead out, CVE-2024-21626); made if it is missing. Whatever it
@@ -132,7 +135,8 @@ static struct err *settle_cwd(const struct launch *l, int root) {
     return NULL;
 }
 
-/* ---- program ------------------------------------------------------------------------------------------------------------- */
+/* ---- program
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static int check_program(const char *path) {
     struct stat st;
@@ -176,7 +180,8 @@ static struct err *find_program(struct launch *l) {
                   : err_new(ERR_EXEC_NOT_FOUND, "exec: \"%s\": executable file not found in $PATH", name);
 }
 
-/* So that the program may open /dev/stdout again: what it writes to must belong to it. Files of others stay as they are. */
+/* So that the program may open /dev/stdout again: what it writes to must belong to it. Files of others stay as they
+ * are. */
 static void own_stdio(const struct launch *l) {
     struct stat st;
     if (l->terminal) {
@@ -199,7 +204,8 @@ struct err *launch_settle(struct launch *l) {
     return find_program(l);
 }
 
-/* ---- exec ----------------------------------------------------------------------------------------------------------------- */
+/* ---- exec
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static struct err *exec_error(const struct launch *l, int why) {
     const char *name = l->program;

@@ -1,4 +1,5 @@
-/* mount_fs: detached mounts by the new mount interface, and the places they go to. Nothing here follows a link out of the root. */
+/* mount_fs: detached mounts by the new mount interface, and the places they go to. Nothing here follows a link out of
+ * the root. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -84,7 +85,8 @@ struct err *mount_fs_attach(int mount, int dest, const char *name) {
     return NULL;
 }
 
-static struct err *make_file(int root, const char *path, int *ret_fd) {
+/* Makes the last component in its (existing or made) parent directory. */
+static struct err *make_dest(int root, const char *path, bool directory, int *ret_fd) {
     autofree char *clean = path_clean(path);
     char *slash = strrchr(clean, '/');
     const char *name = slash ? slash + 1 : clean;
@@ -93,8 +95,18 @@ static struct err *make_file(int root, const char *path, int *ret_fd) {
         return err_new(ERR_USAGE, "not a place for a mount: %s", path);
     if (slash)
         *slash = '\0';
-    TRY(path_mkdirs_in_root(root, slash && *clean ? clean : "/", 0755, (uid_t)-1, (gid_t)-1, &dir));
-    return fd_open_at(dir, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDONLY, 0644, ret_fd);
+    const char *parent = slash && *clean ? clean : "/";
+    autoerr e = path_open_in_root(root, parent, O_PATH | O_DIRECTORY, 0, &dir);
+    if (e && err_errno(e) != ENOENT)
+        return take_ptr(&e);
+    if (e)
+        TRY(path_mkdirs_in_root(root, parent, 0755, (uid_t)-1, (gid_t)-1, &dir));
+    if (!directory)
+        return fd_open_at(dir, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDONLY, 0644, ret_fd);
+    if (mkdirat(dir, name, 0755) < 0) /* EEXIST: a link to nothing, which is then made */
+        return errno == EEXIST ? path_mkdirs_in_root(root, path, 0755, (uid_t)-1, (gid_t)-1, ret_fd)
+                               : err_sys(errno, "make directory %s", path);
+    return fd_open_at(dir, name, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0, ret_fd);
 }
 
 struct err *mount_dest(int root, const char *path, bool directory, int *ret_fd) {
@@ -104,8 +116,7 @@ struct err *mount_dest(int root, const char *path, bool directory, int *ret_fd) 
     if (e && err_errno(e) != ENOENT)
         return take_ptr(&e);
     if (e)
-        return directory ? path_mkdirs_in_root(root, path, 0755, (uid_t)-1, (gid_t)-1, ret_fd)
-                         : make_file(root, path, ret_fd);
+        return make_dest(root, path, directory, ret_fd);
     if (fstat(fd, &st) < 0)
         return err_sys(errno, "stat %s", path);
     if (S_ISDIR(st.st_mode) != directory)

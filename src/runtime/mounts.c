@@ -91,7 +91,8 @@ static struct err *mount_devpts(struct init *in, struct one *m) {
     return take_ptr(&e);
 }
 
-/* An own cgroup2 instance shows the container's cgroup as its root; elsewhere a read-only copy of the host's tree, or nothing. */
+/* An own cgroup2 instance shows the container's cgroup as its root; elsewhere a read-only copy of the host's tree, or
+ * nothing. */
 static struct err *mount_cgroup(struct init *in, struct one *m) {
     autofd int fd = -1;
     m->type = "cgroup2";
@@ -103,7 +104,7 @@ static struct err *mount_cgroup(struct init *in, struct one *m) {
             return NULL;
     }
     m->o.attrs |= MOUNT_ATTR_RDONLY;
-    autoerr e = host_copy(in, m, "/sys/fs/cgroup", &fd);
+    err_free(host_copy(in, m, "/sys/fs/cgroup", &fd));
     return NULL;
 }
 
@@ -137,7 +138,7 @@ static struct err *mount_one(struct init *in, struct one *m) {
         const char *type;
         struct err *(*fn)(struct init *, struct one *);
     } kinds[] = {
-        {"proc", mount_proc},     {"sysfs", mount_sysfs},    {"devpts", mount_devpts},
+        {"proc", mount_proc},     {"sysfs", mount_sysfs},   {"devpts", mount_devpts},
         {"mqueue", mount_mqueue}, {"cgroup", mount_cgroup}, {"cgroup2", mount_cgroup},
     };
     if (m->o.bind || strcmp(m->type, "bind") == 0) {

@@ -2,7 +2,8 @@
  * rootfs: the container's root mount, from the plan that storage made.
  *
  * It is put on top of "/" of our own mount namespace. Paths still resolve below it (the process's root is the mount
- * underneath), so that the sources of bind mounts stay reachable whatever the root is made of; pivot_root works from its descriptor.
+ * underneath), so that the sources of bind mounts stay reachable whatever the root is made of; pivot_root works from
+ * its descriptor.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,8 +30,8 @@ static bool fits_fsconfig(const struct rootfs_plan *p) {
     for (size_t i = 0; i < p->lowers.n; i++)
         if (strlen(p->lowers.v[i]) > FSCONFIG_VALUE_MAX)
             return false;
-    return !p->upper ||
-           (strlen(from_base(p, p->upper)) <= FSCONFIG_VALUE_MAX && strlen(from_base(p, p->work)) <= FSCONFIG_VALUE_MAX);
+    return !p->upper || (strlen(from_base(p, p->upper)) <= FSCONFIG_VALUE_MAX &&
+                         strlen(from_base(p, p->work)) <= FSCONFIG_VALUE_MAX);
 }
 
 /* Paths are relative to the working directory, which is base_dir. */
@@ -100,24 +101,25 @@ static int overlay_any(const struct rootfs_plan *p, bool volatile_upper) {
     return fd >= 0 ? fd : overlay_classic(p, volatile_upper);
 }
 
-static bool clear_mark(const struct rootfs_plan *p) {
-    autofree char *mark = path_join(p->work, "work/incompat/volatile");
-    autofree char *dirty = path_join(mark, "dirty");
-    return (unlink(dirty) == 0 || errno == ENOENT) && rmdir(mark) == 0;
+/*
+ * Without `volatile` every copy-up and unmount would sync the disk. It leaves a mark behind that forbids the next
+ * mount; what the layer holds is still right unless the machine crashed in between, and then no worse than any unsynced
+ * file.
+ */
+static void clear_mark(const struct rootfs_plan *p) {
+    static const char mark[] = "work/incompat/volatile";
+    autofree char *dir = path_join(p->work, mark);
+    autofree char *dirty = path_join(dir, "dirty");
+    if (unlink(dirty) == 0)
+        (void)rmdir(dir);
 }
 
-/*
- * Without `volatile` every copy-up and unmount would sync the disk. A container that did not end cleanly leaves a
- * mark behind that forbids the next mount; its content is as good as the page cache of a machine that did not crash.
- */
 static struct err *overlay_mount(const struct rootfs_plan *p, int *ret_fd) {
+    if (p->upper)
+        clear_mark(p);
     int fd = overlay_any(p, true);
-    if (fd < 0 && p->upper && errno == EINVAL) {
-        if (clear_mark(p))
-            fd = overlay_any(p, true);
-        if (fd < 0)
-            fd = overlay_any(p, false);
-    }
+    if (fd < 0 && p->upper && errno == EINVAL)
+        fd = overlay_any(p, false);
     if (fd < 0)
         return err_hint(err_sys(errno, "mount overlay of %zu layers in %s", p->lowers.n, p->base_dir),
                         "set \"storage-driver\" to \"fuse-overlayfs\" or \"copy\" in config.json if this kernel "

@@ -1,8 +1,8 @@
 /*
  * runtime_int: what the files of the runtime share. Two processes become something else here:
  *
- *     init  (create.c → init.c)  the first process of a container: builds the root and everything below it, then launches
- *     exec  (exec.c)             one more process in a running container: joins, then launches
+ *     init  (create.c → init.c)  the first process of a container: builds the root and everything below it, then
+ * launches exec  (exec.c)             one more process in a running container: joins, then launches
  *
  * `struct launch` is what both have in common: the program, its user, its stdio and its walls (launch.c, walls.c).
  * The child talks to its parent over a SOCK_SEQPACKET pair (sync.c); end of file means that execve has happened.
@@ -20,7 +20,8 @@
 struct err;
 struct json;
 
-/* ---- sync.c: messages between a child and its parent --------------------------------------------------------------- */
+/* ---- sync.c: messages between a child and its parent ---------------------------------------------------------------
+ */
 
 enum sync_type {
     SYNC_EOF = 0,     /* the other side is gone, or has executed its program */
@@ -43,7 +44,8 @@ void sync_send_err(int sock, const struct err *e);
 /* Waits for a message. */
 struct err *sync_recv(int sock, struct sync_msg *ret) __attribute__((warn_unused_result));
 
-/* ---- launch.c, walls.c, caps.c, limits.c, tty.c -------------------------------------------------------------------- */
+/* ---- launch.c, walls.c, caps.c, limits.c, tty.c --------------------------------------------------------------------
+ */
 
 struct caps {
     uint64_t bounding, effective, permitted, inheritable, ambient;
@@ -55,13 +57,13 @@ struct launch {
     bool privileged;            /* exec --privileged: every capability, no filter */
     bool terminal, tied;        /* tied: dies with its parent */
     unsigned short rows, cols;
-    int stdio[3];               /* borrowed */
+    int stdio[3]; /* borrowed */
     int sync;
     int preserve_fds;
-    int exe;                    /* what to execute by descriptor (coracle-init), or -1 */
-    int master, slave;          /* pty, or -1 */
+    int exe;           /* what to execute by descriptor (coracle-init), or -1 */
+    int master, slave; /* pty, or -1 */
     struct strv args, env;
-    char *program;              /* args[0] found in PATH */
+    char *program; /* args[0] found in PATH */
     struct caps caps;
     bool no_new_privs;
     struct sock_filter *filter; /* NULL: unconfined */
@@ -71,7 +73,8 @@ struct launch {
 };
 /* Reads what config and process say into the rest of `l`, and compiles the seccomp filter. No side effects. */
 struct err *launch_prepare(struct launch *l) __attribute__((warn_unused_result));
-/* Inside the container's root: user, HOME, working directory, limits, owner of stdio, and whether there is such a program. */
+/* Inside the container's root: user, HOME, working directory, limits, owner of stdio, and whether there is such a
+ * program. */
 struct err *launch_settle(struct launch *l) __attribute__((warn_unused_result));
 /* Raises the walls and executes. Returns only with an error. */
 struct err *launch_exec(struct launch *l) __attribute__((warn_unused_result));
@@ -88,24 +91,26 @@ struct err *limits_apply(const struct json *process) __attribute__((warn_unused_
 /* "oomScoreAdj"; needs /proc of the caller's pid namespace. Values below what the user may set are raised to it. */
 struct err *limits_oom_score(const struct json *process) __attribute__((warn_unused_result));
 
-/* Opens a pty of the devpts directory `dir` (-1: the one that the calling mount namespace has at /dev/pts, verified). */
+/* Opens a pty of the devpts directory `dir` (-1: the one that the calling mount namespace has at /dev/pts, verified).
+ */
 struct err *tty_open(int dir, unsigned short rows, unsigned short cols, int *ret_master, int *ret_slave)
     __attribute__((warn_unused_result));
 /* Makes stdio of the process: the pty as controlling terminal, or the three descriptors. */
 struct err *tty_attach(const struct launch *l) __attribute__((warn_unused_result));
 
-/* ---- init stage ------------------------------------------------------------------------------------------------------ */
+/* ---- init stage
+ * ------------------------------------------------------------------------------------------------------ */
 
 struct init {
     const struct runtime_create *c;
-    const struct json *linux_;  /* config.linux */
-    uint64_t made;              /* CLONE_NEW*: namespaces that are new */
-    int fuse_root;              /* root of a fuse-overlayfs mount of our mount namespace, or -1 */
-    int root;                   /* the container's root mount */
-    int proc, devpts;           /* fresh mounts of the container, or -1 */
-    bool dev_bound;             /* /dev is the user's bind mount: left alone */
-    bool slave;                 /* propagation from the host is wanted by some mount */
-    int null;                   /* O_PATH of the host's /dev/null, verified */
+    const struct json *linux_; /* config.linux */
+    uint64_t made;             /* CLONE_NEW*: namespaces that are new */
+    int fuse_root;             /* root of a fuse-overlayfs mount of our mount namespace, or -1 */
+    int root;                  /* the container's root mount */
+    int proc, devpts;          /* fresh mounts of the container, or -1 */
+    bool dev_bound;            /* /dev is the user's bind mount: left alone */
+    bool slave;                /* propagation from the host is wanted by some mount */
+    int null;                  /* O_PATH of the host's /dev/null, verified */
     struct launch l;
 };
 /* Runs every stage and executes the program; reports errors over l.sync. Never returns. */
@@ -123,35 +128,41 @@ struct err *readonly_apply(struct init *in) __attribute__((warn_unused_result));
 /* fuse.c: mounts by fuse-overlayfs on plan->base_dir in the calling (own) mount namespace; returns when it is there. */
 struct err *fuse_mount(const struct rootfs_plan *plan) __attribute__((warn_unused_result));
 
-/* ---- mount helpers (mount_opts.c, mount_fs.c) -------------------------------------------------------------------------- */
+/* ---- mount helpers (mount_opts.c, mount_fs.c)
+ * -------------------------------------------------------------------------- */
 
 struct mount_opts {
     uint64_t attrs;       /* MOUNT_ATTR_* to set */
     uint64_t propagation; /* MS_PRIVATE … of a bind, 0: default */
     bool bind, recursive;
-    struct strv data;     /* what the file system itself understands */
+    struct strv data; /* what the file system itself understands */
 };
 /* Sorts the options of an OCI mount. Pure. */
 void mount_opts_parse(const struct json *options, struct mount_opts *ret);
 void mount_opts_done(struct mount_opts *o);
 
 /* A new, still detached mount of a file system. On failure the error holds what the kernel had to say. */
-struct err *mount_fs_new(const char *type, const char *source, const struct mount_opts *o, int *ret_fd) __attribute__((warn_unused_result));
-/* A detached copy of what is at dirfd/path ("" is the descriptor itself), with attributes set. Falls back to recursive where locked mounts lie below. */
-struct err *mount_fs_clone(int dirfd, const char *path, const struct mount_opts *o, int *ret_fd) __attribute__((warn_unused_result));
+struct err *mount_fs_new(const char *type, const char *source, const struct mount_opts *o, int *ret_fd)
+    __attribute__((warn_unused_result));
+/* A detached copy of what is at dirfd/path ("" is the descriptor itself), with attributes set. Falls back to recursive
+ * where locked mounts lie below. */
+struct err *mount_fs_clone(int dirfd, const char *path, const struct mount_opts *o, int *ret_fd)
+    __attribute__((warn_unused_result));
 /* Puts a detached mount on the directory or file that `dest` refers to. */
 struct err *mount_fs_attach(int mount, int dest, const char *name) __attribute__((warn_unused_result));
 /* Opens, or makes, the directory (or empty file) `path` below root for mounting on it. */
 struct err *mount_dest(int root, const char *path, bool directory, int *ret_fd) __attribute__((warn_unused_result));
 
-/* ---- create.c, cgroup.c ----------------------------------------------------------------------------------------------- */
+/* ---- create.c, cgroup.c
+ * ----------------------------------------------------------------------------------------------- */
 
 /* The CLONE_NEW* flag of an OCI namespace type, 0 for an unknown one. */
 uint64_t namespace_flag(const char *type);
 /* The cgroup that runtime_cgroup_make() made and the process is in, opened; -1 where there is none. */
 int cgroup_of(pid_t pid);
 
-/* ---- hooks.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- hooks.c
+ * ------------------------------------------------------------------------------------------------------------ */
 
 struct hook_state {
     const struct json *config;
@@ -163,7 +174,8 @@ bool hooks_any(const struct json *config, const char *name);
 /* Runs them in order; stops at the first that fails. */
 struct err *hooks_run(const char *name, const struct hook_state *st) __attribute__((warn_unused_result));
 
-/* ---- userns_make.c ---------------------------------------------------------------------------------------------------------- */
+/* ---- userns_make.c
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* Makes a user namespace with the user's default map and returns a descriptor of it. */
 struct err *userns_make(const struct host *h, int *ret_fd, uint32_t *ret_ids) __attribute__((warn_unused_result));

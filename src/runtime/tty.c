@@ -1,6 +1,7 @@
 /*
  * tty: the terminal of a process inside a container. The pty comes from the container's own devpts, so that ttyname
- * and /dev/pts in there agree; the peer is opened by ioctl from the master, never by a path that the container could bend.
+ * and /dev/pts in there agree; the peer is opened by ioctl from the master, never by a path that the container could
+ * bend.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -44,7 +44,8 @@ static uint32_t mapped_ids(pid_t pid, uid_t uid) {
         return 0;
     strv_split(&lines, str_c(&text), '\n');
     for (size_t i = 0; i < lines.n; i++) {
-        if (sscanf(lines.v[i], "%u %u %u", &inside, &outside, &count) != 3) /* NOLINT(cert-err34-c): the kernel's text */
+        if (sscanf(lines.v[i], "%u %u %u", &inside, &outside, &count) !=
+            3) /* NOLINT(cert-err34-c): the kernel's text */
             continue;
         root |= inside == 0 && outside == uid;
         total += count;
@@ -122,7 +123,7 @@ static bool find_live(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
     if (open_record(h, run, record, ret_fd, ret_ids))
         return true;
     struct scan s = {h, run, -1, 0};
-    autoerr scanned = io_each_entry(run, scan_one, &s);
+    err_free(io_each_entry(run, scan_one, &s));
     if (s.fd < 0)
         return false;
     *ret_fd = s.fd;
@@ -173,7 +174,8 @@ struct err *runtime_userns_publish(const struct host *h) {
     return io_write_file(run, record, text, (size_t)n, 0600, 0);
 }
 
-/* ---- a call inside ------------------------------------------------------------------------------------------------------ */
+/* ---- a call inside
+ * ------------------------------------------------------------------------------------------------------ */
 
 static struct err *call_inside(int userns_fd, struct err *(*fn)(void *ctx), void *ctx) {
     TRY(runtime_userns_enter(userns_fd));
@@ -188,7 +190,7 @@ static void call_child(int out, int userns_fd, struct err *(*fn)(void *ctx), voi
     if (!e)
         _exit(0);
     err_encode(e, &text);
-    autoerr unheard = io_write_all(out, text.ptr, text.len);
+    err_free(io_write_all(out, text.ptr, text.len));
     _exit(1);
 }
 

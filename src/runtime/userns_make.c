@@ -1,7 +1,7 @@
 /*
- * userns_make: a new user namespace: a child is cloned into it, newuidmap and newgidmap (which are privileged) write its
- * maps side by side, its namespace is opened, and the child may go. Most of what can go wrong is a matter of how the
- * machine is set up, so most of this file says what to do about it.
+ * userns_make: a new user namespace: a child is cloned into it, newuidmap and newgidmap (which are privileged) write
+ * its maps side by side, its namespace is opened, and the child may go. Most of what can go wrong is a matter of how
+ * the machine is set up, so most of this file says what to do about it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +37,8 @@ static struct err *refused(int why) {
     if (setting_is("/proc/sys/user/max_user_namespaces", "0"))
         return err_hint(e, "user namespaces are switched off; as root: sysctl -w user.max_user_namespaces=15000");
     if (why == ENOSPC || why == EUSERS)
-        return err_hint(e, "the limit of user namespaces is reached; as root: sysctl -w user.max_user_namespaces=15000");
+        return err_hint(e,
+                        "the limit of user namespaces is reached; as root: sysctl -w user.max_user_namespaces=15000");
     if (setting_is("/proc/sys/kernel/unprivileged_userns_clone", "0"))
         return err_hint(e, "this kernel keeps user namespaces for root; as root: sysctl -w "
                            "kernel.unprivileged_userns_clone=1");
@@ -47,8 +48,9 @@ static struct err *refused(int why) {
 /* Ubuntu 24.04 lets anyone make a user namespace, but without a profile nothing in it is allowed. */
 static struct err *map_hint(struct err *e) {
     if (setting_is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"))
-        return err_hint(e, "AppArmor restricts user namespaces; as root: sysctl -w "
-                           "kernel.apparmor_restrict_unprivileged_userns=0, or install an AppArmor profile for coracle");
+        return err_hint(e,
+                        "AppArmor restricts user namespaces; as root: sysctl -w "
+                        "kernel.apparmor_restrict_unprivileged_userns=0, or install an AppArmor profile for coracle");
     return e;
 }
 
@@ -58,7 +60,8 @@ struct mapper {
     int pidfd, said;
 };
 
-static struct err *mapper_start(struct mapper *m, const struct host *h, pid_t target, const struct id_range *r, size_t n) {
+static struct err *mapper_start(struct mapper *m, const struct host *h, pid_t target, const struct id_range *r,
+                                size_t n) {
     autofree char *path = NULL;
     autostrv struct strv argv = {.v = NULL};
     int p[2];
@@ -83,7 +86,7 @@ static struct err *mapper_end(struct mapper *m) {
     int code;
     if (m->pid <= 0)
         return NULL;
-    autoerr unread = io_read_all(m->said, SAID_MAX, m->program, &text);
+    err_free(io_read_all(m->said, SAID_MAX, m->program, &text));
     TRY(proc_reap(m->pid, &code));
     m->pid = 0;
     if (code == 0)
@@ -94,7 +97,8 @@ static struct err *mapper_end(struct mapper *m) {
     if (strstr(line, "not allowed"))
         return err_hint(e, "the ranges in %s must belong to this user alone", m->file);
     if (strstr(line, "Operation not permitted"))
-        return map_hint(err_hint(e, "%s must be setuid root or have file capabilities: reinstall its package", m->program));
+        return map_hint(
+            err_hint(e, "%s must be setuid root or have file capabilities: reinstall its package", m->program));
     return map_hint(e);
 }
 
