@@ -1,13 +1,43 @@
-# Tests: unit tests (tests/unit/test_*.c, one executable each), fuzzers, bats. Included by the Makefile.
+# Tests: unit tests (tests/unit/test_*.c, one executable each), bats, fuzzers, lint, bench. Included by the Makefile.
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNIT_BINS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRCS))
+UNIT_LIBS_test_seccomp := -lseccomp
+UNIT_LIBS_test_seccomp_json := -lseccomp
 $(B)/unit/%: tests/unit/%.c $(call lib_of,$(LAYERS)) tests/unit/unit.h $(B)/flags
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
 	$(Q)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(call lib_of,$(LAYERS)) -Wl,--end-group -lcjson -ldl $(UNIT_LIBS_$*)
 
-UNIT_LIBS_test_seccomp := -lseccomp
+.PHONY: deps test-deps demo unit check check-bats
+deps:
+	@tests/lib/deps build
+test-deps:
+	@tests/lib/deps test
 
-.PHONY: unit
+# An image from this machine's busybox, and containers from it; as root it drops to the user coracle-test.
+demo:
+	@tests/lib/deps demo
+	@$(MAKE) --no-print-directory all
+	@stage=$$(tests/lib/stage $(B)) && trap 'rm -rf "$$stage"' EXIT && tests/lib/as-user "$$stage/tests/lib/demo" "$$stage/bin"
+
 unit: $(UNIT_BINS)
-	@for t in $(UNIT_BINS); do $$t || exit 1; done
+
+# Everything: TESTS="tests/cli/run.bats …" picks bats files, CORACLE_SUITE=unit|bats a half.
+check: test-deps
+	@$(MAKE) --no-print-directory all unit
+	@stage=$$(tests/lib/stage $(B)) && trap 'rm -rf "$$stage"' EXIT && tests/lib/as-user "$$stage/tests/lib/suite" "$$stage" $(TESTS)
+
+# Coverage-guided fuzzing with clang: every tests/fuzz/fuzz_*.c for FUZZ_SECONDS, under ASan and UBSan, corpus kept in build/fuzz.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+.PHONY: fuzz
+fuzz:
+	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+.PHONY: lint
+lint:
+	@tests/lint/run
+
+.PHONY: bench
+bench: all
+	@tests/bench/run $(B)
