@@ -1,4 +1,5 @@
 /* err: see err.h. An error is a short linked list, outermost level first. */
+#define ERR_DEFINES /* no macros over what is defined here */
 #include "base/err.h"
 
 #include <errno.h>
@@ -79,8 +80,7 @@ static struct err *err_make(enum err_kind kind, int errnum, const char *fmt, va_
     return e;
 }
 
-/* Names of definitions are in parentheses because err.h has macros of those names for the analyser. */
-struct err *(err_new)(enum err_kind kind, const char *fmt, ...) {
+struct err *err_new(enum err_kind kind, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     struct err *e = err_make(kind, 0, fmt, ap);
@@ -88,7 +88,7 @@ struct err *(err_new)(enum err_kind kind, const char *fmt, ...) {
     return e;
 }
 
-struct err *(err_sys)(int errnum, const char *fmt, ...) {
+struct err *err_sys(int errnum, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     struct err *e = err_make(kind_of_errno(errnum), errnum, fmt, ap);
@@ -96,7 +96,7 @@ struct err *(err_sys)(int errnum, const char *fmt, ...) {
     return e;
 }
 
-struct err *(err_wrap)(struct err *take_cause, const char *fmt, ...) {
+struct err *err_wrap(struct err *take_cause, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     struct err *e = err_make(take_cause->kind, 0, fmt, ap);
@@ -105,7 +105,7 @@ struct err *(err_wrap)(struct err *take_cause, const char *fmt, ...) {
     return e;
 }
 
-struct err *(err_hint)(struct err *take_err, const char *fmt, ...) {
+struct err *err_hint(struct err *take_err, const char *fmt, ...) {
     autostr struct str s = STR_INIT;
     va_list ap;
     va_start(ap, fmt);
@@ -116,7 +116,7 @@ struct err *(err_hint)(struct err *take_err, const char *fmt, ...) {
     return take_err;
 }
 
-struct err *(err_with_kind)(struct err *take_err, enum err_kind kind) {
+struct err *err_with_kind(struct err *take_err, enum err_kind kind) {
     take_err->kind = kind;
     return take_err;
 }
@@ -209,7 +209,7 @@ struct err *err_from_json(const struct json *j) {
     return head;
 }
 
-struct err *(err_decode)(const char *text, size_t len) {
+struct err *err_decode(const char *text, size_t len) {
     autojson j = NULL;
     struct err *bad = json_parse(text, len, "error report", 0, &j);
     if (bad)

@@ -93,7 +93,7 @@ static inline void err_freep(struct err **e) { err_free(*e); }
  * The clang analyser does not read returns_nonnull, and would warn at every TRY about out-parameters that "may be
  * unset after success". Only it sees these wrappers.
  */
-#ifdef __clang_analyzer__
+#if defined __clang_analyzer__ && !defined ERR_DEFINES
 static inline struct err *err_nonnull(struct err *e) {
     if (!e)
         __builtin_unreachable();
