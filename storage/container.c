@@ -292,7 +292,7 @@ struct err *store_container_remove(struct store *s, const char *id) {
     const char *name = json_str_value(json_get(j, "Name"));
     if (!store_exists(containers, id))
         return no_such(id);
-    TRY_CTX(store_trash(s, containers, id), "remove container %s", id);
+    TRY_CTX(store_trash(s, containers, id), "remove container %.12s", id);
     /* A rename may have come between the two: then this name is another's or a stale link, both harmless. */
     if (unreadable || !name)
         return store_names_heal(s);

@@ -90,7 +90,7 @@ struct err *store_trash(struct store *s, int dirfd, const char *name) {
     int tmp;
     TRY(store_dir(s, STORE_TMP, &tmp));
     if (make_trash(dirfd, name, tmp) < 0)
-        return err_sys(errno, "move %s to the trash", name);
+        return err_sys(errno, "move %.12s to the trash", name);
     return NULL;
 }
 

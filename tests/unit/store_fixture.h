@@ -26,6 +26,10 @@ struct fixture {
 static void fixture_open(struct fixture *f) {
     *f = (struct fixture){0};
     const char *tmp = getenv("TMPDIR");
+#ifdef FIXTURE_IN_MEMORY
+    if (!tmp && access("/dev/shm", W_OK) == 0)
+        tmp = "/dev/shm";
+#endif
     f->dir = mem_printf("%s/coracle-store-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(f->dir)) {
         perror(f->dir);

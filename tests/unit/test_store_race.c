@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#define FIXTURE_IN_MEMORY
 #include "store_fixture.h"
 
 /* ---- invariants ---- */
