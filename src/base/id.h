@@ -3,7 +3,8 @@
  *
  * An id is 64 lower-case hex digits. A digest is "sha256:" and 64 lower-case hex digits; nothing else is accepted
  * anywhere, so a digest is always safe as a file name after digest_hex(). libcrypto is loaded with dlopen when the
- * first digest is computed, so that commands that compute none do not pay for it.
+ * first digest is computed, so that commands that compute none do not pay for it. dlopen finds it by path: never
+ * call these after a change of root (the same holds for host_id_map()).
  */
 #pragma once
 

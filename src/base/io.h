@@ -39,7 +39,7 @@ struct err *io_sync(int fd) __attribute__((warn_unused_result));
 /* Copies up to `n` bytes (UINT64_MAX: to EOF) by copy_file_range, splice or read and write. ret_n may be NULL. */
 struct err *io_copy(int from, int to, uint64_t n, uint64_t *ret_n) __attribute__((warn_unused_result));
 
-/* mkdir -p below dirfd with the given mode for what is made; existing directories are fine. */
+/* mkdir -p below dirfd with the given mode (less the umask) for what is made; existing directories are fine. */
 struct err *io_mkdirs(int dirfd, const char *path, mode_t mode) __attribute__((warn_unused_result));
 
 /*

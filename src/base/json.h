@@ -4,7 +4,7 @@
  * Reading: json_parse() caps size and depth, refuses duplicate keys on request, trailing garbage and invalid UTF-8.
  * Typed getters take the parent and a key; a missing key is not an error for the _opt forms (default given), a wrong
  * type always is, and the message carries the JSON path ("config.Env[3]: expected a string"). Look-up is case-sensitive.
- * Integers are exact over the whole 64-bit range, written and read.
+ * Integers are exact over the whole 64-bit range, written and read. "\u0000" is refused: strings are C strings.
  *
  * Writing: json_object()/json_array() build a tree; json_add_* take ownership of children. json_render() prints.
  * Bytes that carry a digest are stored and sent as they came, never re-serialised from here.

@@ -27,7 +27,8 @@ bool path_is_component(const char *name);
 /* True for 64 lower-case hex digits. */
 bool path_is_hex64(const char *s);
 
-/* Lexically cleans an absolute or relative path (".", "..", "//"), never above the start; owned. Like Go's path.Clean. */
+/* Lexically cleans an absolute or relative path (".", "..", "//"), never above the start; owned. As Go's path.Clean,
+ * but leading ".." of a relative path are dropped too ("../a" gives "a"). */
 char *path_clean(const char *path) __attribute__((returns_nonnull, warn_unused_result));
 
 /* Joins with one '/'; an absolute `b` replaces `a`; owned. */
