@@ -1,14 +1,6 @@
 /* docker's HostConfig and Mounts objects: what inspect shows. Names and order are those of docker 28. */
 #include "spec/spec_int.h"
 
-/* A list that docker shows as null when there is nothing in it. */
-static void set_list_or_null(struct json *obj, const char *key, const struct strv *sv) {
-    if (sv->n)
-        json_set_strv(obj, key, sv);
-    else
-        json_set(obj, key, json_null());
-}
-
 static const char *text_or_empty(const char *s) { return s ? s : ""; }
 
 /* -v as typed, with the source made absolute. */
@@ -195,14 +187,14 @@ static const char *ipc_mode(const struct spec_ctx *x) { return x->o->ipc && *x->
 
 static void isolation_part(const struct spec_ctx *x, struct json *h) {
     const struct container_options *o = x->o;
-    set_list_or_null(h, "CapAdd", &o->cap_add);
-    set_list_or_null(h, "CapDrop", &o->cap_drop);
+    spec_set_list(h, "CapAdd", &o->cap_add);
+    spec_set_list(h, "CapDrop", &o->cap_drop);
     json_set_str(h, "CgroupnsMode", x->cgroup.mode == SPEC_NS_HOST ? "host" : "private");
     json_set_strv(h, "Dns", &o->dns);
     json_set_strv(h, "DnsOptions", &o->dns_option);
     json_set_strv(h, "DnsSearch", &o->dns_search);
-    set_list_or_null(h, "ExtraHosts", &x->extra_hosts);
-    set_list_or_null(h, "GroupAdd", &o->group_add);
+    spec_set_list(h, "ExtraHosts", &x->extra_hosts);
+    spec_set_list(h, "GroupAdd", &o->group_add);
     json_set_str(h, "IpcMode", ipc_mode(x));
     json_set_str(h, "Cgroup", "");
     json_set(h, "Links", json_null());
@@ -211,7 +203,7 @@ static void isolation_part(const struct spec_ctx *x, struct json *h) {
     json_set_bool(h, "Privileged", o->privileged);
     json_set_bool(h, "PublishAllPorts", o->publish_all);
     json_set_bool(h, "ReadonlyRootfs", o->read_only);
-    set_list_or_null(h, "SecurityOpt", &o->security_opt);
+    spec_set_list(h, "SecurityOpt", &o->security_opt);
     set_unless_empty(h, "Tmpfs", tmpfs(x));
     json_set_str(h, "UTSMode", text_or_empty(o->uts));
     json_set_str(h, "UsernsMode", text_or_empty(o->userns));

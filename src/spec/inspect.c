@@ -1,14 +1,6 @@
 /* docker's Config object and the frame around it: what inspect shows. Names and order are those of docker 28. */
 #include "spec/spec_int.h"
 
-/* A list that docker shows as null when there is nothing in it. */
-static void set_list_or_null(struct json *obj, const char *key, const struct strv *sv) {
-    if (sv->n)
-        json_set_strv(obj, key, sv);
-    else
-        json_set(obj, key, json_null());
-}
-
 /* {"80/tcp": {}} of options and image. */
 static struct json *exposed_ports(const struct spec_ctx *x) {
     struct json *ports = json_object();
@@ -47,7 +39,7 @@ static struct json *config(const struct spec_ctx *x) {
     json_set_bool(c, "OpenStdin", o->interactive);
     json_set_bool(c, "StdinOnce", o->interactive && o->attach_stdin);
     json_set_strv(c, "Env", &x->config_env);
-    set_list_or_null(c, "Cmd", &x->cmd);
+    spec_set_list(c, "Cmd", &x->cmd);
     if (o->no_healthcheck) {
         struct json *health = json_object(), *test = json_array();
         json_push_str(test, "NONE");
@@ -57,7 +49,7 @@ static struct json *config(const struct spec_ctx *x) {
     json_set_str(c, "Image", o->image ? o->image : "");
     json_set(c, "Volumes", volumes(x));
     json_set_str(c, "WorkingDir", x->workdir);
-    set_list_or_null(c, "Entrypoint", &x->entrypoint);
+    spec_set_list(c, "Entrypoint", &x->entrypoint);
     json_set(c, "OnBuild", json_null());
     json_set_strmap(c, "Labels", &x->labels);
     if (*x->stop_signal)

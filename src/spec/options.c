@@ -116,3 +116,10 @@ bool spec_has_control(const char *s) {
             return true;
     return false;
 }
+
+void spec_set_list(struct json *obj, const char *key, const struct strv *sv) {
+    if (sv->n)
+        json_set_strv(obj, key, sv);
+    else
+        json_set(obj, key, json_null());
+}

@@ -98,6 +98,8 @@ struct err *spec_options_check(const struct container_options *o) __attribute__(
 bool spec_parse_bool(const char *s, bool *ret);
 /* Sorts a map by key, as Go prints maps. */
 void spec_sort_map(struct strmap *m);
+/* Sets a list that docker shows as null when there is nothing in it. */
+void spec_set_list(struct json *obj, const char *key, const struct strv *sv);
 /* Absolute, not "/", free of control characters; *ret is cleaned and owned. The message is docker's, without a prefix.
  */
 struct err *spec_check_target(const char *path, char **ret) __attribute__((warn_unused_result));
