@@ -115,9 +115,8 @@ void store_archive_free(struct store *s, struct store_archive *a) {
         free(a->m[i].link);
     }
     free(a->m);
-    if (a->tmp) {
-        autoerr left = store_tmp_remove(s, a->tmp); /* what is left is debris */
-    }
+    if (a->tmp)
+        err_free(store_tmp_remove(s, a->tmp)); /* what is left is debris */
     fd_close(a->tmp_fd);
     free(a->tmp);
     free(a);

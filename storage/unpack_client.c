@@ -85,8 +85,8 @@ void unpack_stop(struct unpack *u) {
     msg_chan_free(take_ptr(&u->chan));
     if (u->pid > 0) {
         int code;
-        autoerr gone = proc_signal(u->pidfd, SIGKILL);
-        autoerr e = proc_reap(u->pid, &code);
+        err_free(proc_signal(u->pidfd, SIGKILL)); /* it may have gone already */
+        err_free(proc_reap(u->pid, &code));
     }
     u->pid = -1;
     fd_replace(&u->pidfd, -1);

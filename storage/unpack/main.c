@@ -65,6 +65,6 @@ int main(void) {
     autoerr e = serve(chan);
     if (!e)
         return 0;
-    autoerr lost = msg_send_err(chan, e);
+    err_free(msg_send_err(chan, e)); /* nobody may be left to hear it */
     _exit(1); /* a thread may still be waiting for input that never comes */
 }
