@@ -11,7 +11,6 @@
 #include "base/id.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "storage/store_int.h"

@@ -9,7 +9,6 @@
 #include "base/fd.h"
 #include "base/host.h"
 #include "base/io.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "storage/store_int.h"
 

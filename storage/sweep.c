@@ -19,7 +19,6 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/path.h"
 #include "storage/store_int.h"
 

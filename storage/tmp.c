@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -24,7 +23,6 @@
 #include "base/fd.h"
 #include "base/id.h"
 #include "base/io.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "storage/store_int.h"

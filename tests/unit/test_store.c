@@ -294,6 +294,34 @@ static void test_containers(void) {
     fixture_close(&f);
 }
 
+/* Durable, with a name that the summary does not have yet, and with an id or name that is taken. */
+static void test_container_durable(void) {
+    struct fixture f;
+    char got[65], id[65], id2[65];
+    autojson empty = json_object();
+    autojson back = NULL;
+    fixture_open(&f);
+    id_random(id);
+    id_random(id2);
+    struct store_container_new c = {.id = id, .name = "solid", .config = empty, .summary = empty, .durable = true};
+    CHECK_OK(store_container_create(f.s, &c));
+    CHECK_OK(store_container_find(f.s, "solid", got));
+    CHECK_STR(got, id);
+    CHECK_OK(store_container_read(f.s, id, "container.json", &back));
+    CHECK_STR(json_str_value(json_get(back, "Name")), "solid");
+    c.name = "other";
+    CHECK_ERR(store_container_create(f.s, &c), ERR_CONFLICT);
+    CHECK_ERR(store_container_find(f.s, "other", got), ERR_NOT_FOUND);
+    c.id = id2;
+    CHECK_OK(store_container_create(f.s, &c));
+    CHECK(!store_has_debris(f.s));
+    c.id = "../../etc";
+    CHECK_ERR(store_container_create(f.s, &c), ERR_USAGE);
+    CHECK_ERR(store_container_read(f.s, "../../etc", "passwd", &back), ERR_NOT_FOUND);
+    CHECK_ERR(store_container_read(f.s, id, "../version", &back), ERR_USAGE);
+    fixture_close(&f);
+}
+
 static void test_container_prefix(void) {
     struct fixture f;
     char id[65], got[65], prefix[65];
@@ -427,5 +455,5 @@ static void test_sweep(void) {
 UNIT_MAIN({"open", test_open}, {"open refuses other directories", test_open_refuses_other_directories},
           {"tmp", test_tmp}, {"blobs", test_blobs}, {"partial", test_partial}, {"chain id", test_chain_id},
           {"images", test_images}, {"refs", test_refs}, {"containers", test_containers},
-          {"container prefix", test_container_prefix}, {"stale names", test_stale_names},
-          {"container lock", test_container_lock}, {"sweep", test_sweep})
+          {"container durable", test_container_durable}, {"container prefix", test_container_prefix},
+          {"stale names", test_stale_names}, {"container lock", test_container_lock}, {"sweep", test_sweep})
