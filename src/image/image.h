@@ -52,7 +52,7 @@ struct err *image_find(const struct store *s, const char *text, char ret_id[65],
 struct image_platform {
     char *os, *arch, *variant; /* variant "" for none */
 };
-/* "linux/arm64/v8", "arm64"; NULL gives the host's (DOCKER_DEFAULT_PLATFORM respected). */
+/* "linux/arm64/v8", "arm64"; NULL gives the host's (DOCKER_DEFAULT_PLATFORM respected; a NULL host means this build's). */
 struct err *image_platform_parse(const struct host *h, const char *text, struct image_platform *ret) __attribute__((warn_unused_result));
 void image_platform_done(struct image_platform *p);
 
@@ -123,6 +123,12 @@ struct image_import {
 };
 /* Makes an image of one layer; returns its id. */
 struct err *image_import(const struct image_import *i, char ret_id[65]) __attribute__((warn_unused_result));
+
+/*
+ * Applies Dockerfile instructions (those of image_import.changes and HEALTHCHECK) to the "config" object of an image
+ * config, in order; for import and commit. Usage errors name the instruction.
+ */
+struct err *image_changes_apply(struct json *config, const struct strv *changes) __attribute__((warn_unused_result));
 
 /* The image's config JSON (parsed config blob) for spec_build and inspect. */
 struct err *image_config(const struct store *s, const struct store_image *img, struct json **ret) __attribute__((warn_unused_result));

@@ -265,7 +265,7 @@ static struct err *finish_work(struct bringing *b, struct work *w) {
     drop_work(b, w);
     w->state = WORK_DONE;
     b->running--;
-    say(b, w, "Pull complete", w->layer->size);
+    say(b, w, b->l->registry ? "Pull complete" : "Load complete", w->layer->size);
     return NULL;
 }
 
@@ -402,7 +402,7 @@ static size_t make_plan(struct bringing *b, struct store_image *img) {
         bool there = store_layer_has(b->l->store, w->layer->chain_id) && store_blob_has(b->l->store, w->layer->blob);
         w->state = there ? WORK_DONE : WORK_WAITING;
         missing += !there;
-        say(b, w, there ? "Already exists" : "Pulling fs layer", 0);
+        say(b, w, there ? "Already exists" : b->l->registry ? "Pulling fs layer" : "Loading layer", 0);
     }
     return missing;
 }

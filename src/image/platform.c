@@ -78,6 +78,24 @@ int platform_score(const struct image_platform *want, const char *os, const char
     return score;
 }
 
+#if defined(__x86_64__)
+#define BUILD_ARCH "amd64"
+#elif defined(__aarch64__)
+#define BUILD_ARCH "arm64"
+#elif defined(__arm__)
+#define BUILD_ARCH "arm"
+#elif defined(__i386__)
+#define BUILD_ARCH "386"
+#elif defined(__riscv) && __riscv_xlen == 64
+#define BUILD_ARCH "riscv64"
+#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
+#define BUILD_ARCH "ppc64le"
+#elif defined(__s390x__)
+#define BUILD_ARCH "s390x"
+#else
+#define BUILD_ARCH "unknown"
+#endif
+
 static bool known_word(const char *s, const char *const *words, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (str_eq(s, words[i]))
@@ -101,10 +119,11 @@ static struct err *bad_platform(const char *text) {
 }
 
 struct err *image_platform_parse(const struct host *h, const char *text, struct image_platform *ret) {
+    const char *arch_here = h ? h->arch : BUILD_ARCH, *variant_here = h && h->variant ? h->variant : "";
     if (!text || !*text)
-        text = h->default_platform && *h->default_platform ? h->default_platform : NULL;
+        text = h && h->default_platform && *h->default_platform ? h->default_platform : NULL;
     if (!text) {
-        *ret = (struct image_platform){mem_dup("linux"), mem_dup(h->arch), mem_dup(h->variant ? h->variant : "")};
+        *ret = (struct image_platform){mem_dup("linux"), mem_dup(arch_here), mem_dup(variant_here)};
         platform_normalise(ret);
         return NULL;
     }
@@ -117,7 +136,7 @@ struct err *image_platform_parse(const struct host *h, const char *text, struct 
         return bad_platform(text);
     bool only_os = parts.n == 1 && is_os(parts.v[0]);
     const char *os = parts.n > 1 || only_os ? parts.v[0] : "linux";
-    const char *arch = parts.n > 1 ? parts.v[1] : only_os ? h->arch : parts.v[0];
+    const char *arch = parts.n > 1 ? parts.v[1] : only_os ? arch_here : parts.v[0];
     *ret = (struct image_platform){mem_dup(os), mem_dup(arch), mem_dup(parts.n > 2 ? parts.v[2] : "")};
     platform_normalise(ret);
     return NULL;

@@ -1,0 +1,26 @@
+/* archive_int: what save, load and import share: manifests made here, and the files of an archive. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/str.h"
+
+struct err;
+struct json;
+struct store;
+struct store_archive;
+
+/* A descriptor as JSON. */
+struct json *descriptor_json(const char *media_type, const char *digest, int64_t size)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+struct made_layer {
+    char digest[72];
+    const char *media_type; /* static */
+    int64_t size;
+};
+/* Appends the text of an OCI manifest over a config and layers; the same input gives the same bytes. */
+void manifest_make(const char *config_digest, int64_t config_size, const struct made_layer *layers, size_t n, struct str *out);
+
+/* The layer media type for a file by its first bytes: plain, gzip or zstd. Static. */
+struct err *layer_type_of(int dirfd, const char *name, const char **ret) __attribute__((warn_unused_result));

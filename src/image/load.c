@@ -1,0 +1,284 @@
+/*
+ * load: archives into the store. Two kinds, often in one file: an OCI layout (oci-layout, index.json, blobs/) and docker's
+ * own (manifest.json that names a config and layer tars). The layout is preferred, because its manifests carry digests
+ * that survive; docker's kind gets a manifest made here, over the layers as they are. The archive is never unpacked to
+ * names of its choosing: coracle-unpack stores every member under its digest, so "verified" is the same as "found".
+ */
+#include "image/image.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "image/archive_int.h"
+#include "image/manifest_int.h"
+#include "image/pull_int.h"
+#include "storage/store.h"
+
+#define IMAGES_MAX 1000
+#define INDEX_DEPTH_MAX 4
+
+struct loading {
+    const struct image_load *l;
+    struct store_archive *a;
+    struct image_platform platform;
+    struct unpack_ns ns;
+    struct strv *references, *ids;
+};
+
+/* ---- members ---- */
+
+static struct err *member_text(const struct loading *ld, const char *name, struct str *out) {
+    const struct store_member *m = store_archive_find(ld->a, name);
+    if (!m)
+        return err_new(ERR_CORRUPT, "the archive has no %s", name);
+    /* A blob that an earlier image of this archive brought has moved to the store already. */
+    if (store_blob_has(ld->l->store, m->digest))
+        return store_blob_read(ld->l->store, m->digest, MANIFEST_MAX, out);
+    return io_read_file(ld->a->tmp_fd, digest_hex(m->digest), MANIFEST_MAX, out);
+}
+
+static struct err *member_json(const struct loading *ld, const char *name, struct json **ret) {
+    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
+    TRY(member_text(ld, name, &text));
+    return json_parse(str_c(&text), text.len, name, JSON_REFUSE_DUPLICATES, ret);
+}
+
+/* The member "blobs/sha256/<hex>" must be what its name says. */
+static struct err *blob_member(const struct loading *ld, const char *digest, char **ret_name) {
+    autofree char *name = mem_printf("blobs/sha256/%s", digest_hex(digest));
+    const struct store_member *m = store_archive_find(ld->a, name);
+    if (!m)
+        return err_new(ERR_CORRUPT, "the archive has no blob %s", digest);
+    if (!str_eq(m->digest, digest))
+        return err_new(ERR_CORRUPT, "blob %s of the archive has the digest %s", digest, m->digest);
+    *ret_name = take_ptr(&name);
+    return NULL;
+}
+
+static struct err *adopt(const struct loading *ld, const char *digest) {
+    return store_blob_adopt(ld->l->store, digest, ld->a->tmp_fd, digest_hex(digest));
+}
+
+/* ---- one image, once its manifest and config are known ---- */
+
+/* Blobs, layers, record: in this order, so that nothing is ever visible that is not whole. */
+static struct err *load_image(struct loading *ld, const struct str *manifest, const struct str *config, char ret_id[65]) {
+    struct store *s = ld->l->store;
+    char digest[DIGEST_LEN + 1];
+    struct store_image *img = NULL;
+    size_t fetched = 0;
+    TRY(digest_of(str_c(manifest), manifest->len, digest));
+    TRY(image_build_record(manifest, digest, config, &img));
+    struct err *e = NULL;
+    for (size_t i = 0; !e && i < img->n_layers; i++)
+        e = adopt(ld, img->layers[i].blob);
+    const struct layers l = {
+        .store = s, .ns = &ld->ns, .progress = &ld->l->progress, .interrupted_fd = -1, .parallel = 2};
+    if (!e)
+        e = layers_bring_in(&l, img, &fetched);
+    if (!e)
+        e = store_blob_put(s, img->config, str_c(config), config->len);
+    if (!e)
+        e = store_blob_put(s, digest, str_c(manifest), manifest->len);
+    if (!e)
+        e = store_image_put(s, img);
+    if (!e)
+        memcpy(ret_id, img->id, ID_LEN + 1);
+    store_image_free(img);
+    return e;
+}
+
+/* Names the image; a name in an archive is a claim of whoever made it and must at least be a reference. */
+static struct err *name_image(struct loading *ld, const char *name, const char *id) {
+    struct image_ref ref = {0};
+    TRY_CTX(image_ref_parse(name, &ref), "name \"%.200s\" in the archive", name);
+    autofree char *canonical = image_ref_canonical(&ref);
+    image_ref_done(&ref);
+    TRY(store_ref_set(ld->l->store, canonical, id));
+    if (!strv_has(ld->references, canonical))
+        strv_push(ld->references, canonical);
+    return NULL;
+}
+
+static void unnamed(struct loading *ld, const char *id) {
+    if (!strv_has(ld->ids, id))
+        strv_push(ld->ids, id);
+}
+
+/* ---- OCI layouts ---- */
+
+/* Follows indexes down to the manifest for our platform. */
+static struct err *find_manifest(struct loading *ld, const char *digest, struct str *ret_text, struct manifest *ret) {
+    autofree char *want = mem_dup(digest);
+    for (int depth = 0; depth < INDEX_DEPTH_MAX; depth++) {
+        autofree char *name = NULL, *next = NULL;
+        int64_t size = 0;
+        struct manifest m = {0};
+        str_clear(ret_text);
+        TRY(blob_member(ld, want, &name));
+        TRY(member_text(ld, name, ret_text));
+        TRY(manifest_parse(ret_text, NULL, &m));
+        if (!m.is_index) {
+            *ret = m;
+            return NULL;
+        }
+        struct err *e = image_index_choose(m.json, &ld->platform, &next, &size);
+        manifest_done(&m);
+        if (e)
+            return e;
+        mem_set(&want, next);
+    }
+    return err_new(ERR_CORRUPT, "indexes of the archive are nested deeper than %d", INDEX_DEPTH_MAX);
+}
+
+/* The image's name: containerd's annotation is whole; OCI's is often only a tag, which names nothing. */
+static const char *layout_name(const struct json *entry) {
+    const struct json *annotations = json_get(entry, "annotations");
+    const char *whole = json_str_value(json_get(annotations, "io.containerd.image.name"));
+    const char *name = json_str_value(json_get(annotations, "org.opencontainers.image.ref.name"));
+    if (whole && *whole)
+        return whole;
+    return name && strpbrk(name, "/:") ? name : NULL;
+}
+
+static struct err *load_entry(struct loading *ld, const struct json *entry) {
+    struct descriptor d = {0};
+    struct manifest m = {0};
+    autofree char *config_name = NULL;
+    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX), config = STR_INIT_MAX(MANIFEST_MAX);
+    char id[65];
+    TRY(descriptor_parse(entry, &d));
+    struct err *e = find_manifest(ld, d.digest, &text, &m);
+    descriptor_done(&d);
+    if (!e)
+        e = blob_member(ld, m.config.digest, &config_name);
+    if (!e)
+        e = member_text(ld, config_name, &config);
+    manifest_done(&m);
+    if (!e)
+        e = load_image(ld, &text, &config, id);
+    if (e)
+        return e;
+    const char *name = layout_name(entry);
+    if (name)
+        return name_image(ld, name, id);
+    unnamed(ld, id);
+    return NULL;
+}
+
+static struct err *load_layout(struct loading *ld) {
+    autojson index = NULL;
+    struct json *manifests = NULL;
+    TRY(member_json(ld, "index.json", &index));
+    TRY(json_get_array(index, "manifests", &manifests));
+    if (json_count(manifests) > IMAGES_MAX)
+        return err_new(ERR_UNSUPPORTED, "the archive has more than %d images", IMAGES_MAX);
+    JSON_EACH(entry, manifests)
+        TRY(load_entry(ld, entry));
+    return NULL;
+}
+
+/* ---- docker archives ---- */
+
+static struct err *docker_layers(struct loading *ld, const struct json *list, struct made_layer *out, size_t *ret_n) {
+    size_t n = 0;
+    JSON_EACH(item, list) {
+        const char *name = json_str_value(item);
+        const struct store_member *m = name ? store_archive_find(ld->a, name) : NULL;
+        if (!m)
+            return err_new(ERR_CORRUPT, "the archive has no layer %s", name ? name : "by that name");
+        memcpy(out[n].digest, m->digest, sizeof out[n].digest);
+        out[n].size = m->size;
+        /* Once more for a second image with the same layer: it lies in the blobs by now. */
+        bool moved = store_blob_has(ld->l->store, m->digest);
+        int dir = moved ? store_dirfd(ld->l->store, "blobs/sha256") : ld->a->tmp_fd;
+        TRY(layer_type_of(dir, digest_hex(m->digest), &out[n].media_type));
+        n++;
+    }
+    *ret_n = n;
+    return NULL;
+}
+
+static struct err *docker_manifest(struct loading *ld, const struct json *entry, const char *config_name, struct str *out) {
+    struct json *list = NULL;
+    size_t n = 0;
+    TRY(json_get_array(entry, "Layers", &list));
+    if (json_count(list) > MANIFEST_LAYERS_MAX)
+        return err_new(ERR_UNSUPPORTED, "an image of the archive has more than %d layers", MANIFEST_LAYERS_MAX);
+    const struct store_member *config = store_archive_find(ld->a, config_name);
+    if (!config)
+        return err_new(ERR_CORRUPT, "the archive has no image config %s", config_name);
+    struct made_layer *layers = mem_array(json_count(list), sizeof *layers);
+    struct err *e = docker_layers(ld, list, layers, &n);
+    if (!e)
+        manifest_make(config->digest, config->size, layers, n, out);
+    free(layers);
+    return e;
+}
+
+static struct err *load_docker_entry(struct loading *ld, const struct json *entry) {
+    const char *config_name = NULL;
+    autostr struct str manifest = STR_INIT_MAX(MANIFEST_MAX), config = STR_INIT_MAX(MANIFEST_MAX);
+    autostrv struct strv tags = {0};
+    char id[65];
+    TRY(json_get_str(entry, "Config", &config_name));
+    TRY(json_get_strv_opt(entry, "RepoTags", &tags));
+    TRY(docker_manifest(ld, entry, config_name, &manifest));
+    TRY(member_text(ld, config_name, &config));
+    TRY(load_image(ld, &manifest, &config, id));
+    for (size_t i = 0; i < tags.n; i++)
+        TRY(name_image(ld, tags.v[i], id));
+    if (tags.n == 0)
+        unnamed(ld, id);
+    return NULL;
+}
+
+static struct err *load_docker(struct loading *ld) {
+    autojson list = NULL;
+    TRY(member_json(ld, "manifest.json", &list));
+    if (json_type(list) != JSON_ARRAY || json_count(list) > IMAGES_MAX)
+        return err_new(ERR_CORRUPT, "manifest.json is not a list of images");
+    JSON_EACH(entry, list)
+        TRY(load_docker_entry(ld, entry));
+    return NULL;
+}
+
+/* ---- */
+
+static struct err *load_archive(struct loading *ld) {
+    if (store_archive_find(ld->a, "index.json") && store_archive_find(ld->a, "oci-layout"))
+        return load_layout(ld);
+    if (store_archive_find(ld->a, "manifest.json"))
+        return load_docker(ld);
+    if (store_archive_find(ld->a, "repositories"))
+        return err_hint(err_new(ERR_UNSUPPORTED, "the archive was made by a docker older than 1.10"),
+                        "load it there, and save it again with a newer version");
+    return err_hint(err_new(ERR_CORRUPT, "the archive holds no image: neither index.json nor manifest.json is in it"),
+                    "for a plain root file system use 'coracle import'");
+}
+
+static struct err *load_held(struct loading *ld) {
+    autofd int hold = -1;
+    TRY(image_platform_parse(NULL, ld->l->platform, &ld->platform));
+    TRY(store_hold(ld->l->store, &hold));
+    TRY_CTX(store_archive_read(ld->l->store, ld->l->fd, &ld->a), "read the archive");
+    return load_archive(ld);
+}
+
+struct err *image_load(const struct image_load *l, struct strv *ret_references, struct strv *ret_ids) {
+    struct loading ld = {.l = l,
+                         .ns = {.get = l->userns, .ctx = l->userns_ctx, .fd = -1},
+                         .references = ret_references,
+                         .ids = ret_ids};
+    struct err *e = load_held(&ld);
+    store_archive_free(l->store, ld.a);
+    unpack_ns_done(&ld.ns);
+    image_platform_done(&ld.platform);
+    return e;
+}

@@ -1,0 +1,46 @@
+/* make: manifests for images that came without one (docker archives of old, imports). */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "image/archive_int.h"
+#include "image/manifest_int.h"
+
+struct json *descriptor_json(const char *media_type, const char *digest, int64_t size) {
+    struct json *j = json_object();
+    json_set_str(j, "mediaType", media_type);
+    json_set_str(j, "digest", digest);
+    json_set_int(j, "size", size);
+    return j;
+}
+
+void manifest_make(const char *config_digest, int64_t config_size, const struct made_layer *layers, size_t n, struct str *out) {
+    autojson j = json_object();
+    struct json *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_push(list, descriptor_json(layers[i].media_type, layers[i].digest, layers[i].size));
+    json_set_int(j, "schemaVersion", 2);
+    json_set_str(j, "mediaType", MEDIA_OCI_MANIFEST);
+    json_set(j, "config", descriptor_json(MEDIA_OCI_CONFIG, config_digest, config_size));
+    json_set(j, "layers", list);
+    json_render(j, JSON_COMPACT, out);
+}
+
+struct err *layer_type_of(int dirfd, const char *name, const char **ret) {
+    unsigned char magic[4] = {0};
+    autofd int fd = -1;
+    TRY(fd_open_at(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd));
+    if (pread(fd, magic, sizeof magic, 0) < 0)
+        return err_sys(errno, "read layer %s", name);
+    if (magic[0] == 0x1f && magic[1] == 0x8b)
+        *ret = MEDIA_OCI_LAYER "+gzip";
+    else if (!memcmp(magic, "\x28\xb5\x2f\xfd", 4))
+        *ret = MEDIA_OCI_LAYER "+zstd";
+    else
+        *ret = MEDIA_OCI_LAYER;
+    return NULL;
+}

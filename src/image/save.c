@@ -1,0 +1,226 @@
+/*
+ * save: images out of the store as an archive that docker, podman, skopeo and containerd all load: an OCI layout (every blob
+ * as it was pulled, so every digest stays) with docker's manifest.json beside it. A blob that several images share is in
+ * it once.
+ */
+#include "image/image.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "image/archive_int.h"
+#include "image/manifest_int.h"
+#include "storage/store.h"
+
+static const char layout_text[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
+
+struct saved {
+    char id[65];
+    struct strv references; /* canonical, with a tag */
+};
+
+struct saving {
+    struct store *store;
+    struct saved *images;
+    size_t n;
+    struct strv names, digests; /* members blobs/sha256/…, and what they are */
+};
+
+/* ---- which images, under which names ---- */
+
+static struct saved *saved_of(struct saving *s, const char *id) {
+    for (size_t i = 0; i < s->n; i++)
+        if (str_eq(s->images[i].id, id))
+            return &s->images[i];
+    s->images = mem_resize(s->images, s->n + 1, sizeof *s->images);
+    struct saved *image = &s->images[s->n++];
+    *image = (struct saved){.references = {0}};
+    memcpy(image->id, id, ID_LEN + 1);
+    return image;
+}
+
+static void add_name(struct saving *s, const char *id, const char *reference) {
+    struct saved *image = saved_of(s, id);
+    if (reference && !strchr(reference, '@') && !strv_has(&image->references, reference))
+        strv_push(&image->references, reference);
+}
+
+/* True when the user gave a bare name: docker then saves every tag of it. */
+static bool bare_name(const char *text, struct image_ref *ret) {
+    autoerr e = image_ref_parse(text, ret);
+    if (e)
+        return false;
+    const char *last = strrchr(text, '/');
+    if (!ret->digest && !strchr(last ? last : text, ':'))
+        return true;
+    image_ref_done(ret);
+    return false;
+}
+
+static struct err *add_tags(struct saving *s, const struct image_ref *ref, size_t *ret_found) {
+    autostrmap struct strmap all = {0};
+    autofree char *prefix = mem_printf("%s/%s:", ref->domain, ref->path);
+    TRY(store_refs(s->store, &all));
+    *ret_found = 0;
+    for (size_t i = 0; i < all.n; i++)
+        if (str_starts(all.e[i].key, prefix)) {
+            add_name(s, all.e[i].value, all.e[i].key);
+            ++*ret_found;
+        }
+    return NULL;
+}
+
+static struct err *choose_one(struct saving *s, const char *text) {
+    struct image_ref ref = {0};
+    size_t found = 0;
+    if (bare_name(text, &ref)) {
+        struct err *e = add_tags(s, &ref, &found);
+        image_ref_done(&ref);
+        if (e || found)
+            return e;
+    }
+    char id[65];
+    autofree char *reference = NULL;
+    TRY(image_find(s->store, text, id, &reference));
+    add_name(s, id, reference);
+    return NULL;
+}
+
+/* ---- what goes into the archive ---- */
+
+static void add_blob(struct saving *s, const char *digest) {
+    if (strv_has(&s->digests, digest))
+        return;
+    strv_push(&s->digests, digest);
+    strv_pushf(&s->names, "blobs/sha256/%s", digest_hex(digest));
+}
+
+/* An image made here may have been recorded without a manifest: it gets one now, and keeps it as a blob. */
+static struct err *ensure_manifest(struct saving *s, struct store_image *img) {
+    if (img->manifest)
+        return NULL;
+    autofd int fd = -1;
+    int64_t size = 0;
+    char digest[DIGEST_LEN + 1];
+    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
+    TRY(store_blob_open(s->store, img->config, &fd, &size));
+    struct made_layer *layers = mem_array(img->n_layers, sizeof *layers);
+    for (size_t i = 0; i < img->n_layers; i++) {
+        layers[i].media_type = img->layers[i].media_type;
+        layers[i].size = img->layers[i].size;
+        memcpy(layers[i].digest, img->layers[i].blob, sizeof layers[i].digest);
+    }
+    manifest_make(img->config, size, layers, img->n_layers, &text);
+    free(layers);
+    TRY(digest_of(str_c(&text), text.len, digest));
+    TRY(store_blob_put(s->store, digest, str_c(&text), text.len));
+    img->manifest = mem_dup(digest);
+    mem_set(&img->manifest_type, MEDIA_OCI_MANIFEST);
+    return NULL;
+}
+
+static struct json *index_entry(const struct store_image *img, int64_t size, const char *reference) {
+    struct json *j = descriptor_json(img->manifest_type, img->manifest, size);
+    if (reference) {
+        struct json *a = json_object();
+        json_set_str(a, "io.containerd.image.name", reference);
+        json_set_str(a, "org.opencontainers.image.ref.name", strrchr(reference, ':') + 1);
+        json_set(j, "annotations", a);
+    }
+    struct json *p = json_object();
+    json_set_str(p, "architecture", img->arch);
+    json_set_str(p, "os", img->os);
+    if (img->variant && *img->variant)
+        json_set_str(p, "variant", img->variant);
+    json_set(j, "platform", p);
+    return j;
+}
+
+static struct json *docker_entry(const struct store_image *img, const struct strv *references) {
+    struct json *j = json_object(), *tags = json_array(), *layers = json_array();
+    for (size_t i = 0; i < references->n; i++) {
+        autofree char *familiar = image_ref_familiar(references->v[i]);
+        json_push_str(tags, familiar);
+    }
+    for (size_t i = 0; i < img->n_layers; i++) {
+        autofree char *name = mem_printf("blobs/sha256/%s", digest_hex(img->layers[i].blob));
+        json_push_str(layers, name);
+    }
+    autofree char *config = mem_printf("blobs/sha256/%s", digest_hex(img->config));
+    json_set_str(j, "Config", config);
+    json_set(j, "RepoTags", tags);
+    json_set(j, "Layers", layers);
+    return j;
+}
+
+static struct err *describe(struct saving *s, const struct saved *image, struct store_image *img, struct json *index,
+                            struct json *docker) {
+    autofd int fd = -1;
+    int64_t size = 0;
+    TRY(ensure_manifest(s, img));
+    TRY(store_blob_open(s->store, img->manifest, &fd, &size));
+    for (size_t i = 0; i < image->references.n; i++)
+        json_push(index, index_entry(img, size, image->references.v[i]));
+    if (image->references.n == 0)
+        json_push(index, index_entry(img, size, NULL));
+    json_push(docker, docker_entry(img, &image->references));
+    for (size_t i = 0; i < img->n_layers; i++)
+        add_blob(s, img->layers[i].blob);
+    add_blob(s, img->config);
+    add_blob(s, img->manifest);
+    return NULL;
+}
+
+static struct err *write_out(struct saving *s, struct json *manifests, const struct json *docker, int out_fd) {
+    autojson index = json_object();
+    autostr struct str index_text = STR_INIT, docker_text = STR_INIT;
+    json_set_int(index, "schemaVersion", 2);
+    json_set_str(index, "mediaType", MEDIA_OCI_INDEX);
+    json_set(index, "manifests", manifests);
+    json_render(index, JSON_COMPACT, &index_text);
+    json_render(docker, JSON_COMPACT, &docker_text);
+    size_t n = 0;
+    struct store_tar_file *files = mem_array(s->digests.n + 3, sizeof *files);
+    for (; n < s->digests.n; n++)
+        files[n] = (struct store_tar_file){.name = s->names.v[n], .blob = s->digests.v[n]};
+    files[n++] = (struct store_tar_file){.name = "index.json", .data = index_text.ptr, .len = index_text.len};
+    files[n++] = (struct store_tar_file){.name = "manifest.json", .data = docker_text.ptr, .len = docker_text.len};
+    files[n++] = (struct store_tar_file){.name = "oci-layout", .data = layout_text, .len = sizeof layout_text - 1};
+    struct err *e = store_archive_write(s->store, out_fd, files, n);
+    free(files);
+    return e;
+}
+
+static struct err *save_chosen(struct saving *s, int out_fd) {
+    autojson manifests = json_array();
+    autojson docker = json_array();
+    for (size_t i = 0; i < s->n; i++) {
+        struct store_image *img = NULL;
+        TRY(store_image_get(s->store, s->images[i].id, &img));
+        struct err *e = describe(s, &s->images[i], img, manifests, docker);
+        store_image_free(img);
+        if (e)
+            return err_wrap(e, "save image %.12s", s->images[i].id);
+    }
+    return write_out(s, take_ptr(&manifests), docker, out_fd);
+}
+
+struct err *image_save(struct store *store, const struct strv *names, int out_fd) {
+    struct saving s = {.store = store};
+    autofd int hold = -1;
+    struct err *e = store_hold(store, &hold);
+    for (size_t i = 0; !e && i < names->n; i++)
+        e = choose_one(&s, names->v[i]);
+    if (!e)
+        e = save_chosen(&s, out_fd);
+    for (size_t i = 0; i < s.n; i++)
+        strv_done(&s.images[i].references);
+    free(s.images);
+    strv_done(&s.names);
+    strv_done(&s.digests);
+    return e;
+}
