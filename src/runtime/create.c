@@ -94,12 +94,14 @@ static void plan_init(struct create *cr) {
                            .fuse_root = -1,
                            .root = -1,
                            .proc = -1,
+                           .netns = {.fd = -1},
                            .devpts = -1,
                            .null = -1};
     cr->in.l = (struct launch){.config = c->config,
                                .process = json_get(c->config, "process"),
                                .terminal = c->terminal,
                                .tied = !c->detach,
+                               .make_cwd = true,
                                .rows = c->rows,
                                .cols = c->cols,
                                .sync = cr->theirs,
@@ -163,14 +165,14 @@ static struct err *middle_work(struct create *cr, int sock) {
     autofd int pidfd = -1;
     TRY(middle_join(cr, CLONE_NEWUSER));
     TRY(middle_fuse(cr));
-    TRY(middle_join(cr, CLONE_NEWPID));
-    pid_t pid = clone_init(cr, CLONE_PARENT, &pidfd);
-    if (pid < 0)
-        return clone_error(errno);
+    struct err *e = middle_join(cr, CLONE_NEWPID);
+    pid_t pid = e ? -1 : clone_init(cr, CLONE_PARENT, &pidfd);
+    if (!e && pid < 0)
+        e = clone_error(errno);
     /* The container's copy of the mount must be the last one, so that fuse-overlayfs ends with the container. */
     if (cr->c.rootfs->driver == ROOTFS_FUSE_OVERLAY)
         (void)umount2(cr->c.rootfs->base_dir, MNT_DETACH);
-    return sync_send(sock, SYNC_PID, pid, pidfd);
+    return e ? e : sync_send(sock, SYNC_PID, pid, pidfd);
 }
 
 static struct err *clone_by_middle(struct create *cr, pid_t *ret_pid, int *ret_pidfd) {
@@ -246,6 +248,8 @@ static struct err *wait_ready(const struct create *cr, struct runtime_proc *p) {
 static struct err *create(struct create *cr, struct runtime_proc *ret) {
     int pair[2];
     struct runtime_proc p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1};
+    if (cr->c.preserve_fds < 0 || cr->c.preserve_fds > PRESERVE_MAX)
+        return err_new(ERR_USAGE, "%d descriptors to pass on, at most %d can be", cr->c.preserve_fds, PRESERVE_MAX);
     TRY(plan_namespaces(cr));
     TRY(fd_socketpair(SOCK_SEQPACKET, pair));
     p.sync_fd = pair[0];

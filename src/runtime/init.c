@@ -24,11 +24,32 @@
 #include "runtime/runtime_int.h"
 #include "spec/spec.h"
 
+/*
+ * Nothing that the caller has open may be reached from here on, not even by a path like /proc/self/fd/N in the config
+ * (CVE-2024-21626): all but what is needed is closed now, not just at execve.
+ */
+static void close_others(const struct init *in) {
+    const struct runtime_create *c = in->c;
+    size_t n = 0;
+    int keep[5 + ARRAY_LEN(c->join) + PRESERVE_MAX];
+    keep[n++] = in->l.sync;
+    for (int i = 0; i < 3; i++)
+        keep[n++] = c->stdio[i];
+    if (c->detach)
+        keep[n++] = c->start_listener;
+    for (int i = 0; i < c->n_join; i++)
+        keep[n++] = c->join[i].fd;
+    for (int i = 0; i < c->preserve_fds; i++)
+        keep[n++] = 3 + i;
+    fd_close_all_but(keep, n);
+}
+
 static struct err *stage_isolate(struct init *in) {
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return err_sys(errno, "prctl");
     if (in->l.tied && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         return err_sys(errno, "prctl");
+    close_others(in);
     (void)umask(0); /* modes are meant as they are written here; the program gets its own */
     (void)setsid(); /* fails only for a session leader, which a new process is not */
     /* In a pid namespace of its own nobody can look at it in the moment that this takes. */
@@ -201,12 +222,12 @@ static const struct stage {
     {NULL, mounts_apply},
     {"devices", devices_make},
     {"console", console_make},
+    {"network", stage_network},
     {NULL, sysctls_apply},
     {NULL, stage_hooks},
     {NULL, masks_apply},
     {NULL, readonly_apply},
     {"names", stage_names},
-    {"network", stage_network},
     {"change the root", stage_pivot},
     {NULL, stage_launch},
     {NULL, stage_wait},

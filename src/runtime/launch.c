@@ -124,7 +124,7 @@ static struct err *settle_cwd(const struct launch *l, int root) {
     if (*cwd != '/')
         return err_new(ERR_USAGE, "working directory %s is not absolute", cwd);
     autoerr e = path_open_in_root(root, cwd, O_PATH | O_DIRECTORY, 0, &dir);
-    if (e && err_errno(e) != ENOENT)
+    if (e && (err_errno(e) != ENOENT || !l->make_cwd))
         return err_wrap(take_ptr(&e), "working directory %s", cwd);
     if (e)
         TRY_CTX(path_mkdirs_in_root(root, cwd, 0755, (uid_t)-1, (gid_t)-1, &dir), "working directory %s", cwd);

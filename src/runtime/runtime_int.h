@@ -56,6 +56,7 @@ struct launch {
     const struct json *process; /* of what to run */
     bool privileged;            /* exec --privileged: every capability, no filter */
     bool terminal, tied;        /* tied: dies with its parent */
+    bool make_cwd;              /* a missing working directory is made (create), not an error (exec) */
     unsigned short rows, cols;
     int stdio[3]; /* borrowed */
     int sync;
@@ -100,6 +101,8 @@ struct err *tty_attach(const struct launch *l) __attribute__((warn_unused_result
 
 /* ---- init stage
  * ------------------------------------------------------------------------------------------------------ */
+
+enum { PRESERVE_MAX = 256 };
 
 struct init {
     const struct runtime_create *c;

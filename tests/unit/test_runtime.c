@@ -66,6 +66,18 @@ static const char config_text[] =
 /* ---- one run
  * --------------------------------------------------------------------------------------------------------- */
 
+static void shell(const char *text) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)!chdir(top);
+        execl("/bin/sh", "sh", "-ec", text, NULL);
+        _exit(127);
+    }
+    int status = 1;
+    (void)waitpid(pid, &status, 0);
+    CHECK_INT(status, 0);
+}
+
 struct shared {
     int code;
     char out[8192];
@@ -74,8 +86,10 @@ struct run {
     struct json *config;
     struct rootfs_plan plan;
     bool terminal;
+    const char *init; /* coracle-init */
+    int join_fd;      /* a namespace to join with join_flag */
+    unsigned join_flag;
     struct shared *sh;
-    int tree[2]; /* exec test: ready and stop pipes of a background container */
 };
 
 static struct json *config_new(void) {
@@ -105,15 +119,21 @@ static struct err *run_inside(void *ctx) {
     int p[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
     TRY(fd_pipe(0, p));
     struct runtime_proc proc;
-    const struct runtime_create c = {.config = r->config,
-                                     .rootfs = &r->plan,
-                                     .id = "test",
-                                     .bundle = top,
-                                     .stdio = {null, p[1], p[1]},
-                                     .terminal = r->terminal,
-                                     .rows = 33,
-                                     .cols = 99,
-                                     .cgroup_fd = -1};
+    struct runtime_create c = {.config = r->config,
+                               .rootfs = &r->plan,
+                               .id = "test",
+                               .bundle = top,
+                               .stdio = {null, p[1], p[1]},
+                               .terminal = r->terminal,
+                               .rows = 33,
+                               .cols = 99,
+                               .init_program = r->init,
+                               .cgroup_fd = -1};
+    if (r->join_flag) {
+        c.n_join = 1;
+        c.join[0].fd = r->join_fd;
+        c.join[0].clone_flag = r->join_flag;
+    }
     TRY(runtime_create(&c, &proc));
     TRY(runtime_start(&proc));
     fd_close(p[1]);
@@ -476,9 +496,100 @@ static void test_exec(void) {
     CHECK_ERR(exec_run(&b, "true", "", false, out, &code), ERR_CONFLICT);
 }
 
-/* ---- timing
- * -------------------------------------------------------------------------------------------------------------------
- */
+static struct json *hook(const char *path, const char *script) {
+    struct json *h = json_object(), *args = json_array(), *list = json_array();
+    json_set_str(h, "path", path);
+    json_push_str(args, "sh");
+    json_push_str(args, "-c");
+    json_push_str(args, script);
+    json_set(h, "args", args);
+    json_push(list, h);
+    return list;
+}
+
+static void test_hooks(void) {
+    int code;
+    autojson config = config_new();
+    struct json *hooks = json_object();
+    autofree char *create = mem_printf("/bin/cat > %s/h1", top);
+    autofree char *inside = mem_printf("/bin/cat > %s/h2", top);
+    autofree char *stop = mem_printf("/bin/cat > %s/h3", top);
+    json_set(hooks, "createRuntime", hook("/bin/sh", create));
+    json_set(hooks, "createContainer", hook("/bin/sh", inside));
+    json_set(hooks, "startContainer", hook("/bin/sh", "/bin/cat > /tmp/h4"));
+    json_set(hooks, "poststop", hook("/bin/sh", stop));
+    json_set(config, "hooks", hooks);
+    set_script(config, "grep -c '\"status\":\"created\"' /tmp/h4");
+    CHECK_STR(run_config(config, overlay_plan("upper-hooks"), false, &code), "1\n");
+    CHECK_OK(runtime_poststop(config, "test", top));
+    shell("grep -q '\"status\":\"creating\"' h1; grep -q '\"status\":\"creating\"' h2\n"
+          "grep -q '\"status\":\"stopped\"' h3");
+    json_set(hooks, "createRuntime", hook("/bin/sh", "exit 3"));
+    struct run r = {.config = config, .plan = overlay_plan("upper-hooks"), .sh = shared_new()};
+    CHECK_ERR(runtime_userns_call(userns, run_inside, &r), ERR_SYSTEM);
+}
+
+/* A container in the pid or network namespace of another one. */
+static void test_join(void) {
+    struct background b = background_start();
+    const struct {
+        const char *link, *script, *want;
+        unsigned flag;
+    } cases[] = {
+        {"pid", "cat /proc/1/cmdline | tr '\\0' ' '; [ $$ = 1 ] || echo second", "sleep 1000 second\n", CLONE_NEWPID},
+        {"uts", "hostname", "boat\n", CLONE_NEWUTS},
+        {"net", "ip link show lo | grep -c UP", "1\n", CLONE_NEWNET}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        autojson config = config_new();
+        autofree char *link = mem_printf("/proc/%d/ns/%s", (int)b.init, cases[i].link);
+        struct run r = {
+            .config = config, .plan = overlay_plan("upper-join"), .sh = shared_new(), .join_flag = cases[i].flag};
+        r.join_fd = open(link, O_RDONLY | O_CLOEXEC);
+        CHECK(r.join_fd >= 0);
+        json_remove(json_get(config, "linux"), "sysctl");
+        set_script(config, cases[i].script);
+        CHECK_OK(runtime_userns_call(userns, run_inside, &r));
+        CHECK_STR(r.sh->out, cases[i].want);
+        CHECK_INT(r.sh->code, 0);
+        fd_close(r.join_fd);
+    }
+    background_stop(&b);
+}
+
+static void test_fuse(void) {
+    autojson config = config_new();
+    struct run r = {.config = config, .plan = overlay_plan("upper-fuse"), .sh = shared_new()};
+    if (access("/usr/bin/fuse-overlayfs", X_OK) < 0 || access("/dev/fuse", R_OK | W_OK) < 0) {
+        printf("no fuse-overlayfs here: skipped\n");
+        return;
+    }
+    r.plan.driver = ROOTFS_FUSE_OVERLAY;
+    r.plan.fuse_program = mem_dup("/usr/bin/fuse-overlayfs");
+    set_script(config,
+               "echo x > /new; cat /new /etc/passwd | head -2; awk '$5 == \"/\" {print $9}' /proc/self/mountinfo");
+    CHECK_OK(runtime_userns_call(userns, run_inside, &r));
+    CHECK_STR(r.sh->out, "x\nroot:x:0:0:root:/root:/bin/sh\nfuse-overlayfs\n");
+}
+
+static void test_init_program(void) {
+    autojson config = config_new();
+    struct run r = {.config = config, .plan = overlay_plan("upper-init"), .sh = shared_new()};
+    char exe[4096] = "";
+    (void)!readlink("/proc/self/exe", exe, sizeof exe - 1);
+    autofree char *program = mem_printf("%.*s/../coracle-init", (int)(path_base(exe) - exe), exe);
+    r.init = program;
+    if (access(program, X_OK) < 0)
+        return;
+    json_set_str(json_get(config, "annotations"), SPEC_ANN_INIT, "true");
+    set_script(config,
+               "cat /proc/1/cmdline | tr '\\0' ' '; echo; (echo x > /proc/1/exe) 2>/dev/null || echo no; exit 5");
+    CHECK_OK(runtime_userns_call(userns, run_inside, &r));
+    CHECK(str_starts(r.sh->out, "/sbin/docker-init -- /bin/sh -c "));
+    CHECK(str_ends(r.sh->out, "\nno\n"));
+    CHECK_INT(r.sh->code, 5);
+}
+
+/* ---- timing ---- */
 
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -566,18 +677,6 @@ static void put(const char *name, const char *text, mode_t mode) {
     fd_close(fd);
 }
 
-static void shell(const char *text) {
-    pid_t pid = fork();
-    if (pid == 0) {
-        (void)!chdir(top);
-        execl("/bin/sh", "sh", "-ec", text, NULL);
-        _exit(127);
-    }
-    int status = 1;
-    (void)waitpid(pid, &status, 0);
-    CHECK_INT(status, 0);
-}
-
 static void test_setup(void) {
     const char *scratch = getenv("CORACLE_TEST_DIR");
     become_user();
@@ -608,10 +707,22 @@ static void test_done(void) {
 
 int main(int argc, char **argv) {
     const struct unit_test tests[] = {
-        {"set-up", test_setup},  {"basics", test_basics},           {"directory root", test_dir},
-        {"mounts", test_mounts}, {"confined", test_confined},       {"devices", test_devices},
-        {"user", test_user},     {"exec errors", test_exec_errors}, {"terminal", test_terminal},
-        {"binds", test_binds},   {"hostile images", test_hostile},  {"exec", test_exec},
+        {"set-up", test_setup},
+        {"basics", test_basics},
+        {"directory root", test_dir},
+        {"mounts", test_mounts},
+        {"confined", test_confined},
+        {"devices", test_devices},
+        {"user", test_user},
+        {"exec errors", test_exec_errors},
+        {"terminal", test_terminal},
+        {"binds", test_binds},
+        {"hostile images", test_hostile},
+        {"exec", test_exec},
+        {"hooks", test_hooks},
+        {"join", test_join},
+        {"fuse-overlayfs", test_fuse},
+        {"init program", test_init_program},
     };
     int bad = 0;
     size_t n = sizeof tests / sizeof *tests;
