@@ -4,10 +4,12 @@
  * terminal) does not keep the container's lock: its bytes are handed to a forked process that holds nothing but such
  * connections.
  */
+#include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "monitor/monitor_int.h"
@@ -42,11 +44,10 @@ static bool somebody_waits(const struct mon *o) {
     return false;
 }
 
-static void deliver_apart(struct mon *o) {
-    int keep[MON_CLIENT_MAX];
+static void deliver_child(struct mon *o) __attribute__((noreturn));
+static void deliver_child(struct mon *o) {
+    int keep[MON_CLIENT_MAX + 1];
     size_t n = 0;
-    if (fork() != 0)
-        return;
     for (size_t i = 0; i < o->client_top; i++)
         if (o->clients[i] && o->clients[i]->waiting.len)
             keep[n++] = o->clients[i]->fd;
@@ -55,6 +56,21 @@ static void deliver_apart(struct mon *o) {
     while (deliver_some(o, -1))
         ;
     _exit(0);
+}
+
+/* Returns when the process has let go of everything else, above all of the lock. */
+static void deliver_apart(struct mon *o) {
+    int p[2];
+    char none;
+    autoerr e = fd_pipe(0, p);
+    if (e)
+        return;
+    if (fork() == 0)
+        deliver_child(o);
+    fd_close(p[1]);
+    while (read(p[0], &none, 1) < 0 && errno == EINTR)
+        ;
+    fd_close(p[0]);
 }
 
 void clients_deliver(struct mon *o) {

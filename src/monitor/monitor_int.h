@@ -108,6 +108,8 @@ struct mon {
     bool accepting;      /* the listener is in the table */
     bool dirty;          /* buffers hold pages that idleness gives back */
     bool killed_at_once; /* by a stop whose signal could not be received */
+    int64_t deadline;    /* CLOCK_BOOTTIME when a stop turns into SIGKILL; 0: none */
+    int second_look;     /* the signal of a stop that was blocked when it was sent; 0: none */
     bool init_ended;
     struct monitor_exit x;
 };

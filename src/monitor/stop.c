@@ -14,6 +14,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/io.h"
@@ -24,6 +25,7 @@
 #include "monitor/monitor_int.h"
 
 enum { DEFAULT_TIMEOUT = 10 };
+#define SECOND_LOOK (20 * NSEC_PER_MSEC)
 
 void stop_signal(struct mon *o, int signo) {
     if (signo > 0 && signo <= 64 && o->proc.pidfd >= 0)
@@ -51,52 +53,84 @@ static bool is_namespace_init(const char *status) {
     return last && last > p && last + 2 == p + n && last[1] == '1';
 }
 
-/* Whether the container's first process can notice the signal. Unreaped children keep their pid, so it is the right
- * one. */
-static bool can_receive(const struct mon *o, int signo) {
+enum hearing {
+    DEAF,    /* the kernel drops the signal */
+    MUFFLED, /* blocked just now: for sigwait and signalfd, or only for the moment of a fork */
+    HEARS
+};
+
+/* How the container's first process takes a signal. Unreaped children keep their pid, so it is the right one. */
+static enum hearing hearing(const struct mon *o, int signo) {
     char path[32];
     autostr struct str s = STR_INIT;
     if (signo == SIGKILL || signo == SIGSTOP)
-        return true;
+        return HEARS;
     snprintf(path, sizeof path, "/proc/%d/status", (int)o->proc.pid);
     autoerr e = io_read_file(AT_FDCWD, path, 1 << 16, &s);
     if (e || !is_namespace_init(str_c(&s)))
-        return true;
-    uint64_t heard = status_mask(str_c(&s), "\nSigCgt:") | status_mask(str_c(&s), "\nSigBlk:");
-    return heard >> (signo - 1) & 1;
+        return HEARS;
+    uint64_t bit = UINT64_C(1) << (signo - 1);
+    if (status_mask(str_c(&s), "\nSigCgt:") & bit)
+        return HEARS;
+    return status_mask(str_c(&s), "\nSigBlk:") & bit ? MUFFLED : DEAF;
 }
 
-/* Kills after `seconds`, unless an earlier deadline runs already. */
-static bool set_deadline(struct mon *o, int64_t seconds) {
+/* Sets the timer to the second look or the deadline, whichever is due. */
+static bool set_timer(struct mon *o) {
     if (o->timer_fd < 0) {
         o->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
         if (o->timer_fd < 0 || !mon_watch(o, o->timer_fd, (union ref){.kind = REF_TIMER}, EPOLLIN))
             return false;
     }
-    struct itimerspec now;
-    if (timerfd_gettime(o->timer_fd, &now) < 0)
-        return false;
-    if ((now.it_value.tv_sec || now.it_value.tv_nsec) && now.it_value.tv_sec < seconds)
-        return true;
-    const struct itimerspec at = {.it_value = {.tv_sec = seconds}};
-    return timerfd_settime(o->timer_fd, 0, &at, NULL) == 0;
+    int64_t at = o->deadline;
+    if (o->second_look) {
+        int64_t look = clock_boot() + SECOND_LOOK;
+        at = at && at < look ? at : look;
+    }
+    const struct itimerspec t = {.it_value = {.tv_sec = at / NSEC_PER_SEC, .tv_nsec = at % NSEC_PER_SEC}};
+    return timerfd_settime(o->timer_fd, TFD_TIMER_ABSTIME, &t, NULL) == 0;
+}
+
+static void kill_at_once(struct mon *o) {
+    o->killed_at_once = true;
+    stop_signal(o, SIGKILL);
 }
 
 void stop_begin(struct mon *o, int signo, int64_t timeout) {
-    if (!can_receive(o, signo)) {
-        o->killed_at_once = true;
-        stop_signal(o, SIGKILL);
+    enum hearing h = hearing(o, signo);
+    if (h == DEAF) {
+        kill_at_once(o);
         return;
     }
     stop_signal(o, signo);
-    if (timeout == 0 || (timeout > 0 && !set_deadline(o, timeout)))
+    if (timeout == 0) {
+        stop_signal(o, SIGKILL);
+        return;
+    }
+    int64_t deadline = timeout < 0 ? 0 : clock_boot() + timeout * NSEC_PER_SEC;
+    if (deadline && (!o->deadline || deadline < o->deadline))
+        o->deadline = deadline;
+    if (h == MUFFLED)
+        o->second_look = signo;
+    if ((o->deadline || o->second_look) && !set_timer(o))
         stop_signal(o, SIGKILL);
 }
 
 void stop_deadline(struct mon *o) {
     uint64_t times;
-    if (read(o->timer_fd, &times, sizeof times) == (ssize_t)sizeof times)
+    if (read(o->timer_fd, &times, sizeof times) != (ssize_t)sizeof times)
+        return;
+    if (o->deadline && clock_boot() >= o->deadline) {
         stop_signal(o, SIGKILL);
+    } else if (o->second_look) {
+        /* Not blocked any more and still no handler: what was sent has been dropped since. */
+        bool deaf = hearing(o, o->second_look) == DEAF;
+        o->second_look = 0;
+        if (deaf)
+            kill_at_once(o);
+        else if (o->deadline)
+            set_timer(o);
+    }
 }
 
 void stop_from_signalfd(struct mon *o) {

@@ -60,7 +60,8 @@ static void print(int dir, struct monitor_log_read r, struct str *out, struct st
     close(fe);
 }
 
-/* ---- escapes ------------------------------------------------------------------------------------------------------- */
+/* ---- escapes -------------------------------------------------------------------------------------------------------
+ */
 
 /* Decodes as Go's utf8.DecodeRune: returns the size; *cp is 0xfffd for what is broken. */
 static size_t decode(const unsigned char *p, size_t n, unsigned *cp) {
@@ -105,10 +106,13 @@ static void naive(const unsigned char *p, size_t n, struct str *out) {
 static unsigned rnd(unsigned *s) { return *s = *s * 1103515245U + 12345U, *s >> 8; }
 
 static void fill(unsigned char *p, size_t n, unsigned *seed, int kind) {
-    static const char odd[] = "\"\\<>&\r\t\0\x7f\xe2\x80\xa8\xe2\x80\xa9\xc3\xa4\xf0\x9f\x98\x80\xed\xa0\x80\xf4\x90\xc0\xff";
+    static const char odd[] =
+        "\"\\<>&\r\t\0\x7f\xe2\x80\xa8\xe2\x80\xa9\xc3\xa4\xf0\x9f\x98\x80\xed\xa0\x80\xf4\x90\xc0\xff";
     for (size_t i = 0; i < n; i++) {
         unsigned r = rnd(seed);
-        p[i] = kind == 0 ? (unsigned char)r : kind == 1 ? (unsigned char)odd[r % (sizeof odd - 1)] : (unsigned char)(' ' + r % 95);
+        p[i] = kind == 0   ? (unsigned char)r
+               : kind == 1 ? (unsigned char)odd[r % (sizeof odd - 1)]
+                           : (unsigned char)(' ' + r % 95);
         if (kind == 2 && r % 37 == 0)
             p[i] = (unsigned char)odd[rnd(seed) % (sizeof odd - 1)];
     }
@@ -134,7 +138,8 @@ static void test_escape(void) {
     }
 }
 
-/* ---- entries ------------------------------------------------------------------------------------------------------- */
+/* ---- entries -------------------------------------------------------------------------------------------------------
+ */
 
 static void read_log(int dir, const char *name, struct str *out) { CHECK_OK(io_read_file(dir, name, 1 << 28, out)); }
 
@@ -202,7 +207,11 @@ static void test_split(void) {
 
 /* Random valid UTF-8, in random pieces, on both streams, comes back unchanged. */
 static void test_round_trip(void) {
-    static const char *const chars[] = {"a", "\"", "\\", "\n", "\r", "\x01", "\x7f", "<", "&", "\xc3\xa4", "\xe2\x80\xa8", "\xf0\x9f\x98\x80", " ", "xyz", "\t", "\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-01T00:00:00.000000000Z\"}"};
+    static const char *const chars[] = {
+        "a",  "\"",       "\\",           "\n",
+        "\r", "\x01",     "\x7f",         "<",
+        "&",  "\xc3\xa4", "\xe2\x80\xa8", "\xf0\x9f\x98\x80",
+        " ",  "xyz",      "\t",           "\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-01T00:00:00.000000000Z\"}"};
     int dir = scratch();
     struct jsonlog *l = open_log(dir, 100000, 50);
     struct str sent[2] = {STR_INIT, STR_INIT}, got[2] = {STR_INIT, STR_INIT};
@@ -299,19 +308,22 @@ static void test_tail(void) {
     scratch_remove(dir);
 }
 
-static const char foreign[] = "{\"log\":\"a\\u00e4\\ud83d\\ude00\\n\",\"stream\":\"stdout\",\"attrs\":{\"x\":\"y\"},\"time\":\"2026-01-02T03:04:05.5Z\"}\n"
-                              "nonsense\n"
-                              "{\"stream\":\"stderr\",\"log\":\"b\\n\",\"time\":\"2026-01-02T03:04:06+01:00\"}\n"
-                              "{\"log\":\"c\\n\",\"foo\":\"bar\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:07.000000000Z\"}\n"
-                              "{\"log\":\"d\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:08.000000000Z\"}\n"
-                              "{\"log\":\"half";
+static const char foreign[] =
+    "{\"log\":\"a\\u00e4\\ud83d\\ude00\\n\",\"stream\":\"stdout\",\"attrs\":{\"x\":\"y\"},\"time\":\"2026-01-02T03:04:"
+    "05.5Z\"}\n"
+    "nonsense\n"
+    "{\"stream\":\"stderr\",\"log\":\"b\\n\",\"time\":\"2026-01-02T03:04:06+01:00\"}\n"
+    "{\"log\":\"c\\n\",\"foo\":\"bar\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:07.000000000Z\"}\n"
+    "{\"log\":\"d\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:08.000000000Z\"}\n"
+    "{\"log\":\"half";
 
 static void test_foreign(void) {
     int dir = scratch();
     CHECK_OK(io_write_file(dir, "log", foreign, sizeof foreign - 1, 0600, 0));
     struct str out = STR_INIT, err = STR_INIT;
     print(dir, (struct monitor_log_read){.tail = -1, .timestamps = true}, &out, &err);
-    CHECK_STR(str_c(&out), "2026-01-02T03:04:05.500000000Z a\xc3\xa4\xf0\x9f\x98\x80\n2026-01-02T03:04:07.000000000Z c\n2026-01-02T03:04:08.000000000Z d\n");
+    CHECK_STR(str_c(&out), "2026-01-02T03:04:05.500000000Z a\xc3\xa4\xf0\x9f\x98\x80\n2026-01-02T03:04:07.000000000Z "
+                           "c\n2026-01-02T03:04:08.000000000Z d\n");
     CHECK_STR(str_c(&err), "2026-01-02T02:04:06.000000000Z b\n");
     str_clear(&out);
     int64_t t = INT64_C(1767323047) * 1000000000; /* 03:04:07 */
@@ -330,7 +342,8 @@ static void test_foreign(void) {
     scratch_remove(dir);
 }
 
-/* ---- following ----------------------------------------------------------------------------------------------------- */
+/* ---- following -----------------------------------------------------------------------------------------------------
+ */
 
 enum { FOLLOW_LINES = 1000000 };
 
@@ -396,7 +409,8 @@ static void test_follow(void) {
     scratch_remove(dir);
 }
 
-/* ---- a full disk --------------------------------------------------------------------------------------------------- */
+/* ---- a full disk ---------------------------------------------------------------------------------------------------
+ */
 
 /* A file size limit stands for a full disk: writes are cut short and fail just so. */
 static void test_full(void) {
