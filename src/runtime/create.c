@@ -94,7 +94,6 @@ static void plan_init(struct create *cr) {
                            .fuse_root = -1,
                            .root = -1,
                            .proc = -1,
-                           .netns = {.fd = -1},
                            .devpts = -1,
                            .null = -1};
     cr->in.l = (struct launch){.config = c->config,
