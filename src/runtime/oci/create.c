@@ -20,14 +20,13 @@
 #include "base/fd.h"
 #include "base/host.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "runtime/oci/oci_int.h"
 #include "runtime/runtime_int.h"
-
-enum { PRESERVE_MAX = 1024 };
 
 struct create_args {
     const char *bundle, *console_socket, *pid_file, *preserve, *id;
@@ -107,6 +106,22 @@ static struct err *read_terminal(struct creation *c) {
     return NULL;
 }
 
+/* Limits that nothing enforces are said, never swallowed. An engine sets up the cgroup that we are called in by itself.
+ */
+static void warn_of_limits(const struct json *config) {
+    static const char *const limits[] = {"memory.limit", "memory.reservation", "memory.swap", "pids.limit",
+                                         "cpu.quota",    "cpu.shares",         "cpu.cpus",    "cpu.mems"};
+    autostr struct str list = STR_INIT;
+    const struct json *resources = json_path(config, "linux.resources");
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        const struct json *v = json_path(resources, limits[i]);
+        if (json_int_value(v, 0) > 0 || (json_str_value(v) && *json_str_value(v)))
+            str_appendf(&list, "%s%s", list.len ? ", " : "", limits[i]);
+    }
+    if (list.len)
+        log_warn("limits of linux.resources are not applied: %s", str_c(&list));
+}
+
 static struct err *read_bundle(struct creation *c) {
     autofd int dir = -1;
     c->bundle = realpath(c->a->bundle, NULL);
@@ -117,6 +132,7 @@ static struct err *read_bundle(struct creation *c) {
     if (!json_get(c->config, "process"))
         return err_new(ERR_UNSUPPORTED, "a container without a process");
     TRY_CTX(read_rootfs(c), "%s", OCI_CONFIG);
+    warn_of_limits(c->config);
     return read_terminal(c);
 }
 

@@ -173,7 +173,7 @@ static struct err *exec_in(const struct oci *o, const struct exec_args *a, int *
     autorecord r = RECORD_INIT;
     autojson config = NULL;
     TRY(record_open(o, a->id, &r));
-    if (r.status != STATUS_RUNNING)
+    if (r.status != STATUS_RUNNING && r.status != STATUS_CREATED)
         return err_new(ERR_CONFLICT, "cannot exec in a container that is %s: %s", status_name(r.status), a->id);
     TRY(record_config(&r, &config));
     return run_process(a, &r, config, ret_code);
