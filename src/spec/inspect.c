@@ -6,9 +6,10 @@ static struct json *exposed_ports(const struct spec_ctx *x) {
     struct json *ports = json_object();
     for (size_t i = 0; i < x->n_ports; i++)
         json_set(ports, x->ports[i].key, json_object());
-    JSON_EACH(p, json_get(x->img, "ExposedPorts"))
-    if (json_key(p))
-        json_set(ports, json_key(p), json_object());
+    JSON_EACH(p, json_get(x->img, "ExposedPorts")) {
+        if (json_key(p))
+            json_set(ports, json_key(p), json_object());
+    }
     return ports;
 }
 
@@ -17,8 +18,7 @@ static struct json *volumes(const struct spec_ctx *x) {
     if (json_type(image) != JSON_OBJECT || !json_count(image))
         return json_null();
     struct json *v = json_object();
-    JSON_EACH(it, image)
-    json_set(v, json_key(it), json_object());
+    JSON_EACH(it, image) { json_set(v, json_key(it), json_object()); }
     return v;
 }
 

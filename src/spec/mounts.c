@@ -125,14 +125,20 @@ static void push_kernel(const struct spec_ctx *x, struct json *out) {
     push_default(
         x, out,
         oci_mount("/sys/fs/cgroup", "cgroup", "cgroup", cgroup_rw ? "nosuid,noexec,nodev" : "ro,nosuid,noexec,nodev"));
-    push_default(x, out, oci_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"));
 }
 
-static void push_shm(const struct spec_ctx *x, struct json *out) {
+/*
+ * The host's message queues cannot be mounted anew by a user namespace, and many hosts have no mount of them to copy:
+ * with --ipc host there is none; mq_open(3) works without it.
+ */
+static void push_ipc(const struct spec_ctx *x, struct json *out) {
     autofree char *options = mem_printf("nosuid,noexec,nodev,mode=1777,size=%lld", (long long)x->shm_size);
-    if (x->ipc.mode == SPEC_NS_HOST)
+    if (x->ipc.mode == SPEC_NS_HOST) {
         push_default(x, out, oci_mount("/dev/shm", "bind", "/dev/shm", "rbind,rprivate,nosuid,noexec,nodev"));
-    else if (!x->ipc_none)
+        return;
+    }
+    push_default(x, out, oci_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"));
+    if (!x->ipc_none)
         push_default(x, out, oci_mount("/dev/shm", "tmpfs", "shm", options));
 }
 
@@ -231,7 +237,7 @@ static void insert_devices(const struct spec_ctx *x, struct mount_list *l) {
 struct json *spec_emit_mounts(const struct spec_ctx *x) {
     struct json *out = json_array();
     push_kernel(x, out);
-    push_shm(x, out);
+    push_ipc(x, out);
     struct mount_list l = {0};
     insert_netfiles(x, &l);
     for (size_t i = 0; i < x->n_mounts; i++)

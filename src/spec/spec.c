@@ -49,6 +49,17 @@ void spec_free(struct spec *s) {
 }
 static void spec_freep(struct spec **s) { spec_free(*s); }
 
+/* Sets and lists of an image are searched one by one below: no honest image comes near this. */
+#define IMAGE_ENTRIES_MAX 10000
+
+static struct err *check_image(const struct json *img) {
+    static const char *const keys[] = {"Env", "ExposedPorts", "Volumes", "Labels"};
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (json_count(json_get(img, keys[i])) > IMAGE_ENTRIES_MAX)
+            return err_new(ERR_CORRUPT, "image config: %s has more than %d entries", keys[i], IMAGE_ENTRIES_MAX);
+    return NULL;
+}
+
 static struct err *resolve(struct spec_ctx *x) {
     static struct err *(*const steps[])(struct spec_ctx *) = {
         spec_resolve_namespaces, spec_resolve_process,  spec_resolve_env,     spec_resolve_labels,
@@ -66,6 +77,7 @@ struct err *spec_build(const struct spec_input *in, struct spec **ret) {
     struct json *img;
     TRY(spec_options_check(in->options));
     TRY_CTX(json_get_object_opt(in->image_config, "config", &img), "image config");
+    TRY(check_image(img));
     x.img = img;
     TRY(resolve(&x));
     s->config = spec_emit_oci(&x);

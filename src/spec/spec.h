@@ -26,7 +26,7 @@ struct err;
 struct host;
 struct json;
 
-#define SPEC_ANN_USER "org.coracle.user"            /* "name[:group]", resolved at start */
+#define SPEC_ANN_USER "org.coracle.user"            /* "name[:group]", resolved at start; always there, "" for none */
 #define SPEC_ANN_GROUPS "org.coracle.groups"        /* JSON array of --group-add values */
 #define SPEC_ANN_SECCOMP "org.coracle.seccomp"      /* "default", "unconfined" or a profile's JSON */
 #define SPEC_ANN_INIT "org.coracle.init"            /* "true": coracle-init is PID 1 */
