@@ -147,8 +147,8 @@ static struct err *bearer(struct registry *r, const struct challenge *ch, const 
 static struct err *answer_challenge(struct registry *r, const struct challenge *ch, const struct fetch_xfer *x,
                                     const struct creds *c) {
     char *header = NULL;
+    r->had_creds = creds_have(c);
     if (ch->scheme == AUTH_BEARER) {
-        r->anonymous = !creds_have(c);
         TRY(bearer(r, ch, c, &header));
     } else {
         if (ch->scheme == AUTH_NONE || !c->user)

@@ -33,10 +33,13 @@ static void registry_words(const struct fetch_xfer *x, struct str *out) {
 }
 
 static struct err *denied(const struct registry *r, const char *words) {
-    struct err *e = r->anonymous || !r->authorization
-                        ? err_new(ERR_AUTH, "pull access denied for %s, repository does not exist or needs credentials: %s",
-                                  r->repo, *words ? words : "denied")
-                        : err_new(ERR_AUTH, "unauthorized: %s", *words ? words : "the registry refuses the credentials");
+    const char *dup = "unauthorized: ";
+    if (r->had_creds && str_starts(words, dup))
+        words += strlen(dup);
+    struct err *e = r->had_creds
+                        ? err_new(ERR_AUTH, "unauthorized: %s", *words ? words : "the registry refuses the credentials")
+                        : err_new(ERR_AUTH, "pull access denied for %s, repository does not exist or needs credentials: %s",
+                                  r->repo, *words ? words : "denied");
     return err_hint(e, "check the name; credentials for %s are read from docker's config.json (~/.docker/config.json)",
                     r->name);
 }

@@ -133,6 +133,23 @@ static struct err *rewind_file(int fd) {
     return NULL;
 }
 
+static bool worth_asking_again(int64_t status) { return status == 408 || status == 429 || status >= 500; }
+
+/*
+ * After the first guess failed and the other one too: the first was right and only unlucky (a lost connection, a busy
+ * server), unless the other one says something definite. The request is made once more with all its attempts.
+ */
+static bool settle_on_first(struct registry *r, struct fetch_xfer *x, bool guessed) {
+    if (r->settled)
+        return guessed && worth_asking_again(x->status); /* just settled: it had one attempt only */
+    bool definite = x->curl == FETCH_CURL_UNRESOLVED || x->curl == FETCH_CURL_UNCONNECTED || err_hint_text(x->err);
+    if (r->scheme == 0 || definite)
+        return false;
+    r->scheme = 0;
+    r->settled = true;
+    return true;
+}
+
 /* Asks and waits; other schemes and the answer to a 401 included. `x` holds the last answer. */
 static struct err *ask_and_wait(struct registry *r, const struct ask *a, struct fetch_xfer *x) {
     bool authorized = false;
@@ -145,9 +162,12 @@ static struct err *ask_and_wait(struct registry *r, const struct ask *a, struct 
             r->scheme++;
             continue;
         }
+        bool guessed = !r->settled;
+        r->settled = r->settled || !x->err;
+        if (guessed && settle_on_first(r, x, r->n_schemes > 1))
+            continue;
         if (x->err)
             return take_ptr(&x->err);
-        r->settled = true;
         if (x->status != 401 || authorized)
             return NULL;
         TRY(registry_authorize(r, x));

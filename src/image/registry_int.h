@@ -31,7 +31,7 @@ struct registry {
     bool loopback;
     struct tls_files tls;
     char *authorization;     /* "Authorization: …", or NULL */
-    bool anonymous;          /* the token was got without credentials */
+    bool had_creds;          /* the user's credentials were shown */
 };
 
 /* A repository of a registry ("docker.io"), or, with `mirror`, the same repository at that URL. */
