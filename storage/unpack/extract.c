@@ -197,6 +197,15 @@ static struct err *one_entry(struct extract *x, struct archive_entry *e) {
     return tree_settle(x->tree);
 }
 
+/*
+ * libarchive goes on with a warning when it could not make sense of a header, and then the entry is not what its author
+ * meant. The exceptions are names that the "C" locale cannot show, which are kept as they are, and ACLs.
+ */
+static bool warning_is_harmless(struct archive *a) {
+    const char *text = archive_error_string(a);
+    return text && (strstr(text, "be converted from") || strstr(text, "ACL"));
+}
+
 static struct err *all_entries(struct extract *x) {
     if (archive_read_support_format_tar(x->archive) < ARCHIVE_WARN ||
         archive_read_open(x->archive, x, NULL, feed_archive, NULL) != ARCHIVE_OK)
@@ -204,7 +213,7 @@ static struct err *all_entries(struct extract *x) {
     struct archive_entry *e;
     int code;
     while ((code = archive_read_next_header(x->archive, &e)) != ARCHIVE_EOF) {
-        if (code < ARCHIVE_WARN)
+        if (code != ARCHIVE_OK && !(code == ARCHIVE_WARN && warning_is_harmless(x->archive)))
             return archive_err(x);
         TRY(one_entry(x, e));
     }

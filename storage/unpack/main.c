@@ -66,5 +66,5 @@ int main(void) {
     if (!e)
         return 0;
     err_free(msg_send_err(chan, e)); /* nobody may be left to hear it */
-    _exit(1); /* a thread may still be waiting for input that never comes */
+    _exit(1);                        /* a thread may still be waiting for input that never comes */
 }

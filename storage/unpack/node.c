@@ -14,7 +14,10 @@
 #include "base/fd.h"
 #include "storage/unpack/tree_int.h"
 
-/* Zero runs of this size in a file become holes: a bomb of zeros takes no space. */
+/*
+ * Aligned runs of zeros of this size become holes, so that a bomb of zeros takes (next to) no space. Where a buffer
+ * ends within one, half of it is enough.
+ */
 #define HOLE ((size_t)64 << 10)
 
 /* setuid and setgid do not survive a write or a change of owner, so they come last. */
@@ -24,11 +27,17 @@ static bool is_zero(const char *p, size_t n) { return p[0] == 0 && memcmp(p, p +
 
 static bool needs_chown(const struct node *n) { return n->uid != 0 || n->gid != 0 || tree_inherits(n->tree); }
 
+static struct err *write_err(int errnum, int64_t at) {
+    if (errnum == EFBIG || errnum == EINVAL)
+        return err_new(ERR_UNSUPPORTED, "a file of %lld bytes or more is too large for the file system", (long long)at);
+    return err_sys(errnum, "write a file");
+}
+
 static struct err *write_at(int fd, const char *p, size_t n, int64_t at) {
     while (n > 0) {
         ssize_t got = pwrite(fd, p, n, at);
         if (got < 0 && errno != EINTR)
-            return err_sys(errno, "write a file");
+            return write_err(errno, at);
         if (got > 0) {
             p += got;
             n -= (size_t)got;
@@ -45,7 +54,7 @@ static struct err *write_sparse(int fd, const char *p, size_t n, int64_t at, int
         size_t piece = HOLE - (size_t)(at + (int64_t)i) % HOLE;
         if (piece > n - i)
             piece = n - i;
-        if (piece == HOLE && is_zero(p + i, HOLE)) {
+        if (piece >= HOLE / 2 && is_zero(p + i, piece)) {
             TRY(write_at(fd, p + start, i - start, at + (int64_t)start));
             start = i + piece;
         }
@@ -73,7 +82,7 @@ static struct err *write_data(const struct node *n, int fd) {
             TRY(write_sparse(fd, block, len, at, &end));
     }
     if (end < n->size && ftruncate(fd, n->size) != 0)
-        return err_sys(errno, "set the size of a file to %lld", (long long)n->size);
+        return write_err(errno, n->size);
     return NULL;
 }
 
@@ -184,7 +193,7 @@ static bool same_file(int dir_a, const char *a, int dir_b, const char *b) {
 struct err *node_link(const struct node *n, const char *target) {
     autofd int dir = -1;
     const char *base;
-    TRY(tree_lookup(n->tree, target, &dir, &base));
+    TRY_CTX(tree_lookup(n->tree, target, &dir, &base), "hard link to \"%s\"", target);
     int to = tree_fd(n->tree), from = dir < 0 ? to : dir;
     if (base[0] == '\0')
         return err_new(ERR_CORRUPT, "a hard link to the root directory");
