@@ -88,14 +88,8 @@ static struct err *plan_namespaces(struct create *cr) {
 
 static void plan_init(struct create *cr) {
     struct runtime_create *c = &cr->c;
-    cr->in = (struct init){.c = c,
-                           .linux_ = cr->in.linux_,
-                           .made = cr->flags,
-                           .fuse_root = -1,
-                           .root = -1,
-                           .proc = -1,
-                           .devpts = -1,
-                           .null = -1};
+    cr->in = (struct init){
+        .c = c, .linux_ = cr->in.linux_, .made = cr->flags, .root = -1, .proc = -1, .devpts = -1, .null = -1};
     cr->in.l = (struct launch){.config = c->config,
                                .process = json_get(c->config, "process"),
                                .terminal = c->terminal,
@@ -249,6 +243,7 @@ static struct err *create(struct create *cr, struct runtime_proc *ret) {
     struct runtime_proc p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1};
     if (cr->c.preserve_fds < 0 || cr->c.preserve_fds > PRESERVE_MAX)
         return err_new(ERR_USAGE, "%d descriptors to pass on, at most %d can be", cr->c.preserve_fds, PRESERVE_MAX);
+    TRY(resources_apply(json_get(cr->in.linux_, "resources"), cr->c.cgroup_fd));
     TRY(plan_namespaces(cr));
     TRY(fd_socketpair(SOCK_SEQPACKET, pair));
     p.sync_fd = pair[0];

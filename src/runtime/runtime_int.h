@@ -92,6 +92,9 @@ struct err *limits_apply(const struct json *process) __attribute__((warn_unused_
 /* "oomScoreAdj"; needs /proc of the caller's pid namespace. Values below what the user may set are raised to it. */
 struct err *limits_oom_score(const struct json *process) __attribute__((warn_unused_result));
 
+/* The SELinux label or AppArmor profile of an OCI process, for the next execve. */
+struct err *lsm_apply(const struct json *process) __attribute__((warn_unused_result));
+
 /* Opens a pty of the devpts directory `dir` (-1: the one that the calling mount namespace has at /dev/pts, verified).
  */
 struct err *tty_open(int dir, unsigned short rows, unsigned short cols, int *ret_master, int *ret_slave)
@@ -108,7 +111,6 @@ struct init {
     const struct runtime_create *c;
     const struct json *linux_; /* config.linux */
     uint64_t made;             /* CLONE_NEW*: namespaces that are new */
-    int fuse_root;             /* root of a fuse-overlayfs mount of our mount namespace, or -1 */
     int root;                  /* the container's root mount */
     int proc, devpts;          /* fresh mounts of the container, or -1 */
     bool dev_bound;            /* /dev is the user's bind mount: left alone */
@@ -163,6 +165,8 @@ struct err *mount_dest(int root, const char *path, bool directory, int *ret_fd) 
 uint64_t namespace_flag(const char *type);
 /* The cgroup that runtime_cgroup_make() made and the process is in, opened; -1 where there is none. */
 int cgroup_of(pid_t pid);
+/* Sets the limits of "linux.resources" (may be NULL) in a cgroup v2 directory; -1: any limit is an error. */
+struct err *resources_apply(const struct json *resources, int cgroup) __attribute__((warn_unused_result));
 
 /* ---- hooks.c
  * ------------------------------------------------------------------------------------------------------------ */

@@ -109,22 +109,24 @@ static struct err *filter_install(struct launch *l) {
 }
 
 struct err *walls_raise(struct launch *l) {
+    const bool early = l->filter && !l->no_new_privs; /* the filter needs a capability that the program may not have */
     const uint64_t admin = UINT64_C(1) << CAP_SYS_ADMIN;
     const struct json *own = json_get(l->process, "rlimits");
     TRY(tty_attach(l));
     TRY(default_signals());
     TRY(limits_apply(own ? l->process : json_get(l->config, "process")));
     leave_keyring(l);
+    TRY(lsm_apply(json_get(l->config, "process")));
     TRY(drop_bounding(l->caps.bounding));
     TRY(become(&l->user));
     cut_for_user(&l->caps, l->user.uid);
     if (l->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_sys(errno, "set no_new_privs");
-    TRY(set_caps(&l->caps, l->filter && !l->no_new_privs ? admin : 0));
+    TRY(set_caps(&l->caps, early ? admin : 0));
     TRY(raise_ambient(l->caps.ambient));
     TRY(tie_to_parent(l));
     if (sys_close_range(3 + (unsigned)l->preserve_fds, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */) < 0)
         return err_sys(errno, "close descriptors");
     TRY(filter_install(l));
-    return l->filter && !l->no_new_privs ? set_caps(&l->caps, 0) : NULL;
+    return early ? set_caps(&l->caps, 0) : NULL;
 }
