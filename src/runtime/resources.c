@@ -1,6 +1,7 @@
 /*
  * resources: "linux.resources" of a config, written into a cgroup v2 directory. A limit that cannot be set is an error:
- * a container that quietly runs without it would be worse than one that does not run.
+ * a container that quietly runs without it would be worse than one that does not run. Where there is no cgroup at all
+ * the caller knows, and says so.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,17 +16,12 @@
 #include "base/mem.h"
 #include "runtime/runtime_int.h"
 
-static struct err *refused(struct err *e) {
-    return err_hint(e, "limits need a cgroup that was delegated to this user: log in through systemd (v2), or run "
-                       "without the limit");
-}
-
 static struct err *set(int cgroup, const char *file, const char *value) {
-    if (cgroup < 0)
-        return refused(err_new(ERR_UNSUPPORTED, "%s cannot be limited: there is no cgroup for this container", file));
     autofd int fd = openat(cgroup, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || write(fd, value, strlen(value)) < 0)
-        return refused(err_sys(errno, "set %s to %s", file, value));
+        return err_hint(
+            err_sys(errno, "set %s to %s", file, value),
+            "the controller must be delegated to this user: log in through systemd, or run without the limit");
     return NULL;
 }
 
@@ -71,6 +67,8 @@ static struct err *cpu(int cgroup, const struct json *j) {
 
 /* Device rules need root; in a user namespace nobody can make a node anyway. */
 struct err *resources_apply(const struct json *resources, int cgroup) {
+    if (cgroup < 0 || !resources)
+        return NULL;
     int64_t pids = json_int_value(json_path(resources, "pids.limit"), 0);
     int64_t weight = json_int_value(json_path(resources, "blockIO.weight"), 0);
     TRY(memory(cgroup, json_get(resources, "memory")));

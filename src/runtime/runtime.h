@@ -9,7 +9,8 @@
  *     runtime_start()           lets it go on to execve; returns when exec has happened, or with the error that came instead
  *
  * The child reports failures as data over a CLOEXEC socket: EOF means exec succeeded. Nothing is ever executed from
- * inside the container's root before the walls are up. The parent's process is not dumpable and the child neither, until exec.
+ * inside the container's root before the walls are up (but startContainer hooks, as the specification wants it). The child is
+ * not dumpable until exec, nor is the parent while it makes it.
  * Nothing of the plan is recorded: mounts live in the container's mount namespace and go with its last process.
  */
 #pragma once
@@ -36,7 +37,7 @@ struct strv;
 struct err *runtime_userns_get(const struct host *h, int *ret_fd, uint32_t *ret_ids) __attribute__((warn_unused_result));
 /* Enters it and becomes root there (uid, gid 0, no supplementary groups), not dumpable. */
 struct err *runtime_userns_enter(int userns_fd) __attribute__((warn_unused_result));
-/* Records the calling process, which is inside, as a holder for later commands (run_root/userns). */
+/* Records the calling process, which is inside, as a holder for later commands (run_root/userns). Makes it dumpable: nobody could join it otherwise. */
 struct err *runtime_userns_publish(const struct host *h) __attribute__((warn_unused_result));
 /* Forks a child inside the namespace, runs fn there and returns its error here (encoded over a pipe). For unpacking, removing, sizing. */
 struct err *runtime_userns_call(int userns_fd, struct err *(*fn)(void *ctx), void *ctx) __attribute__((warn_unused_result));
@@ -59,7 +60,7 @@ struct runtime_create {
     unsigned short rows, cols;       /* initial size, 0: unset */
     struct { int fd; unsigned clone_flag; } join[8]; /* namespaces to join instead of making (pid, net, ipc, uts, user …) */
     int n_join;
-    int cgroup_fd;                   /* open cgroup v2 directory for CLONE_INTO_CGROUP, or -1 */
+    int cgroup_fd;                   /* open cgroup v2 directory: joined, and linux.resources set in it; -1: limits are not applied (say so) */
     int preserve_fds;                /* LISTEN_FDS-like extra descriptors 3..3+n-1 */
     /*
      * Create and start in two processes (coracle-runtime): the container outlives the caller, and waits until somebody connects to

@@ -165,7 +165,7 @@ struct err *mount_dest(int root, const char *path, bool directory, int *ret_fd) 
 uint64_t namespace_flag(const char *type);
 /* The cgroup that runtime_cgroup_make() made and the process is in, opened; -1 where there is none. */
 int cgroup_of(pid_t pid);
-/* Sets the limits of "linux.resources" (may be NULL) in a cgroup v2 directory; -1: any limit is an error. */
+/* Sets the limits of "linux.resources" (may be NULL) in a cgroup v2 directory; -1: does nothing. */
 struct err *resources_apply(const struct json *resources, int cgroup) __attribute__((warn_unused_result));
 
 /* ---- hooks.c
