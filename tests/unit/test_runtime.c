@@ -89,6 +89,7 @@ struct run {
     const char *init; /* coracle-init */
     int join_fd;      /* a namespace to join with join_flag */
     unsigned join_flag;
+    int cgroup; /* 0: none */
     struct shared *sh;
 };
 
@@ -129,6 +130,8 @@ static struct err *run_inside(void *ctx) {
                                .cols = 99,
                                .init_program = r->init,
                                .cgroup_fd = -1};
+    if (r->cgroup)
+        c.cgroup_fd = r->cgroup;
     if (r->join_flag) {
         c.n_join = 1;
         c.join[0].fd = r->join_fd;
@@ -571,6 +574,28 @@ static void test_fuse(void) {
     CHECK_STR(r.sh->out, "x\nroot:x:0:0:root:/root:/bin/sh\nfuse-overlayfs\n");
 }
 
+/* Only where a cgroup was delegated to the user. */
+static void test_cgroup(void) {
+    static const char id[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    autofree char *path = NULL;
+    int fd = -1;
+    CHECK_OK(runtime_cgroup_make(host, id, &fd, &path));
+    if (fd < 0) {
+        printf("no delegated cgroup here: skipped\n");
+        return;
+    }
+    CHECK(str_ends(path, "/coracle-0123456789ab"));
+    autojson config = config_new();
+    struct run r = {.config = config, .plan = overlay_plan("upper"), .sh = shared_new(), .cgroup = fd};
+    set_script(config, "grep ^0: /proc/self/cgroup; ls /sys/fs/cgroup/cgroup.procs");
+    CHECK_OK(runtime_userns_call(userns, run_inside, &r));
+    CHECK_STR(r.sh->out, "0::/\n/sys/fs/cgroup/cgroup.procs\n");
+    CHECK_INT(runtime_cgroup_oom_kills(fd), 0);
+    runtime_cgroup_remove(path);
+    CHECK(access(path, F_OK) < 0);
+    fd_close(fd);
+}
+
 static void test_init_program(void) {
     autojson config = config_new();
     struct run r = {.config = config, .plan = overlay_plan("upper-init"), .sh = shared_new()};
@@ -723,6 +748,7 @@ int main(int argc, char **argv) {
         {"join", test_join},
         {"fuse-overlayfs", test_fuse},
         {"init program", test_init_program},
+        {"cgroup", test_cgroup},
     };
     int bad = 0;
     size_t n = sizeof tests / sizeof *tests;
