@@ -119,6 +119,10 @@ static struct err *probe_libexec(struct host *h) {
     ssize_t n = readlink("/proc/self/exe", exe, PATH_MAX - 1);
     if (n < 0)
         return err_hint(err_sys(errno, "read /proc/self/exe"), "mount procfs on /proc");
+    const char *original =
+        host_env(h, "CORACLE_EXE"); /* a protected copy in memory (runtime_protect_self) has no place */
+    if (original && str_starts(exe, "/memfd:"))
+        mem_set(&exe, original);
     char *slash = strrchr(exe, '/');
     if (slash)
         *slash = '\0';
