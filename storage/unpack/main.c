@@ -60,6 +60,7 @@ int main(void) {
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     umask(0);
     automsg chan = msg_chan_new(CHANNEL_FD);
     autoerr e = serve(chan);

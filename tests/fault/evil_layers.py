@@ -3,7 +3,8 @@
 
 Each case is a tar (or something that claims to be one) and what must become of it: refused with an error of a kind, or
 unpacked with given contents. After every case the directories beside the layer must be as they were. Runs as an
-unprivileged user with subordinate ids.  evil_layers.py [NAME…] runs some cases only.
+unprivileged user with subordinate ids.  evil_layers.py [NAME…] runs some cases only; evil_layers.py --dump DIR writes
+them as seeds for tests/fuzz/fuzz_layer.c.
 """
 import bz2
 import gzip
@@ -669,7 +670,19 @@ def run(name, make, expect, check, end):
     return problem is None
 
 
+def dump(directory):
+    for name, make, _, _, end in CASES:
+        data = make() + (END if end else b"")
+        kind = b"\1" if data[:2] in (b"\x1f\x8b", b"\x28\xb5", b"\xfd7", b"BZ") else b"\0"
+        if len(data) < 200000:
+            with open(os.path.join(directory, name), "wb") as f:
+                f.write(kind + data)
+    return 0
+
+
 def main():
+    if sys.argv[1:2] == ["--dump"]:
+        return dump(sys.argv[2])
     os.mkdir(os.path.join(WORK, "canary"))
     with open(os.path.join(WORK, "canary", "secret"), "w") as f:
         f.write("secret")
