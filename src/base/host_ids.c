@@ -1,4 +1,4 @@
-/* host_ids: the subordinate ids of the user, by libsubid where it is installed, else from the files. */
+/* host_ids: the subordinate ids of the user, by libsubid where nsswitch.conf names a service for them, else from the files. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -42,9 +42,24 @@ static bool load(void *lib, const char *name, void *ret_fn) {
     return sym != NULL;
 }
 
+/* Whether nsswitch.conf sends subordinate ids to a service; without such a line they are in the files. */
+static bool has_subid_service(void) {
+    autostr struct str text = STR_INIT;
+    autostrv struct strv lines = {0};
+    autoerr e = io_read_file(AT_FDCWD, "/etc/nsswitch.conf", SUBID_FILE_MAX, &text);
+    strv_split(&lines, str_c(&text), '\n');
+    for (size_t i = 0; i < lines.n; i++)
+        if (str_starts(lines.v[i], "subid:"))
+            return true;
+    return false;
+}
+
+/* The library brings a dozen others along: 200 KB in a process that stays, as a monitor does, so only where it knows more. */
 static void *subid_library(void) {
     static const char *const names[] = {"libsubid.so.4", "libsubid.so.5", "libsubid.so.3"};
     void *lib = NULL;
+    if (!has_subid_service())
+        return NULL;
     for (size_t i = 0; i < ARRAY_LEN(names) && !lib; i++)
         lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
     bool (*init)(const char *progname, FILE *log);

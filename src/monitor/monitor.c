@@ -198,6 +198,28 @@ static struct err *start(struct mon *o) {
     return say_started(o);
 }
 
+/*
+ * Memory that was needed only to start: the config is the largest thing in the heap, and after this only its poststop hooks
+ * and the stop signal are asked for.
+ */
+static void shrink(struct mon *o) {
+    static const char *const wanted[] = {"ociVersion", "annotations", "hooks"};
+    struct json *config = o->m->config, *kept = json_object();
+    bool hooks = json_count(json_path(config, "hooks.poststop")) > 0;
+    for (size_t i = 0; hooks && i < ARRAY_LEN(wanted); i++)
+        if (json_get(config, wanted[i]))
+            json_set(kept, wanted[i], json_copy(json_get(config, wanted[i])));
+    const char *signal_name = json_str_value(json_get(json_get(config, "annotations"), MON_ANN_STOP_SIGNAL));
+    if (!hooks && signal_name) {
+        struct json *notes = json_object();
+        json_set_str(notes, MON_ANN_STOP_SIGNAL, signal_name);
+        json_set(kept, "annotations", notes);
+    }
+    json_free(config);
+    o->m->config = kept;
+    malloc_trim(0);
+}
+
 void monitor_main(struct monitor *m) {
     struct mon *o = mem_alloc(sizeof *o);
     o->m = m;
@@ -208,7 +230,7 @@ void monitor_main(struct monitor *m) {
     struct err *e = start(o);
     if (e)
         ending_failed(o, e);
-    malloc_trim(0); /* what the command line's work left in the heap */
+    shrink(o);
     mon_loop(o);
     ending(o);
 }

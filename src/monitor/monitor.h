@@ -7,7 +7,10 @@
  * namespace → control socket bound → runtime_create → state.json "running" → runtime_start → one message on the sync socket
  * ({"started":true,"pid":N} or {"error":…}) → loop → init has ended: drain pipes to EOF, flush the log, write state.json, answer
  * waiters and attached clients with the exit code, call `ended` (removes a --rm container), release the lock, _exit.
- * The exit code is given to clients before the tree is deleted, after the last byte of output.
+ * The exit code is given to clients before the tree is deleted, after the last byte of output. Connections stay open until the lock
+ * is released: who reads one to its end finds the container free (monitor_stop, _wait and a _kill with SIGKILL do that).
+ * SIGTERM to the monitor is a stop with the default timeout. A client that is slow at the very end (a pager) gets its bytes from a
+ * forked process, so that it does not keep the lock.
  *
  * A crash: when the monitor dies, init gets SIGKILL and the lock frees itself; the next command sees "running" with a free lock and
  * records "exited (monitor lost)", code 137 (engine_container_refresh). Output that was in the pipe then is lost, log lines are whole.
@@ -52,7 +55,7 @@ struct monitor_exit {
 struct monitor {
     const char *id, *name;
     const struct host *host;
-    const struct json *config;        /* the OCI config, merged with what this start adds */
+    struct json *config;              /* the OCI config, merged with what this start adds; taken: cut down once the container runs */
     struct rootfs_plan *rootfs;
     bool terminal, open_stdin, stdin_once;
     unsigned short rows, cols;
@@ -69,7 +72,11 @@ struct monitor {
     struct { int fd; unsigned clone_flag; } join[8];
     int n_join;
     int restart_count;
-    void (*ended)(void *ctx, const struct monitor_exit *x); /* in the monitor, inside the user namespace, after clients were answered */
+    /*
+     * Called in the monitor, inside the user namespace, after clients were answered: when the container has ended, and when it could
+     * not be started (code 125 to 128), so that --rm is carried out in both cases. The starter's other descriptors are closed by then.
+     */
+    void (*ended)(void *ctx, const struct monitor_exit *x);
     void *ctx;
 };
 /* Runs the monitor in the calling (freshly forked) process; never returns. Descriptors in `m` are taken. */
@@ -103,9 +110,10 @@ struct monitor_io_result {
 };
 /* Parses "ctrl-p,ctrl-q" into bytes (at most 16); usage error in docker's words. */
 struct err *monitor_detach_keys_parse(const char *text, unsigned char ret[16], size_t *ret_n) __attribute__((warn_unused_result));
-/* Pumps frames between a connection and this side until exit, detach or error. Restores the terminal on every path, fatal signals included. */
+/* Pumps frames between a connection (borrowed) and this side until exit, detach or error. Restores the terminal on every path, fatal signals included. */
 struct err *monitor_io_attach(int conn, const struct monitor_io *io, struct monitor_io_result *ret) __attribute__((warn_unused_result));
-/* The same for a process that is our own child: `master` is its pty, or -1 with pipes[3] our ends of its stdio (each may be -1). Reaps `pid`. */
+/* The same for a process that is our own child: `master` (borrowed) is its pty, or -1 with pipes[3] our ends of its stdio (each may be -1, taken).
+ * Reaps `pid` when it has ended, which it has not when `detached` or `out_error` come back. */
 struct err *monitor_io_child(pid_t pid, int pidfd, int master, const int pipes[3], const struct monitor_io *io, struct monitor_io_result *ret)
     __attribute__((warn_unused_result));
 /* Size of the terminal on `fd`; zeros when it is none. */

@@ -34,6 +34,7 @@ struct json;
 #define MON_PIPE_IDLE (64 << 10)
 #define MON_INPUT_MAX ((size_t)64 << 10) /* input taken at once */
 #define MON_CLIENT_MAX 256
+#define MON_ANN_STOP_SIGNAL "org.opencontainers.image.stopSignal"
 #define MON_REQUEST_MAX 1024
 /* Input waiting for the container: what was taken at once, and what came with requests to attach. */
 #define MON_INPUT_QUEUE (MON_INPUT_MAX + (size_t)MON_CLIENT_MAX * MON_REQUEST_MAX)

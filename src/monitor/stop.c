@@ -138,7 +138,7 @@ void stop_from_signalfd(struct mon *o) {
     if (read(o->signal_fd, &si, sizeof si) != (ssize_t)sizeof si)
         return;
     const struct json *notes = json_get(o->m->config, "annotations");
-    const char *name = json_str_value(json_get(notes, "org.opencontainers.image.stopSignal"));
+    const char *name = json_str_value(json_get(notes, MON_ANN_STOP_SIGNAL));
     int signo = SIGTERM;
     if (name) {
         autoerr e = proc_signal_parse(name, &signo);
