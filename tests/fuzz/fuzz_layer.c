@@ -13,8 +13,8 @@
 #include "storage/unpack/tree.c"
 #include "storage/unpack/xattr.c"
 
-#include <stdio.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/resource.h>
 
 #include "base/sys/sys.h"
