@@ -156,6 +156,8 @@ static struct err *middle_fuse(const struct create *cr) {
 
 static struct err *middle_work(struct create *cr, int sock) {
     autofd int pidfd = -1;
+    if (prctl(PR_SET_DUMPABLE, 0) < 0) /* before anybody in a joined pid namespace can see us */
+        return err_sys(errno, "prctl");
     TRY(middle_join(cr, CLONE_NEWUSER));
     TRY(middle_fuse(cr));
     struct err *e = middle_join(cr, CLONE_NEWPID);
@@ -198,19 +200,11 @@ static struct err *clone_by_middle(struct create *cr, pid_t *ret_pid, int *ret_p
     return NULL;
 }
 
-/* Not dumpable while there is a child with our memory that others might see; as before afterwards. */
 static struct err *make_process(struct create *cr, pid_t *ret_pid, int *ret_pidfd) {
-    int dumpable = prctl(PR_GET_DUMPABLE);
-    (void)prctl(PR_SET_DUMPABLE, 0);
-    struct err *e = NULL;
-    if (needs_middle(cr)) {
-        e = clone_by_middle(cr, ret_pid, ret_pidfd);
-    } else {
-        *ret_pid = clone_init(cr, 0, ret_pidfd);
-        e = *ret_pid < 0 ? clone_error(errno) : NULL;
-    }
-    (void)prctl(PR_SET_DUMPABLE, dumpable == 1);
-    return e;
+    if (needs_middle(cr))
+        return clone_by_middle(cr, ret_pid, ret_pidfd);
+    *ret_pid = clone_init(cr, 0, ret_pidfd);
+    return *ret_pid < 0 ? clone_error(errno) : NULL;
 }
 
 /* ---- hearing from it

@@ -39,7 +39,8 @@ static int overlay_options(int fs, const struct rootfs_plan *p, bool volatile_up
     for (size_t i = 0; i < p->lowers.n; i++)
         if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", p->lowers.v[i], 0) < 0)
             return -1;
-    if (sys_fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0)
+    if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", "overlay", 0) < 0 ||
+        sys_fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0)
         return -1;
     if (!p->upper)
         return 0;

@@ -10,7 +10,7 @@
  *
  * The child reports failures as data over a CLOEXEC socket: EOF means exec succeeded. Nothing is ever executed from
  * inside the container's root before the walls are up (but startContainer hooks, as the specification wants it). The child is
- * not dumpable until exec, nor is the parent while it makes it.
+ * not dumpable until exec.
  * Nothing of the plan is recorded: mounts live in the container's mount namespace and go with its last process.
  */
 #pragma once
