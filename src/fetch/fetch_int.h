@@ -1,20 +1,20 @@
 /*
  * fetch_int: the parts of coracle-fetch.
  *
- *     main.c      channel and event loop: requests in, answers out, one curl_multi_poll for sockets, pipes and the channel
- *     transfer.c  one request through its life: attempts, redirects, back-off, the final answer
- *     setup.c     a transfer's options for libcurl: protocols, TLS, headers
- *     sink.c      where the bytes go: a file, a pipe that may be full, or the small body of an error
- *     redirect.c  which redirects are followed, and what of the request goes along
+ *     main.c      channel and event loop: requests in, answers out, one curl_multi_poll for sockets, pipes and the
+ * channel transfer.c  one request through its life: attempts, redirects, back-off, the final answer setup.c     a
+ * transfer's options for libcurl: protocols, TLS, headers sink.c      where the bytes go: a file, a pipe that may be
+ * full, or the small body of an error redirect.c  which redirects are followed, and what of the request goes along
  *     request.c   a request from its JSON
  *
  * Request  {"id":N, "url":"…", "method":"GET|HEAD|POST", "headers":["Name: value"…], "body":"…", "max":N, "size":N,
- *           "offset":N, "file":true, "pipe":true, "attempts":N, "insecure":true, "ca":["file"…], "cert":"file", "key":"file"}
- *          with the descriptors of file and pipe, in this order. `size` is the exact size of the whole object where it is
- *          known; `offset` bytes of it are there already and are not fetched (or not written) again.
+ *           "offset":N, "file":true, "pipe":true, "attempts":N, "insecure":true, "ca":["file"…], "cert":"file",
+ * "key":"file"} with the descriptors of file and pipe, in this order. `size` is the exact size of the whole object
+ * where it is known; `offset` bytes of it are there already and are not fetched (or not written) again.
  *          {"cancel":N} ends a transfer without an answer.
  * Answers  {"id":N, "progress":bytes}  at most ten a second, counted from the object's first byte, and one
- *          {"id":N, "done":true, "status":N, "headers":{lower-case…}, "size":bytes, "body":"an error's text", "curl":N, "error":{…}}
+ *          {"id":N, "done":true, "status":N, "headers":{lower-case…}, "size":bytes, "body":"an error's text", "curl":N,
+ * "error":{…}}
  */
 #pragma once
 
@@ -39,8 +39,8 @@ struct request {
     int64_t id;
     char *url, *method, *body;
     struct strv headers;
-    int64_t max;      /* bytes of the whole object */
-    int64_t size;     /* exact size, or -1 */
+    int64_t max;  /* bytes of the whole object */
+    int64_t size; /* exact size, or -1 */
     int64_t offset;
     int64_t attempts;
     bool insecure;
@@ -52,16 +52,17 @@ void request_done(struct request *r);
 
 /* Where the bytes of a 2xx answer go. */
 struct sink {
-    int file, pipe;     /* owned, -1: none; the pipe does not block */
-    int64_t pos;        /* bytes of the object that have been taken so far, `offset` included */
+    int file, pipe; /* owned, -1: none; the pipe does not block */
+    int64_t pos;    /* bytes of the object that have been taken so far, `offset` included */
     int64_t max;
     int64_t skip;       /* bytes of this answer to throw away: the server ignored Range */
     struct str backlog; /* taken, but not yet in the pipe */
     size_t backlog_off;
-    struct err *err;    /* what broke; ends the transfer for good */
+    struct err *err; /* what broke; ends the transfer for good */
 };
 /* Takes the descriptors and makes the pipe non-blocking. */
-struct err *sink_init(struct sink *s, int take_file, int take_pipe, int64_t offset, int64_t max) __attribute__((warn_unused_result));
+struct err *sink_init(struct sink *s, int take_file, int take_pipe, int64_t offset, int64_t max)
+    __attribute__((warn_unused_result));
 void sink_done(struct sink *s);
 /* True while the pipe has not taken all: nothing more may be given. */
 bool sink_blocked(const struct sink *s);
@@ -80,19 +81,19 @@ struct transfer {
     struct curl_slist *header_list;
     char error_text[CURL_ERROR_SIZE];
     struct sink sink;
-    char *url;              /* where this attempt has got to by redirects */
-    bool same_origin;       /* no redirect has left the first scheme, host and port: credentials may go along */
+    char *url;        /* where this attempt has got to by redirects */
+    bool same_origin; /* no redirect has left the first scheme, host and port: credentials may go along */
     int redirects, attempt;
-    int64_t attempt_pos;    /* sink.pos when the last failed attempt ended */
-    int64_t due;            /* clock_boot() when a waiting one starts */
-    int64_t said;           /* when progress was last told */
+    int64_t attempt_pos; /* sink.pos when the last failed attempt ended */
+    int64_t due;         /* clock_boot() when a waiting one starts */
+    int64_t said;        /* when progress was last told */
     /* the answer so far */
     long status;
     struct strmap headers;
     size_t header_bytes;
     struct str body;
     CURLcode code;
-    struct err *err;        /* what the answer will report */
+    struct err *err; /* what the answer will report */
 };
 /* Makes a transfer that is due at once. Takes request and sink. */
 struct transfer *transfer_new(struct fetcher *f, struct request *take_req, struct sink *take_sink)
@@ -120,8 +121,8 @@ bool redirect_is(long status);
  * Resolves a Location against the current URL. Refused: anything but http and https, https → http, user names in URLs.
  * *ret_same_origin: scheme, host and port of `first` have been kept.
  */
-struct err *redirect_resolve(const char *first, const char *current, const char *location, char **ret_url, bool *ret_same_origin)
-    __attribute__((warn_unused_result));
+struct err *redirect_resolve(const char *first, const char *current, const char *location, char **ret_url,
+                             bool *ret_same_origin) __attribute__((warn_unused_result));
 /* True when a header of the request may be sent to another origin. */
 bool redirect_keeps_header(const char *header);
 /* "scheme://host[:port]/path" without query, for messages: signed URLs carry secrets there. Owned. */

@@ -78,7 +78,8 @@ static struct err *accept_request(struct fetcher *f, const struct json *j, int f
     if (!e && n_fds != (size_t)file + (size_t)pipe)
         e = err_new(ERR_USAGE, "request came with %zu descriptors", n_fds);
     if (!e)
-        e = sink_init(&sink, file ? take_fd(&fds[0]) : -1, pipe ? take_fd(&fds[file ? 1 : 0]) : -1, req.offset, req.max);
+        e = sink_init(&sink, file ? take_fd(&fds[0]) : -1, pipe ? take_fd(&fds[file ? 1 : 0]) : -1, req.offset,
+                      req.max);
     if (!e)
         f->t[f->n++] = transfer_new(f, &req, &sink);
     request_done(&req);

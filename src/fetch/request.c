@@ -1,4 +1,5 @@
-/* request: what the parent asks for. The parent is trusted, but a header with a line break is a bug worth catching here. */
+/* request: what the parent asks for. The parent is trusted, but a header with a line break is a bug worth catching
+ * here. */
 #include "fetch/fetch_int.h"
 
 #include <string.h>

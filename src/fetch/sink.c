@@ -1,6 +1,6 @@
 /*
- * sink: bytes go to the file first, then into the pipe. What a full pipe does not take waits in the backlog (at most one
- * chunk of libcurl's): until it is gone the transfer is paused, and the others are not held up.
+ * sink: bytes go to the file first, then into the pipe. What a full pipe does not take waits in the backlog (at most
+ * one chunk of libcurl's): until it is gone the transfer is paused, and the others are not held up.
  */
 #include "fetch/fetch_int.h"
 

@@ -75,8 +75,11 @@ void transfer_start(struct transfer *t) {
 
 static bool header_wanted(const char *name) {
     static const char *const wanted[] = {
-        "content-type",  "content-length", "content-range", "docker-content-digest", "www-authenticate",
-        "location",      "retry-after",    "link",          "docker-upload-uuid",    "docker-distribution-api-version",
+        "content-type",       "content-length",
+        "content-range",      "docker-content-digest",
+        "www-authenticate",   "location",
+        "retry-after",        "link",
+        "docker-upload-uuid", "docker-distribution-api-version",
         "content-encoding",
     };
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
@@ -85,19 +88,33 @@ static bool header_wanted(const char *name) {
     return false;
 }
 
+/* Cuts blanks and the line's end off both sides of [*ret, *ret + n); the new length. */
+static size_t trim(const char **ret, size_t n) {
+    const char *p = *ret;
+    while (n > 0 && (*p == ' ' || *p == '\t')) {
+        p++;
+        n--;
+    }
+    while (n > 0 && strchr(" \t\r\n", p[n - 1]))
+        n--;
+    *ret = p;
+    return n;
+}
+
+static char *lower_case(const char *s, size_t n) {
+    char *out = mem_dupn(s, n);
+    for (char *p = out; *p; p++)
+        *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+    return out;
+}
+
 static void keep_header(struct transfer *t, const char *data, size_t n) {
     const char *colon = memchr(data, ':', n);
     if (!colon || colon == data)
         return;
-    autofree char *name = mem_dupn(data, (size_t)(colon - data));
-    for (char *p = name; *p; p++)
-        *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
-    const char *value = colon + 1, *end = data + n;
-    while (value < end && (*value == ' ' || *value == '\t'))
-        value++;
-    while (end > value && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' ' || end[-1] == '\t'))
-        end--;
-    size_t len = (size_t)(end - value);
+    autofree char *name = lower_case(data, (size_t)(colon - data));
+    const char *value = colon + 1;
+    size_t len = trim(&value, n - (size_t)(value - data));
     if (!header_wanted(name) || !str_utf8_ok(value, len))
         return;
     autofree char *text = mem_dupn(value, len);
@@ -179,8 +196,9 @@ static struct err *attempt_error(struct transfer *t) {
     const char *why = t->error_text[0] ? t->error_text : curl_easy_strerror(t->code);
     struct err *e = err_new(kind_of(t->code, (int)os_errno), "%s %s: %s", t->req.method, where, why);
     if (is_tls(t->code))
-        return err_hint(e, "put the registry's authority into ~/.config/containers/certs.d/HOST:PORT/ca.crt, or name the "
-                           "registry in \"insecure-registries\" of ~/.config/coracle/config.json");
+        return err_hint(e,
+                        "put the registry's authority into ~/.config/containers/certs.d/HOST:PORT/ca.crt, or name the "
+                        "registry in \"insecure-registries\" of ~/.config/coracle/config.json");
     return e;
 }
 

@@ -37,8 +37,8 @@ struct err *realm_check(const char *realm, const char *registry_address, bool re
 
 static void url_escape(const char *s, struct str *out) {
     for (; *s; s++) {
-        bool plain = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
-                     strchr("-._~", *s);
+        bool plain =
+            (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || strchr("-._~", *s);
         if (plain)
             str_append_c(out, *s);
         else
@@ -107,7 +107,8 @@ static struct err *token_tls(const struct registry *r, const char *realm, struct
     return NULL;
 }
 
-static struct err *fetch_token(struct registry *r, const struct fetch_req *req, struct fetch_xfer *x, char **ret_header) {
+static struct err *fetch_token(struct registry *r, const struct fetch_req *req, struct fetch_xfer *x,
+                               char **ret_header) {
     TRY(fetch_start(r->client, req, x));
     TRY(fetch_wait(r->client, x));
     if (x->err)

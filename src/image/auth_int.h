@@ -18,7 +18,8 @@ struct challenge {
     enum auth_scheme scheme;
     char *realm, *service, *scope; /* NULL where absent */
 };
-/* Picks the strongest challenge that we can answer (Bearer, then Basic) of a header that may list several; AUTH_NONE when there is none. */
+/* Picks the strongest challenge that we can answer (Bearer, then Basic) of a header that may list several; AUTH_NONE
+ * when there is none. */
 struct err *challenge_parse(const char *header, struct challenge *ret) __attribute__((warn_unused_result));
 void challenge_done(struct challenge *c);
 
@@ -29,13 +30,15 @@ struct creds {
     char *identity_token;  /* an OAuth2 refresh token instead */
 };
 /* The credentials for a registry ("docker.io", "localhost:5000"); all NULL when there are none. */
-struct err *creds_find(const struct host *h, const char *registry, struct creds *ret) __attribute__((warn_unused_result));
+struct err *creds_find(const struct host *h, const char *registry, struct creds *ret)
+    __attribute__((warn_unused_result));
 void creds_done(struct creds *c);
 /* True when there is something to show. */
 bool creds_have(const struct creds *c);
 /* The entry of a parsed config.json's "auths" for a registry; pure. */
 struct json;
-struct err *creds_from_auths(const struct json *auths, const char *registry, struct creds *ret) __attribute__((warn_unused_result));
+struct err *creds_from_auths(const struct json *auths, const char *registry, struct creds *ret)
+    __attribute__((warn_unused_result));
 /* "host[:port]" of any spelling of a registry's address ("https://index.docker.io/v1/"). Owned. */
 char *creds_hostname(const char *address) __attribute__((returns_nonnull, warn_unused_result));
 

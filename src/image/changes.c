@@ -1,7 +1,7 @@
 /*
  * changes: Dockerfile instructions applied to an image config's "config" object, for import and commit. The words of an
- * instruction are split as the Dockerfile grammar does: blanks separate, quotes join, a backslash takes the next byte as
- * it is, and $NAME or ${NAME} (not in single quotes) is what the config's Env says so far.
+ * instruction are split as the Dockerfile grammar does: blanks separate, quotes join, a backslash takes the next byte
+ * as it is, and $NAME or ${NAME} (not in single quotes) is what the config's Env says so far.
  */
 #include "image/image.h"
 
@@ -342,17 +342,10 @@ static const struct {
     const char *name;
     struct err *(*apply)(const struct change *c);
 } instructions[] = {
-    {"CMD", do_cmd},
-    {"ENTRYPOINT", do_entrypoint},
-    {"ENV", do_env},
-    {"EXPOSE", do_expose},
-    {"HEALTHCHECK", do_healthcheck},
-    {"LABEL", do_label},
-    {"ONBUILD", do_onbuild},
-    {"STOPSIGNAL", do_stopsignal},
-    {"USER", do_user},
-    {"VOLUME", do_volume},
-    {"WORKDIR", do_workdir},
+    {"CMD", do_cmd},         {"ENTRYPOINT", do_entrypoint},   {"ENV", do_env},
+    {"EXPOSE", do_expose},   {"HEALTHCHECK", do_healthcheck}, {"LABEL", do_label},
+    {"ONBUILD", do_onbuild}, {"STOPSIGNAL", do_stopsignal},   {"USER", do_user},
+    {"VOLUME", do_volume},   {"WORKDIR", do_workdir},
 };
 
 static struct err *apply_one(struct json *config, const char *text, bool *cmd_set) {

@@ -11,7 +11,8 @@
 
 #define WORDS_MAX 300
 
-/* "code: message" of {"errors":[{"code","message"}]}, or of a token service's {"details"|"message"|"error_description"}. */
+/* "code: message" of {"errors":[{"code","message"}]}, or of a token service's
+ * {"details"|"message"|"error_description"}. */
 static void registry_words(const struct fetch_xfer *x, struct str *out) {
     autojson j = NULL;
     if (!x->body || !*x->body)
@@ -36,10 +37,11 @@ static struct err *denied(const struct registry *r, const char *words) {
     const char *dup = "unauthorized: ";
     if (r->had_creds && str_starts(words, dup))
         words += strlen(dup);
-    struct err *e = r->had_creds
-                        ? err_new(ERR_AUTH, "unauthorized: %s", *words ? words : "the registry refuses the credentials")
-                        : err_new(ERR_AUTH, "pull access denied for %s, repository does not exist or needs credentials: %s",
-                                  r->repo, *words ? words : "denied");
+    struct err *e =
+        r->had_creds
+            ? err_new(ERR_AUTH, "unauthorized: %s", *words ? words : "the registry refuses the credentials")
+            : err_new(ERR_AUTH, "pull access denied for %s, repository does not exist or needs credentials: %s",
+                      r->repo, *words ? words : "denied");
     return err_hint(e, "check the name; credentials for %s are read from docker's config.json (~/.docker/config.json)",
                     r->name);
 }

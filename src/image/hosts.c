@@ -1,4 +1,5 @@
-/* hosts: what is known about a registry's host before it is asked: loopback, insecure by configuration, its certificates. */
+/* hosts: what is known about a registry's host before it is asked: loopback, insecure by configuration, its
+ * certificates. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <string.h>

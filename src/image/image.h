@@ -1,7 +1,8 @@
 /*
- * image: what lies between a reference typed by a user and an image in the store: references, manifests, credentials, the
- * registry protocol, and the archive formats of save and load. The HTTP itself is done by coracle-fetch, the unpacking by
- * coracle-unpack; this module drives both and never touches untrusted bytes but as JSON with digests already checked.
+ * image: what lies between a reference typed by a user and an image in the store: references, manifests, credentials,
+ * the registry protocol, and the archive formats of save and load. The HTTP itself is done by coracle-fetch, the
+ * unpacking by coracle-unpack; this module drives both and never touches untrusted bytes but as JSON with digests
+ * already checked.
  *
  * A pull: resolve the reference (HEAD or GET manifest, index → platform), compare with the store, fetch config and the
  * missing layers in parallel (each blob streams into its partial file and, teed by a pipe, into coracle-unpack, so that
@@ -30,46 +31,55 @@ struct image_ref {
     char *tag;    /* "latest" when neither tag nor digest was given; NULL with only a digest */
     char *digest; /* "sha256:…" or NULL */
 };
-/* Parses what a user typed. Usage errors in docker's words ("invalid reference format: repository name (x) must be lowercase"). */
+/* Parses what a user typed. Usage errors in docker's words ("invalid reference format: repository name (x) must be
+ * lowercase"). */
 struct err *image_ref_parse(const char *text, struct image_ref *ret) __attribute__((warn_unused_result));
 void image_ref_done(struct image_ref *r);
 /* Canonical forms, owned: "docker.io/library/debian:12" (tag form, or @digest without tag) … */
 char *image_ref_canonical(const struct image_ref *r) __attribute__((returns_nonnull, warn_unused_result));
 /* … canonical name@digest … */
-char *image_ref_with_digest(const struct image_ref *r, const char *digest) __attribute__((returns_nonnull, warn_unused_result));
+char *image_ref_with_digest(const struct image_ref *r, const char *digest)
+    __attribute__((returns_nonnull, warn_unused_result));
 /* … and as docker shows it ("debian", "localhost:5000/x"): name without tag. */
 char *image_ref_familiar_name(const struct image_ref *r) __attribute__((returns_nonnull, warn_unused_result));
 /* Familiar form of a canonical reference as stored ("docker.io/library/debian:12" → "debian:12"), owned. */
 char *image_ref_familiar(const char *canonical) __attribute__((returns_nonnull, warn_unused_result));
 /*
- * Finds the image a user means: a reference, an id, "sha256:id", or an id prefix. ret_reference gets the canonical reference
- * it matched by, owned, NULL for an id; may be NULL. not_found: "no such image: x".
+ * Finds the image a user means: a reference, an id, "sha256:id", or an id prefix. ret_reference gets the canonical
+ * reference it matched by, owned, NULL for an id; may be NULL. not_found: "no such image: x".
  */
-struct err *image_find(const struct store *s, const char *text, char ret_id[65], char **ret_reference) __attribute__((warn_unused_result));
+struct err *image_find(const struct store *s, const char *text, char ret_id[65], char **ret_reference)
+    __attribute__((warn_unused_result));
 
 /* ---- platforms -------------------------------------------------------------------------------------------------- */
 
 struct image_platform {
     char *os, *arch, *variant; /* variant "" for none */
 };
-/* "linux/arm64/v8", "arm64"; NULL gives the host's (DOCKER_DEFAULT_PLATFORM respected; a NULL host means this build's). */
-struct err *image_platform_parse(const struct host *h, const char *text, struct image_platform *ret) __attribute__((warn_unused_result));
+/* "linux/arm64/v8", "arm64"; NULL gives the host's (DOCKER_DEFAULT_PLATFORM respected; a NULL host means this build's).
+ */
+struct err *image_platform_parse(const struct host *h, const char *text, struct image_platform *ret)
+    __attribute__((warn_unused_result));
 void image_platform_done(struct image_platform *p);
 
 /* ---- manifests (OCI image-spec 1.1, docker schema 2) ------------------------------------------------------------- */
 
 /* Picks the best manifest of an index for a platform; not_found lists what there is. Pure. ret_digest owned. */
-struct err *image_index_choose(const struct json *index, const struct image_platform *p, char **ret_digest, int64_t *ret_size) __attribute__((warn_unused_result));
-/* Validates manifest and config bytes and fills an image record (layers without chain state known). Pure but for digests. */
-struct err *image_build_record(const struct str *manifest, const char *manifest_digest, const struct str *config, struct store_image **ret)
-    __attribute__((warn_unused_result));
+struct err *image_index_choose(const struct json *index, const struct image_platform *p, char **ret_digest,
+                               int64_t *ret_size) __attribute__((warn_unused_result));
+/* Validates manifest and config bytes and fills an image record (layers without chain state known). Pure but for
+ * digests. */
+struct err *image_build_record(const struct str *manifest, const char *manifest_digest, const struct str *config,
+                               struct store_image **ret) __attribute__((warn_unused_result));
 
-/* ---- operations ---------------------------------------------------------------------------------------------------- */
+/* ---- operations ----------------------------------------------------------------------------------------------------
+ */
 
 /* Progress events, called from the operation's own loop; everything borrowed. */
 struct image_progress {
-    const char *id;      /* layer's short digest, or NULL for the image as a whole */
-    const char *status;  /* "Pulling fs layer", "Downloading", "Extracting", "Pull complete", "Already exists", … docker's words */
+    const char *id;         /* layer's short digest, or NULL for the image as a whole */
+    const char *status;     /* "Pulling fs layer", "Downloading", "Extracting", "Pull complete", "Already exists", …
+                               docker's words */
     int64_t current, total; /* bytes, total 0 when unknown */
 };
 struct image_progress_fn {
@@ -82,22 +92,23 @@ struct image_pull {
     const struct config *config;
     struct store *store;
     const struct image_ref *ref;
-    const char *platform;             /* or NULL */
+    const char *platform;                                             /* or NULL */
     struct err *(*userns)(void *ctx, int *ret_fd, uint32_t *ret_ids); /* called when the first layer must be unpacked */
     void *userns_ctx;
     struct image_progress_fn progress;
-    const int *interrupted_fd;        /* readable when the user wants it to stop, or NULL */
+    const int *interrupted_fd; /* readable when the user wants it to stop, or NULL */
 };
 struct image_pulled {
     char id[65];
-    char digest[72];   /* of the manifest or index that the reference named */
-    bool up_to_date;   /* nothing had to be fetched */
-    char *reference;   /* canonical, owned */
+    char digest[72]; /* of the manifest or index that the reference named */
+    bool up_to_date; /* nothing had to be fetched */
+    char *reference; /* canonical, owned */
 };
 /* Pulls one image. Ctrl-C leaves resumable partials and no debris. */
 struct err *image_pull(const struct image_pull *p, struct image_pulled *ret) __attribute__((warn_unused_result));
 
-/* Writes images as docker save does (OCI layout with manifest.json inside, as docker ≥ 25): names as typed by the user, resolved here. */
+/* Writes images as docker save does (OCI layout with manifest.json inside, as docker ≥ 25): names as typed by the user,
+ * resolved here. */
 struct err *image_save(struct store *s, const struct strv *names, int out_fd) __attribute__((warn_unused_result));
 
 struct image_load {
@@ -109,7 +120,8 @@ struct image_load {
     struct image_progress_fn progress;
 };
 /* Loads a docker or OCI archive. Appends canonical references ("Loaded image: …") and bare ids of unnamed images. */
-struct err *image_load(const struct image_load *l, struct strv *ret_references, struct strv *ret_ids) __attribute__((warn_unused_result));
+struct err *image_load(const struct image_load *l, struct strv *ret_references, struct strv *ret_ids)
+    __attribute__((warn_unused_result));
 
 struct image_import {
     struct store *store;
@@ -117,7 +129,8 @@ struct image_import {
     int fd;                      /* a root file system as tar, perhaps compressed */
     const struct image_ref *ref; /* or NULL */
     const char *message, *platform;
-    const struct strv *changes;  /* Dockerfile instructions: CMD ENTRYPOINT ENV EXPOSE LABEL USER VOLUME WORKDIR STOPSIGNAL ONBUILD */
+    const struct strv
+        *changes; /* Dockerfile instructions: CMD ENTRYPOINT ENV EXPOSE LABEL USER VOLUME WORKDIR STOPSIGNAL ONBUILD */
     struct err *(*userns)(void *ctx, int *ret_fd, uint32_t *ret_ids);
     void *userns_ctx;
 };
@@ -131,4 +144,5 @@ struct err *image_import(const struct image_import *i, char ret_id[65]) __attrib
 struct err *image_changes_apply(struct json *config, const struct strv *changes) __attribute__((warn_unused_result));
 
 /* The image's config JSON (parsed config blob) for spec_build and inspect. */
-struct err *image_config(const struct store *s, const struct store_image *img, struct json **ret) __attribute__((warn_unused_result));
+struct err *image_config(const struct store *s, const struct store_image *img, struct json **ret)
+    __attribute__((warn_unused_result));

@@ -72,7 +72,8 @@ static void make_config(const struct importing *im, const struct store_unpacked 
     json_render(j, JSON_COMPACT, out);
 }
 
-static struct err *record(const struct importing *im, const struct store_unpacked *u, const char *media_type, char ret_id[65]) {
+static struct err *record(const struct importing *im, const struct store_unpacked *u, const char *media_type,
+                          char ret_id[65]) {
     struct store *s = im->i->store;
     autostr struct str config = STR_INIT_MAX(MANIFEST_MAX), manifest = STR_INIT_MAX(MANIFEST_MAX);
     char config_digest[DIGEST_LEN + 1], digest[DIGEST_LEN + 1];

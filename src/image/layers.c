@@ -1,9 +1,9 @@
 /*
  * layers: every missing layer is a small state machine of a download, an unpacker, or both joined by a pipe:
  *
- *     waiting ─▶ working ─▶ done          blob missing:   partial file + fetch (─pipe─▶ unpack where the layer is missing)
- *        ▲          │                     blob present:   unpack from the blob
- *        └──────────┘ once, from zero     both present:   done at once
+ *     waiting ─▶ working ─▶ done          blob missing:   partial file + fetch (─pipe─▶ unpack where the layer is
+ * missing) ▲          │                     blob present:   unpack from the blob └──────────┘ once, from zero     both
+ * present:   done at once
  *
  * One poll loop waits for the download helper's answers, the unpackers' descriptors and the user's interruption.
  */
@@ -35,8 +35,8 @@ struct work {
     struct store_layer_ref *layer;
     char short_id[ID_SHORT_LEN + 1];
     enum work_state state;
-    int partial;                   /* the blob's partial file, -1: none */
-    int64_t have;                  /* bytes of it that an earlier try had brought */
+    int partial;  /* the blob's partial file, -1: none */
+    int64_t have; /* bytes of it that an earlier try had brought */
     bool fetching, from_zero, authorized_again;
     struct fetch_xfer xfer;
     struct store_unpack_job *job;
@@ -49,7 +49,8 @@ struct bringing {
     size_t n, running;
 };
 
-void progress_say(const struct image_progress_fn *p, const char *id, const char *status, int64_t current, int64_t total) {
+void progress_say(const struct image_progress_fn *p, const char *id, const char *status, int64_t current,
+                  int64_t total) {
     const struct image_progress event = {.id = id, .status = status, .current = current, .total = total};
     if (p && p->fn)
         p->fn(p->ctx, &event);
@@ -99,11 +100,8 @@ static struct err *reopen(int fd, int *ret_fd) {
 static struct err *start_fetch(struct bringing *b, struct work *w, int pipe_fd) {
     if (!b->l->registry)
         return err_new(ERR_CORRUPT, "blob %s is missing", w->layer->blob);
-    const struct registry_blob blob = {.digest = w->layer->blob,
-                                       .size = w->layer->size,
-                                       .offset = w->have,
-                                       .file = w->partial,
-                                       .pipe = pipe_fd};
+    const struct registry_blob blob = {
+        .digest = w->layer->blob, .size = w->layer->size, .offset = w->have, .file = w->partial, .pipe = pipe_fd};
     TRY(registry_blob_start(b->l->registry, &blob, &w->xfer));
     w->fetching = true;
     return NULL;
@@ -336,28 +334,43 @@ static struct err *advance(struct bringing *b, const struct pollfd *p, const siz
     return NULL;
 }
 
-static struct err *wait_and_advance(struct bringing *b) {
-    struct pollfd *p = mem_array(b->n + 2, sizeof *p);
-    size_t *owner = mem_array(b->n, sizeof *owner), n = 0;
-    for (size_t i = 0; i < b->n; i++)
-        if (b->w[i].state == WORK_RUNNING && b->w[i].job) {
-            p[n] = (struct pollfd){.fd = store_unpack_fd(b->w[i].job), .events = POLLIN};
-            owner[n++] = i;
-        }
+/* True when an item can go on without any event. */
+static bool ready(const struct work *w) {
+    return w->state == WORK_RUNNING && ((!w->job && !w->fetching) || (w->fetching && w->xfer.done));
+}
+
+/* The unpackers' descriptors, whose they are, and whether somebody need not wait. */
+static size_t collect_polls(const struct bringing *b, struct pollfd *p, size_t *owner, bool *ret_ready) {
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        const struct work *w = &b->w[i];
+        *ret_ready = *ret_ready || ready(w);
+        if (w->state != WORK_RUNNING || !w->job)
+            continue;
+        p[n] = (struct pollfd){.fd = store_unpack_fd(w->job), .events = POLLIN};
+        owner[n++] = i;
+    }
+    return n;
+}
+
+static struct err *wait_for_events(struct bringing *b, struct pollfd *p, size_t n, bool dont_wait) {
     struct fetch_client *c = b->l->client;
-    bool pending = c && fetch_client_pending(c), idle = false;
-    for (size_t i = 0; i < b->n; i++) /* nothing to wait for: its blob was complete and its layer there */
-        idle = idle || (b->w[i].state == WORK_RUNNING && !b->w[i].job && !b->w[i].fetching) ||
-               (b->w[i].fetching && b->w[i].xfer.done);
+    bool pending = c && fetch_client_pending(c);
     p[n] = (struct pollfd){.fd = c ? fetch_client_fd(c) : -1, .events = POLLIN};
     p[n + 1] = (struct pollfd){.fd = b->l->interrupted_fd, .events = POLLIN};
-    struct err *e = NULL;
-    if (poll(p, n + 2, pending || idle ? 0 : -1) < 0 && errno != EINTR)
-        e = err_sys(errno, "wait for layers");
-    else if (p[n + 1].revents & POLLIN)
-        e = err_new(ERR_INTERRUPTED, "interrupted");
-    else if (pending || p[n].revents)
-        e = fetch_client_receive(c);
+    if (poll(p, n + 2, pending || dont_wait ? 0 : -1) < 0 && errno != EINTR)
+        return err_sys(errno, "wait for layers");
+    if (p[n + 1].revents & POLLIN)
+        return err_new(ERR_INTERRUPTED, "interrupted");
+    return pending || p[n].revents ? fetch_client_receive(c) : NULL;
+}
+
+static struct err *wait_and_advance(struct bringing *b) {
+    struct pollfd *p = mem_array(b->n + 2, sizeof *p);
+    size_t *owner = mem_array(b->n, sizeof *owner);
+    bool dont_wait = false;
+    size_t n = collect_polls(b, p, owner, &dont_wait);
+    struct err *e = wait_for_events(b, p, n, dont_wait);
     if (!e)
         e = advance(b, p, owner, n);
     free(p);

@@ -1,8 +1,9 @@
 /*
- * load: archives into the store. Two kinds, often in one file: an OCI layout (oci-layout, index.json, blobs/) and docker's
- * own (manifest.json that names a config and layer tars). The layout is preferred, because its manifests carry digests
- * that survive; docker's kind gets a manifest made here, over the layers as they are. The archive is never unpacked to
- * names of its choosing: coracle-unpack stores every member under its digest, so "verified" is the same as "found".
+ * load: archives into the store. Two kinds, often in one file: an OCI layout (oci-layout, index.json, blobs/) and
+ * docker's own (manifest.json that names a config and layer tars). The layout is preferred, because its manifests carry
+ * digests that survive; docker's kind gets a manifest made here, over the layers as they are. The archive is never
+ * unpacked to names of its choosing: coracle-unpack stores every member under its digest, so "verified" is the same as
+ * "found".
  */
 #include "image/image.h"
 
@@ -68,7 +69,8 @@ static struct err *adopt(const struct loading *ld, const char *digest) {
 /* ---- one image, once its manifest and config are known ---- */
 
 /* Blobs, layers, record: in this order, so that nothing is ever visible that is not whole. */
-static struct err *load_image(struct loading *ld, const struct str *manifest, const struct str *config, char ret_id[65]) {
+static struct err *load_image(struct loading *ld, const struct str *manifest, const struct str *config,
+                              char ret_id[65]) {
     struct store *s = ld->l->store;
     char digest[DIGEST_LEN + 1];
     struct store_image *img = NULL;
@@ -180,7 +182,7 @@ static struct err *load_layout(struct loading *ld) {
     if (json_count(manifests) > IMAGES_MAX)
         return err_new(ERR_UNSUPPORTED, "the archive has more than %d images", IMAGES_MAX);
     JSON_EACH(entry, manifests)
-        TRY(load_entry(ld, entry));
+    TRY(load_entry(ld, entry));
     return NULL;
 }
 
@@ -205,7 +207,8 @@ static struct err *docker_layers(struct loading *ld, const struct json *list, st
     return NULL;
 }
 
-static struct err *docker_manifest(struct loading *ld, const struct json *entry, const char *config_name, struct str *out) {
+static struct err *docker_manifest(struct loading *ld, const struct json *entry, const char *config_name,
+                                   struct str *out) {
     struct json *list = NULL;
     size_t n = 0;
     TRY(json_get_array(entry, "Layers", &list));
@@ -245,7 +248,7 @@ static struct err *load_docker(struct loading *ld) {
     if (json_type(list) != JSON_ARRAY || json_count(list) > IMAGES_MAX)
         return err_new(ERR_CORRUPT, "manifest.json is not a list of images");
     JSON_EACH(entry, list)
-        TRY(load_docker_entry(ld, entry));
+    TRY(load_docker_entry(ld, entry));
     return NULL;
 }
 
@@ -272,10 +275,8 @@ static struct err *load_held(struct loading *ld) {
 }
 
 struct err *image_load(const struct image_load *l, struct strv *ret_references, struct strv *ret_ids) {
-    struct loading ld = {.l = l,
-                         .ns = {.get = l->userns, .ctx = l->userns_ctx, .fd = -1},
-                         .references = ret_references,
-                         .ids = ret_ids};
+    struct loading ld = {
+        .l = l, .ns = {.get = l->userns, .ctx = l->userns_ctx, .fd = -1}, .references = ret_references, .ids = ret_ids};
     struct err *e = load_held(&ld);
     store_archive_free(l->store, ld.a);
     unpack_ns_done(&ld.ns);

@@ -18,7 +18,8 @@ struct json *descriptor_json(const char *media_type, const char *digest, int64_t
     return j;
 }
 
-void manifest_make(const char *config_digest, int64_t config_size, const struct made_layer *layers, size_t n, struct str *out) {
+void manifest_make(const char *config_digest, int64_t config_size, const struct made_layer *layers, size_t n,
+                   struct str *out) {
     autojson j = json_object();
     struct json *list = json_array();
     for (size_t i = 0; i < n; i++)

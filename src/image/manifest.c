@@ -55,6 +55,8 @@ static bool is_manifest_type(const char *type) {
     return str_eq(type, MEDIA_OCI_MANIFEST) || str_eq(type, MEDIA_DOCKER_MANIFEST);
 }
 
+static bool is_known_type(const char *type) { return is_index_type(type) || is_manifest_type(type); }
+
 static struct err *layer_type_check(const char *type) {
     static const char *const known[] = {
         MEDIA_OCI_LAYER,
@@ -84,25 +86,31 @@ static struct err *config_type_check(const char *type, bool docker) {
                     "it is another kind of artifact (a chart, a signature, …) and cannot be run");
 }
 
+static struct err *schema_check(const struct json *j) {
+    int64_t version = 0;
+    TRY(json_get_i64_opt(j, "schemaVersion", 2, &version));
+    if (version == 1 || json_get(j, "fsLayers"))
+        return err_hint(
+            err_new(ERR_UNSUPPORTED, "the image has a schema 1 manifest, a format that was retired in 2019"),
+            "ask its publisher to push it again, or copy it once with 'skopeo copy --format=oci'");
+    if (version != 2)
+        return err_new(ERR_CORRUPT, "manifest has schema version %lld, not 2", (long long)version);
+    return NULL;
+}
+
 /* The type of the document: its own word first, the registry's second, its shape third; contradictions are refused. */
 static struct err *document_type(const struct json *j, const char *content_type, const char **ret) {
     const char *type = NULL;
-    int64_t version = 0;
     TRY(json_get_str_opt(j, "mediaType", "", &type));
-    TRY(json_get_i64_opt(j, "schemaVersion", 2, &version));
-    if (version == 1 || json_get(j, "fsLayers"))
-        return err_hint(err_new(ERR_UNSUPPORTED, "the image has a schema 1 manifest, a format that was retired in 2019"),
-                        "ask its publisher to push it again, or copy it once with 'skopeo copy --format=oci'");
-    if (version != 2)
-        return err_new(ERR_CORRUPT, "manifest has schema version %lld, not 2", (long long)version);
+    TRY(schema_check(j));
     bool index = json_get(j, "manifests"), image = json_get(j, "layers") || json_get(j, "config");
     if (index && image)
         return err_new(ERR_CORRUPT, "manifest is an index and an image at once");
-    if (!*type && content_type && (is_index_type(content_type) || is_manifest_type(content_type)))
+    if (!*type && content_type && is_known_type(content_type))
         type = content_type;
     if (!*type)
         type = index ? MEDIA_OCI_INDEX : MEDIA_OCI_MANIFEST;
-    if (!is_index_type(type) && !is_manifest_type(type))
+    if (!is_known_type(type))
         return err_new(ERR_UNSUPPORTED, "manifest media type \"%.120s\" is not supported", type);
     if (is_index_type(type) != index)
         return err_new(ERR_CORRUPT, "manifest is not what its media type \"%s\" says", type);
@@ -111,7 +119,7 @@ static struct err *document_type(const struct json *j, const char *content_type,
 }
 
 static struct err *content_type_check(const char *content_type, const char *type) {
-    if (!content_type || (!is_index_type(content_type) && !is_manifest_type(content_type)))
+    if (!content_type || !is_known_type(content_type))
         return NULL;
     if (is_index_type(content_type) != is_index_type(type))
         return err_new(ERR_CORRUPT, "the registry sent a manifest of type \"%s\" as \"%s\"", type, content_type);

@@ -33,19 +33,20 @@ struct descriptor {
 };
 
 struct manifest {
-    char *media_type;        /* of the four above */
+    char *media_type; /* of the four above */
     bool is_index;
     struct descriptor config; /* of a manifest */
     struct descriptor *layers;
     size_t n_layers;
-    struct json *json;       /* the parsed text: image_index_choose() reads an index from it */
+    struct json *json; /* the parsed text: image_index_choose() reads an index from it */
 };
 
 /*
- * Parses an index or a manifest. `content_type` is the registry's header, or NULL; it decides only where the text has no
- * mediaType, and must not contradict it. Refused: both at once, schema 1, artifacts, unknown layer types.
+ * Parses an index or a manifest. `content_type` is the registry's header, or NULL; it decides only where the text has
+ * no mediaType, and must not contradict it. Refused: both at once, schema 1, artifacts, unknown layer types.
  */
-struct err *manifest_parse(const struct str *text, const char *content_type, struct manifest *ret) __attribute__((warn_unused_result));
+struct err *manifest_parse(const struct str *text, const char *content_type, struct manifest *ret)
+    __attribute__((warn_unused_result));
 void manifest_done(struct manifest *m);
 
 /* Reads one descriptor: digest canonical, size in range. */

@@ -17,9 +17,9 @@
 static const struct {
     const char *alias, *arch, *variant;
 } arch_aliases[] = {
-    {"x86_64", "amd64", NULL},  {"x86-64", "amd64", NULL},  {"aarch64", "arm64", NULL}, {"armhf", "arm", "v7"},
-    {"armel", "arm", "v6"},     {"i386", "386", NULL},      {"i686", "386", NULL},      {"armv7l", "arm", "v7"},
-    {"armv6l", "arm", "v6"},    {"ppc64el", "ppc64le", NULL},
+    {"x86_64", "amd64", NULL}, {"x86-64", "amd64", NULL},    {"aarch64", "arm64", NULL}, {"armhf", "arm", "v7"},
+    {"armel", "arm", "v6"},    {"i386", "386", NULL},        {"i686", "386", NULL},      {"armv7l", "arm", "v7"},
+    {"armv6l", "arm", "v6"},   {"ppc64el", "ppc64le", NULL},
 };
 
 void platform_normalise(struct image_platform *p) {
@@ -67,7 +67,7 @@ int platform_score(const struct image_platform *want, const char *os, const char
         score = 0;
     else if (!str_eq(have.arch, want->arch))
         score = (str_eq(want->arch, "amd64") && str_eq(have.arch, "386")) ||
-                (str_eq(want->arch, "arm64") && str_eq(have.arch, "arm") && have_level > 0 && have_level <= 8)
+                        (str_eq(want->arch, "arm64") && str_eq(have.arch, "arm") && have_level > 0 && have_level <= 8)
                     ? 1 + (have_level > 0 ? have_level : 0)
                     : 0;
     else if (str_eq(have.variant, want->variant))
@@ -109,7 +109,7 @@ static bool is_os(const char *s) {
 }
 
 static bool word_ok(const char *s) {
-    return *s && strlen(s) <= 64 &&
+    return *s && *s != '.' && strlen(s) <= 64 &&
            strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == strlen(s);
 }
 
@@ -118,15 +118,8 @@ static struct err *bad_platform(const char *text) {
                     "write os/arch[/variant], for example linux/arm64 or linux/arm/v7");
 }
 
-struct err *image_platform_parse(const struct host *h, const char *text, struct image_platform *ret) {
-    const char *arch_here = h ? h->arch : BUILD_ARCH, *variant_here = h && h->variant ? h->variant : "";
-    if (!text || !*text)
-        text = h && h->default_platform && *h->default_platform ? h->default_platform : NULL;
-    if (!text) {
-        *ret = (struct image_platform){mem_dup("linux"), mem_dup(arch_here), mem_dup(variant_here)};
-        platform_normalise(ret);
-        return NULL;
-    }
+/* "os/arch[/variant]", "arch", or "os" (which leaves the architecture to `arch_here`). */
+static struct err *parse_text(const char *text, const char *arch_here, struct image_platform *ret) {
     autostrv struct strv parts = {0};
     strv_split(&parts, text, '/');
     for (size_t i = 0; i < parts.n; i++)
@@ -134,10 +127,24 @@ struct err *image_platform_parse(const struct host *h, const char *text, struct 
             return bad_platform(text);
     if (parts.n > 3)
         return bad_platform(text);
-    bool only_os = parts.n == 1 && is_os(parts.v[0]);
-    const char *os = parts.n > 1 || only_os ? parts.v[0] : "linux";
-    const char *arch = parts.n > 1 ? parts.v[1] : only_os ? arch_here : parts.v[0];
-    *ret = (struct image_platform){mem_dup(os), mem_dup(arch), mem_dup(parts.n > 2 ? parts.v[2] : "")};
+    *ret = (struct image_platform){mem_dup("linux"), mem_dup(arch_here), mem_dup(parts.n > 2 ? parts.v[2] : "")};
+    if (parts.n > 1 || is_os(parts.v[0]))
+        mem_set(&ret->os, parts.v[0]);
+    if (parts.n > 1)
+        mem_set(&ret->arch, parts.v[1]);
+    else if (!is_os(parts.v[0]))
+        mem_set(&ret->arch, parts.v[0]);
+    return NULL;
+}
+
+struct err *image_platform_parse(const struct host *h, const char *text, struct image_platform *ret) {
+    const char *arch = h ? h->arch : BUILD_ARCH, *variant = h && h->variant ? h->variant : "";
+    if (!text || !*text)
+        text = h ? h->default_platform : NULL;
+    if (text && *text)
+        TRY(parse_text(text, arch, ret));
+    else
+        *ret = (struct image_platform){mem_dup("linux"), mem_dup(arch), mem_dup(variant)};
     platform_normalise(ret);
     return NULL;
 }

@@ -32,8 +32,8 @@ struct pulling {
     struct registry *registry;
     struct image_platform platform;
     struct unpack_ns ns;
-    char *canonical;    /* the reference as stored */
-    char digest[72];    /* of what the reference names: a manifest or an index */
+    char *canonical; /* the reference as stored */
+    char digest[72]; /* of what the reference names: a manifest or an index */
 };
 
 static void say(const struct pulling *pl, const char *status) { progress_say(&pl->p->progress, NULL, status, 0, 0); }
@@ -125,8 +125,8 @@ static struct err *get_child(struct pulling *pl, const struct manifest *index, c
     struct registry_answer a = {0};
     TRY(get_manifest(pl, digest, digest, ret_digest, &a));
     if ((int64_t)a.body.len != size) {
-        struct err *e = err_new(ERR_CORRUPT, "manifest %s has %zu bytes, its index says %lld", digest, a.body.len,
-                                (long long)size);
+        struct err *e =
+            err_new(ERR_CORRUPT, "manifest %s has %zu bytes, its index says %lld", digest, a.body.len, (long long)size);
         registry_answer_done(&a);
         return e;
     }
@@ -134,7 +134,8 @@ static struct err *get_child(struct pulling *pl, const struct manifest *index, c
     return NULL;
 }
 
-static struct err *replace_by_child(struct pulling *pl, struct manifest *m, char digest[72], struct registry_answer *a) {
+static struct err *replace_by_child(struct pulling *pl, struct manifest *m, char digest[72],
+                                    struct registry_answer *a) {
     struct registry_answer child = {0};
     TRY(get_child(pl, m, digest, &child));
     manifest_done(m);
@@ -168,7 +169,9 @@ static struct err *bring_in(struct pulling *pl, struct store_image *img, size_t 
         .ns = &pl->ns,
         .progress = &pl->p->progress,
         .interrupted_fd = pl->p->interrupted_fd ? *pl->p->interrupted_fd : -1,
-        .parallel = parallel < 1 ? 1 : parallel > PARALLEL_MAX ? PARALLEL_MAX : (size_t)parallel,
+        .parallel = parallel < 1              ? 1
+                    : parallel > PARALLEL_MAX ? PARALLEL_MAX
+                                              : (size_t)parallel,
     };
     return layers_bring_in(&l, img, ret_fetched);
 }

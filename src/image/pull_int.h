@@ -27,19 +27,21 @@ void unpack_ns_done(struct unpack_ns *ns);
 
 struct layers {
     struct store *store;
-    struct registry *registry;    /* NULL: every blob is in the store */
-    struct fetch_client *client;  /* NULL when registry is */
+    struct registry *registry;   /* NULL: every blob is in the store */
+    struct fetch_client *client; /* NULL when registry is */
     struct unpack_ns *ns;
     const struct image_progress_fn *progress;
-    int interrupted_fd;           /* -1: none */
-    size_t parallel;              /* layers at work at once: each a download with its unpacker */
+    int interrupted_fd; /* -1: none */
+    size_t parallel;    /* layers at work at once: each a download with its unpacker */
 };
 /*
  * Brings in the blobs and layers of `img` that the store lacks, verified, and fills in their diff_size and the image's
- * size. *ret_fetched counts layers that had to be fetched or unpacked. On failure what was completed stays (unreferenced),
- * partial downloads stay for a resume, everything else is gone.
+ * size. *ret_fetched counts layers that had to be fetched or unpacked. On failure what was completed stays
+ * (unreferenced), partial downloads stay for a resume, everything else is gone.
  */
-struct err *layers_bring_in(const struct layers *l, struct store_image *img, size_t *ret_fetched) __attribute__((warn_unused_result));
+struct err *layers_bring_in(const struct layers *l, struct store_image *img, size_t *ret_fetched)
+    __attribute__((warn_unused_result));
 
 /* Says one progress line. `id` may be NULL. */
-void progress_say(const struct image_progress_fn *p, const char *id, const char *status, int64_t current, int64_t total);
+void progress_say(const struct image_progress_fn *p, const char *id, const char *status, int64_t current,
+                  int64_t total);

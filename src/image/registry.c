@@ -56,8 +56,8 @@ static struct err *check_mirror(const struct registry *r, const char *mirror) {
     return NULL;
 }
 
-struct err *registry_new(const struct host *h, const struct config *config, struct fetch_client *client, const char *domain,
-                         const char *repo, const char *mirror, struct registry **ret) {
+struct err *registry_new(const struct host *h, const struct config *config, struct fetch_client *client,
+                         const char *domain, const char *repo, const char *mirror, struct registry **ret) {
     struct registry *r = mem_alloc(sizeof *r);
     *r = (struct registry){.host = h, .config = config, .client = client, .repo = mem_dup(repo)};
     r->name = mirror ? creds_hostname(mirror) : mem_dup(domain);
@@ -213,7 +213,8 @@ struct err *registry_manifest(struct registry *r, const char *ref, bool head, st
     autofree char *path = mem_printf("manifests/%s", ref);
     autofree char *what =
         mem_printf("manifest for %s/%s%s%s", r->name, r->repo, str_starts(ref, "sha256:") ? "@" : ":", ref);
-    struct ask a = {.method = head ? "HEAD" : "GET", .path = path, .accept = ACCEPT_MANIFEST, .max = MANIFEST_MAX, .size = -1};
+    struct ask a = {
+        .method = head ? "HEAD" : "GET", .path = path, .accept = ACCEPT_MANIFEST, .max = MANIFEST_MAX, .size = -1};
     return small(r, &a, what, ret);
 }
 

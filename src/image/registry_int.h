@@ -22,21 +22,22 @@ struct registry {
     const struct host *host;
     const struct config *config;
     struct fetch_client *client;
-    char *name;              /* for messages and credentials: "docker.io", "localhost:5000" */
-    char *address;           /* host[:port] that is connected to */
+    char *name;    /* for messages and credentials: "docker.io", "localhost:5000" */
+    char *address; /* host[:port] that is connected to */
     char *repo;
-    const char *schemes[2];  /* to try, in this order */
+    const char *schemes[2]; /* to try, in this order */
     size_t n_schemes, scheme;
-    bool settled;            /* schemes[scheme] has answered */
+    bool settled; /* schemes[scheme] has answered */
     bool loopback;
     struct tls_files tls;
-    char *authorization;     /* "Authorization: …", or NULL */
-    bool had_creds;          /* the user's credentials were shown */
+    char *authorization; /* "Authorization: …", or NULL */
+    bool had_creds;      /* the user's credentials were shown */
 };
 
 /* A repository of a registry ("docker.io"), or, with `mirror`, the same repository at that URL. */
-struct err *registry_new(const struct host *h, const struct config *config, struct fetch_client *client, const char *domain,
-                         const char *repo, const char *mirror, struct registry **ret) __attribute__((warn_unused_result));
+struct err *registry_new(const struct host *h, const struct config *config, struct fetch_client *client,
+                         const char *domain, const char *repo, const char *mirror, struct registry **ret)
+    __attribute__((warn_unused_result));
 void registry_free(struct registry *r);
 
 struct registry_answer {
@@ -46,9 +47,11 @@ struct registry_answer {
 void registry_answer_done(struct registry_answer *a);
 
 /* GET or HEAD of a manifest by tag or digest. not_found, auth and network errors are told in docker's words. */
-struct err *registry_manifest(struct registry *r, const char *ref, bool head, struct registry_answer *ret) __attribute__((warn_unused_result));
+struct err *registry_manifest(struct registry *r, const char *ref, bool head, struct registry_answer *ret)
+    __attribute__((warn_unused_result));
 /* A small blob (an image config) into memory. Its digest is not checked here. */
-struct err *registry_small_blob(struct registry *r, const char *digest, int64_t size, struct registry_answer *ret) __attribute__((warn_unused_result));
+struct err *registry_small_blob(struct registry *r, const char *digest, int64_t size, struct registry_answer *ret)
+    __attribute__((warn_unused_result));
 
 struct registry_blob {
     const char *digest;
@@ -56,16 +59,19 @@ struct registry_blob {
     int file, pipe; /* -1: none; borrowed */
 };
 /* Starts a blob's download; the caller waits for `x` among others and then calls registry_blob_done(). */
-struct err *registry_blob_start(struct registry *r, const struct registry_blob *b, struct fetch_xfer *x) __attribute__((warn_unused_result));
+struct err *registry_blob_start(struct registry *r, const struct registry_blob *b, struct fetch_xfer *x)
+    __attribute__((warn_unused_result));
 /* Judges a transfer that is done. *ret_again: the token had expired, a new one is there: start it again. */
-struct err *registry_blob_done(struct registry *r, const char *digest, const struct fetch_xfer *x, bool *ret_again) __attribute__((warn_unused_result));
+struct err *registry_blob_done(struct registry *r, const char *digest, const struct fetch_xfer *x, bool *ret_again)
+    __attribute__((warn_unused_result));
 
 /* ---- auth.c ---- */
 
 /* Answers a 401: finds credentials, gets a token, sets r->authorization. auth errors when that is not possible. */
 struct err *registry_authorize(struct registry *r, const struct fetch_xfer *x) __attribute__((warn_unused_result));
 /* Refused: a token service over plain http, unless on loopback or on the plain-http registry's own host. Pure. */
-struct err *realm_check(const char *realm, const char *registry_address, bool registry_is_http) __attribute__((warn_unused_result));
+struct err *realm_check(const char *realm, const char *registry_address, bool registry_is_http)
+    __attribute__((warn_unused_result));
 
 /* ---- failure.c ---- */
 
@@ -80,5 +86,6 @@ bool host_is_loopback(const char *address);
 /* True when an insecure-registries entry (host[:port] or CIDR) covers the address. */
 bool host_is_insecure(const struct strv *entries, const char *address);
 /* Authorities and client certificate from the certs.d directories of docker and containers. */
-struct err *tls_find(const struct host *h, const char *address, struct tls_files *ret) __attribute__((warn_unused_result));
+struct err *tls_find(const struct host *h, const char *address, struct tls_files *ret)
+    __attribute__((warn_unused_result));
 void tls_files_done(struct tls_files *t);

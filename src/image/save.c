@@ -1,7 +1,7 @@
 /*
- * save: images out of the store as an archive that docker, podman, skopeo and containerd all load: an OCI layout (every blob
- * as it was pulled, so every digest stays) with docker's manifest.json beside it. A blob that several images share is in
- * it once.
+ * save: images out of the store as an archive that docker, podman, skopeo and containerd all load: an OCI layout (every
+ * blob as it was pulled, so every digest stays) with docker's manifest.json beside it. A blob that several images share
+ * is in it once.
  */
 #include "image/image.h"
 

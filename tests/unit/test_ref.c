@@ -17,8 +17,10 @@ static const struct {
     {"debian:12", "docker.io", "library/debian", "12", NULL, "debian", "docker.io/library/debian:12"},
     {"library/debian", "docker.io", "library/debian", "latest", NULL, "debian", "docker.io/library/debian:latest"},
     {"docker.io/debian", "docker.io", "library/debian", "latest", NULL, "debian", "docker.io/library/debian:latest"},
-    {"docker.io/library/debian", "docker.io", "library/debian", "latest", NULL, "debian", "docker.io/library/debian:latest"},
-    {"index.docker.io/debian", "docker.io", "library/debian", "latest", NULL, "debian", "docker.io/library/debian:latest"},
+    {"docker.io/library/debian", "docker.io", "library/debian", "latest", NULL, "debian",
+     "docker.io/library/debian:latest"},
+    {"index.docker.io/debian", "docker.io", "library/debian", "latest", NULL, "debian",
+     "docker.io/library/debian:latest"},
     {"index.docker.io/user/x", "docker.io", "user/x", "latest", NULL, "user/x", "docker.io/user/x:latest"},
     {"user/x", "docker.io", "user/x", "latest", NULL, "user/x", "docker.io/user/x:latest"},
     {"user/a/b/c", "docker.io", "user/a/b/c", "latest", NULL, "user/a/b/c", "docker.io/user/a/b/c:latest"},
@@ -56,7 +58,7 @@ static const struct {
 #define FORMAT "invalid reference format"
 static const struct {
     const char *text, *message;
-} bad[] = {
+} refused[] = {
     {"", FORMAT},
     {" ", FORMAT},
     {":tag", FORMAT},
@@ -134,14 +136,14 @@ static void test_good(void) {
 }
 
 static void test_bad(void) {
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
         struct image_ref r = {0};
-        autoerr e = image_ref_parse(bad[i].text, &r);
+        autoerr e = image_ref_parse(refused[i].text, &r);
         autostr struct str text = STR_INIT;
         if (e)
             err_format(e, &text);
-        if (!e || !str_eq(str_c(&text), bad[i].message) || err_kind(e) != ERR_USAGE) {
-            fprintf(stderr, "\"%s\": got \"%s\", want \"%s\"\n", bad[i].text, str_c(&text), bad[i].message);
+        if (!e || !str_eq(str_c(&text), refused[i].message) || err_kind(e) != ERR_USAGE) {
+            fprintf(stderr, "\"%s\": got \"%s\", want \"%s\"\n", refused[i].text, str_c(&text), refused[i].message);
             unit_failures++;
         }
         CHECK(!r.domain && !r.path && !r.tag && !r.digest);
@@ -151,10 +153,8 @@ static void test_bad(void) {
 
 static void test_familiar(void) {
     static const char *const cases[][2] = {
-        {"docker.io/library/debian:12", "debian:12"},
-        {"docker.io/user/x:1", "user/x:1"},
-        {"docker.io/library/a/b:1", "library/a/b:1"},
-        {"localhost:5000/x:1", "localhost:5000/x:1"},
+        {"docker.io/library/debian:12", "debian:12"},           {"docker.io/user/x:1", "user/x:1"},
+        {"docker.io/library/a/b:1", "library/a/b:1"},           {"localhost:5000/x:1", "localhost:5000/x:1"},
         {"docker.io/library/debian@" DIGEST, "debian@" DIGEST},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
