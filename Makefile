@@ -25,7 +25,6 @@ CPPFLAGS += -D_GNU_SOURCE -DCORACLE_VERSION='"$(VERSION)"' -Isrc -I. -I$(B)/gen
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(if $(WERROR),-Werror) $(HARD) $(SANFLAGS) -ffile-prefix-map=$(CURDIR)=. -MMD -MP
 ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--build-id=sha1
-SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer) $(if $(COV),--coverage)
 comma := ,
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer) $(if $(COV),--coverage)
 
@@ -104,6 +103,12 @@ install: all
 	install -m 644 completions/coracle.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/coracle
 	install -m 644 completions/_coracle $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_coracle
 	install -m 644 completions/coracle.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/coracle.fish
+
+# What is derived from the command table: man pages, completions, docs/compat.md. `make lint` tells when they are stale.
+$(eval $(call program,gen/docs,$(call obj_of,src/gen/docs.c),$(LAYERS),-lcjson -ldl))
+.PHONY: docs
+docs: $(B)/gen/docs
+	$(B)/gen/docs .
 
 .PHONY: clean
 clean:
