@@ -157,8 +157,11 @@ static struct shared *shared_new(void) {
 }
 
 static struct rootfs_plan dir_plan(void) {
-    struct rootfs_plan p = {.driver = ROOTFS_DIR, .base_dir = top};
-    strv_push(&p.lowers, "rootfs");
+    static struct rootfs_plan p;
+    if (!p.base_dir) {
+        p = (struct rootfs_plan){.driver = ROOTFS_DIR, .base_dir = top};
+        strv_push(&p.lowers, "rootfs");
+    }
     return p;
 }
 
@@ -172,6 +175,9 @@ static struct rootfs_plan overlay_plan(const char *upper) {
         (void)mkdir(p.upper, 0755);
         (void)mkdir(p.work, 0755);
     }
+    static struct rootfs_plan all[512]; /* reachable until the end, so that nobody has to free them */
+    static size_t n_all;
+    all[n_all++ % ARRAY_LEN(all)] = p;
     return p;
 }
 
@@ -359,9 +365,7 @@ static void test_hostile(void) {
     autofree char *dev = mem_printf("%s/links/dev", top);
     autofree char *proc = mem_printf("%s/links/proc", top);
     struct rootfs_plan plan = overlay_plan("upper-links");
-    strv_done(&plan.lowers);
-    strv_push(&plan.lowers, "links");
-    strv_push(&plan.lowers, "rootfs");
+    mem_set(&plan.lowers.v[0], "links");
     CHECK(symlink(out, dev) == 0);
     autojson config = config_new();
     set_script(config, "echo hi > /dev/null; echo hi");
@@ -370,9 +374,7 @@ static void test_hostile(void) {
     CHECK(access(null, F_OK) < 0);
     CHECK(symlink("/tmp", proc) == 0);
     struct run r = {.config = config, .plan = overlay_plan("upper-links2"), .sh = shared_new()};
-    strv_done(&r.plan.lowers);
-    strv_push(&r.plan.lowers, "links");
-    strv_push(&r.plan.lowers, "rootfs");
+    mem_set(&r.plan.lowers.v[0], "links");
     struct err *e = runtime_userns_call(userns, run_inside, &r);
     CHECK(e != NULL);
     err_free(e);
@@ -499,6 +501,73 @@ static void test_exec(void) {
     CHECK_ERR(exec_run(&b, "true", "", false, out, &code), ERR_CONFLICT);
 }
 
+/* A container ends with its monitor, however that ends. */
+static void test_orphan(void) {
+    struct background b = background_start();
+    bool ended = false;
+    CHECK(kill(b.monitor, SIGKILL) == 0);
+    CHECK_OK(proc_wait_end(b.pidfd, 5000000000, &ended));
+    CHECK(ended);
+    background_stop(&b);
+    fd_close(b.pidfd);
+}
+
+static struct err *count_fd(void *ctx, const char *name, unsigned char d_type) {
+    int *n = ctx;
+    (void)name;
+    (void)d_type;
+    ++*n;
+    return NULL;
+}
+
+static int open_fds(void) {
+    int n = 0;
+    autofd int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK_OK(io_each_entry(dir, count_fd, &n));
+    return n;
+}
+
+/* Neither a run nor a failed one leaves a descriptor or a child behind. */
+static struct err *leaks_inside(void *ctx) {
+    struct run *r = ctx;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), code, before = 0;
+    for (int i = 0; i < 6; i++) {
+        struct runtime_proc proc;
+        struct runtime_create c = {.config = r->config,
+                                   .rootfs = &r->plan,
+                                   .id = "test",
+                                   .bundle = top,
+                                   .stdio = {null, null, null},
+                                   .terminal = i % 2,
+                                   .cgroup_fd = -1};
+        TRY(runtime_create(&c, &proc));
+        if (i >= 4) {
+            runtime_proc_done(&proc); /* created, never started */
+        } else {
+            TRY(runtime_start(&proc));
+            TRY(proc_reap(proc.pid, &code));
+            proc.pid = -1;
+            runtime_proc_done(&proc);
+        }
+        c.bundle = NULL;
+        autojson bad = json_copy(r->config);
+        json_set_str(json_get(bad, "process"), "cwd", "relative");
+        c.config = bad;
+        CHECK_ERR(runtime_create(&c, &proc), ERR_USAGE);
+        if (!before)
+            before = open_fds();
+    }
+    CHECK_INT(open_fds(), before);
+    CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+    return unit_failures ? err_new(ERR_SYSTEM, "leaks") : NULL;
+}
+
+static void test_leaks(void) {
+    autojson config = config_new();
+    struct run r = {.config = config, .plan = overlay_plan("upper"), .sh = shared_new()};
+    CHECK_OK(runtime_userns_call(userns, leaks_inside, &r));
+}
+
 static struct json *hook(const char *path, const char *script) {
     struct json *h = json_object(), *args = json_array(), *list = json_array();
     json_set_str(h, "path", path);
@@ -567,7 +636,8 @@ static void test_fuse(void) {
         return;
     }
     r.plan.driver = ROOTFS_FUSE_OVERLAY;
-    r.plan.fuse_program = mem_dup("/usr/bin/fuse-overlayfs");
+    static char program[] = "/usr/bin/fuse-overlayfs";
+    r.plan.fuse_program = program;
     set_script(config,
                "echo x > /new; cat /new /etc/passwd | head -2; awk '$5 == \"/\" {print $9}' /proc/self/mountinfo");
     CHECK_OK(runtime_userns_call(userns, run_inside, &r));
@@ -749,6 +819,8 @@ int main(int argc, char **argv) {
         {"fuse-overlayfs", test_fuse},
         {"init program", test_init_program},
         {"cgroup", test_cgroup},
+        {"orphan", test_orphan},
+        {"leaks", test_leaks},
     };
     int bad = 0;
     size_t n = sizeof tests / sizeof *tests;
