@@ -105,12 +105,43 @@ static struct err *load_image(struct creation *c) {
     return e;
 }
 
-static struct err *build_spec(struct creation *c, const char *name) {
-    autostr struct str resolv = STR_INIT_MAX(65536);
+/* A small file of the host, as the user's tools would read it: symlinks followed, absent is empty. */
+static struct err *read_host_file(const char *path, struct str *out) {
     autofd int fd = -1;
-    autoerr missing = fd_open_at(AT_FDCWD, "/etc/resolv.conf", O_RDONLY | O_NONBLOCK, 0, &fd);
-    if (!missing)
-        TRY(io_read_all(fd, 65536, "/etc/resolv.conf", &resolv));
+    autoerr missing = fd_open_at(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0, &fd);
+    return missing ? NULL : io_read_all(fd, 65536, path, out);
+}
+
+/* The devices that --privileged hands over beyond the default ones: those that are there. */
+static void privileged_devices(struct strv *out) {
+    static const char *const candidates[] = {"/dev/fuse", "/dev/net/tun", "/dev/kvm"};
+    for (size_t i = 0; i < ARRAY_LEN(candidates); i++)
+        if (faccessat(AT_FDCWD, candidates[i], F_OK, AT_EACCESS) == 0)
+            strv_push(out, candidates[i]);
+}
+
+/* The profile that the configuration names, as text; NULL where it names none or one of docker's words. */
+static struct err *configured_seccomp(const struct config *config, struct str *out) {
+    const char *path = config->seccomp_profile;
+    if (!path || !strcmp(path, "unconfined") || !strcmp(path, "builtin"))
+        return NULL;
+    autofd int fd = -1;
+    TRY_CTX(fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &fd), "seccomp-profile of config.json");
+    return io_read_all(fd, (size_t)1 << 20, path, out);
+}
+
+static struct err *build_spec(struct creation *c, const char *name) {
+    const struct container_options *o = c->args->options;
+    autostr struct str resolv = STR_INIT_MAX(65536);
+    autostr struct str hosts = STR_INIT_MAX(65536);
+    autostr struct str seccomp = STR_INIT;
+    autostrv struct strv devices = {.n = 0};
+    TRY(read_host_file("/etc/resolv.conf", &resolv));
+    if (str_eq(o->network, "host"))
+        TRY(read_host_file("/etc/hosts", &hosts));
+    if (o->privileged)
+        privileged_devices(&devices);
+    TRY(configured_seccomp(c->engine->config, &seccomp));
     const struct spec_input in = {
         .options = c->args->options,
         .image_config = c->image_config,
@@ -123,6 +154,9 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .name = name,
         .created = clock_now(),
         .host_resolv = str_c(&resolv),
+        .host_hosts = hosts.len ? str_c(&hosts) : NULL,
+        .seccomp_text = seccomp.len ? str_c(&seccomp) : NULL,
+        .host_devices = &devices,
     };
     spec_free(c->spec);
     c->spec = NULL;
@@ -202,6 +236,20 @@ static struct err *prepare(struct creation *c) {
     return NULL;
 }
 
+/* Said once a login session: a file in the run directory remembers it. */
+static void note_default_network(const struct creation *c, struct strv *warnings) {
+    const char *network = c->args->options->network;
+    if (network && strcmp(network, "default") != 0 && strcmp(network, "bridge") != 0)
+        return;
+    autofd int run = -1, mark = -1;
+    autoerr none = io_mkdirs(AT_FDCWD, c->engine->host->run_root, 0700);
+    autoerr no_dir = none ? NULL : fd_open_dir(AT_FDCWD, c->engine->host->run_root, &run);
+    autoerr said = none || no_dir ? NULL : fd_open_at(run, "network-note", O_WRONLY | O_CREAT | O_EXCL, 0600, &mark);
+    if (!said)
+        strv_push(warnings, "the default network is 'none' in this release: the container has only a loopback "
+                            "interface (--network host gives it the host's network)");
+}
+
 struct err *engine_container_create(struct engine *e, const struct engine_create *args, char ret_id[65],
                                     struct strv *ret_warnings) {
     struct creation c = {.engine = e, .args = args};
@@ -220,6 +268,7 @@ struct err *engine_container_create(struct engine *e, const struct engine_create
     if (!r) {
         memcpy(ret_id, c.id, sizeof c.id);
         strv_extend(ret_warnings, &c.spec->warnings);
+        note_default_network(&c, ret_warnings);
     }
     creation_done(&c);
     return r;

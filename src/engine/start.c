@@ -268,6 +268,7 @@ static struct err *start_locked(struct starting *s, const struct engine_start *a
 static void failed_start(struct starting *s) {
     if (!json_bool_value(json_get(s->c.summary, "AutoRemove"), false))
         return;
+    fd_replace(&s->lock_fd, -1); /* ours, where no monitor had taken it over yet: waiting for it would be for ever */
     autofd int lock = -1;
     autoerr busy = store_container_lock(s->engine->store, s->c.id, true, &lock);
     autoerr bad = busy ? NULL : store_container_remove(s->engine->store, s->c.id);
