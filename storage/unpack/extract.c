@@ -21,7 +21,7 @@
 struct extract {
     const struct extract_feed *feed;
     struct err *feed_err; /* why the feed failed, while libarchive only knows that it did */
-    const void *first;    /* the feed's first chunk, looked at before libarchive gets it */
+    const void *first; /* the feed's first chunk, looked at before libarchive gets it; later what follows the archive */
     size_t first_n;
     struct archive *archive;
     struct tree *tree;
@@ -226,10 +226,9 @@ static struct err *extract_run(struct extract *x) {
     if (x->first_n == 0) /* docker takes no bytes at all for an empty layer, too */
         return NULL;
     TRY(all_entries(x));
-    for (size_t n = 1; n > 0;) { /* what follows the end of the archive is padding, and part of the digest */
-        const void *rest;
-        TRY(x->feed->next(x->feed->ctx, &rest, &n));
-    }
+    do /* what follows the end of the archive is padding, and part of the digest */
+        TRY(x->feed->next(x->feed->ctx, &x->first, &x->first_n));
+    while (x->first_n > 0);
     return NULL;
 }
 

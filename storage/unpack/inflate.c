@@ -19,9 +19,10 @@ struct inflate {
     bool ended;          /* the source has no more */
     bool between;        /* at a border: the stream may end here */
     bool done;           /* nothing more will come out */
-    int64_t out;         /* bytes produced */
+    size_t got;          /* what the last decode() produced */
+    int64_t out;         /* bytes produced in all */
     struct err *src_err; /* what made libarchive's read callback fail */
-    struct err *(*decode)(struct inflate *z, unsigned char *buf, size_t cap, size_t *n);
+    struct err *(*decode)(struct inflate *z, unsigned char *buf, size_t cap);
     struct inflate_state *gzip;
     ZSTD_DStream *zstd;
     struct archive *filter;
@@ -40,11 +41,11 @@ static struct err *truncated(const char *format) {
     return err_new(ERR_CORRUPT, "%s stream ends in the middle: the layer is truncated", format);
 }
 
-static struct err *decode_plain(struct inflate *z, unsigned char *buf, size_t cap, size_t *n) {
-    *n = z->left < cap ? z->left : cap;
-    memcpy(buf, z->in, *n);
-    z->in += *n;
-    z->left -= *n;
+static struct err *decode_plain(struct inflate *z, unsigned char *buf, size_t cap) {
+    z->got = z->left < cap ? z->left : cap;
+    memcpy(buf, z->in, z->got);
+    z->in += z->got;
+    z->left -= z->got;
     z->done = z->ended;
     return NULL;
 }
@@ -61,7 +62,7 @@ static const char *gzip_problem(int code) {
     }
 }
 
-static struct err *decode_gzip(struct inflate *z, unsigned char *buf, size_t cap, size_t *n) {
+static struct err *decode_gzip(struct inflate *z, unsigned char *buf, size_t cap) {
     struct inflate_state *g = z->gzip;
     if (z->between) {
         z->done = z->ended;
@@ -77,10 +78,10 @@ static struct err *decode_gzip(struct inflate *z, unsigned char *buf, size_t cap
     g->next_out = buf;
     g->avail_out = room;
     int code = isal_inflate(g);
-    *n = room - g->avail_out;
+    z->got = room - g->avail_out;
     if (code < 0)
         return err_new(ERR_CORRUPT, "%s", gzip_problem(code));
-    bool idle = *n == 0 && g->avail_in == z->left;
+    bool idle = z->got == 0 && g->avail_in == z->left;
     z->in = g->next_in;
     z->left = g->avail_in;
     z->between = g->block_state == ISAL_BLOCK_FINISH;
@@ -89,7 +90,7 @@ static struct err *decode_gzip(struct inflate *z, unsigned char *buf, size_t cap
     return NULL;
 }
 
-static struct err *decode_zstd(struct inflate *z, unsigned char *buf, size_t cap, size_t *n) {
+static struct err *decode_zstd(struct inflate *z, unsigned char *buf, size_t cap) {
     if (z->between && z->ended) {
         z->done = true;
         return NULL;
@@ -97,7 +98,7 @@ static struct err *decode_zstd(struct inflate *z, unsigned char *buf, size_t cap
     ZSTD_inBuffer in = {z->in, z->left, 0};
     ZSTD_outBuffer out = {buf, cap, 0};
     size_t code = ZSTD_decompressStream(z->zstd, &out, &in);
-    *n = out.pos;
+    z->got = out.pos;
     if (ZSTD_isError(code))
         return err_new(ERR_CORRUPT, "zstd data is damaged: %s", ZSTD_getErrorName(code));
     bool idle = out.pos == 0 && in.pos == 0;
@@ -128,11 +129,11 @@ static struct err *filter_err(struct inflate *z) {
     return err_new(ERR_CORRUPT, "compressed data is damaged: %s", text ? text : "no reason given");
 }
 
-static struct err *decode_filter(struct inflate *z, unsigned char *buf, size_t cap, size_t *n) {
+static struct err *decode_filter(struct inflate *z, unsigned char *buf, size_t cap) {
     la_ssize_t got = archive_read_data(z->filter, buf, cap);
     if (got < 0)
         return filter_err(z);
-    *n = (size_t)got;
+    z->got = (size_t)got;
     z->done = got == 0;
     return NULL;
 }
@@ -212,12 +213,12 @@ void inflate_free(struct inflate *z) {
 struct err *inflate_read(struct inflate *z, void *buf, size_t cap, size_t *ret_n) {
     size_t have = 0;
     while (have < cap && !z->done) {
-        size_t n = 0;
+        z->got = 0;
         if (!z->filter)
             TRY(more(z));
-        TRY(z->decode(z, (unsigned char *)buf + have, cap - have, &n));
-        have += n;
-        z->out += (int64_t)n;
+        TRY(z->decode(z, (unsigned char *)buf + have, cap - have));
+        have += z->got;
+        z->out += (int64_t)z->got;
         if (z->out > INFLATE_FREE && z->out / INFLATE_RATIO > z->src->at)
             return err_new(ERR_CORRUPT, "%lld compressed bytes have become %lld: refused as a compression bomb",
                            (long long)z->src->at, (long long)z->out);
