@@ -68,8 +68,10 @@ static struct err *become_program(struct exec *ex) {
     return launch_exec(l);
 }
 
+/* What served to get here must not be found by a path of the container (a link to /proc/self/fd/N/.. as a program). */
 static void program_main(struct exec *ex) {
-    fd_replace(&ex->middle, -1);
+    const int keep[] = {ex->l.stdio[0], ex->l.stdio[1], ex->l.stdio[2], ex->l.sync};
+    fd_close_all_but(keep, ARRAY_LEN(keep));
     struct err *e = become_program(ex);
     sync_send_err(ex->l.sync, e);
     _exit(1);

@@ -5,10 +5,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -22,6 +24,34 @@ struct one {
     const char *dest, *type, *source;
     struct mount_opts o;
 };
+
+/*
+ * Inside /proc only files of information may be covered: a mount on anything else could turn what is written there
+ * later (labels, sysctls) into something harmless (CVE-2019-16884). What counts is where the path has led to.
+ */
+static struct err *check_dest(int dest, const char *path) {
+    static const char *const fine[] = {"cpuinfo",
+                                       "diskstats",
+                                       "loadavg",
+                                       "meminfo",
+                                       "net/dev",
+                                       "slabinfo",
+                                       "stat",
+                                       "swaps",
+                                       "uptime",
+                                       "sys/kernel/ns_last_pid",
+                                       "sys/crypto/fips_enabled"};
+    struct statfs sf;
+    if (fstatfs(dest, &sf) < 0)
+        return err_sys(errno, "look at %s", path);
+    if (sf.f_type != PROC_SUPER_MAGIC)
+        return NULL;
+    autofree char *clean = path_clean(path);
+    for (size_t i = 0; str_starts(clean, "/proc/") && i < ARRAY_LEN(fine); i++)
+        if (strcmp(clean + strlen("/proc/"), fine[i]) == 0)
+            return NULL;
+    return err_new(ERR_DENIED, "%s cannot be mounted on because it is inside /proc", path);
+}
 
 /* proc and sysfs only ever go on a real directory: a link there would put a look-alike in the way of later writes. */
 static struct err *real_dir(int root, const char *path, int *ret_fd) {
@@ -40,6 +70,7 @@ static struct err *attach_new(struct init *in, const struct one *m, int mount) {
     autofd int dest = -1;
     bool strict = strcmp(m->type, "proc") == 0 || strcmp(m->type, "sysfs") == 0;
     TRY(strict ? real_dir(in->root, m->dest, &dest) : mount_dest(in->root, m->dest, true, &dest));
+    TRY(check_dest(dest, m->dest));
     return mount_fs_attach(mount, dest, m->dest);
 }
 
@@ -125,6 +156,7 @@ static struct err *mount_bind(struct init *in, struct one *m) {
     if (fstat(tree, &st) < 0)
         return err_sys(errno, "stat %s", source);
     TRY(mount_dest(in->root, m->dest, S_ISDIR(st.st_mode), &dest));
+    TRY(check_dest(dest, m->dest));
     return mount_fs_attach(tree, dest, m->dest);
 }
 

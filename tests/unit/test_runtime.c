@@ -353,6 +353,10 @@ static void test_binds(void) {
               "data\ndata\n/bin/sh: can't create /srv/a/b/y: Read-only file system\nfile\n");
     autofree char *escaped = mem_printf("%s/outside/x", top);
     CHECK(access(escaped, F_OK) < 0);
+    autojson hidden = json_copy(config);
+    add_mount(hidden, dir, "/proc/self/attr", NULL);
+    struct run h = {.config = hidden, .plan = overlay_plan("upper-bind"), .sh = shared_new()};
+    CHECK_ERR(runtime_userns_call(userns, run_inside, &h), ERR_DENIED);
     add_mount(config, "/nonexistent/dir", "/x", NULL);
     struct run r = {.config = config, .plan = overlay_plan("upper-bind"), .sh = shared_new()};
     CHECK_ERR(runtime_userns_call(userns, run_inside, &r), ERR_NOT_FOUND);
