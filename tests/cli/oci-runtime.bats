@@ -1,0 +1,188 @@
+#!/usr/bin/env bats
+# oci-runtime: coracle-runtime as engines drive it: lifecycle, hooks, terminals, user namespaces, errors; and under podman.
+load ../lib/common
+
+file_setup() {
+    export BUNDLE=$CTR_HOME/bundle
+    mkdir -p "$BUNDLE/rootfs"
+    busybox_tree "$BUNDLE/rootfs"
+}
+
+# Every container of a test that failed half-way.
+teardown() {
+    local id
+    for id in $(coracle-runtime list -q); do coracle-runtime delete --force "$id"; done
+}
+
+# bundle USERNS ARGS…: writes config.json. USERNS: none (the user's own map), one (just the caller), many (a subordinate range too).
+# TERMINAL=true, HOOKS=… (JSON) and MEMORY=… change it.
+bundle() {
+    local userns=$1 args maps=
+    shift
+    args=$(printf '"%s",' "${@//\"/\\\"}")
+    case $userns in
+    one) maps='{"containerID":0,"hostID":%s,"size":1}' ;;
+    many) maps='{"containerID":0,"hostID":%s,"size":1},{"containerID":1,"hostID":%s,"size":1000}' ;;
+    esac
+    local sub_u sub_g
+    sub_u=$(awk -F: -v u="$(id -un)" '$1==u {print $2; exit}' /etc/subuid)
+    sub_g=$(awk -F: -v u="$(id -un)" '$1==u {print $2; exit}' /etc/subgid)
+    # shellcheck disable=SC2059
+    cat >"$BUNDLE/config.json" <<JSON
+{"ociVersion":"1.0.2","hostname":"box","root":{"path":"rootfs"},"annotations":{"key":"value"},
+ "process":{"terminal":${TERMINAL:-false},"consoleSize":{"height":33,"width":77},"user":{"uid":0,"gid":0},"args":[${args%,}],
+  "env":["PATH=/bin","FROM=config"],"cwd":"/","noNewPrivileges":true,
+  "capabilities":{"bounding":["CAP_KILL"],"effective":["CAP_KILL"],"permitted":["CAP_KILL"]}},
+ "mounts":[{"destination":"/proc","type":"proc","source":"proc"},
+  {"destination":"/dev","type":"tmpfs","source":"tmpfs","options":["nosuid","mode=755"]},
+  {"destination":"/dev/pts","type":"devpts","source":"devpts","options":["newinstance","ptmxmode=0666","mode=0620"]}],
+ "hooks":${HOOKS:-{\}},
+ "linux":{"resources":{"memory":{"limit":${MEMORY:-0}}},
+  $([ -z "$maps" ] || printf "\"uidMappings\":[$maps],\"gidMappings\":[$maps]," "$(id -u)" "$sub_u" "$(id -g)" "$sub_g")
+  "namespaces":[{"type":"pid"},{"type":"mount"},{"type":"ipc"},{"type":"uts"},{"type":"network"}$([ -z "$maps" ] || echo ',{"type":"user"}')]}}
+JSON
+    case $userns in one)
+        sed -i "s/\"gidMappings\":\[{\"containerID\":0,\"hostID\":[0-9]*/\"gidMappings\":[{\"containerID\":0,\"hostID\":$(id -g)/" "$BUNDLE/config.json"
+        ;;
+    esac
+}
+
+rt() { coracle-runtime "$@" </dev/null; }
+
+@test "run gives output and exit code, in every kind of user namespace" {
+    for userns in none one many; do
+        bundle $userns sh -c 'id -u; hostname; exit 4'
+        run rt run --bundle "$BUNDLE" "r-$userns"
+        assert_status 4
+        assert_eq "$output" $'0\nbox'
+    done
+    run -0 rt list -q
+    assert_eq "$output" ""
+}
+
+@test "create, state, start, exec, kill, delete" {
+    bundle many sh -c 'trap "exit 5" TERM; while :; do sleep 0.05; done'
+    rt create --bundle "$BUNDLE" --pid-file "$CTR_HOME/pid" c1 >"$CTR_HOME/out" 2>&1 || fail "$(cat "$CTR_HOME/out")"
+    run -0 rt state c1
+    assert_output_has '"status": "created"'
+    assert_output_has "\"pid\": $(cat "$CTR_HOME/pid")"
+    assert_output_has '"key": "value"'
+    run -0 rt start c1
+    run -0 rt state c1
+    assert_output_has '"status": "running"'
+    run rt exec --env MORE=1 --cwd /tmp c1 sh -c 'pwd; echo $FROM $MORE; exit 6'
+    assert_status 6
+    assert_eq "$output" $'/tmp\nconfig 1'
+    run rt delete c1
+    assert_status 1
+    assert_output_has 'not stopped'
+    run -0 rt kill c1 TERM
+    stopped() { rt state c1 | grep -q '"status": "stopped"'; }
+    wait_for stopped
+    run -0 rt delete c1
+    run rt state c1
+    assert_status 1
+    assert_output_has 'container does not exist: c1'
+}
+
+@test "an id is taken once, started once, and never a path" {
+    bundle none sleep 1000
+    rt create --bundle "$BUNDLE" twice >"$CTR_HOME/out" 2>&1
+    run rt create --bundle "$BUNDLE" twice
+    assert_status 1
+    assert_output_has 'container with id exists'
+    run -0 rt start twice
+    run rt start twice
+    assert_status 1
+    run rt create --bundle "$BUNDLE" ../escape
+    assert_status 1
+    assert_output_has 'invalid container ID'
+    run rt kill .. KILL
+    assert_status 1
+    run -0 rt delete --force twice
+    run -0 rt delete --force twice
+}
+
+@test "a program that is not there fails create, with nothing left behind" {
+    bundle none no-such-program
+    run rt create --bundle "$BUNDLE" gone
+    assert_status 127
+    assert_output_has 'executable file not found in $PATH'
+    run -0 rt list -q
+    assert_eq "$output" ""
+}
+
+@test "hooks run in order and see the state on stdin" {
+    local h='[{"path":"/bin/sh","args":["sh","-c","echo NAME $(grep -o \"status.:.[a-z]*\") >>'$CTR_HOME'/hooks"],"env":["PATH=/bin:/usr/bin"]}]'
+    HOOKS="{$(for n in createRuntime poststart poststop; do printf '"%s":%s,' $n "${h//NAME/$n}"; done | sed 's/,$//')}"
+    bundle none true
+    run -0 rt run --bundle "$BUNDLE" hooked
+    assert_eq "$(cat "$CTR_HOME/hooks")" $'createRuntime status":"creating\npoststart status":"running\npoststop status":"stopped'
+}
+
+@test "the terminal goes to the console socket" {
+    TERMINAL=true bundle none sh -c 'tty && stty size'
+    cat >"$CTR_HOME/console.py" <<'PY'
+import socket, sys, array, os
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1)
+c, _ = s.accept()
+_, anc, _, _ = c.recvmsg(100, 100)
+fds = array.array("i"); fds.frombytes(anc[0][2])
+out = b""
+while True:
+    try: b = os.read(fds[0], 4096)
+    except OSError: break
+    if not b: break
+    out += b
+sys.stdout.buffer.write(out)
+PY
+    python3 "$CTR_HOME/console.py" "$CTR_HOME/console.sock" >"$CTR_HOME/console.out" 3>&- &
+    wait_for test -S "$CTR_HOME/console.sock"
+    rt create --bundle "$BUNDLE" --console-socket "$CTR_HOME/console.sock" tty >"$CTR_HOME/out" 2>&1 # held until start
+    run -0 rt start tty
+    wait_for grep -q 77 "$CTR_HOME/console.out"
+    assert_eq "$(tr -d '\r' <"$CTR_HOME/console.out")" $'/dev/pts/0\n33 77'
+    run rt create --bundle "$BUNDLE" nosocket
+    assert_status 1
+    assert_output_has '--console-socket'
+}
+
+@test "errors go to the log as JSON, limits that are not applied are said" {
+    run rt --log "$CTR_HOME/log" --log-format json state nobody
+    assert_status 1
+    run -0 cat "$CTR_HOME/log"
+    assert_output_has '"level":"error","msg":"container does not exist: nobody"'
+    MEMORY=1000000 bundle none true
+    run -0 rt run --bundle "$BUNDLE" limited
+    assert_output_has 'not applied: memory.limit'
+    run rt create --no-pivot x
+    assert_status 1
+    run rt create --no-such-option x
+    assert_status 1
+    run -0 rt features
+    assert_output_has '"ociVersionMax"'
+}
+
+@test "podman runs its containers with it" {
+    command -v podman >/dev/null || skip "no podman"
+    pod() {
+        podman --log-level=error --root "$CTR_HOME/pod/root" --runroot "$CTR_HOME/pod/run" --tmpdir "$CTR_HOME/pod/tmp" \
+            --storage-driver vfs --cgroup-manager cgroupfs --runtime "$(command -v coracle-runtime)" "$@" </dev/null
+    }
+    mkdir -p "$CTR_HOME/pod"
+    pod import "$(image_tar busybox)" bb:1 >/dev/null 2>&1 || skip "podman does not work here"
+    run pod run --rm --network none -u alice bb:1 sh -c 'id -un; exit 7'
+    assert_status 7
+    assert_output_has alice
+    run -0 pod run -d --name web --network none bb:1 sh -c 'trap "exit 3" TERM; while :; do sleep 0.05; done'
+    run pod exec web sh -c 'echo inside; exit 5'
+    assert_status 5
+    assert_output_has inside
+    run -0 pod stop -t 5 web
+    run -0 pod wait web
+    assert_output_has 3
+    run -0 pod rm -f web
+    run pod run --rm --network none bb:1 no-such-program
+    assert_status 127
+    pod unshare rm -rf "$CTR_HOME/pod" || true
+}
