@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
@@ -24,12 +25,19 @@
 #define IMAGES_MAX 1000
 #define INDEX_DEPTH_MAX 4
 
+/* An image whose blobs and layers are in the store; nothing names or lists it yet. */
+struct loaded {
+    struct store_image *img;
+    struct strv names; /* canonical references */
+};
+
 struct loading {
     const struct image_load *l;
     struct store_archive *a;
     struct image_platform platform;
     struct unpack_ns ns;
-    struct strv *references, *ids;
+    struct loaded *images;
+    size_t n;
 };
 
 /* ---- members ---- */
@@ -63,54 +71,72 @@ static struct err *blob_member(const struct loading *ld, const char *digest, cha
 }
 
 static struct err *adopt(const struct loading *ld, const char *digest) {
+    if (!store_blob_has(ld->l->store, digest) &&
+        faccessat(ld->a->tmp_fd, digest_hex(digest), F_OK, AT_SYMLINK_NOFOLLOW))
+        return err_new(ERR_CORRUPT, "the archive has no blob %s", digest);
     return store_blob_adopt(ld->l->store, digest, ld->a->tmp_fd, digest_hex(digest));
 }
 
-/* ---- one image, once its manifest and config are known ---- */
+/* ---- one image, once its manifest, config and names are known ---- */
 
-/* Blobs, layers, record: in this order, so that nothing is ever visible that is not whole. */
-static struct err *load_image(struct loading *ld, const struct str *manifest, const struct str *config,
-                              char ret_id[65]) {
+/* Brings in what the image consists of. */
+static struct err *bring_in(struct loading *ld, const struct str *manifest, const char *digest,
+                            const struct str *config, struct store_image *img) {
     struct store *s = ld->l->store;
-    char digest[DIGEST_LEN + 1];
-    struct store_image *img = NULL;
     size_t fetched = 0;
-    TRY(digest_of(str_c(manifest), manifest->len, digest));
-    TRY(image_build_record(manifest, digest, config, &img));
-    struct err *e = NULL;
-    for (size_t i = 0; !e && i < img->n_layers; i++)
-        e = adopt(ld, img->layers[i].blob);
+    for (size_t i = 0; i < img->n_layers; i++)
+        TRY(adopt(ld, img->layers[i].blob));
     const struct layers l = {
         .store = s, .ns = &ld->ns, .progress = &ld->l->progress, .interrupted_fd = -1, .parallel = 2};
-    if (!e)
-        e = layers_bring_in(&l, img, &fetched);
-    if (!e)
-        e = store_blob_put(s, img->config, str_c(config), config->len);
-    if (!e)
-        e = store_blob_put(s, digest, str_c(manifest), manifest->len);
-    if (!e)
-        e = store_image_put(s, img);
-    if (!e)
-        memcpy(ret_id, img->id, ID_LEN + 1);
-    store_image_free(img);
-    return e;
+    TRY(layers_bring_in(&l, img, &fetched));
+    TRY(store_blob_put(s, img->config, str_c(config), config->len));
+    return store_blob_put(s, digest, str_c(manifest), manifest->len);
 }
 
-/* Names the image; a name in an archive is a claim of whoever made it and must at least be a reference. */
-static struct err *name_image(struct loading *ld, const char *name, const char *id) {
-    struct image_ref ref = {0};
-    TRY_CTX(image_ref_parse(name, &ref), "name \"%.200s\" in the archive", name);
-    autofree char *canonical = image_ref_canonical(&ref);
-    image_ref_done(&ref);
-    TRY(store_ref_set(ld->l->store, canonical, id));
-    if (!strv_has(ld->references, canonical))
-        strv_push(ld->references, canonical);
+/* Names in an archive are claims of whoever made it: they must at least be references. */
+static struct err *check_names(const struct strv *names, struct strv *out) {
+    for (size_t i = 0; i < names->n; i++) {
+        struct image_ref ref = {0};
+        TRY_CTX(image_ref_parse(names->v[i], &ref), "name \"%.200s\" in the archive", names->v[i]);
+        strv_push_take(out, image_ref_canonical(&ref));
+        image_ref_done(&ref);
+    }
     return NULL;
 }
 
-static void unnamed(struct loading *ld, const char *id) {
-    if (!strv_has(ld->ids, id))
-        strv_push(ld->ids, id);
+static struct err *load_image(struct loading *ld, const struct str *manifest, const struct str *config,
+                              const struct strv *names) {
+    char digest[DIGEST_LEN + 1];
+    autostrv struct strv canonical = {0};
+    struct store_image *img = NULL;
+    TRY(check_names(names, &canonical));
+    TRY(digest_of(str_c(manifest), manifest->len, digest));
+    TRY(image_build_record(manifest, digest, config, &img));
+    struct err *e = bring_in(ld, manifest, digest, config, img);
+    if (e) {
+        store_image_free(img);
+        return e;
+    }
+    ld->images = mem_resize(ld->images, ld->n + 1, sizeof *ld->images);
+    ld->images[ld->n++] = (struct loaded){.img = img, .names = canonical};
+    canonical = (struct strv){0};
+    return NULL;
+}
+
+/* Everything was sound: makes all images and names visible. */
+static struct err *publish(const struct loading *ld, struct strv *ret_references, struct strv *ret_ids) {
+    for (size_t i = 0; i < ld->n; i++) {
+        const struct loaded *image = &ld->images[i];
+        TRY(store_image_put(ld->l->store, image->img));
+        for (size_t k = 0; k < image->names.n; k++) {
+            TRY(store_ref_set(ld->l->store, image->names.v[k], image->img->id));
+            if (!strv_has(ret_references, image->names.v[k]))
+                strv_push(ret_references, image->names.v[k]);
+        }
+        if (image->names.n == 0 && !strv_has(ret_ids, image->img->id))
+            strv_push(ret_ids, image->img->id);
+    }
+    return NULL;
 }
 
 /* ---- OCI layouts ---- */
@@ -154,7 +180,10 @@ static struct err *load_entry(struct loading *ld, const struct json *entry) {
     struct manifest m = {0};
     autofree char *config_name = NULL;
     autostr struct str text = STR_INIT_MAX(MANIFEST_MAX), config = STR_INIT_MAX(MANIFEST_MAX);
-    char id[65];
+    autostrv struct strv names = {0};
+    const char *name = layout_name(entry);
+    if (name)
+        strv_push(&names, name);
     TRY(descriptor_parse(entry, &d));
     struct err *e = find_manifest(ld, d.digest, &text, &m);
     descriptor_done(&d);
@@ -163,15 +192,7 @@ static struct err *load_entry(struct loading *ld, const struct json *entry) {
     if (!e)
         e = member_text(ld, config_name, &config);
     manifest_done(&m);
-    if (!e)
-        e = load_image(ld, &text, &config, id);
-    if (e)
-        return e;
-    const char *name = layout_name(entry);
-    if (name)
-        return name_image(ld, name, id);
-    unnamed(ld, id);
-    return NULL;
+    return e ? e : load_image(ld, &text, &config, &names);
 }
 
 static struct err *load_layout(struct loading *ld) {
@@ -229,17 +250,11 @@ static struct err *load_docker_entry(struct loading *ld, const struct json *entr
     const char *config_name = NULL;
     autostr struct str manifest = STR_INIT_MAX(MANIFEST_MAX), config = STR_INIT_MAX(MANIFEST_MAX);
     autostrv struct strv tags = {0};
-    char id[65];
     TRY(json_get_str(entry, "Config", &config_name));
     TRY(json_get_strv_opt(entry, "RepoTags", &tags));
     TRY(docker_manifest(ld, entry, config_name, &manifest));
     TRY(member_text(ld, config_name, &config));
-    TRY(load_image(ld, &manifest, &config, id));
-    for (size_t i = 0; i < tags.n; i++)
-        TRY(name_image(ld, tags.v[i], id));
-    if (tags.n == 0)
-        unnamed(ld, id);
-    return NULL;
+    return load_image(ld, &manifest, &config, &tags);
 }
 
 static struct err *load_docker(struct loading *ld) {
@@ -266,18 +281,23 @@ static struct err *load_archive(struct loading *ld) {
                     "for a plain root file system use 'coracle import'");
 }
 
-static struct err *load_held(struct loading *ld) {
+static struct err *load_held(struct loading *ld, struct strv *ret_references, struct strv *ret_ids) {
     autofd int hold = -1;
     TRY(image_platform_parse(NULL, ld->l->platform, &ld->platform));
     TRY(store_hold(ld->l->store, &hold));
     TRY_CTX(store_archive_read(ld->l->store, ld->l->fd, &ld->a), "read the archive");
-    return load_archive(ld);
+    TRY(load_archive(ld));
+    return publish(ld, ret_references, ret_ids);
 }
 
 struct err *image_load(const struct image_load *l, struct strv *ret_references, struct strv *ret_ids) {
-    struct loading ld = {
-        .l = l, .ns = {.get = l->userns, .ctx = l->userns_ctx, .fd = -1}, .references = ret_references, .ids = ret_ids};
-    struct err *e = load_held(&ld);
+    struct loading ld = {.l = l, .ns = {.get = l->userns, .ctx = l->userns_ctx, .fd = -1}};
+    struct err *e = load_held(&ld, ret_references, ret_ids);
+    for (size_t i = 0; i < ld.n; i++) {
+        store_image_free(ld.images[i].img);
+        strv_done(&ld.images[i].names);
+    }
+    free(ld.images);
     store_archive_free(l->store, ld.a);
     unpack_ns_done(&ld.ns);
     image_platform_done(&ld.platform);
