@@ -112,7 +112,7 @@ static void plan_init(struct create *cr) {
 static pid_t clone_init(struct create *cr, uint64_t extra, int *ret_pidfd) {
     struct clone_args args = {.flags = cr->flags | CLONE_PIDFD | extra,
                               .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
-                              .exit_signal = extra & CLONE_PARENT ? 0 : SIGCHLD};
+                              .exit_signal = (extra & CLONE_PARENT) ? 0 : SIGCHLD};
     pid_t pid = -1;
     if (cr->c.cgroup_fd >= 0) {
         args.flags |= CLONE_INTO_CGROUP;

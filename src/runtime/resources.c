@@ -49,8 +49,8 @@ static struct err *cpu(int cgroup, const struct json *j) {
     int64_t quota = json_int_value(json_get(j, "quota"), 0);
     int64_t period = json_int_value(json_get(j, "period"), 0);
     int64_t shares = json_int_value(json_get(j, "shares"), 0);
-    char text[64];
     if (quota || period) {
+        char text[64];
         int64_t p = period > 0 ? period : 100000;
         if (quota > 0)
             (void)snprintf(text, sizeof text, "%" PRId64 " %" PRId64, quota, p);

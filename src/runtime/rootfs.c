@@ -67,7 +67,7 @@ static void append_escaped(struct str *s, const char *path) {
     }
 }
 
-/* mount(2) with one option string, on base_dir, and off again as a detached copy. */
+/* mount(2) with one option string, on base_dir; rootfs_attach() then moves it away from there. */
 static int overlay_classic(const struct rootfs_plan *p, bool volatile_upper) {
     autostr struct str data = STR_INIT_MAX(MOUNT_DATA_MAX);
     str_append(&data, "userxattr,lowerdir=");
@@ -89,12 +89,7 @@ static int overlay_classic(const struct rootfs_plan *p, bool volatile_upper) {
     }
     if (mount("overlay", ".", "overlay", 0, data.ptr) < 0)
         return -1;
-    int fd = sys_open_tree(AT_FDCWD, p->base_dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    if (fd >= 0 && umount2(p->base_dir, MNT_DETACH) < 0) {
-        fd_close(fd);
-        return -1;
-    }
-    return fd;
+    return open(p->base_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 static int overlay_any(const struct rootfs_plan *p, bool volatile_upper) {
