@@ -52,63 +52,17 @@ int __lsan_is_turned_off(void) { return 1; }
 #define MEMORY_MAX ((rlim_t)1 << 30) /* address space; xz and zstd windows are the large part of it */
 
 /* What the sandbox lets through, the frequent ones first. Calls that take a PROT are below. */
+/* clang-format off */
 static const int allowed[] = {
-    SYS_openat,
-    SYS_pwrite64,
-    SYS_write,
-    SYS_close,
-    SYS_utimensat,
-    SYS_futex,
-    SYS_read,
-    SYS_pread64,
-    SYS_mkdirat,
-    SYS_fchown,
-    SYS_fchmod,
-    SYS_fchownat,
-    SYS_symlinkat,
-    SYS_linkat,
-    SYS_mknodat,
-    SYS_unlinkat,
-    SYS_renameat2,
-    SYS_fchmodat,
-    SYS_ftruncate,
-    SYS_fsetxattr,
-    SYS_fgetxattr,
-    SYS_fremovexattr,
-    SYS_lseek,
-    SYS_openat2,
-    SYS_getdents64,
-    SYS_fsync,
-    SYS_writev,
-    SYS_copy_file_range,
-    SYS_fcntl,
-    SYS_dup,
-    SYS_sendmsg,
-    SYS_recvmsg,
-    SYS_ppoll,
-    SYS_statx,
-    SYS_fstat,
-    SYS_brk,
-    SYS_munmap,
-    SYS_mremap,
-    SYS_madvise,
-    SYS_rt_sigreturn,
-    SYS_rt_sigprocmask,
-    SYS_rt_sigaction,
-    SYS_set_robust_list,
-    SYS_getrandom,
-    SYS_clock_gettime,
-    SYS_restart_syscall,
-    SYS_sched_yield,
-    SYS_getpid,
-    SYS_gettid,
-    SYS_tgkill,
-    SYS_exit,
-    SYS_exit_group,
-    SYS_sched_getaffinity,
+    SYS_openat, SYS_pwrite64, SYS_write, SYS_close, SYS_utimensat, SYS_futex, SYS_read, SYS_pread64, SYS_mkdirat,
+    SYS_fchown, SYS_fchmod, SYS_fchownat, SYS_symlinkat, SYS_linkat, SYS_mknodat, SYS_unlinkat, SYS_renameat2,
+    SYS_fchmodat, SYS_ftruncate, SYS_fsetxattr, SYS_fgetxattr, SYS_fremovexattr, SYS_lseek, SYS_openat2,
+    SYS_getdents64, SYS_readlinkat, SYS_fsync, SYS_writev, SYS_copy_file_range, SYS_fcntl, SYS_dup, SYS_sendmsg,
+    SYS_recvmsg, SYS_ppoll, SYS_statx, SYS_fstat, SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_rt_sigreturn,
+    SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_set_robust_list, SYS_getrandom, SYS_clock_gettime, SYS_restart_syscall,
+    SYS_sched_yield, SYS_getpid, SYS_gettid, SYS_tgkill, SYS_exit, SYS_exit_group, SYS_sched_getaffinity,
 #ifdef SANITIZED
     SYS_sigaltstack,
-    SYS_readlinkat,
 #endif
 #ifdef SYS_newfstatat
     SYS_newfstatat,
@@ -123,6 +77,7 @@ static const int allowed[] = {
     SYS_rseq,
 #endif
 };
+/* clang-format on */
 
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define RET(what) BPF_STMT(BPF_RET | BPF_K, what)
