@@ -46,7 +46,7 @@ static bool load(void *lib, const char *name, void *ret_fn) {
 static bool has_subid_service(void) {
     autostr struct str text = STR_INIT;
     autostrv struct strv lines = {0};
-    autoerr e = io_read_file(AT_FDCWD, "/etc/nsswitch.conf", SUBID_FILE_MAX, &text);
+    err_free(io_read_file(AT_FDCWD, "/etc/nsswitch.conf", SUBID_FILE_MAX, &text));
     strv_split(&lines, str_c(&text), '\n');
     for (size_t i = 0; i < lines.n; i++)
         if (str_starts(lines.v[i], "subid:"))

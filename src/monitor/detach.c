@@ -31,7 +31,7 @@ struct err *monitor_detach_keys_parse(const char *text, unsigned char ret[16], s
         *ret_n = 0;
         return NULL;
     }
-    autostrv struct strv parts = {NULL};
+    autostrv struct strv parts = {.v = NULL};
     strv_split(&parts, text, ',');
     if (parts.n > DETACH_MAX)
         return err_new(ERR_USAGE, "invalid detach keys (%s): at most %d keys", text, DETACH_MAX);

@@ -101,14 +101,14 @@ void ending(struct mon *o) {
     reap(o);
     stdio_drain(o);
     jsonlog_close(take_ptr(&o->log));
-    autoerr unrecorded = mon_state_write(o, "exited", "");
+    err_free(mon_state_write(o, "exited", "")); /* no space: the next command sees a free lock and says so */
     control_accept(o);
     clients_last_requests(o);
     control_done(o);
     stdio_done(o);
     control_answer_end(o);
     clients_deliver(o);
-    autoerr hooks = runtime_poststop(o->m->config, o->m->id, NULL);
+    err_free(runtime_poststop(o->m->config, o->m->id, NULL));
     finish(o);
 }
 
@@ -128,9 +128,9 @@ void ending_failed(struct mon *o, struct err *take_err) {
         runtime_proc_done(&o->proc);
     jsonlog_close(take_ptr(&o->log));
     o->x = (struct monitor_exit){.code = code_of(take_err), .finished = clock_now()};
-    autoerr unrecorded = mon_state_write(o, "created", str_c(&text));
+    err_free(mon_state_write(o, "created", str_c(&text)));
     struct msg_chan *sync = msg_chan_new(take_fd(&o->m->sync_fd));
-    autoerr unheard = msg_send_err(sync, take_err);
+    err_free(msg_send_err(sync, take_err));
     control_done(o);
     control_answer_end(o);
     clients_deliver(o);

@@ -102,8 +102,8 @@ static void name_of(int n, char ret[24]) { snprintf(ret, 24, n ? JSONLOG_NAME ".
 
 /* The new file is there before the old one moves: where it cannot be made, the log goes on in the old one. */
 static void rotate(struct jsonlog *l) {
-    int fd;
-    int64_t size;
+    int fd = -1;
+    int64_t size = 0;
     autoerr e = open_file(l->c.dir_fd, JSONLOG_NAME ".new", O_TRUNC, &fd, &size);
     if (e)
         return;

@@ -129,10 +129,12 @@ static byte *put_escape(byte c, byte *to) {
         *to++ = 'r';
         return to;
     default:
-        memcpy(to, "u00", 3);
-        to[3] = (byte)hex[c >> 4];
-        to[4] = (byte)hex[c & 0xf];
-        return to + 5;
+        *to++ = 'u';
+        *to++ = '0';
+        *to++ = '0';
+        *to++ = (byte)hex[c >> 4];
+        *to++ = (byte)hex[c & 0xf];
+        return to;
     }
 }
 

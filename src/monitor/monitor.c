@@ -174,7 +174,7 @@ static struct err *say_started(struct mon *o) {
     autojson j = json_object();
     json_set_bool(j, "started", true);
     json_set_int(j, "pid", o->proc.pid);
-    autoerr gone = msg_send(sync, j, NULL, 0); /* a starter that died meanwhile changes nothing */
+    err_free(msg_send(sync, j, NULL, 0)); /* a starter that died meanwhile changes nothing */
     return NULL;
 }
 
@@ -199,8 +199,8 @@ static struct err *start(struct mon *o) {
 }
 
 /*
- * Memory that was needed only to start: the config is the largest thing in the heap, and after this only its poststop hooks
- * and the stop signal are asked for.
+ * Gives back memory that was needed only to start: the config is the largest thing in the heap, and from here on only its
+ * poststop hooks and the stop signal are asked for.
  */
 static void shrink(struct mon *o) {
     static const char *const wanted[] = {"ociVersion", "annotations", "hooks"};
