@@ -60,7 +60,7 @@ static const int allowed[] = {
     SYS_getdents64, SYS_readlinkat, SYS_fsync, SYS_writev, SYS_copy_file_range, SYS_fcntl, SYS_dup, SYS_sendmsg,
     SYS_recvmsg, SYS_ppoll, SYS_statx, SYS_fstat, SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_rt_sigreturn,
     SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_set_robust_list, SYS_getrandom, SYS_clock_gettime, SYS_restart_syscall,
-    SYS_sched_yield, SYS_getpid, SYS_gettid, SYS_tgkill, SYS_exit, SYS_exit_group, SYS_sched_getaffinity,
+    SYS_sched_yield, SYS_getpid, SYS_gettid, SYS_exit, SYS_exit_group, SYS_sched_getaffinity,
 #ifdef SANITIZED
     SYS_sigaltstack,
 #endif

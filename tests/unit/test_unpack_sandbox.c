@@ -2,6 +2,7 @@
 #include "storage/unpack/sandbox.c"
 
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -56,6 +57,11 @@ static int try_process(int root) {
     return denied(fork()) && denied(syscall(SYS_ptrace, 0, 0, 0, 0)) && denied(unshare(CLONE_NEWUSER)) ? 0 : 1;
 }
 
+static int try_signal(int root) {
+    (void)root;
+    return denied(kill(getppid(), 0)) && denied(syscall(SYS_tgkill, getppid(), getppid(), 0)) ? 0 : 1;
+}
+
 static int try_mount(int root) {
     (void)root;
     return denied(mount(NULL, "/", NULL, MS_REMOUNT, NULL)) && denied(chroot("/")) &&
@@ -93,8 +99,8 @@ static void test_all(void) {
     static const struct {
         const char *what;
         int (*fn)(int root);
-    } tries[] = {{"files", try_files}, {"exec", try_exec}, {"socket", try_socket},  {"process", try_process},
-                 {"mount", try_mount}, {"code", try_code}, {"outside", try_outside}};
+    } tries[] = {{"files", try_files},   {"exec", try_exec},   {"socket", try_socket}, {"process", try_process},
+                 {"signal", try_signal}, {"mount", try_mount}, {"code", try_code},     {"outside", try_outside}};
     CHECK(mkdtemp(dir) != NULL);
     for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
         check(SANDBOX_LAYER, tries[i].fn, tries[i].what);
