@@ -263,13 +263,16 @@ struct err *runtime_create(const struct runtime_create *c, struct runtime_proc *
     return e;
 }
 
+/* It may have failed since it said that it was ready: then what it said comes first. */
 struct err *runtime_start(struct runtime_proc *p) {
     struct sync_msg m = {.type = SYNC_EOF, .fd = -1};
-    struct err *e = sync_send(p->sync_fd, SYNC_GO, 0, -1);
-    if (!e)
-        e = sync_recv(p->sync_fd, &m);
+    struct err *unsent = sync_send(p->sync_fd, SYNC_GO, 0, -1);
+    struct err *e = sync_recv(p->sync_fd, &m);
     if (!e && m.type == SYNC_ERROR)
         e = m.e;
+    if (!e)
+        e = take_ptr(&unsent);
+    err_free(unsent);
     if (e) {
         runtime_proc_done(p);
         return e;

@@ -175,8 +175,9 @@ static struct err *stage_launch(struct init *in) {
     return NULL;
 }
 
-/* Our maker has gone; who connects takes its place. One that goes away again without a word is not the one. */
-static struct err *wait_starter(struct init *in, struct sync_msg *m) {
+/* Our maker goes now; who connects takes its place. One that goes away again without a word is not the one. */
+static struct err *wait_starter(struct init *in) {
+    struct sync_msg m = {.type = SYNC_EOF};
     do {
         int conn = accept4(in->c->start_listener, NULL, NULL, SOCK_CLOEXEC);
         if (conn < 0 && errno != EINTR && errno != ECONNABORTED)
@@ -184,28 +185,51 @@ static struct err *wait_starter(struct init *in, struct sync_msg *m) {
         if (conn < 0)
             continue;
         fd_replace(&in->l.sync, conn);
-        TRY(sync_recv(conn, m));
-    } while (m->type != SYNC_GO);
+        TRY(sync_recv(conn, &m));
+    } while (m.type != SYNC_GO);
     return NULL;
 }
 
-static struct err *stage_wait(struct init *in) {
-    struct sync_msg m = {.type = SYNC_EOF};
+static struct err *stage_ready(struct init *in) {
     TRY(sync_send(in->l.sync, SYNC_READY, 0, in->l.master));
     fd_replace(&in->l.master, -1);
+    return NULL;
+}
+
+/* Whether there is more to do after the start than to execute: then the walls are not up yet while we wait. */
+static bool waits_first(const struct init *in) { return in->c->detach || hooks_any(in->c->config, "startContainer"); }
+
+static struct err *stage_wait(struct init *in) {
+    struct sync_msg m = {.type = SYNC_EOF};
+    if (!waits_first(in))
+        return NULL;
     if (in->c->detach)
         TRY(wait_starter(in, &m));
     else
         TRY(sync_recv(in->l.sync, &m));
     if (m.type != SYNC_GO) /* the monitor is gone or has thought better of it */
         _exit(1);
-    if (!hooks_any(in->c->config, "startContainer"))
-        return NULL;
     const struct hook_state st = {in->c->config, in->c->id, in->c->bundle, "created", getpid()};
     return hooks_run("startContainer", &st);
 }
 
+/* As a rule the walls go up while the monitor is still busy; what is left to do under the filter is one read and the
+ * exec. */
+static struct err *stage_go(struct init *in) {
+    char go[16];
+    ssize_t n;
+    if (waits_first(in))
+        return NULL;
+    do
+        n = read(in->l.sync, go, sizeof go);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0 || go[0] != SYNC_GO)
+        _exit(1);
+    return NULL;
+}
+
 static struct err *stage_prepare(struct init *in) { return launch_prepare(&in->l); }
+static struct err *stage_walls(struct init *in) { return walls_raise(&in->l); }
 static struct err *stage_exec(struct init *in) { return launch_exec(&in->l); }
 
 static const struct stage {
@@ -230,7 +254,10 @@ static const struct stage {
     {"names", stage_names},
     {"change the root", stage_pivot},
     {NULL, stage_launch},
+    {NULL, stage_ready},
     {NULL, stage_wait},
+    {NULL, stage_walls},
+    {NULL, stage_go},
     {NULL, stage_exec},
 };
 

@@ -63,8 +63,9 @@ struct runtime_create {
     int cgroup_fd;                   /* open cgroup v2 directory: joined, and linux.resources set in it; -1: limits are not applied (say so) */
     int preserve_fds;                /* LISTEN_FDS-like extra descriptors 3..3+n-1 */
     /*
-     * Create and start in two processes (coracle-runtime): the container outlives the caller, and waits until somebody connects to
-     * start_listener, a listening SOCK_SEQPACKET socket (only looked at with `detach`), and calls runtime_start() on that connection.
+     * Create and start in two processes (coracle-runtime): once the caller has called runtime_detach(), the container outlives it, and
+     * waits until somebody connects to start_listener, a listening SOCK_SEQPACKET socket (only looked at with `detach`), and calls
+     * runtime_start() on that connection. A caller that dies before that takes the container with it.
      */
     bool detach;
     int start_listener;
@@ -79,6 +80,8 @@ struct runtime_proc {
 struct err *runtime_create(const struct runtime_create *c, struct runtime_proc *ret) __attribute__((warn_unused_result));
 /* Runs it. On failure the process is gone and reaped; kinds exec_not_found and exec_denied tell 127 from 126. */
 struct err *runtime_start(struct runtime_proc *p) __attribute__((warn_unused_result));
+/* Lets go of a process that was created with `detach`; closes sync_fd. */
+struct err *runtime_detach(struct runtime_proc *p) __attribute__((warn_unused_result));
 /* Kills and reaps a created process and closes its descriptors. */
 void runtime_proc_done(struct runtime_proc *p);
 /* Runs the poststop hooks of a config. Best effort; the first failure is returned. */

@@ -163,6 +163,22 @@ PY
     assert_output_has '"ociVersionMax"'
 }
 
+@test "a create that is killed takes its container with it, and its record can be deleted" {
+    bundle many sleep 1000
+    for i in $(seq 40); do
+        coracle-runtime create --bundle "$BUNDLE" "k$i" </dev/null >"$CTR_HOME/out" 2>&1 3>&- &
+        sleep "0.0$((RANDOM % 4))$((RANDOM % 10))"
+        kill -KILL $! 2>/dev/null || true
+        wait $! || true
+    done
+    for i in $(rt list -q); do rt delete --force "$i"; done
+    run -0 rt list -q
+    assert_eq "$output" ""
+    waiting() { pgrep -u "$(id -u)" -f "coracle-runtime create --bundle $BUNDLE k"; }
+    none_waits() { ! waiting; }
+    wait_for none_waits
+}
+
 @test "podman runs its containers with it" {
     command -v podman >/dev/null || skip "no podman"
     pod() {

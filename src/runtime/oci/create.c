@@ -43,8 +43,7 @@ struct creation {
     bool terminal;
     unsigned short rows, cols;
     int dir, listener, userns;
-    pid_t pid;
-    int pidfd, console;
+    struct runtime_proc p; /* not always a child of ours */
 };
 
 static void creation_done(struct creation *c) {
@@ -54,8 +53,9 @@ static void creation_done(struct creation *c) {
     fd_close(c->dir);
     fd_close(c->listener);
     fd_close(c->userns);
-    fd_close(c->pidfd);
-    fd_close(c->console);
+    fd_close(c->p.pidfd);
+    fd_close(c->p.sync_fd);
+    fd_close(c->p.console);
 }
 
 /* ---- reading the bundle ---- */
@@ -156,36 +156,31 @@ static struct err *make_container(struct creation *c, struct runtime_proc *p) {
     return runtime_create(&rc, p);
 }
 
-static struct err *make_here(struct creation *c) {
-    struct runtime_proc p;
-    TRY(make_container(c, &p));
-    fd_close(p.sync_fd); /* the process now listens to start.sock */
-    c->pid = p.pid;
-    c->pidfd = p.pidfd;
-    c->console = p.console;
-    return NULL;
-}
-
+/* In the child that has entered the user namespace: what it holds of the container goes to the parent. */
 static struct err *inside(struct creation *c, int sock) {
     TRY(runtime_userns_enter(c->userns));
-    TRY(make_here(c));
-    return sync_send(sock, SYNC_PID, c->pid, c->console);
+    TRY(make_container(c, &c->p));
+    TRY(sync_send(sock, SYNC_PID, c->p.pid, c->p.sync_fd));
+    return sync_send(sock, SYNC_READY, 0, c->p.console);
 }
 
-static struct err *take_over(struct creation *c, const struct sync_msg *m) {
+static struct err *take_over(struct creation *c, int sock) {
+    struct sync_msg m;
     uint64_t start;
-    if (m->type == SYNC_ERROR)
-        return m->e;
-    if (m->type != SYNC_PID || m->pid <= 0)
+    TRY(sync_recv(sock, &m));
+    if (m.type == SYNC_ERROR)
+        return m.e;
+    if (m.type != SYNC_PID || m.pid <= 0)
         return err_new(ERR_SYSTEM, "the process in the user namespace died");
-    c->pid = m->pid;
-    c->console = m->fd;
-    TRY(proc_start_time(c->pid, &start));
-    return proc_open(c->pid, start, &c->pidfd);
+    c->p.pid = m.pid;
+    c->p.sync_fd = m.fd;
+    TRY(sync_recv(sock, &m));
+    c->p.console = m.fd;
+    TRY(proc_start_time(c->p.pid, &start));
+    return proc_open(c->p.pid, start, &c->p.pidfd);
 }
 
 static struct err *make_inside(struct creation *c) {
-    struct sync_msg m;
     int pair[2];
     TRY(fd_socketpair(SOCK_SEQPACKET, pair));
     autofd int ours = pair[0];
@@ -200,10 +195,10 @@ static struct err *make_inside(struct creation *c) {
         _exit(e != NULL);
     }
     fd_replace(&theirs, -1);
-    struct err *e = sync_recv(ours, &m);
+    struct err *e = take_over(c, ours);
     while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
         ;
-    return e ? e : take_over(c, &m);
+    return e;
 }
 
 /* ---- the record ---- */
@@ -213,11 +208,11 @@ static struct err *write_state(const struct creation *c) {
     autostr struct str now = STR_INIT;
     uint64_t start;
     const struct json *annotations = json_get(c->config, "annotations");
-    TRY(proc_start_time(c->pid, &start));
+    TRY(proc_start_time(c->p.pid, &start));
     clock_format_rfc3339(clock_now(), &now);
     json_set_str(j, "ociVersion", OCI_VERSION);
     json_set_str(j, "id", c->a->id);
-    json_set_int(j, "pid", c->pid);
+    json_set_int(j, "pid", c->p.pid);
     json_set(j, "startTime", json_uint(start));
     json_set_str(j, "bundle", c->bundle);
     json_set_str(j, "rootfs", c->rootfs.lowers.v[0]);
@@ -230,22 +225,18 @@ static struct err *write_state(const struct creation *c) {
 
 static struct err *publish(struct creation *c) {
     if (c->terminal)
-        TRY(console_send(c->a->console_socket, c->console));
+        TRY(console_send(c->a->console_socket, c->p.console));
     TRY(write_state(c));
-    return c->a->pid_file ? pid_file_write(c->a->pid_file, c->pid) : NULL;
+    return c->a->pid_file ? pid_file_write(c->a->pid_file, c->p.pid) : NULL;
 }
 
 static struct err *create_reserved(struct creation *c) {
     TRY(json_write_file(c->dir, OCI_CONFIG, c->config, 0600, 0));
     TRY(start_listen(c->dir, &c->listener));
     TRY(idmap_userns(c->o->host, c->config, &c->userns));
-    TRY(c->userns >= 0 ? make_inside(c) : make_here(c));
-    struct err *e = publish(c);
-    if (e) {
-        autoerr gone = proc_signal(c->pidfd, SIGKILL);
-        (void)gone;
-    }
-    return e;
+    TRY(c->userns >= 0 ? make_inside(c) : make_container(c, &c->p));
+    TRY(publish(c));
+    return runtime_detach(&c->p); /* until here the container's process ends when we do */
 }
 
 static struct err *create(struct creation *c) {
@@ -262,7 +253,7 @@ static struct err *create(struct creation *c) {
 struct err *cmd_create(struct oci *o, int argc, char **argv, int *ret_code) {
     struct create_args a;
     TRY(parse_args(argc, argv, &a));
-    struct creation c = {.o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .pidfd = -1, .console = -1};
+    struct creation c = {.o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .p = {-1, -1, -1, -1}};
     struct err *e = create(&c);
     creation_done(&c);
     *ret_code = 0;
@@ -274,7 +265,7 @@ struct err *cmd_create(struct oci *o, int argc, char **argv, int *ret_code) {
 static struct err *run_created(struct creation *c, int *ret_code) {
     TRY(container_start(c->o, c->a->id));
     *ret_code = 0;
-    return c->a->detach ? NULL : foreground_wait(c->pid, c->pidfd, ret_code);
+    return c->a->detach ? NULL : foreground_wait(c->p.pid, c->p.pidfd, ret_code);
 }
 
 static struct err *run(struct creation *c, int *ret_code) {
@@ -298,7 +289,7 @@ static struct err *run(struct creation *c, int *ret_code) {
 struct err *cmd_run(struct oci *o, int argc, char **argv, int *ret_code) {
     struct create_args a;
     TRY(parse_args(argc, argv, &a));
-    struct creation c = {.o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .pidfd = -1, .console = -1};
+    struct creation c = {.o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .p = {-1, -1, -1, -1}};
     struct err *e = run(&c, ret_code);
     creation_done(&c);
     return e;
