@@ -1,4 +1,4 @@
-/* Layers and archives through a real coracle-unpack (from beside this program's directory) into a real store. */
+/* Layers and archives through a real coracle-unpack (from CORACLE_BIN, else from above this program) into a real store. */
 #include "storage/unpack_client.c"
 
 #include <sched.h>
@@ -63,7 +63,8 @@ static void env_open(struct env *e) {
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
     exe[n > 0 ? n : 0] = '\0';
     autofree char *up = mem_printf("%.*s/..", (int)(path_base(exe) - exe), exe);
-    e->f.host.libexec_dir = path_clean(up);
+    const char *bin = getenv("CORACLE_BIN");
+    e->f.host.libexec_dir = path_clean(bin ? bin : up);
     e->userns = make_userns();
     e->tar = sys_memfd("tar", MFD_CLOEXEC);
     const struct store_tar_file file = {.name = "etc/hello", .data = "hi\n", .len = 3};
