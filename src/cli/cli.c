@@ -184,7 +184,7 @@ static int unknown_command(const char *words, const struct cli_group *g) {
  * --------------------------------------------------------------------------------------------------------- */
 
 static int exit_code_of(const struct cmd *c, const struct err *e) {
-    if (c->usage_exit != 125)
+    if (!c->stop_at_positional) /* only a command line for a container can fail as one */
         return 1;
     switch ((int)err_kind(e)) {
     case ERR_EXEC_NOT_FOUND:
@@ -192,7 +192,7 @@ static int exit_code_of(const struct cmd *c, const struct err *e) {
     case ERR_EXEC_DENIED:
         return 126;
     default:
-        return 125;
+        return c->usage_exit;
     }
 }
 

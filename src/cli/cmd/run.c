@@ -33,7 +33,12 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     struct container_flags *f = c->opts;
     char id[65] = "";
     TRY(container_flags_finish(c, f));
-    TRY(check_terminal(c, &f->o));
+    autoerr no_terminal = check_terminal(c, &f->o);
+    if (no_terminal) { /* the one error before a start for which docker's run gives 1, not 125 */
+        cli_error(c, no_terminal);
+        *ret_code = 1;
+        return NULL;
+    }
     TRY(container_flags_create(c, f, id));
     const struct engine_start start = start_of(c, f);
     struct monitor_io_result result = {.detached = false};
