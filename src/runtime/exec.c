@@ -65,6 +65,7 @@ static struct err *become_program(struct exec *ex) {
     if (l->terminal)
         TRY(sync_send(l->sync, SYNC_READY, 0, l->master));
     fd_replace(&l->master, -1);
+    TRY(walls_raise(l));
     return launch_exec(l);
 }
 

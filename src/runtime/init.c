@@ -203,12 +203,11 @@ static struct err *stage_wait(struct init *in) {
     struct sync_msg m = {.type = SYNC_EOF};
     if (!waits_first(in))
         return NULL;
-    if (in->c->detach)
-        TRY(wait_starter(in, &m));
-    else
-        TRY(sync_recv(in->l.sync, &m));
+    TRY(sync_recv(in->l.sync, &m));
     if (m.type != SYNC_GO) /* the monitor is gone or has thought better of it */
         _exit(1);
+    if (in->c->detach)
+        TRY(wait_starter(in));
     const struct hook_state st = {in->c->config, in->c->id, in->c->bundle, "created", getpid()};
     return hooks_run("startContainer", &st);
 }

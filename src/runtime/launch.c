@@ -220,7 +220,6 @@ static struct err *exec_error(const struct launch *l, int why) {
 }
 
 struct err *launch_exec(struct launch *l) {
-    TRY(walls_raise(l));
     if (l->exe >= 0)
         (void)execveat(l->exe, "", l->args.v, l->env.v, AT_EMPTY_PATH);
     else

@@ -77,7 +77,7 @@ struct err *launch_prepare(struct launch *l) __attribute__((warn_unused_result))
 /* Inside the container's root: user, HOME, working directory, limits, owner of stdio, and whether there is such a
  * program. */
 struct err *launch_settle(struct launch *l) __attribute__((warn_unused_result));
-/* Raises the walls and executes. Returns only with an error. */
+/* Executes the program. Returns only with an error. */
 struct err *launch_exec(struct launch *l) __attribute__((warn_unused_result));
 /* The annotation of a config, borrowed, or NULL. */
 const char *config_annotation(const struct json *config, const char *key);

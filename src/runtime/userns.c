@@ -4,6 +4,10 @@
  *
  * A holder must be dumpable, or the kernel would not let the user open its namespace link; runtime_userns_publish()
  * sees to that. It stays out of reach of containers by its full capability set in their common user namespace.
+ *
+ * Containers can only join each other's namespaces, and share a network, in one user namespace. So that commands that
+ * start at the same time agree on one, a new one is made under a lock, and the command that made it is recorded with
+ * the descriptor that it has of it, until its monitor takes over: "pid starttime [descriptor ids]".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -53,26 +57,45 @@ static uint32_t mapped_ids(pid_t pid, uid_t uid) {
     return root ? total : 0;
 }
 
-/* "pid starttime" of a holder → its namespace, if all is as it should be. */
-static bool open_holder(const struct host *h, const char *text, int *ret_fd, uint32_t *ret_ids) {
+struct holder {
+    int64_t pid, fd; /* fd: a descriptor of a process that is not inside, or -1 */
+    uint64_t start, ids;
+};
+
+static bool parse_holder(const char *text, struct holder *ret) {
     autostrv struct strv words = {.v = NULL};
-    autofd int pidfd = -1;
-    int64_t pid;
-    uint64_t start;
-    uid_t owner;
-    char link[32];
     autofree char *line = mem_dupn(text, strcspn(text, "\n"));
+    struct holder r = {.fd = -1};
     strv_split(&words, line, ' ');
-    if (words.n < 2 || !str_to_i64(words.v[0], 1, INT32_MAX, &pid) || !str_to_u64(words.v[1], 10, UINT64_MAX, &start))
+    if (words.n < 2 || !str_to_i64(words.v[0], 1, INT32_MAX, &r.pid) ||
+        !str_to_u64(words.v[1], 10, UINT64_MAX, &r.start))
         return false;
-    autoerr gone = proc_open((pid_t)pid, start, &pidfd);
+    if (words.n == 4 &&
+        (!str_to_i64(words.v[2], 3, INT32_MAX, &r.fd) || !str_to_u64(words.v[3], 10, UINT32_MAX, &r.ids)))
+        return false;
+    *ret = r;
+    return true;
+}
+
+/* The namespace of a holder, if all is as it should be. */
+static bool open_holder(const struct host *h, const char *text, int *ret_fd, uint32_t *ret_ids) {
+    struct holder holder;
+    autofd int pidfd = -1;
+    uid_t owner;
+    char link[64];
+    if (!parse_holder(text, &holder))
+        return false;
+    autoerr gone = proc_open((pid_t)holder.pid, holder.start, &pidfd);
     if (gone)
         return false;
-    (void)snprintf(link, sizeof link, "/proc/%d/ns/user", (int)pid);
-    autofd int ns = open(link, O_RDONLY | O_CLOEXEC);
+    if (holder.fd < 0)
+        (void)snprintf(link, sizeof link, "/proc/%d/ns/user", (int)holder.pid);
+    else
+        (void)snprintf(link, sizeof link, "/proc/%d/fd/%d", (int)holder.pid, (int)holder.fd);
+    autofd int ns = open(link, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (ns < 0 || sys_ns_owner_uid(ns, &owner) < 0 || owner != h->uid)
         return false;
-    uint32_t ids = mapped_ids((pid_t)pid, h->uid);
+    uint32_t ids = holder.fd < 0 ? mapped_ids((pid_t)holder.pid, h->uid) : (uint32_t)holder.ids;
     if (ids < 2 || sys_pidfd_send_signal(pidfd, 0) < 0) /* still the same process after all these look-ups */
         return false;
     *ret_fd = take_fd(&ns);
@@ -115,11 +138,7 @@ static bool inside_already(uint32_t *ret_ids) {
     return !(inside == 0 && outside == 0 && count == UINT32_MAX);
 }
 
-static bool find_live(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
-    autofd int run = -1;
-    autoerr e = fd_open_dir(AT_FDCWD, h->run_root, &run);
-    if (e)
-        return false;
+static bool find_live(const struct host *h, int run, int *ret_fd, uint32_t *ret_ids) {
     if (open_record(h, run, record, ret_fd, ret_ids))
         return true;
     struct scan s = {h, run, -1, 0};
@@ -131,13 +150,42 @@ static bool find_live(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
     return true;
 }
 
+/* Writes who holds the namespace: the calling process, inside it, or with a descriptor of it. */
+static struct err *write_record(int run, int fd, uint32_t ids) {
+    autostr struct str text = STR_INIT;
+    uint64_t start;
+    TRY(proc_start_time(getpid(), &start));
+    str_appendf(&text, "%d %llu", (int)getpid(), (unsigned long long)start);
+    if (fd >= 0)
+        str_appendf(&text, " %d %u", fd, ids);
+    str_append_c(&text, '\n');
+    return io_write_file(run, record, text.ptr, text.len, 0600, 0);
+}
+
+static struct err *find_or_make(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
+    autofd int run = -1;
+    autofd int lock = -1;
+    autoerr nowhere = fd_open_dir(AT_FDCWD, h->run_root, &run);
+    if (nowhere)
+        return userns_make(h, ret_fd, ret_ids);
+    if (find_live(h, run, ret_fd, ret_ids))
+        return NULL;
+    TRY(fd_open_at(run, "userns.lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &lock));
+    TRY(io_lock(lock, IO_LOCK_EXCLUSIVE));
+    if (find_live(h, run, ret_fd, ret_ids)) /* made while we waited */
+        return NULL;
+    TRY(userns_make(h, ret_fd, ret_ids));
+    err_free(write_record(run, *ret_fd, *ret_ids)); /* without it the next command makes one of its own */
+    return NULL;
+}
+
 struct err *runtime_userns_get(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
     uint32_t ids = 0;
     int fd = -1;
     if (inside_already(&ids))
         TRY(fd_open_at(AT_FDCWD, "/proc/self/ns/user", O_RDONLY, 0, &fd));
-    else if (!find_live(h, &fd, &ids))
-        TRY(userns_make(h, &fd, &ids));
+    else
+        TRY(find_or_make(h, &fd, &ids));
     *ret_fd = fd;
     if (ret_ids)
         *ret_ids = ids;
@@ -163,15 +211,11 @@ struct err *runtime_userns_enter(int userns_fd) {
 }
 
 struct err *runtime_userns_publish(const struct host *h) {
-    char text[RECORD_MAX];
-    uint64_t start;
     autofd int run = -1;
-    TRY(proc_start_time(getpid(), &start));
     TRY(fd_open_dir(AT_FDCWD, h->run_root, &run));
     if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
         return err_sys(errno, "prctl");
-    int n = snprintf(text, sizeof text, "%d %llu\n", (int)getpid(), (unsigned long long)start);
-    return io_write_file(run, record, text, (size_t)n, 0600, 0);
+    return write_record(run, -1, 0);
 }
 
 /* ---- a call inside

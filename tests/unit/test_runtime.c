@@ -572,6 +572,45 @@ static void test_leaks(void) {
     CHECK_OK(runtime_userns_call(userns, leaks_inside, &r));
 }
 
+/* Commands that start at the same time, with nothing running, end up in one user namespace. */
+static void test_one_userns(void) {
+    ino_t *inodes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int go[2], stay[2], up[2];
+    char byte = 0;
+    autofree char *file = mem_printf("%s/userns", top);
+    (void)unlink(file);
+    CHECK_OK(fd_pipe(0, go));
+    CHECK_OK(fd_pipe(0, stay));
+    CHECK_OK(fd_pipe(0, up));
+    for (int i = 0; i < 6; i++) {
+        if (fork() == 0) {
+            struct stat st = {.st_ino = 0};
+            int fd = -1;
+            fd_close(go[1]);
+            fd_close(stay[1]);
+            (void)!read(go[0], &byte, 1);
+            CHECK_OK(runtime_userns_get(host, &fd, NULL));
+            CHECK(fstat(fd, &st) == 0);
+            inodes[i] = st.st_ino;
+            (void)!write(up[1], &byte, 1);
+            (void)!read(stay[0], &byte, 1);
+            _exit(0);
+        }
+    }
+    fd_close(go[1]);
+    for (int i = 0; i < 6; i++)
+        CHECK(read(up[0], &byte, 1) == 1);
+    fd_close(stay[1]);
+    while (wait(NULL) > 0)
+        ;
+    for (int i = 1; i < 6; i++)
+        CHECK(inodes[i] == inodes[0] && inodes[0] != 0);
+    for (int i = 0; i < 2; i++)
+        fd_close(up[i]);
+    fd_close(go[0]);
+    fd_close(stay[0]);
+}
+
 static struct json *hook(const char *path, const char *script) {
     struct json *h = json_object(), *args = json_array(), *list = json_array();
     json_set_str(h, "path", path);
@@ -823,6 +862,7 @@ int main(int argc, char **argv) {
         {"fuse-overlayfs", test_fuse},
         {"init program", test_init_program},
         {"cgroup", test_cgroup},
+        {"one user namespace", test_one_userns},
         {"orphan", test_orphan},
         {"leaks", test_leaks},
     };
