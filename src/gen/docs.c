@@ -1,5 +1,5 @@
 /*
- * docs: writes what is derived from the command table: docs/man/*.1, completions/*, docs/compat.md.
+ * docs: writes what is derived from the command table: the man pages, the completions, docs/compat.md.
  *
  *     docs DIR           writes below DIR (the top of the tree)
  *     docs --check DIR   writes nothing; tells which file differs and exits with 1

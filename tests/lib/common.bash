@@ -75,6 +75,7 @@ refute_output_has() { case $output in *"$1"*) fail "the output has: $1" ;; esac;
 
 busybox_tree() {
     local root=$1 applet
+    chmod 755 "$root"
     mkdir -p "$root"/{bin,etc,root,tmp,proc,sys,dev,home,var,usr/bin}
     chmod 1777 "$root/tmp"
     cp "$(command -v busybox)" "$root/bin/busybox"
