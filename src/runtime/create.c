@@ -281,6 +281,13 @@ struct err *runtime_start(struct runtime_proc *p) {
     return NULL;
 }
 
+/* From here on the container's process waits for whoever connects to its listener. */
+struct err *runtime_detach(struct runtime_proc *p) {
+    TRY(sync_send(p->sync_fd, SYNC_GO, 0, -1));
+    fd_replace(&p->sync_fd, -1);
+    return NULL;
+}
+
 void runtime_proc_done(struct runtime_proc *p) {
     if (p->pidfd >= 0)
         (void)sys_pidfd_send_signal(p->pidfd, SIGKILL);
