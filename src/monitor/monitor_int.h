@@ -63,6 +63,7 @@ struct output {
 struct input {
     int fd; /* -1: none, or closed */
     bool watched;
+    bool busy;    /* pipe made large */
     bool closing; /* close when `waiting` is empty */
     struct queue waiting;
 };

@@ -71,10 +71,17 @@ static void output_close(struct mon *o, struct output *out) {
     fd_replace(&out->fd, -1);
 }
 
-/* A pipe that was found full is made larger as long as it is busy. */
-static void output_busy(struct output *out) {
-    if (!out->busy && fcntl(out->fd, F_SETPIPE_SZ, MON_PIPE_BUSY) >= 0)
-        out->busy = true;
+/* A pipe that was found full is made larger as long as it is busy. True when that was done now. */
+static bool pipe_grow(int fd, bool *busy) {
+    if (*busy || fcntl(fd, F_SETPIPE_SZ, MON_PIPE_BUSY) < 0)
+        return false;
+    *busy = true;
+    return true;
+}
+
+static void pipe_shrink(int fd, bool *busy) {
+    if (*busy && fcntl(fd, F_SETPIPE_SZ, MON_PIPE_IDLE) >= 0)
+        *busy = false;
 }
 
 /* Takes one chunk. False when there is nothing now, or no more. */
@@ -91,7 +98,7 @@ static bool output_take(struct mon *o, unsigned i) {
     }
     o->dirty = true;
     if ((size_t)n == want)
-        output_busy(out);
+        pipe_grow(out->fd, &out->busy);
     clients_output(o, (int)i + 1, buf, (size_t)n);
     if (o->log)
         jsonlog_write(o->log, (int)i + 1, buf, (size_t)n);
@@ -143,7 +150,7 @@ static size_t input_write(struct mon *o, const char *data, size_t n) {
         ssize_t k = write(o->in.fd, data + done, n - done);
         if (k > 0) {
             done += (size_t)k;
-        } else if (k < 0 && errno == EINTR) {
+        } else if (k < 0 && (errno == EINTR || (errno == EAGAIN && pipe_grow(o->in.fd, &o->in.busy)))) {
             continue;
         } else {
             if (k < 0 && errno != EAGAIN)
@@ -216,9 +223,9 @@ void stdio_resize(const struct mon *o, unsigned short rows, unsigned short cols)
 void stdio_idle(struct mon *o) {
     if (!o->in.waiting.len)
         pages_release(&o->in.waiting.mem);
+    pipe_shrink(o->in.fd, &o->in.busy);
     for (int i = 0; i < 2; i++)
-        if (o->out[i].busy && fcntl(o->out[i].fd, F_SETPIPE_SZ, MON_PIPE_IDLE) >= 0)
-            o->out[i].busy = false;
+        pipe_shrink(o->out[i].fd, &o->out[i].busy);
 }
 
 void stdio_done(struct mon *o) {
