@@ -199,8 +199,8 @@ static struct err *start(struct mon *o) {
 }
 
 /*
- * Gives back memory that was needed only to start: the config is the largest thing in the heap, and from here on only its
- * poststop hooks and the stop signal are asked for.
+ * Gives back memory that was needed only to start: the config is the largest thing in the heap, and from here on only
+ * its poststop hooks and the stop signal are asked for.
  */
 static void shrink(struct mon *o) {
     static const char *const wanted[] = {"ociVersion", "annotations", "hooks"};
