@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# layers: coracle-unpack against malicious, damaged and demanding layers. The cases are in the two Python programs.
+# layers: coracle-unpack against malicious, damaged and demanding layers. The cases are in the Python programs.
 load ../lib/common
 
 layer_program() {
@@ -8,6 +8,8 @@ layer_program() {
     assert_status 0
 }
 
-@test "malicious and damaged layers are refused or unpacked harmlessly" { layer_program evil_layers.py; }
+@test "malicious layers are refused or unpacked harmlessly" { layer_program evil_layers.py; }
+
+@test "damaged streams and bombs are refused" { layer_program evil_streams.py; }
 
 @test "layers come out as GNU tar extracts them, in every format and compression" { layer_program layer_fidelity.py; }

@@ -3,7 +3,7 @@
  * put right so that mutations get past them; odd, a blob for the decompressors in front of it. Whatever it holds, the
  * result is an error or files below the layer's directory: nothing may appear beside it.
  *
- * Seeds: tests/fault/evil_layers.py --dump DIR.
+ * Seeds: tests/fault/evil_layers.py --dump DIR, evil_streams.py --dump DIR.
  * Libraries: -larchive -lisal -lzstd -lcjson -ldl
  */
 #include "storage/unpack/extract.c"
