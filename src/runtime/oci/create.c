@@ -43,6 +43,8 @@ struct creation {
     bool terminal;
     unsigned short rows, cols;
     int dir, listener, userns;
+    int cgroup_fd; /* -1: none */
+    char *cgroup;
     struct runtime_proc p; /* not always a child of ours */
 };
 
@@ -53,6 +55,8 @@ static void creation_done(struct creation *c) {
     fd_close(c->dir);
     fd_close(c->listener);
     fd_close(c->userns);
+    fd_close(c->cgroup_fd);
+    free(c->cgroup);
     fd_close(c->p.pidfd);
     fd_close(c->p.sync_fd);
     fd_close(c->p.console);
@@ -106,22 +110,6 @@ static struct err *read_terminal(struct creation *c) {
     return NULL;
 }
 
-/* Limits that nothing enforces are said, never swallowed. An engine sets up the cgroup that we are called in by itself.
- */
-static void warn_of_limits(const struct json *config) {
-    static const char *const limits[] = {"memory.limit", "memory.reservation", "memory.swap", "pids.limit",
-                                         "cpu.quota",    "cpu.shares",         "cpu.cpus",    "cpu.mems"};
-    autostr struct str list = STR_INIT;
-    const struct json *resources = json_path(config, "linux.resources");
-    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
-        const struct json *v = json_path(resources, limits[i]);
-        if (json_int_value(v, 0) > 0 || (json_str_value(v) && *json_str_value(v)))
-            str_appendf(&list, "%s%s", list.len ? ", " : "", limits[i]);
-    }
-    if (list.len)
-        log_warn("limits of linux.resources are not applied: %s", str_c(&list));
-}
-
 static struct err *read_bundle(struct creation *c) {
     autofd int dir = -1;
     c->bundle = realpath(c->a->bundle, NULL);
@@ -132,8 +120,31 @@ static struct err *read_bundle(struct creation *c) {
     if (!json_get(c->config, "process"))
         return err_new(ERR_UNSUPPORTED, "a container without a process");
     TRY_CTX(read_rootfs(c), "%s", OCI_CONFIG);
-    warn_of_limits(c->config);
     return read_terminal(c);
+}
+
+/* The limits that a config sets, as a list for people; empty when there are none. */
+static void list_limits(const struct json *config, struct str *out) {
+    static const char *const limits[] = {"memory.limit", "memory.reservation", "memory.swap", "pids.limit",
+                                         "cpu.quota",    "cpu.shares",         "cpu.cpus",    "cpu.mems"};
+    const struct json *resources = json_path(config, "linux.resources");
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        const struct json *v = json_path(resources, limits[i]);
+        if (json_int_value(v, 0) > 0 || (json_str_value(v) && *json_str_value(v)))
+            str_appendf(out, "%s%s", out->len ? ", " : "", limits[i]);
+    }
+}
+
+/* Limits need a cgroup; where the user may not have one they are said not to hold, never swallowed. */
+static struct err *make_cgroup(struct creation *c) {
+    autostr struct str limits = STR_INIT;
+    list_limits(c->config, &limits);
+    if (!limits.len)
+        return NULL;
+    TRY(runtime_cgroup_make(c->o->host, c->a->id, &c->cgroup_fd, &c->cgroup));
+    if (c->cgroup_fd < 0)
+        log_warn("limits of linux.resources are not applied: %s", str_c(&limits));
+    return NULL;
 }
 
 /* ---- making the process ---- */
@@ -148,7 +159,7 @@ static struct err *make_container(struct creation *c, struct runtime_proc *p) {
         .terminal = c->terminal,
         .rows = c->rows,
         .cols = c->cols,
-        .cgroup_fd = -1,
+        .cgroup_fd = c->cgroup_fd,
         .preserve_fds = (int)c->a->preserve_fds,
         .detach = true,
         .start_listener = c->listener,
@@ -218,6 +229,8 @@ static struct err *write_state(const struct creation *c) {
     json_set_str(j, "rootfs", c->rootfs.lowers.v[0]);
     json_set_str(j, "created", str_c(&now));
     json_set_str(j, "owner", c->o->host->user);
+    if (c->cgroup)
+        json_set_str(j, "cgroup", c->cgroup);
     if (annotations)
         json_set(j, "annotations", json_copy(annotations));
     return json_write_file(c->dir, OCI_STATE, j, 0600, 0);
@@ -233,6 +246,7 @@ static struct err *publish(struct creation *c) {
 static struct err *create_reserved(struct creation *c) {
     TRY(json_write_file(c->dir, OCI_CONFIG, c->config, 0600, 0));
     TRY(start_listen(c->dir, &c->listener));
+    TRY(make_cgroup(c));
     TRY(idmap_userns(c->o->host, c->config, &c->userns));
     TRY(c->userns >= 0 ? make_inside(c) : make_container(c, &c->p));
     TRY(publish(c));
@@ -246,6 +260,8 @@ static struct err *create(struct creation *c) {
     if (e) {
         autoerr left = record_remove(c->o, c->a->id);
         (void)left;
+        if (c->cgroup)
+            runtime_cgroup_remove(c->cgroup);
     }
     return e;
 }
@@ -253,7 +269,8 @@ static struct err *create(struct creation *c) {
 struct err *cmd_create(struct oci *o, int argc, char **argv, int *ret_code) {
     struct create_args a;
     TRY(parse_args(argc, argv, &a));
-    struct creation c = {.o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .p = {-1, -1, -1, -1}};
+    struct creation c = {
+        .o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .cgroup_fd = -1, .p = {-1, -1, -1, -1}};
     struct err *e = create(&c);
     creation_done(&c);
     *ret_code = 0;
@@ -289,7 +306,8 @@ static struct err *run(struct creation *c, int *ret_code) {
 struct err *cmd_run(struct oci *o, int argc, char **argv, int *ret_code) {
     struct create_args a;
     TRY(parse_args(argc, argv, &a));
-    struct creation c = {.o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .p = {-1, -1, -1, -1}};
+    struct creation c = {
+        .o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .cgroup_fd = -1, .p = {-1, -1, -1, -1}};
     struct err *e = run(&c, ret_code);
     creation_done(&c);
     return e;
