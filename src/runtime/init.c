@@ -222,7 +222,9 @@ static struct err *stage_go(struct init *in) {
     do
         n = read(in->l.sync, go, sizeof go);
     while (n < 0 && errno == EINTR);
-    if (n <= 0 || go[0] != SYNC_GO)
+    if (n < 0)
+        return err_sys(errno, "wait for the start");
+    if (n == 0 || go[0] != SYNC_GO)
         _exit(1);
     return NULL;
 }

@@ -53,6 +53,20 @@ static int received_fd(struct msghdr *msg) {
     return fd;
 }
 
+/*
+ * recvmsg(2). Where the other side has ended without reading what we sent, the kernel says so once (ECONNRESET), at any
+ * moment, before it gives out what that side had said.
+ */
+static ssize_t receive(int sock, struct msghdr *msg, int flags) {
+    bool reset = false;
+    for (;;) {
+        ssize_t n = recvmsg(sock, msg, flags);
+        if (n >= 0 || (errno != EINTR && (errno != ECONNRESET || reset)))
+            return n;
+        reset |= errno == ECONNRESET;
+    }
+}
+
 struct err *sync_recv(int sock, struct sync_msg *ret) {
     autostr struct str buf = STR_INIT_MAX(SYNC_MAX);
     char small[512];
@@ -63,17 +77,13 @@ struct err *sync_recv(int sock, struct sync_msg *ret) {
     } control;
     struct msghdr msg = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-    ssize_t n;
-    do
-        n = recv(sock, NULL, 0, MSG_PEEK | MSG_TRUNC);
-    while (n < 0 && errno == EINTR);
+    struct msghdr peek = {.msg_iovlen = 0};
+    ssize_t n = receive(sock, &peek, MSG_PEEK | MSG_TRUNC);
     if (n > (ssize_t)sizeof small && n <= SYNC_MAX) {
         iov.iov_base = str_reserve(&buf, (size_t)n);
         iov.iov_len = (size_t)n;
     }
-    do
-        n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    n = receive(sock, &msg, MSG_CMSG_CLOEXEC);
     if (n < 0 && errno != ECONNRESET)
         return err_sys(errno, "hear from the other process");
     struct sync_msg m = {.type = SYNC_EOF, .fd = -1};
