@@ -48,9 +48,9 @@ static bool same_part(CURLU *a, CURLU *b, CURLUPart what) {
 
 static struct err *check_scheme(CURLU *from, CURLU *to) {
     autofree char *was = part(from, CURLUPART_SCHEME), *is = part(to, CURLUPART_SCHEME);
-    if (strcasecmp(is, "http") && strcasecmp(is, "https"))
+    if (strcasecmp(is, "http") != 0 && strcasecmp(is, "https") != 0)
         return err_new(ERR_NETWORK, "redirect to a %s: URL refused", is);
-    if (!strcasecmp(was, "https") && strcasecmp(is, "https"))
+    if (strcasecmp(was, "https") == 0 && strcasecmp(is, "https") != 0)
         return err_new(ERR_NETWORK, "redirect from https to http refused");
     return NULL;
 }

@@ -28,7 +28,7 @@ static void set_headers(struct transfer *t) {
             add_header(t, t->req.headers.v[i]);
     add_header(t, "Accept-Encoding: identity"); /* a digest is of the bytes as stored, never of a decoded form */
     add_header(t, "Expect:");
-    if (t->sink.pos > 0) {
+    if (t->sink.pos > 0 && !t->whole) {
         autofree char *range = mem_printf("Range: bytes=%lld-", (long long)t->sink.pos);
         add_header(t, range);
     }

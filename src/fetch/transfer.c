@@ -62,6 +62,7 @@ void transfer_start(struct transfer *t) {
     strmap_done(&t->headers);
     str_clear(&t->body);
     t->sink.skip = 0;
+    t->misplaced = false;
     t->error_text[0] = 0;
     struct err *e = setup_easy(t);
     if (!e && curl_multi_add_handle(fetcher_multi(t->fetcher), t->easy))
@@ -141,16 +142,14 @@ size_t transfer_on_header(char *data, size_t one, size_t n, void *ctx) {
 }
 
 /* The first body byte of an object: does this answer begin where we stopped? */
-static struct err *check_range(struct transfer *t) {
+static bool range_is_right(struct transfer *t) {
     if (t->status == 200) {
         t->sink.skip = t->sink.pos;
-        return NULL;
+        return true;
     }
     const char *range = strmap_get(&t->headers, "content-range");
     autofree char *want = mem_printf("bytes %lld-", (long long)t->sink.pos);
-    if (t->status == 206 && range && !strncasecmp(range, want, strlen(want)))
-        return NULL;
-    return err_new(ERR_NETWORK, "the server answers another range than was asked for");
+    return t->status == 206 && range && !strncasecmp(range, want, strlen(want));
 }
 
 size_t transfer_on_body(char *data, size_t one, size_t n, void *ctx) {
@@ -158,14 +157,14 @@ size_t transfer_on_body(char *data, size_t one, size_t n, void *ctx) {
     size_t len = one * n;
     if (t->status == 0) {
         curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &t->status);
-        if (t->status / 100 == 2 && !t->sink.err)
-            t->sink.err = t->sink.pos > 0 || t->status == 206 ? check_range(t) : NULL;
+        bool ranged = t->status / 100 == 2 && (t->sink.pos > 0 || t->status == 206);
+        t->misplaced = ranged && !range_is_right(t);
     }
     if (t->status / 100 != 2) {
         str_append_n(&t->body, data, len < FETCH_BODY_MAX - t->body.len ? len : FETCH_BODY_MAX - t->body.len);
         return len;
     }
-    if (t->sink.err)
+    if (t->sink.err || t->misplaced)
         return 0;
     if (sink_blocked(&t->sink)) {
         t->state = TRANSFER_PAUSED;
@@ -195,6 +194,10 @@ static struct err *attempt_error(struct transfer *t) {
     autofree char *where = redirect_plain_url(t->url);
     const char *why = t->error_text[0] ? t->error_text : curl_easy_strerror(t->code);
     struct err *e = err_new(kind_of(t->code, (int)os_errno), "%s %s: %s", t->req.method, where, why);
+    if (t->code == CURLE_SSL_CONNECT_ERROR && strstr(why, "wrong version number"))
+        return err_hint(e,
+                        "it does not speak TLS: a registry with plain http must be named in \"insecure-registries\" of "
+                        "~/.config/coracle/config.json");
     if (is_tls(t->code))
         return err_hint(e,
                         "put the registry's authority into ~/.config/containers/certs.d/HOST:PORT/ca.crt, or name the "
@@ -273,6 +276,15 @@ static void follow(struct transfer *t) {
     t->state = TRANSFER_WAITING;
 }
 
+/* An answer with another part of the object than was asked for is not believed; all of it is asked for, once. */
+static void ask_for_whole(struct transfer *t) {
+    if (t->whole)
+        return over(t, err_new(ERR_NETWORK, "the server answers another range than was asked for"));
+    t->whole = true;
+    t->due = 0;
+    t->state = TRANSFER_WAITING;
+}
+
 /* A 2xx body has ended: is it all of it? */
 static void body_ended(struct transfer *t) {
     bool head = str_eq(t->req.method, "HEAD");
@@ -292,6 +304,8 @@ void transfer_ended(struct transfer *t, CURLcode code) {
         curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &t->status);
     if (t->sink.err)
         return over(t, take_ptr(&t->sink.err));
+    if (t->misplaced)
+        return ask_for_whole(t);
     if (code != CURLE_OK) {
         if (!code_is_passing(t) || !again(t))
             over(t, attempt_error(t));

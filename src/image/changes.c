@@ -202,7 +202,7 @@ static struct err *expose_one(const struct change *c, const char *text, struct j
     const char *proto = strchr(text, '/') ? strchr(text, '/') + 1 : "tcp";
     char *dash = strchr(range, '-');
     int64_t from = 0, to = 0;
-    if (strcasecmp(proto, "tcp") && strcasecmp(proto, "udp") && strcasecmp(proto, "sctp"))
+    if (strcasecmp(proto, "tcp") != 0 && strcasecmp(proto, "udp") != 0 && strcasecmp(proto, "sctp") != 0)
         return bad(c, "the protocol must be tcp, udp or sctp");
     if (dash)
         *dash = 0;
@@ -356,11 +356,12 @@ static struct err *apply_one(struct json *config, const char *text, bool *cmd_se
     autofree char *name = mem_dupn(line, n);
     struct change c = {.config = config, .name = name, .rest = line + n + strspn(line + n, " \t"), .cmd_set = cmd_set};
     for (size_t i = 0; i < ARRAY_LEN(instructions); i++) {
-        if (strcasecmp(name, instructions[i].name))
+        if (strcasecmp(name, instructions[i].name) != 0)
             continue;
         if (!*c.rest)
             return err_new(ERR_USAGE, "invalid change \"%s\": %s needs an argument", line, instructions[i].name);
-        return instructions[i].apply(&c);
+        struct err *e = instructions[i].apply(&c);
+        return e;
     }
     return err_hint(err_new(ERR_USAGE, "%s is not a valid change command", *name ? name : "an empty text"),
                     "allowed: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR");

@@ -34,7 +34,7 @@ bool host_is_loopback(const char *address) {
 static bool same_bits(const unsigned char *a, const unsigned char *b, int64_t bits) {
     size_t whole = (size_t)bits / 8;
     unsigned rest = (unsigned)bits % 8;
-    if (memcmp(a, b, whole))
+    if (memcmp(a, b, whole) != 0)
         return false;
     return rest == 0 || (a[whole] ^ b[whole]) >> (8 - rest) == 0;
 }

@@ -116,10 +116,13 @@ static bool has_port(const char *address) {
     return strchr(end ? end : address, ':');
 }
 
-/* Was the scheme a wrong guess? TLS servers answer plain requests with a 400 that says so, or hang up. */
-static bool wrong_scheme(const struct registry *r, const struct fetch_xfer *x) {
+/* Was the scheme a wrong guess? TLS servers answer plain requests with a 400 that says so (but not to a HEAD), or hang
+ * up. */
+static bool wrong_scheme(const struct registry *r, const struct ask *a, const struct fetch_xfer *x) {
     if (r->settled || r->scheme + 1 >= r->n_schemes)
         return false;
+    if (x->status == 400 && str_eq(a->method, "HEAD"))
+        return true;
     if (x->status == 400 && x->body)
         return strstr(x->body, "HTTPS") || strstr(x->body, "TLS");
     if (!x->err || x->status != 0 || err_kind(x->err) == ERR_TIMEOUT)
@@ -158,7 +161,7 @@ static struct err *ask_and_wait(struct registry *r, const struct ask *a, struct 
         TRY(rewind_file(a->file));
         TRY(start(r, a, x));
         TRY(fetch_wait(r->client, x));
-        if (wrong_scheme(r, x)) {
+        if (wrong_scheme(r, a, x)) {
             r->scheme++;
             continue;
         }
