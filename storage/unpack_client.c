@@ -32,7 +32,7 @@ struct store_unpack_job {
     int64_t blob_size;                      /* expected, or -1 */
 };
 
-/* ---- the process ------------------------------------------------------------------------------------------------- */
+/* ---- the process ---- */
 
 struct err *unpack_start(const struct store *s, int userns_fd, struct unpack *ret) {
     autofree char *path = NULL;
@@ -92,7 +92,7 @@ void unpack_stop(struct unpack *u) {
     fd_replace(&u->pidfd, -1);
 }
 
-/* ---- layers ------------------------------------------------------------------------------------------------------ */
+/* ---- layers ---- */
 
 /* Frees the job. Closing the descriptor of an unfinished directory makes it debris, which store_collect() deletes. */
 static void job_free(struct store_unpack_job *job) {
@@ -236,7 +236,8 @@ struct err *store_unpack_finish(struct store *s, struct store_unpack_job *take_j
     struct store_unpacked r = {.blob_size = -1};
     struct err *e = finish(s, take_job, &r);
     if (e)
-        e = err_wrap(e, "unpack layer %s", take_job->blob_digest ? take_job->blob_digest : "");
+        e = err_wrap(e, "unpack layer%s%s", take_job->blob_digest ? " " : "",
+                     take_job->blob_digest ? take_job->blob_digest : "");
     job_free(take_job);
     if (!e)
         *ret = r;
