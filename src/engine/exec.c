@@ -56,7 +56,8 @@ static void pipes_done(struct pipes *p) {
     }
 }
 
-/* Own pipes, never the caller's descriptors: a container must not be handed a file of the host or the user's terminal.
+/*
+ * Own pipes, never the caller's descriptors: a container must not be handed a file of the host or the user's terminal.
  */
 static struct err *make_pipes(const struct engine_exec *x, struct pipes *p) {
     if (x->tty || x->detach)
@@ -95,7 +96,9 @@ static struct err *run_exec(struct engine *e, const struct engine_container *c, 
         .detach = x->detach,
     };
     struct runtime_proc proc = {.pid = 0, .pidfd = -1, .sync_fd = -1, .console = -1};
-    TRY(runtime_exec(&run, &proc));
+    struct err *bad = runtime_exec(&run, &proc);
+    if (bad) /* a command that could not be started is 126, unless its program is missing (127) */
+        return err_kind(bad) == ERR_EXEC_NOT_FOUND ? bad : err_with_kind(bad, ERR_EXEC_DENIED);
     for (int i = 0; i < 3; i++)
         fd_replace(&pipes->theirs[i], -1);
     autofd int pidfd = proc.pidfd, console = proc.console;
