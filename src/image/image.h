@@ -92,8 +92,9 @@ struct image_pull {
     const struct config *config;
     struct store *store;
     const struct image_ref *ref;
-    const char *platform;                                             /* or NULL */
-    struct err *(*userns)(void *ctx, int *ret_fd, uint32_t *ret_ids); /* called when the first layer must be unpacked */
+    const char *platform; /* or NULL */
+    struct err *(*userns)(void *ctx, int *ret_fd,
+                          uint32_t *ret_ids); /* called when the first layer must be unpacked; the fd is borrowed */
     void *userns_ctx;
     struct image_progress_fn progress;
     const int *interrupted_fd; /* readable when the user wants it to stop, or NULL */

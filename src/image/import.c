@@ -129,7 +129,6 @@ struct err *image_import(const struct image_import *i, char ret_id[65]) {
     }
     fd_close(im.tmp_fd);
     free(im.tmp);
-    unpack_ns_done(&im.ns);
     image_platform_done(&im.platform);
     json_free(im.config);
     return e;

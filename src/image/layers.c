@@ -67,11 +67,6 @@ struct err *unpack_ns_get(struct unpack_ns *ns) {
     return NULL;
 }
 
-void unpack_ns_done(struct unpack_ns *ns) {
-    fd_close(ns->fd);
-    ns->fd = -1;
-}
-
 /* ---- starting ---- */
 
 static struct err *start_unpack(const struct bringing *b, struct work *w, int input_fd, int prefix_fd) {

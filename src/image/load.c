@@ -299,7 +299,6 @@ struct err *image_load(const struct image_load *l, struct strv *ret_references, 
     }
     free(ld.images);
     store_archive_free(l->store, ld.a);
-    unpack_ns_done(&ld.ns);
     image_platform_done(&ld.platform);
     return e;
 }

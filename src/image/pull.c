@@ -296,7 +296,6 @@ struct err *image_pull(const struct image_pull *p, struct image_pulled *ret) {
     pl.canonical = image_ref_canonical(p->ref);
     struct err *e = pull_held(&pl, ret);
     fetch_client_free(pl.client);
-    unpack_ns_done(&pl.ns);
     image_platform_done(&pl.platform);
     free(pl.canonical);
     return e;

@@ -19,11 +19,10 @@ struct store_image;
 struct unpack_ns {
     struct err *(*get)(void *ctx, int *ret_fd, uint32_t *ret_ids);
     void *ctx;
-    int fd; /* -1 until asked for; owned */
+    int fd; /* -1 until asked for; borrowed from the caller of the operation */
     uint32_t ids;
 };
 struct err *unpack_ns_get(struct unpack_ns *ns) __attribute__((warn_unused_result));
-void unpack_ns_done(struct unpack_ns *ns);
 
 struct layers {
     struct store *store;
