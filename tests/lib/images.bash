@@ -25,6 +25,7 @@ layout() {
 }
 
 static_start() {
+    _registry_home
     local name=$1 d=$CTR_HOME/static/$1 port
     shift
     mkdir -p "$d" "$REGISTRY_BASE/static-$name"

@@ -96,8 +96,8 @@ registry_stop() {
     local pid
     pid=$(cat "$REGISTRY_BASE/$1/pid" 2>/dev/null) || return 0
     rm -f "$REGISTRY_BASE/$1/pid"
-    kill "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
     return 0
 }
 
