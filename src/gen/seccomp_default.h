@@ -74,8 +74,7 @@ static const struct default_rule default_rules[] = {
          "timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate truncate64 "
          "ugetrlimit umask uname unlink unlinkat uretprobe utime utimensat utimensat_time64 utimes vfork vmsplice "
          "wait4 waitid waitpid write writev"},
-    /* Safe since Linux 4.8, which filters a traced call after the tracer has changed it; clone3, which we need, is 5.3.
-     */
+    /* Safe since Linux 4.8, which filters a traced call after its tracer has changed it. */
     {.names = "process_vm_readv process_vm_writev ptrace"},
     {.names = "socket", .op = BELOW, .values = "12"},
     {.names = "socket",
