@@ -2,6 +2,7 @@
 #include "engine/engine_int.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -74,6 +75,29 @@ static struct err *make_pipes(const struct engine_exec *x, struct pipes *p) {
     return NULL;
 }
 
+/* In a child: the command that the user detached from goes on, and so its terminal stays open, and is read, till then.
+ */
+static struct err *hold_terminal(int pidfd, int console) {
+    pid_t child = fork();
+    if (child != 0)
+        return child < 0 ? err_sys(errno, "fork to keep the terminal of the command open") : NULL;
+    setsid();
+    const int keep[] = {pidfd, console};
+    fd_close_all_but(keep, ARRAY_LEN(keep));
+    char unread[4096];
+    struct pollfd p[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = console, .events = POLLIN}};
+    while (p[0].revents == 0) {
+        if (poll(p, ARRAY_LEN(p), -1) < 0) {
+            if (errno != EINTR)
+                break;
+            continue;
+        }
+        if (p[1].revents && read(console, unread, sizeof unread) <= 0 && errno != EINTR)
+            p[1].fd = -1;
+    }
+    _exit(0);
+}
+
 static struct err *run_exec(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
                             struct pipes *pipes, struct monitor_io_result *ret) {
     autojson config = NULL;
@@ -93,7 +117,7 @@ static struct err *run_exec(struct engine *e, const struct engine_container *c, 
         .terminal = x->tty,
         .rows = x->rows,
         .cols = x->cols,
-        .detach = x->detach,
+        .detach = x->detach || x->tty, /* a terminal ends its command by hanging up, and a detach must not end it */
     };
     struct runtime_proc proc = {.pid = 0, .pidfd = -1, .sync_fd = -1, .console = -1};
     struct err *bad = runtime_exec(&run, &proc);
@@ -109,7 +133,8 @@ static struct err *run_exec(struct engine *e, const struct engine_container *c, 
     if (!x->interactive)
         io.in = -1;
     int ours[3] = {take_fd(&pipes->ours[0]), take_fd(&pipes->ours[1]), take_fd(&pipes->ours[2])};
-    return monitor_io_child(proc.pid, pidfd, console, ours, &io, ret);
+    TRY(monitor_io_child(proc.pid, pidfd, console, ours, &io, ret));
+    return ret->detached && console >= 0 ? hold_terminal(pidfd, console) : NULL;
 }
 
 struct err *engine_container_exec(struct engine *e, const char *name, const struct engine_exec *x,
