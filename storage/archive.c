@@ -20,7 +20,7 @@
 #define MEMBERS_MAX 100000
 #define LINKS_MAX 16
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 /* A name relative to the archive's root, without "." and "..". */
 static char *clean_name(const char *dir, const char *name) {
@@ -122,7 +122,7 @@ void store_archive_free(struct store *s, struct store_archive *a) {
     free(a);
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static struct err *open_file(struct store *s, const struct store_tar_file *f, int *ret_fd, int64_t *ret_size) {
     if (f->blob)

@@ -1,4 +1,5 @@
-/* container: directories containers/<id>; their names are in names.c, where the argument for crashes and races stands.
+/*
+ * container: directories containers/<id>; their names are in names.c, where the argument for crashes and races stands.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -44,7 +44,8 @@ static bool enter_userns(uid_t uid, gid_t gid) {
 
 /*
  * In the child. Relative paths: the store's own may hold characters that mount options cannot. The directory is entered
- * before unshare, which moves it to the new mount namespace; a descriptor stays in the old one, where overlay refuses it.
+ * before unshare, which moves it to the new mount namespace; a descriptor stays in the old one, where overlay refuses
+ * it.
  */
 static int try_overlay(int dir) {
     uid_t uid = geteuid();

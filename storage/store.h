@@ -35,7 +35,8 @@ struct host;
 struct json;
 struct store;
 
-/* Opens the store, making it when it is missing. A store of a newer version is unsupported; a read-only one opens for reading. */
+/* Opens the store, making it when it is missing. A store of a newer version is unsupported; a read-only one opens for
+ * reading. */
 struct err *store_open(const struct host *host, struct store **ret) __attribute__((warn_unused_result));
 void store_free(struct store *s);
 /*
@@ -49,7 +50,7 @@ const char *store_root(const struct store *s);
 /* Holds the store lock shared while references are being added; ends with close(*ret_fd). */
 struct err *store_hold(struct store *s, int *ret_fd) __attribute__((warn_unused_result));
 
-/* ---- tmp ------------------------------------------------------------------------------------------------------ */
+/* ---- tmp ---- */
 
 /* A new locked work directory tmp/<name>; remove with store_tmp_remove() or let it become debris by closing ret_fd. */
 struct err *store_tmp_new(struct store *s, char **ret_name, int *ret_fd) __attribute__((warn_unused_result));
@@ -62,44 +63,51 @@ bool store_has_debris(const struct store *s);
 /* Deletes debris in tmp. userns. Never blocks on others' work. */
 struct err *store_collect(struct store *s) __attribute__((warn_unused_result));
 
-/* ---- blobs ---------------------------------------------------------------------------------------------------- */
+/* ---- blobs ---- */
 
+/* Whether the blob is there whole ("sha256:<hex>"). */
 bool store_blob_has(const struct store *s, const char *digest);
 /* Opens for reading; ret_size may be NULL. not_found when absent. */
-struct err *store_blob_open(const struct store *s, const char *digest, int *ret_fd, int64_t *ret_size) __attribute__((warn_unused_result));
+struct err *store_blob_open(const struct store *s, const char *digest, int *ret_fd, int64_t *ret_size)
+    __attribute__((warn_unused_result));
 /* Reads a small blob (config, manifest). */
-struct err *store_blob_read(const struct store *s, const char *digest, size_t max, struct str *out) __attribute__((warn_unused_result));
+struct err *store_blob_read(const struct store *s, const char *digest, size_t max, struct str *out)
+    __attribute__((warn_unused_result));
 /* Verifies and stores bytes whose digest is known. */
-struct err *store_blob_put(struct store *s, const char *digest, const void *data, size_t n) __attribute__((warn_unused_result));
+struct err *store_blob_put(struct store *s, const char *digest, const void *data, size_t n)
+    __attribute__((warn_unused_result));
 /*
  * Opens (makes) the partial file of a blob for appending, waits for its lock, and tells how much is there already.
  * When the blob has arrived meanwhile *ret_fd is -1. Close the descriptor to keep the partial for a later resume.
  */
-struct err *store_partial_open(struct store *s, const char *digest, int *ret_fd, int64_t *ret_have) __attribute__((warn_unused_result));
+struct err *store_partial_open(struct store *s, const char *digest, int *ret_fd, int64_t *ret_have)
+    __attribute__((warn_unused_result));
 /* Makes a complete, verified partial visible: fsync, chmod 0444, rename. The caller vouches for the digest. */
 struct err *store_partial_commit(struct store *s, const char *digest, int fd) __attribute__((warn_unused_result));
 /* Drops a partial (its bytes proved wrong). */
 struct err *store_partial_drop(struct store *s, const char *digest) __attribute__((warn_unused_result));
 /* Moves dirfd/name, already verified as `digest`, into the blobs (fsync, rename). Fine when the blob is there. */
-struct err *store_blob_adopt(struct store *s, const char *digest, int dirfd, const char *name) __attribute__((warn_unused_result));
+struct err *store_blob_adopt(struct store *s, const char *digest, int dirfd, const char *name)
+    __attribute__((warn_unused_result));
 
-/* ---- layers --------------------------------------------------------------------------------------------------- */
+/* ---- layers ---- */
 
 /* chain_id of layer n from chain_id n-1 (NULL for the first) and diff_id, as the OCI image specification defines it. */
-struct err *store_chain_id(const char *parent_or_null, const char *diff_id, char ret[72]) __attribute__((warn_unused_result));
+struct err *store_chain_id(const char *parent_or_null, const char *diff_id, char ret[72])
+    __attribute__((warn_unused_result));
 bool store_layer_has(const struct store *s, const char *chain_id);
 
 struct store_unpack {
-    const char *chain_id;      /* where it goes; NULL: unknown until diff_id is (import of one layer) */
-    const char *blob_digest;   /* expected, or NULL: only computed */
-    int64_t blob_size;         /* expected, or -1 */
-    const char *diff_id;       /* expected, or NULL: only computed */
-    int input_fd;              /* the compressed blob: a file, or a pipe from coracle-fetch; borrowed */
-    int64_t prefix;            /* bytes to read from prefix_fd (from offset 0) before input_fd */
-    int prefix_fd;             /* -1 when prefix is 0 */
-    int copy_fd;               /* raw input is written here too (a partial blob), or -1 */
-    int userns_fd;             /* the user namespace whose map the owners are shifted by */
-    uint32_t ids;              /* number of ids in the map; an owner beyond it is refused with a hint */
+    const char *chain_id;    /* where it goes; NULL: unknown until diff_id is (import of one layer) */
+    const char *blob_digest; /* expected, or NULL: only computed */
+    int64_t blob_size;       /* expected, or -1 */
+    const char *diff_id;     /* expected, or NULL: only computed */
+    int input_fd;            /* the compressed blob: a file, or a pipe from coracle-fetch; borrowed */
+    int64_t prefix;          /* bytes to read from prefix_fd (from offset 0) before input_fd */
+    int prefix_fd;           /* -1 when prefix is 0 */
+    int copy_fd;             /* raw input is written here too (a partial blob), or -1 */
+    int userns_fd;           /* the user namespace whose map the owners are shifted by */
+    uint32_t ids;            /* number of ids in the map; an owner beyond it is refused with a hint */
 };
 struct store_unpacked {
     char blob_digest[72], diff_id[72], chain_id[72];
@@ -109,32 +117,35 @@ struct store_unpacked {
 struct store_unpack_job; /* a running coracle-unpack */
 
 /* Starts coracle-unpack on a new tmp directory; several jobs may run side by side. */
-struct err *store_unpack_start(struct store *s, const struct store_unpack *u, struct store_unpack_job **ret) __attribute__((warn_unused_result));
+struct err *store_unpack_start(struct store *s, const struct store_unpack *u, struct store_unpack_job **ret)
+    __attribute__((warn_unused_result));
 /* Readable when store_unpack_finish() will not block. Borrowed. */
 int store_unpack_fd(const struct store_unpack_job *job);
 /*
  * Waits for the result, verifies digests and sizes, syncs and renames the layer into place (an equal layer that arrived
  * meanwhile is fine). On failure removes what was unpacked. Frees the job either way.
  */
-struct err *store_unpack_finish(struct store *s, struct store_unpack_job *take_job, struct store_unpacked *ret) __attribute__((warn_unused_result));
+struct err *store_unpack_finish(struct store *s, struct store_unpack_job *take_job, struct store_unpacked *ret)
+    __attribute__((warn_unused_result));
 /* Kills it and turns its directory into debris. */
 void store_unpack_cancel(struct store *s, struct store_unpack_job *take_job);
 
-/* ---- tar archives (docker save, OCI archives), by coracle-unpack ------------------------------------------------ */
+/* ---- tar archives (docker save, OCI archives), by coracle-unpack ---- */
 
 struct store_member {
-    char *name;        /* member name as in the archive, cleaned */
-    char *link;        /* symlink or hardlink target, or NULL */
-    char digest[72];   /* of a regular file */
+    char *name;      /* member name as in the archive, cleaned */
+    char *link;      /* symlink or hardlink target, or NULL */
+    char digest[72]; /* of a regular file */
     int64_t size;
 };
 struct store_archive {
-    char *tmp;         /* tmp/<name>: regular members lie there under their digest's hex */
+    char *tmp; /* tmp/<name>: regular members lie there under their digest's hex */
     int tmp_fd;
     struct store_member *m;
     size_t n;
 };
-/* Streams a tar (plain, gzip, zstd, xz, bzip2) from fd into a tmp directory, digesting every regular member. At most 100,000 members. */
+/* Streams a tar (plain, gzip, zstd, xz, bzip2) from fd into a tmp directory, digesting every regular member. At most
+ * 100,000 members. */
 struct err *store_archive_read(struct store *s, int fd, struct store_archive **ret) __attribute__((warn_unused_result));
 /* The member of that name, links followed within the archive; NULL when absent. Borrowed. */
 const struct store_member *store_archive_find(const struct store_archive *a, const char *name);
@@ -143,83 +154,101 @@ void store_archive_free(struct store *s, struct store_archive *a);
 
 struct store_tar_file {
     const char *name;
-    const char *blob;      /* digest of a blob to send, or NULL */
-    const void *data;      /* else these bytes */
+    const char *blob; /* digest of a blob to send, or NULL */
+    const void *data; /* else these bytes */
     size_t len;
 };
 /* Writes a tar with these files (mode 0644, mtime 0, parent directories first) to out_fd. */
-struct err *store_archive_write(struct store *s, int out_fd, const struct store_tar_file *files, size_t n) __attribute__((warn_unused_result));
+struct err *store_archive_write(struct store *s, int out_fd, const struct store_tar_file *files, size_t n)
+    __attribute__((warn_unused_result));
 
-/* ---- images and references ------------------------------------------------------------------------------------ */
+/* ---- images and references ---- */
 
 struct store_layer_ref {
     char *blob, *media_type, *diff_id, *chain_id;
-    int64_t size;       /* compressed */
-    int64_t diff_size;  /* bytes on disk when unpacked, as recorded at unpack */
+    int64_t size;      /* compressed */
+    int64_t diff_size; /* bytes on disk when unpacked, as recorded at unpack */
 };
 struct store_image {
-    char *id;            /* hex, without "sha256:" */
-    char *manifest;      /* digest, or NULL for one made here */
+    char *id;       /* hex, without "sha256:" */
+    char *manifest; /* digest, or NULL for one made here */
     char *manifest_type;
-    char *config;        /* digest of the config blob */
-    int64_t created;     /* from the config */
-    int64_t size;        /* sum of diff_size */
+    char *config;    /* digest of the config blob */
+    int64_t created; /* from the config */
+    int64_t size;    /* sum of diff_size */
     char *os, *arch, *variant;
     struct store_layer_ref *layers; /* bottom first */
     size_t n_layers;
-    struct strv extra;   /* digests of further blobs to keep, such as the index that the manifest was chosen from */
+    struct strv extra; /* digests of further blobs to keep, such as the index that the manifest was chosen from */
 };
+/* Frees an image and its members; NULL is fine. */
 void store_image_free(struct store_image *img);
 
 /* Records an image whose blobs and layers are all in the store; durable. Existing: replaced. */
 struct err *store_image_put(struct store *s, const struct store_image *img) __attribute__((warn_unused_result));
 /* Loads an image by full id. */
-struct err *store_image_get(const struct store *s, const char *id, struct store_image **ret) __attribute__((warn_unused_result));
+struct err *store_image_get(const struct store *s, const char *id, struct store_image **ret)
+    __attribute__((warn_unused_result));
 /* The full id for a unique prefix of at least 1 hex digit; not_found, conflict when ambiguous. */
-struct err *store_image_by_prefix(const struct store *s, const char *prefix, char ret[65]) __attribute__((warn_unused_result));
+struct err *store_image_by_prefix(const struct store *s, const char *prefix, char ret[65])
+    __attribute__((warn_unused_result));
 /* Ids of all images (unsorted). */
 struct err *store_image_ids(const struct store *s, struct strv *out) __attribute__((warn_unused_result));
 /* Forgets an image: its record and every ref to it. Layers and blobs go with the next store_sweep(). */
 struct err *store_image_remove(struct store *s, const char *id) __attribute__((warn_unused_result));
 
 /* Points a canonical reference (domain/path:tag or domain/path@digest) at an image; durable, atomic. */
-struct err *store_ref_set(struct store *s, const char *reference, const char *image_id) __attribute__((warn_unused_result));
+struct err *store_ref_set(struct store *s, const char *reference, const char *image_id)
+    __attribute__((warn_unused_result));
 /* Image id of a reference; not_found. */
-struct err *store_ref_get(const struct store *s, const char *reference, char ret[65]) __attribute__((warn_unused_result));
+struct err *store_ref_get(const struct store *s, const char *reference, char ret[65])
+    __attribute__((warn_unused_result));
 struct err *store_ref_remove(struct store *s, const char *reference) __attribute__((warn_unused_result));
 /* Every reference → image id, sorted by reference. Damaged entries are skipped with a log line. */
 struct err *store_refs(const struct store *s, struct strmap *out) __attribute__((warn_unused_result));
 
-/* Deletes layers and blobs that nothing references, by mark and sweep; waits for no one: *ret_skipped when the store is in use. userns. */
+/* Deletes layers and blobs that nothing references, by mark and sweep; waits for no one: *ret_skipped when the store is
+ * in use. userns. */
 struct err *store_sweep(struct store *s, bool *ret_skipped, int64_t *ret_bytes) __attribute__((warn_unused_result));
 
-/* ---- containers ----------------------------------------------------------------------------------------------- */
+/* ---- containers ---- */
 
 struct store_container_new {
     const char *id, *name;
-    const struct json *config;     /* → config.json */
-    const struct json *options;    /* → options.json */
-    const struct json *summary;    /* → container.json: "Id", "Name", "Image" (hex), "Layers" (chain ids, bottom first) */
-    const struct json *state;      /* → state.json */
-    bool durable;                  /* false for run --rm: it does not outlive a crash anyway */
+    const struct json *config;  /* → config.json */
+    const struct json *options; /* → options.json */
+    const struct json *summary; /* → container.json: "Id", "Name", "Image" (hex), "Layers" (chain ids, bottom first) */
+    const struct json *state;   /* → state.json */
+    bool durable;               /* false for run --rm: it does not outlive a crash anyway */
 };
 /* Makes the container's directory (with upper and work) and reserves its name. conflict names the owner of the name. */
-struct err *store_container_create(struct store *s, const struct store_container_new *c) __attribute__((warn_unused_result));
-/* Makes a container durable that was created without: for `run`, after the start, so that no fsync stands before exec. */
+struct err *store_container_create(struct store *s, const struct store_container_new *c)
+    __attribute__((warn_unused_result));
+/*
+ * Makes a container durable that was created without: for `run`, after the start, so that no fsync stands before exec.
+ */
 struct err *store_container_sync(struct store *s, const char *id) __attribute__((warn_unused_result));
 /* Full id for a name, full id, or unique id prefix. not_found: "no such container: x". */
-struct err *store_container_find(const struct store *s, const char *name_or_id, char ret[65]) __attribute__((warn_unused_result));
+struct err *store_container_find(const struct store *s, const char *name_or_id, char ret[65])
+    __attribute__((warn_unused_result));
 struct err *store_container_ids(const struct store *s, struct strv *out) __attribute__((warn_unused_result));
 /* dirfd of containers/<id>. */
-struct err *store_container_open(const struct store *s, const char *id, int *ret_dirfd) __attribute__((warn_unused_result));
+struct err *store_container_open(const struct store *s, const char *id, int *ret_dirfd)
+    __attribute__((warn_unused_result));
 /* Reads one of its JSON files ("state.json"). */
-struct err *store_container_read(const struct store *s, const char *id, const char *file, struct json **ret) __attribute__((warn_unused_result));
-/* Takes the container's lock, waiting when `wait`; in_use when another process has it. The monitor inherits it by fork. */
-struct err *store_container_lock(const struct store *s, const char *id, bool wait, int *ret_fd) __attribute__((warn_unused_result));
+struct err *store_container_read(const struct store *s, const char *id, const char *file, struct json **ret)
+    __attribute__((warn_unused_result));
+/*
+ * Takes the container's lock, waiting when `wait`; in_use when another process has it. The monitor inherits it by fork.
+ */
+struct err *store_container_lock(const struct store *s, const char *id, bool wait, int *ret_fd)
+    __attribute__((warn_unused_result));
 /* Whether some process holds it: the container has a live monitor. */
-struct err *store_container_running(const struct store *s, const char *id, bool *ret) __attribute__((warn_unused_result));
+struct err *store_container_running(const struct store *s, const char *id, bool *ret)
+    __attribute__((warn_unused_result));
 /* Renames (names/ entries and container.json); conflict when taken. */
-struct err *store_container_rename(struct store *s, const char *id, const char *new_name) __attribute__((warn_unused_result));
+struct err *store_container_rename(struct store *s, const char *id, const char *new_name)
+    __attribute__((warn_unused_result));
 /* Releases the name and moves the directory to the trash: gone from view in two renames. */
 struct err *store_container_remove(struct store *s, const char *id) __attribute__((warn_unused_result));
 
@@ -227,10 +256,12 @@ enum store_driver { STORE_DRIVER_AUTO, STORE_DRIVER_OVERLAY, STORE_DRIVER_FUSE_O
 /*
  * How to put the container's root together from an image's layers. AUTO picks overlay where a probe (cached in the run
  * directory by kernel boot id and file system) says it works, else fuse-overlayfs, else copy. COPY makes the merged
- * directory when it is missing (userns); a container that has one keeps it, whatever `driver` says: its changes are there.
- * Clears what an earlier overlay mount left in work. chain ids bottom first; none: the upper directory is the root.
+ * directory when it is missing (userns); a container that has one keeps it, whatever `driver` says: its changes are
+ * there. Clears what an earlier overlay mount left in work. chain ids bottom first; none: the upper directory is the
+ * root.
  */
-struct err *store_rootfs_plan(struct store *s, const char *container_id, const struct strv *chain_ids, enum store_driver driver, struct rootfs_plan *ret)
-    __attribute__((warn_unused_result));
+struct err *store_rootfs_plan(struct store *s, const char *container_id, const struct strv *chain_ids,
+                              enum store_driver driver, struct rootfs_plan *ret) __attribute__((warn_unused_result));
 /* Bytes in the container's upper directory, for ps --size. userns when files are unreadable otherwise. */
-struct err *store_container_size(const struct store *s, const char *id, int64_t *ret) __attribute__((warn_unused_result));
+struct err *store_container_size(const struct store *s, const char *id, int64_t *ret)
+    __attribute__((warn_unused_result));

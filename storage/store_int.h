@@ -53,7 +53,7 @@ bool store_exists(int dirfd, const char *name);
 /* True when dirfd/name is the very file that fd has open. */
 bool store_same_file(int dirfd, const char *name, int fd);
 
-/* ---- tmp.c ---------------------------------------------------------------------------------------------------- */
+/* ---- tmp.c ---- */
 
 /* store_tmp_new() with a given name: tmp/<name> (mode 0700), open and locked by us. conflict when it is there and in
  * use. */
@@ -62,7 +62,7 @@ struct err *store_tmp_make(const struct store *s, const char *name, int *ret_fd)
 /* Whether tmp/<name> is there and its maker alive. */
 bool store_tmp_alive(const struct store *s, const char *name);
 
-/* ---- container.c, names.c ------------------------------------------------------------------------------------- */
+/* ---- container.c, names.c ---- */
 
 /* Reserves names/<name> for a container whose tmp/<id> is held by the caller. conflict, in docker's words, when it is
  * taken. */
@@ -79,7 +79,7 @@ bool store_name_get(const struct store *s, const char *name, char ret[65]);
 /* Drops names that lead nowhere. */
 struct err *store_names_heal(const struct store *s) __attribute__((warn_unused_result));
 
-/* ---- walk.c --------------------------------------------------------------------------------------------------- */
+/* ---- walk.c ---- */
 
 /*
  * A walk of a tree in pre- and post-order with one open descriptor, whatever the depth. `at` is the directory that the
@@ -116,7 +116,7 @@ struct store_usage {
 /* Measures the tree dirfd/name without following links. userns where it has unreadable directories. */
 struct err *store_measure(int dirfd, const char *name, struct store_usage *ret) __attribute__((warn_unused_result));
 
-/* ---- copy.c --------------------------------------------------------------------------------------------------- */
+/* ---- copy.c ---- */
 
 /*
  * Applies a layer (overlay's or fuse-overlayfs's on-disk form: whiteouts, opaque directories) to the tree that `to` has
@@ -124,7 +124,7 @@ struct err *store_measure(int dirfd, const char *name, struct store_usage *ret) 
  */
 struct err *store_copy_layer(int from, int to) __attribute__((warn_unused_result));
 
-/* ---- probe.c -------------------------------------------------------------------------------------------------- */
+/* ---- probe.c ---- */
 
 /* Whether the kernel mounts overlay with userxattr for this user on the store's file system; cached by boot. */
 bool store_overlay_works(struct store *s);

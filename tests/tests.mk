@@ -34,9 +34,12 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz:
 	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
-.PHONY: lint
+# The gates; LINT="layers size" runs only these.
+.PHONY: lint lint-flags
 lint:
-	@tests/lint/run
+	@tests/lint/run $(LINT)
+lint-flags:
+	$(info $(CPPFLAGS) $(WARN))@:
 
 .PHONY: bench
 bench: all

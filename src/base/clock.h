@@ -17,7 +17,8 @@ struct str;
 int64_t clock_now(void);
 /* CLOCK_BOOTTIME: for durations across suspend. */
 int64_t clock_boot(void);
-/* Appends RFC 3339 with nanoseconds, trailing zeros cut as Go's RFC3339Nano ("2026-01-02T03:04:05.123Z"); 0 gives docker's zero time. */
+/* Appends RFC 3339 with nanoseconds, trailing zeros cut as Go's RFC3339Nano ("2026-01-02T03:04:05.123Z"); 0 gives
+ * docker's zero time. */
 void clock_format_rfc3339(int64_t t, struct str *out);
 /* The log form: always nine decimals. */
 void clock_format_log(int64_t t, struct str *out);
@@ -31,5 +32,6 @@ void clock_format_go(int64_t duration, struct str *out);
 struct err *clock_parse_rfc3339(const char *s, int64_t *ret) __attribute__((warn_unused_result));
 /* Parses a Go duration ("1h2m3.5s", "100ms"); overflow and missing units are usage errors. */
 struct err *clock_parse_duration(const char *s, int64_t *ret) __attribute__((warn_unused_result));
-/* Parses docker's --since/--until: RFC 3339, "2006-01-02[T15:04[:05]]" in local time, unix seconds[.frac], or a duration before `now`. */
+/* Parses docker's --since/--until: RFC 3339, "2006-01-02[T15:04[:05]]" in local time, unix seconds[.frac], or a
+ * duration before `now`. */
 struct err *clock_parse_since(const char *s, int64_t now, int64_t *ret) __attribute__((warn_unused_result));

@@ -15,16 +15,16 @@ struct config {
     struct strv registry_mirrors;    /* "registry-mirrors" */
     struct strv insecure_registries; /* "insecure-registries": host[:port] or CIDR */
     struct strv dns, dns_search, dns_opts;
-    char *log_driver;                /* "log-driver", default json-file */
-    struct strmap log_opts;          /* "log-opts" */
-    struct strv default_ulimits;     /* "default-ulimits" as name=soft:hard */
-    int64_t shm_size;                /* "default-shm-size" bytes, 0: docker's 64 MiB */
-    char *seccomp_profile;           /* "seccomp-profile": path, "unconfined", or NULL for the built-in one */
-    bool no_new_privileges;          /* "no-new-privileges" */
-    bool init;                       /* "init" */
+    char *log_driver;                 /* "log-driver", default json-file */
+    struct strmap log_opts;           /* "log-opts" */
+    struct strv default_ulimits;      /* "default-ulimits" as name=soft:hard */
+    int64_t shm_size;                 /* "default-shm-size" bytes, 0: docker's 64 MiB */
+    char *seccomp_profile;            /* "seccomp-profile": path, "unconfined", or NULL for the built-in one */
+    bool no_new_privileges;           /* "no-new-privileges" */
+    bool init;                        /* "init" */
     int64_t max_concurrent_downloads; /* "max-concurrent-downloads", default 3 */
-    int64_t shutdown_timeout;        /* "shutdown-timeout", seconds */
-    char *storage_driver;            /* "storage-driver": overlay, fuse-overlayfs, copy, or NULL to choose */
+    int64_t shutdown_timeout;         /* "shutdown-timeout", seconds */
+    char *storage_driver;             /* "storage-driver": overlay, fuse-overlayfs, copy, or NULL to choose */
 };
 
 /* Reads dir/config.json. */

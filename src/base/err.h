@@ -45,23 +45,29 @@ enum err_kind {
 struct err;
 
 /* A new error without errno. The message is printf-formatted. Never returns NULL. */
-struct err *err_new(enum err_kind kind, const char *fmt, ...) __attribute__((format(printf, 2, 3), returns_nonnull, warn_unused_result));
+struct err *err_new(enum err_kind kind, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3), returns_nonnull, warn_unused_result));
 
 /*
  * A new error for a failed system call: `errnum` is the saved errno (positive), the kind follows from it
  * (ENOENT → not_found, EACCES/EPERM → denied, EEXIST → conflict, EBUSY → in_use, ENOSPC/EDQUOT → no_space,
  * ENOSYS/EOPNOTSUPP → unsupported, ETIMEDOUT → timeout, EINTR → interrupted, else system).
  */
-struct err *err_sys(int errnum, const char *fmt, ...) __attribute__((format(printf, 2, 3), returns_nonnull, warn_unused_result));
+struct err *err_sys(int errnum, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3), returns_nonnull, warn_unused_result));
 
 /* Puts a message before an error: "what: cause". Takes `take_cause` (not NULL) and keeps its kind and errno. */
-struct err *err_wrap(struct err *take_cause, const char *fmt, ...) __attribute__((format(printf, 2, 3), returns_nonnull, warn_unused_result));
+struct err *err_wrap(struct err *take_cause, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3), returns_nonnull, warn_unused_result));
 
-/* Sets the hint and returns the same error, for `return err_hint(err_new(…), "run '…'")`. Replaces an older hint of this level. */
-struct err *err_hint(struct err *take_err, const char *fmt, ...) __attribute__((format(printf, 2, 3), returns_nonnull, warn_unused_result));
+/* Sets the hint and returns the same error, for `return err_hint(err_new(…), "run '…'")`. Replaces an older hint of
+ * this level. */
+struct err *err_hint(struct err *take_err, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3), returns_nonnull, warn_unused_result));
 
 /* Changes the kind of the outermost level, and so of the whole error; returns it. */
-struct err *err_with_kind(struct err *take_err, enum err_kind kind) __attribute__((returns_nonnull, warn_unused_result));
+struct err *err_with_kind(struct err *take_err, enum err_kind kind)
+    __attribute__((returns_nonnull, warn_unused_result));
 
 /* The kind of an error (that of its outermost level; wrapping copies it). */
 enum err_kind err_kind(const struct err *e);
@@ -87,6 +93,7 @@ const char *err_kind_name(enum err_kind kind);
 /* Frees an error with its causes; NULL is fine. */
 void err_free(struct err *e);
 
+/* For autoerr. */
 static inline void err_freep(struct err **e) { err_free(*e); }
 
 /*

@@ -27,7 +27,8 @@ static inline int take_fd(int *fd) {
 void fd_replace(int *fd, int take_new);
 
 /* openat(2) with O_CLOEXEC; the error names the path. */
-struct err *fd_open_at(int dirfd, const char *path, int flags, mode_t mode, int *ret_fd) __attribute__((warn_unused_result));
+struct err *fd_open_at(int dirfd, const char *path, int flags, mode_t mode, int *ret_fd)
+    __attribute__((warn_unused_result));
 
 /* Opens a directory for use as a dirfd (O_DIRECTORY | O_RDONLY). */
 struct err *fd_open_dir(int dirfd, const char *path, int *ret_fd) __attribute__((warn_unused_result));

@@ -18,17 +18,17 @@ enum cgroup_mode { CGROUP_NONE, CGROUP_V1, CGROUP_HYBRID, CGROUP_V2 };
 struct host {
     uid_t uid;
     gid_t gid;
-    char *user;        /* login name, or the uid as text where passwd has none */
-    char *home;        /* HOME, else passwd, else NULL */
-    char *data_root;   /* the store: --root, CORACLE_ROOT, XDG_DATA_HOME/coracle, ~/.local/share/coracle */
-    char *run_root;    /* XDG_RUNTIME_DIR/coracle when usable, else /tmp/coracle-<uid> (0700, owned, checked) */
-    char *config_dir;  /* XDG_CONFIG_HOME/coracle or ~/.config/coracle */
+    char *user;              /* login name, or the uid as text where passwd has none */
+    char *home;              /* HOME, else passwd, else NULL */
+    char *data_root;         /* the store: --root, CORACLE_ROOT, XDG_DATA_HOME/coracle, ~/.local/share/coracle */
+    char *run_root;          /* XDG_RUNTIME_DIR/coracle when usable, else /tmp/coracle-<uid> (0700, owned, checked) */
+    char *config_dir;        /* XDG_CONFIG_HOME/coracle or ~/.config/coracle */
     char *docker_config_dir; /* DOCKER_CONFIG or ~/.docker */
-    char *libexec_dir; /* where the helpers are: beside the binary (build tree), or ../libexec/coracle from it */
+    char *libexec_dir;       /* where the helpers are: beside the binary (build tree), or ../libexec/coracle from it */
     char *boot_id;
-    char *kernel;      /* uname release */
+    char *kernel; /* uname release */
     char *hostname;
-    const char *arch;  /* Go's GOARCH: amd64, arm64, … */
+    const char *arch;    /* Go's GOARCH: amd64, arm64, … */
     const char *variant; /* "v8", "v7" or "" */
     enum cgroup_mode cgroup;
     char *default_platform; /* DOCKER_DEFAULT_PLATFORM or NULL */
@@ -36,7 +36,8 @@ struct host {
     bool stdin_tty, stdout_tty, stderr_tty;
 };
 
-/* Probes. `root` overrides the store's place and may be NULL. Fails with a hint when no place for the store can be found. */
+/* Probes. `root` overrides the store's place and may be NULL. Fails with a hint when no place for the store can be
+ * found. */
 struct err *host_probe(const char *root, struct host **ret) __attribute__((warn_unused_result));
 void host_free(struct host *h);
 static inline void host_freep(struct host **h) { host_free(*h); }
@@ -60,4 +61,5 @@ struct id_map {
 struct err *host_id_map(const struct host *h, struct id_map *ret) __attribute__((warn_unused_result));
 
 /* Full path of a program in PATH (or of a helper in libexec), owned; not_found with the package to install as hint. */
-struct err *host_find_program(const struct host *h, const char *name, const char *package_hint, char **ret) __attribute__((warn_unused_result));
+struct err *host_find_program(const struct host *h, const char *name, const char *package_hint, char **ret)
+    __attribute__((warn_unused_result));

@@ -1,4 +1,5 @@
-/* host_ids: the subordinate ids of the user, by libsubid where nsswitch.conf names a service for them, else from the files. */
+/* host_ids: the subordinate ids of the user, by libsubid where nsswitch.conf names a service for them, else from the
+ * files. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -54,7 +55,8 @@ static bool has_subid_service(void) {
     return false;
 }
 
-/* The library brings a dozen others along: 200 KB in a process that stays, as a monitor does, so only where it knows more. */
+/* The library brings a dozen others along: 200 KB in a process that stays, as a monitor does, so only where it knows
+ * more. */
 static void *subid_library(void) {
     static const char *const names[] = {"libsubid.so.4", "libsubid.so.5", "libsubid.so.3"};
     void *lib = NULL;

@@ -24,14 +24,17 @@ struct err *io_write_all(int fd, const void *data, size_t n) __attribute__((warn
 /* Reads to EOF and appends; more than `max` bytes is an error of kind corrupt that names `what`. */
 struct err *io_read_all(int fd, size_t max, const char *what, struct str *out) __attribute__((warn_unused_result));
 
-/* Reads a regular file (never a FIFO or device, symlinks not followed in the last component) of at most `max` bytes; appends to out. */
+/* Reads a regular file (never a FIFO or device, symlinks not followed in the last component) of at most `max` bytes;
+ * appends to out. */
 struct err *io_read_file(int dirfd, const char *name, size_t max, struct str *out) __attribute__((warn_unused_result));
 
 /* Replaces dirfd/name by temporary file and rename. flags: IO_DURABLE. Leaves nothing behind on failure. */
-struct err *io_write_file(int dirfd, const char *name, const void *data, size_t n, mode_t mode, int flags) __attribute__((warn_unused_result));
+struct err *io_write_file(int dirfd, const char *name, const void *data, size_t n, mode_t mode, int flags)
+    __attribute__((warn_unused_result));
 
 /* Creates a symlink or file name exclusively: conflict if it is there. The content lands before the name does. */
-struct err *io_create_file(int dirfd, const char *name, const void *data, size_t n, mode_t mode, int flags) __attribute__((warn_unused_result));
+struct err *io_create_file(int dirfd, const char *name, const void *data, size_t n, mode_t mode, int flags)
+    __attribute__((warn_unused_result));
 
 /* fsync of a descriptor (file or directory). */
 struct err *io_sync(int fd) __attribute__((warn_unused_result));
@@ -62,6 +65,8 @@ struct err *io_lock_held(int fd, bool *ret_held) __attribute__((warn_unused_resu
 /* Gives the lock back (closing the last descriptor does it too). */
 struct err *io_unlock(int fd) __attribute__((warn_unused_result));
 
-/* Calls fn for each entry of a directory but . and .., in readdir order; stops at the first error. `name` is borrowed. */
+/*
+ * Calls fn for each entry of a directory but . and .., in readdir order; stops at the first error. `name` is borrowed.
+ */
 struct err *io_each_entry(int dirfd, struct err *(*fn)(void *ctx, const char *name, unsigned char d_type), void *ctx)
     __attribute__((warn_unused_result));

@@ -3,8 +3,9 @@
  *
  * Reading: json_parse() caps size and depth, refuses duplicate keys on request, trailing garbage and invalid UTF-8.
  * Typed getters take the parent and a key; a missing key is not an error for the _opt forms (default given), a wrong
- * type always is, and the message carries the JSON path ("config.Env[3]: expected a string"). Look-up is case-sensitive.
- * Integers are exact over the whole 64-bit range, written and read. "\u0000" is refused: strings are C strings.
+ * type always is, and the message carries the JSON path ("config.Env[3]: expected a string"). Look-up is
+ * case-sensitive. Integers are exact over the whole 64-bit range, written and read. "\u0000" is refused: strings are C
+ * strings.
  *
  * Writing: json_object()/json_array() build a tree; json_add_* take ownership of children. json_render() prints.
  * Bytes that carry a digest are stored and sent as they came, never re-serialised from here.
@@ -29,11 +30,13 @@ enum { JSON_REFUSE_DUPLICATES = 1 };
 #define JSON_SIZE_MAX ((size_t)8 << 20)
 
 /* Parses `n` bytes; `what` names the source in errors (kind corrupt). */
-struct err *json_parse(const char *text, size_t n, const char *what, int flags, struct json **ret) __attribute__((warn_unused_result));
+struct err *json_parse(const char *text, size_t n, const char *what, int flags, struct json **ret)
+    __attribute__((warn_unused_result));
 /* Reads and parses dirfd/name (at most JSON_SIZE_MAX). */
 struct err *json_read_file(int dirfd, const char *name, struct json **ret) __attribute__((warn_unused_result));
 /* Renders and writes dirfd/name by io_write_file(). */
-struct err *json_write_file(int dirfd, const char *name, const struct json *j, mode_t mode, int io_flags) __attribute__((warn_unused_result));
+struct err *json_write_file(int dirfd, const char *name, const struct json *j, mode_t mode, int io_flags)
+    __attribute__((warn_unused_result));
 
 enum json_type json_type(const struct json *j);
 /* The member of an object, borrowed, or NULL (also when j is NULL or not an object). */
@@ -46,6 +49,7 @@ size_t json_count(const struct json *j);
 struct json *json_first(const struct json *j);
 struct json *json_next(const struct json *j);
 const char *json_key(const struct json *j);
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a name that is declared cannot be in parentheses */
 #define JSON_EACH(it, parent) for (struct json *it = json_first(parent); it; it = json_next(it))
 
 /* Plain values: the string (borrowed) or NULL; the number; truth. Defaults for a wrong type or NULL. */
@@ -56,21 +60,32 @@ bool json_bool_value(const struct json *j, bool def);
 
 /* Typed getters with errors. The plain forms want the key to be there. Strings are borrowed. */
 struct err *json_get_str(const struct json *j, const char *key, const char **ret) __attribute__((warn_unused_result));
-struct err *json_get_str_opt(const struct json *j, const char *key, const char *def, const char **ret) __attribute__((warn_unused_result));
+struct err *json_get_str_opt(const struct json *j, const char *key, const char *def, const char **ret)
+    __attribute__((warn_unused_result));
 struct err *json_get_i64(const struct json *j, const char *key, int64_t *ret) __attribute__((warn_unused_result));
-struct err *json_get_i64_opt(const struct json *j, const char *key, int64_t def, int64_t *ret) __attribute__((warn_unused_result));
-struct err *json_get_u64_opt(const struct json *j, const char *key, uint64_t def, uint64_t *ret) __attribute__((warn_unused_result));
-struct err *json_get_bool_opt(const struct json *j, const char *key, bool def, bool *ret) __attribute__((warn_unused_result));
-struct err *json_get_object(const struct json *j, const char *key, struct json **ret) __attribute__((warn_unused_result));
-struct err *json_get_array(const struct json *j, const char *key, struct json **ret) __attribute__((warn_unused_result));
+struct err *json_get_i64_opt(const struct json *j, const char *key, int64_t def, int64_t *ret)
+    __attribute__((warn_unused_result));
+struct err *json_get_u64_opt(const struct json *j, const char *key, uint64_t def, uint64_t *ret)
+    __attribute__((warn_unused_result));
+struct err *json_get_bool_opt(const struct json *j, const char *key, bool def, bool *ret)
+    __attribute__((warn_unused_result));
+struct err *json_get_object(const struct json *j, const char *key, struct json **ret)
+    __attribute__((warn_unused_result));
+struct err *json_get_array(const struct json *j, const char *key, struct json **ret)
+    __attribute__((warn_unused_result));
 /* Null or missing gives *ret = NULL. */
-struct err *json_get_object_opt(const struct json *j, const char *key, struct json **ret) __attribute__((warn_unused_result));
-struct err *json_get_array_opt(const struct json *j, const char *key, struct json **ret) __attribute__((warn_unused_result));
+struct err *json_get_object_opt(const struct json *j, const char *key, struct json **ret)
+    __attribute__((warn_unused_result));
+struct err *json_get_array_opt(const struct json *j, const char *key, struct json **ret)
+    __attribute__((warn_unused_result));
 /* Appends the strings of an array; null or missing appends nothing. */
-struct err *json_get_strv_opt(const struct json *j, const char *key, struct strv *out) __attribute__((warn_unused_result));
+struct err *json_get_strv_opt(const struct json *j, const char *key, struct strv *out)
+    __attribute__((warn_unused_result));
 /* Reads an object of strings; null or missing adds nothing. */
-struct err *json_get_strmap_opt(const struct json *j, const char *key, struct strmap *out) __attribute__((warn_unused_result));
+struct err *json_get_strmap_opt(const struct json *j, const char *key, struct strmap *out)
+    __attribute__((warn_unused_result));
 
+/* New values, owned by the caller until they are added to something. json_copy() is deep; of NULL it is NULL. */
 struct json *json_object(void) __attribute__((returns_nonnull, warn_unused_result));
 struct json *json_array(void) __attribute__((returns_nonnull, warn_unused_result));
 struct json *json_string(const char *s) __attribute__((returns_nonnull, warn_unused_result));
@@ -86,8 +101,8 @@ void json_set(struct json *obj, const char *key, struct json *take_child);
 void json_set_str(struct json *obj, const char *key, const char *s); /* NULL becomes null */
 void json_set_int(struct json *obj, const char *key, int64_t v);
 void json_set_bool(struct json *obj, const char *key, bool v);
-void json_set_strv(struct json *obj, const char *key, const struct strv *sv);     /* [] when empty */
-void json_set_strmap(struct json *obj, const char *key, const struct strmap *m);  /* {} when empty */
+void json_set_strv(struct json *obj, const char *key, const struct strv *sv);    /* [] when empty */
+void json_set_strmap(struct json *obj, const char *key, const struct strmap *m); /* {} when empty */
 void json_remove(struct json *obj, const char *key);
 /* Array elements; the child is taken. */
 void json_push(struct json *arr, struct json *take_child);
@@ -99,6 +114,7 @@ void json_render(const struct json *j, enum json_style style, struct str *out);
 /* Appends `s` quoted and escaped as a JSON string. */
 void json_quote(const char *s, size_t n, struct str *out);
 
+/* Frees a tree; NULL is fine. */
 void json_free(struct json *j);
 static inline void json_freep(struct json **j) { json_free(*j); }
 #define autojson __attribute__((cleanup(json_freep))) struct json *

@@ -1,5 +1,4 @@
 /* json_get: values and typed getters. Errors name the parent's key and the member ("config.Env[3]"). */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +18,7 @@ const char *json_str_value(const struct json *j) {
 static bool node_i64(const cJSON *c, int64_t *ret) {
     if (c->valuestring)
         return str_to_i64(c->valuestring, INT64_MIN, INT64_MAX, ret);
-    if (fabs(c->valuedouble) > (double)JSON_EXACT_MAX || c->valuedouble != trunc(c->valuedouble))
+    if (!json_double_is_integer(c->valuedouble))
         return false;
     *ret = (int64_t)c->valuedouble;
     return true;

@@ -14,6 +14,12 @@ struct err;
 
 #define JSON_EXACT_MAX INT64_C(9007199254740992) /* 2^53 */
 
+/* Whether a double is one of the integers that doubles hold exactly; false for NaN. No libm: that would be one more
+ * shared object. */
+static inline bool json_double_is_integer(double v) {
+    return v <= (double)JSON_EXACT_MAX && v >= -(double)JSON_EXACT_MAX && v == (double)(int64_t)v;
+}
+
 static inline cJSON *json_node(struct json *j) { return (cJSON *)j; }
 static inline const cJSON *json_node_c(const struct json *j) { return (const cJSON *)j; }
 static inline struct json *json_of(cJSON *c) { return (struct json *)c; }

@@ -86,7 +86,7 @@ static void render_number(const cJSON *c, struct str *out) {
     double v = c->valuedouble;
     if (c->valuestring) {
         str_append(out, c->valuestring);
-    } else if (fabs(v) <= (double)JSON_EXACT_MAX && v == trunc(v)) {
+    } else if (json_double_is_integer(v)) {
         char text[24], *p = text + sizeof text;
         int64_t i = (int64_t)v;
         uint64_t u = i < 0 ? (uint64_t)-i : (uint64_t)i;

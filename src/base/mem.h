@@ -31,6 +31,7 @@ char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2), retu
 /* Replaces *p by an owned copy of s (NULL allowed) and frees the old string. */
 void mem_set(char **p, const char *s);
 
+/* For cleanup attributes: frees what p points at. */
 static inline void mem_freep(void *p) { free(*(void **)p); }
 
 /* `autofree char *s = …;` is freed when the scope ends. */

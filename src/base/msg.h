@@ -26,10 +26,12 @@ static inline void msg_chan_freep(struct msg_chan **c) { msg_chan_free(*c); }
 int msg_chan_fd(const struct msg_chan *c);
 
 /* Sends an object, with n descriptors (duplicated by the kernel, still the caller's). */
-struct err *msg_send(struct msg_chan *c, const struct json *j, const int *fds, size_t n) __attribute__((warn_unused_result));
+struct err *msg_send(struct msg_chan *c, const struct json *j, const int *fds, size_t n)
+    __attribute__((warn_unused_result));
 
 /* Waits for the next object. fds[0..*n_fds) are the caller's to close; pass NULL to refuse (and close) any. */
-struct err *msg_recv(struct msg_chan *c, struct json **ret, int *fds, size_t *n_fds) __attribute__((warn_unused_result));
+struct err *msg_recv(struct msg_chan *c, struct json **ret, int *fds, size_t *n_fds)
+    __attribute__((warn_unused_result));
 
 /* True when a whole line is already buffered, so that msg_recv() will not block. */
 int msg_pending(const struct msg_chan *c);

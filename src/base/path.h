@@ -3,7 +3,8 @@
  *
  * Inside a rootfs, a volume or a layer nothing is ever opened by a plain path: symlinks there belong to the image.
  * path_open_in_root() resolves with openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), and where the kernel has no
- * openat2 with a walk of its own (one O_PATH | O_NOFOLLOW step per component, at most 40 links) that gives the same answers.
+ * openat2 with a walk of its own (one O_PATH | O_NOFOLLOW step per component, at most 40 links) that gives the same
+ * answers.
  */
 #pragma once
 
@@ -12,14 +13,17 @@
 
 struct err;
 
-/* Opens `path` as if `rootfd` were /; O_CLOEXEC is added. With O_CREAT the last component must not be a link out of nowhere. */
-struct err *path_open_in_root(int rootfd, const char *path, int flags, mode_t mode, int *ret_fd) __attribute__((warn_unused_result));
+/* Opens `path` as if `rootfd` were /; O_CLOEXEC is added. With O_CREAT the last component must not be a link out of
+ * nowhere. */
+struct err *path_open_in_root(int rootfd, const char *path, int flags, mode_t mode, int *ret_fd)
+    __attribute__((warn_unused_result));
 
 /*
  * mkdir -p below rootfd with the same resolution (links inside the root are followed inside it), returning an O_PATH
  * descriptor of the last directory. New directories get `mode` and the given owner (-1: unchanged).
  */
-struct err *path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, uid_t uid, gid_t gid, int *ret_fd) __attribute__((warn_unused_result));
+struct err *path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, uid_t uid, gid_t gid, int *ret_fd)
+    __attribute__((warn_unused_result));
 
 /* True for a file name that is safe as one component: not empty, ".", "..", no '/', no NUL, at most 255 bytes. */
 bool path_is_component(const char *name);

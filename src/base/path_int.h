@@ -1,4 +1,5 @@
-/* path_int: the fallback of path_open_in_root(), callable by itself so that tests can hold the two against each other.
+/*
+ * path_int: the fallback of path_open_in_root(), callable by itself so that tests can hold the two against each other.
  */
 #pragma once
 

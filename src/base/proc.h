@@ -24,14 +24,16 @@ struct err *proc_signal(int pidfd, int signo) __attribute__((warn_unused_result)
 struct err *proc_wait_end(int pidfd, int64_t timeout_ns, bool *ret_ended) __attribute__((warn_unused_result));
 
 struct proc_spawn {
-    const char *path;       /* absolute */
+    const char *path; /* absolute */
     char *const *argv;
-    char *const *envp;      /* NULL: empty environment */
-    int stdio[3];           /* -1: /dev/null */
-    struct { int from, to; } fds[8]; /* more to pass; `to` >= 3 */
+    char *const *envp; /* NULL: empty environment */
+    int stdio[3];      /* -1: /dev/null */
+    struct {
+        int from, to;
+    } fds[8]; /* more to pass; `to` >= 3 */
     size_t n_fds;
-    bool die_with_parent;   /* PR_SET_PDEATHSIG SIGKILL */
-    int userns_fd;          /* >= 0 when join_userns: setns before exec */
+    bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL */
+    int userns_fd;        /* >= 0 when join_userns: setns before exec */
     bool join_userns;
 };
 

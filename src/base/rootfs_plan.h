@@ -16,11 +16,11 @@ enum rootfs_driver {
 
 struct rootfs_plan {
     enum rootfs_driver driver;
-    char *base_dir;        /* absolute; `lowers` are relative to it */
-    struct strv lowers;    /* topmost first; ROOTFS_COPY, ROOTFS_DIR: the one directory */
-    char *upper, *work;    /* absolute; NULL: read-only overlay of the lowers */
-    char *fuse_program;    /* absolute path for ROOTFS_FUSE_OVERLAY */
-    bool read_only;        /* --read-only */
+    char *base_dir;     /* absolute; `lowers` are relative to it */
+    struct strv lowers; /* topmost first; ROOTFS_COPY, ROOTFS_DIR: the one directory */
+    char *upper, *work; /* absolute; NULL: read-only overlay of the lowers */
+    char *fuse_program; /* absolute path for ROOTFS_FUSE_OVERLAY */
+    bool read_only;     /* --read-only */
 };
 
 /* Frees the members. */

@@ -17,8 +17,8 @@
 #define STR_MAX_DEFAULT ((size_t)64 << 20)
 
 struct str {
-    char *ptr;     /* NULL until the first append */
-    size_t len;    /* bytes without the final NUL */
+    char *ptr;  /* NULL until the first append */
+    size_t len; /* bytes without the final NUL */
     size_t cap;
     size_t max;    /* largest len; 0 means STR_MAX_DEFAULT */
     bool overflow; /* something was dropped */
@@ -91,11 +91,13 @@ void strv_env_unset(struct strv *sv, const char *name);
 
 #define autostrv __attribute__((cleanup(strv_done)))
 
+struct strmap_entry {
+    char *key;
+    char *value;
+};
+
 struct strmap {
-    struct strmap_entry {
-        char *key;
-        char *value;
-    } *e;
+    struct strmap_entry *e;
     size_t n;
     size_t cap;
 };
@@ -115,7 +117,8 @@ bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
 /* strcmp == 0 that takes NULL as unequal to all but NULL. */
 bool str_eq(const char *a, const char *b);
-/* Parses a whole decimal number within [min, max]; false (and *ret untouched) for anything else, signs and spaces included. */
+/* Parses a whole decimal number within [min, max]; false (and *ret untouched) for anything else, signs and spaces
+ * included. */
 bool str_to_i64(const char *s, int64_t min, int64_t max, int64_t *ret);
 /* The same, unsigned, base 8 or 10. */
 bool str_to_u64(const char *s, int base, uint64_t max, uint64_t *ret);

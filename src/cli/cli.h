@@ -118,8 +118,7 @@ struct cli_globals {
 /* Runs a command line; returns the exit status. */
 int cli_main(int argc, char **argv, char **envp);
 
-/* ---- for commands
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- for commands ---- */
 
 /* Prints an error as docker does ("coracle: message", then the hint, then for usage errors "Run 'coracle X --help' for
  * more information"). */
@@ -138,8 +137,7 @@ struct err *cli_render_rows(struct cli_ctx *c, const struct cli_table *t, const 
 struct err *cli_render_objects(struct cli_ctx *c, const struct json *array, const char *format)
     __attribute__((warn_unused_result));
 
-/* ---- Go templates (text/template subset that docker's users use)
- * --------------------------------------------------------- */
+/* ---- Go templates (text/template subset that docker's users use) ---- */
 
 struct template;
 /*
@@ -153,8 +151,7 @@ struct err *template_execute(const struct template *t, const struct json *data, 
     __attribute__((warn_unused_result));
 void template_free(struct template *t);
 
-/* ---- filters
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- filters ---- */
 
 /* Parses "key=value" filters against a list of valid keys (NULL-terminated); docker's errors ("invalid filter 'x'"). */
 struct err *cli_filters_parse(const struct strv *texts, const char *const *valid_keys, struct strmap *ret_multi)

@@ -33,8 +33,8 @@ static void print_words(struct cli_ctx *c, const char *words, const char *prefix
 
 static void print_caps(struct cli_ctx *c, const char *prefix) {
     print_matching(c->out, "ALL", prefix);
-    for (int cap = 0; spec_cap_name(cap); cap++)
-        print_matching(c->out, spec_cap_name(cap) + strlen("CAP_"), prefix);
+    for (int cap = 0; engine_cap_name(cap); cap++)
+        print_matching(c->out, engine_cap_name(cap) + strlen("CAP_"), prefix);
 }
 
 static void print_kind(struct cli_ctx *c, enum cli_complete kind, const char *words, const char *prefix) {

@@ -84,7 +84,7 @@ static struct err *set_number(const struct cli_flag *f, const char *value, int64
                    ? (*target = *value == '-' ? -*target : *target, NULL)
                    : invalid(f, value, why);
     }
-    struct err *e = f->type == CLI_BYTES ? spec_parse_bytes(value, target) : clock_parse_duration(value, target);
+    struct err *e = f->type == CLI_BYTES ? engine_parse_bytes(value, target) : clock_parse_duration(value, target);
     return e ? invalid_because(f, value, e) : NULL;
 }
 

@@ -26,8 +26,7 @@ static struct err *compile(const char *text, struct template **ret) {
     return template_parse(plain, ret);
 }
 
-/* ---- tables
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- tables ---- */
 
 /* Columns of text on a terminal; every code point counts one. */
 static size_t width_of(const char *s) {
@@ -137,8 +136,7 @@ struct err *cli_render_rows(struct cli_ctx *c, const struct cli_table *t, const 
     return e;
 }
 
-/* ---- objects
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- objects ---- */
 
 static struct err *render_templates(struct cli_ctx *c, const struct json *array, const char *format) {
     struct template *tpl = NULL;

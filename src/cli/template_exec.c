@@ -51,8 +51,7 @@ static struct err *count_step(struct exec *x) {
     return NULL;
 }
 
-/* ---- values
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static struct err *eval_pipeline(struct exec *x, const struct pipeline *p, const struct json *dot,
                                  const struct json **ret);
@@ -123,8 +122,7 @@ static struct err *eval_operand(struct exec *x, const struct operand *o, const s
     return follow(&o->chain, v, ret);
 }
 
-/* ---- commands and pipelines
- * --------------------------------------------------------------------------------------------------- */
+/* ---- commands and pipelines ---- */
 
 /* and: the first false value or the last; or: the first true one or the last. */
 static struct err *eval_logic(struct exec *x, const struct command *c, const struct json *dot, const struct json **last,

@@ -32,8 +32,7 @@ bool template_truth(const struct json *v) {
     return json_count(v) > 0;
 }
 
-/* ---- comparison
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- comparison ---- */
 
 static struct err *compare(struct template_call *c, const struct json *a, const struct json *b, int *ret) {
     enum json_type ta = a ? json_type(a) : JSON_NULL, tb = b ? json_type(b) : JSON_NULL;
@@ -81,8 +80,7 @@ static struct err *fn_not(struct template_call *c, const struct json **ret) {
     return NULL;
 }
 
-/* ---- containers
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- containers ---- */
 
 static struct err *fn_len(struct template_call *c, const struct json **ret) {
     const char *text = json_str_value(c->args[0]);

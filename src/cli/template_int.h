@@ -11,8 +11,7 @@
 #define TEMPLATE_STEPS_MAX 10000000
 #define TEMPLATE_OUTPUT_MAX ((size_t)16 << 20)
 
-/* ---- tokens
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- tokens ---- */
 
 enum token_kind {
     TOK_EOF,
@@ -48,8 +47,7 @@ struct tokens {
 struct err *template_lex(const char *text, struct tokens *ret) __attribute__((warn_unused_result));
 void template_tokens_done(struct tokens *t);
 
-/* ---- nodes
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- nodes ---- */
 
 enum operand_kind { OP_DOT, OP_VARIABLE, OP_LITERAL, OP_FUNCTION, OP_PIPELINE };
 
@@ -98,8 +96,7 @@ void template_pipeline_free(struct pipeline *p);
 struct err *template_err(int line, const char *fmt, ...)
     __attribute__((format(printf, 2, 3), returns_nonnull, warn_unused_result));
 
-/* ---- values
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- values ---- */
 
 /* Values are borrowed JSON: from the data, the tree, or the pool of what functions made. NULL is a missing value. */
 struct template_pool {

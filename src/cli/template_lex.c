@@ -49,8 +49,7 @@ static size_t word_length(const char *s) {
     return n;
 }
 
-/* ---- literals
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- literals ---- */
 
 static char escaped(char c) {
     static const char from[] = "abfnrtv\\'\"", to[] = "\a\b\f\n\r\t\v\\'\"";
@@ -98,8 +97,7 @@ static struct err *lex_number(struct lexer *l) {
     return NULL;
 }
 
-/* ---- inside an action
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- inside an action ---- */
 
 static struct err *lex_symbol(struct lexer *l) {
     static const struct {
@@ -117,6 +115,11 @@ static struct err *lex_symbol(struct lexer *l) {
     return template_err(l->line, "unexpected bad character U+%04X in command", (unsigned char)*l->at);
 }
 
+/* 1, -1, +1 and .1 begin a number; "." and "-" alone do not. */
+static bool starts_number(const char *s) {
+    return isdigit((unsigned char)*s) || ((*s == '-' || *s == '+' || *s == '.') && isdigit((unsigned char)s[1]));
+}
+
 static struct err *lex_item(struct lexer *l) {
     const char *s = l->at;
     if (isspace((unsigned char)*s)) {
@@ -126,8 +129,7 @@ static struct err *lex_item(struct lexer *l) {
         emit(l, TOK_SPACE, NULL);
     } else if (*s == '"' || *s == '`' || *s == '\'') {
         return lex_quoted(l);
-    } else if (isdigit((unsigned char)*s) || ((*s == '-' || *s == '+') && isdigit((unsigned char)s[1])) ||
-               (*s == '.' && isdigit((unsigned char)s[1]))) {
+    } else if (starts_number(s)) {
         return lex_number(l);
     } else if (*s == '.' || *s == '$') {
         size_t n = word_length(s + 1);

@@ -34,8 +34,7 @@ static struct err *unexpected(const struct parser *p, const char *context) {
                         t->text ? t->text : "", context);
 }
 
-/* ---- freeing
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- freeing ---- */
 
 static void operand_done(struct operand *o) {
     free(o->name);
@@ -75,8 +74,7 @@ void template_free(struct template *t) {
     free(t);
 }
 
-/* ---- pipelines
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- pipelines ---- */
 
 static struct err *parse_pipeline(struct parser *p, const char *context, enum token_kind end, struct pipeline **ret);
 
@@ -225,8 +223,7 @@ static struct err *parse_pipeline(struct parser *p, const char *context, enum to
     return e;
 }
 
-/* ---- control structures
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- control structures ---- */
 
 enum list_end { END_EOF, END_END, END_ELSE };
 

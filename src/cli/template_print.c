@@ -76,8 +76,7 @@ static void print_members(const struct json *v, int depth, struct str *out) {
 
 void template_print(const struct json *v, struct str *out) { print_value(v, 0, out); }
 
-/* ---- printf
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- printf ---- */
 
 struct verb {
     bool minus, zero, plus, sharp, has_precision;

@@ -22,7 +22,8 @@ static void kill_orphan(const struct engine *e, const struct monitor_state *s) {
         return;
     autoerr sent = proc_signal(pidfd, SIGKILL);
     bool ended = false;
-    autoerr waited = sent ? NULL : proc_wait_end(pidfd, 2 * NSEC_PER_SEC, &ended);
+    if (!sent)
+        err_free(proc_wait_end(pidfd, 2 * NSEC_PER_SEC, &ended));
     log_debug("killed process %d that had lost its monitor", (int)s->pid);
 }
 

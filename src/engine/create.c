@@ -54,7 +54,7 @@ static struct err *no_such_image(const char *image) {
 static struct err *resolve_image(struct creation *c) {
     const struct container_options *o = c->args->options;
     const char *policy = o->pull ? o->pull : "missing";
-    if (strcmp(policy, "always") && strcmp(policy, "missing") && strcmp(policy, "never"))
+    if (strcmp(policy, "always") != 0 && strcmp(policy, "missing") != 0 && strcmp(policy, "never") != 0)
         return err_new(ERR_USAGE, "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"",
                        policy);
     if (!strcmp(policy, "always"))

@@ -55,7 +55,8 @@ static struct err *sweep_call(void *ctx) {
 /* What the detached child does: first as the plain user, which is enough for most containers, then inside the
  * namespace. */
 static void collect_child(struct engine *e, bool sweep) {
-    autoerr plain = sweep ? NULL : store_collect(e->store);
+    if (!sweep)
+        err_free(store_collect(e->store));
     if (!sweep && !store_has_debris(e->store))
         return;
     int fd = -1;

@@ -1,13 +1,14 @@
 /*
- * engine: the use cases. One function for each thing a user can ask for; the command line today, compose and the API server
- * later call these and nothing below. The engine owns no process and no state: it opens the store, takes locks for as long as
- * it needs them, forks monitors, and talks to them over their control sockets.
+ * engine: the use cases. One function for each thing a user can ask for; the command line today, compose and the API
+ * server later call these and nothing below. The engine owns no process and no state: it opens the store, takes locks
+ * for as long as it needs them, forks monitors, and talks to them over their control sockets.
  *
  * Views: list and inspect functions give JSON in the shapes of docker's API (GET /containers/json, /images/json,
  * /containers/x/json, …); renderers format those and nothing else, so --format and --filter work everywhere alike.
  * Names: every `name` argument is what a user typed: a name, an id, or a unique prefix of one.
- * Recovery: whatever a crash left is recognised here (a "running" state without a lock holder, debris in tmp) and put right by
- * the next command that meets it. Terminal input and output happen only through the monitor's io functions, with what the caller gives.
+ * Recovery: whatever a crash left is recognised here (a "running" state without a lock holder, debris in tmp) and put
+ * right by the next command that meets it. Terminal input and output happen only through the monitor's io functions,
+ * with what the caller gives.
  */
 #pragma once
 
@@ -26,35 +27,41 @@ struct host;
 struct json;
 
 /* Opens nothing yet: the store is opened at first use. `host` and `config` are borrowed and outlive the engine. */
-struct engine *engine_new(const struct host *host, const struct config *config) __attribute__((returns_nonnull, warn_unused_result));
+struct engine *engine_new(const struct host *host, const struct config *config)
+    __attribute__((returns_nonnull, warn_unused_result));
 void engine_free(struct engine *e);
 
 /*
- * For commands that enter containers: where the program's binary belongs to the user, goes on from a copy that container root cannot
- * overwrite (CVE-2019-5736). `argv` is the program's own. Call before anything else.
+ * For commands that enter containers: where the program's binary belongs to the user, goes on from a copy that
+ * container root cannot overwrite (CVE-2019-5736). `argv` is the program's own. Call before anything else.
  */
 struct err *engine_protect_self(char *const *argv) __attribute__((warn_unused_result));
 
-/* ---- images ------------------------------------------------------------------------------------------------------- */
+/* ---- images ---- */
 
 struct engine_pull {
     const char *reference, *platform; /* platform may be NULL */
     struct image_progress_fn progress;
-    const int *interrupted_fd;        /* readable: stop, leave a resumable partial; NULL: none */
+    const int *interrupted_fd; /* readable: stop, leave a resumable partial; NULL: none */
 };
 /* Pulls an image. ret->reference is owned by the caller. */
-struct err *engine_image_pull(struct engine *e, const struct engine_pull *p, struct image_pulled *ret) __attribute__((warn_unused_result));
+struct err *engine_image_pull(struct engine *e, const struct engine_pull *p, struct image_pulled *ret)
+    __attribute__((warn_unused_result));
 /* An array of docker's image summaries (Id, RepoTags, RepoDigests, Created, Size, Labels, Containers), newest first. */
 struct err *engine_image_list(struct engine *e, struct json **ret) __attribute__((warn_unused_result));
 /* docker's image inspect object. */
-struct err *engine_image_inspect(struct engine *e, const char *name, struct json **ret) __attribute__((warn_unused_result));
-/* Untags, and deletes the image with its last name. *ret: array of {"Untagged":…} and {"Deleted":…}. in_use as docker without force. */
-struct err *engine_image_remove(struct engine *e, const char *name, bool force, struct json **ret) __attribute__((warn_unused_result));
-/* Points `target` (a reference) at the image `source`. */
-struct err *engine_image_tag(struct engine *e, const char *source, const char *target) __attribute__((warn_unused_result));
-/* docker load from a descriptor. */
-struct err *engine_image_load(struct engine *e, int fd, const char *platform, struct image_progress_fn progress, struct strv *ret_references, struct strv *ret_ids)
+struct err *engine_image_inspect(struct engine *e, const char *name, struct json **ret)
     __attribute__((warn_unused_result));
+/* Untags, and deletes the image with its last name. *ret: array of {"Untagged":…} and {"Deleted":…}. in_use as docker
+ * without force. */
+struct err *engine_image_remove(struct engine *e, const char *name, bool force, struct json **ret)
+    __attribute__((warn_unused_result));
+/* Points `target` (a reference) at the image `source`. */
+struct err *engine_image_tag(struct engine *e, const char *source, const char *target)
+    __attribute__((warn_unused_result));
+/* docker load from a descriptor. */
+struct err *engine_image_load(struct engine *e, int fd, const char *platform, struct image_progress_fn progress,
+                              struct strv *ret_references, struct strv *ret_ids) __attribute__((warn_unused_result));
 /* docker save to a descriptor. */
 struct err *engine_image_save(struct engine *e, const struct strv *names, int fd) __attribute__((warn_unused_result));
 
@@ -64,64 +71,83 @@ struct engine_import {
     const struct strv *changes;
 };
 /* docker import; the new image's hex id. */
-struct err *engine_image_import(struct engine *e, const struct engine_import *i, char ret_id[65]) __attribute__((warn_unused_result));
+struct err *engine_image_import(struct engine *e, const struct engine_import *i, char ret_id[65])
+    __attribute__((warn_unused_result));
 
-/* ---- containers ------------------------------------------------------------------------------------------------------ */
+/* ---- containers ---- */
 
 struct engine_create {
     const struct container_options *options;
     struct image_progress_fn progress; /* of a pull that turned out to be needed */
-    void (*missing)(void *ctx, const char *reference); /* said before such a pull ("Unable to find image 'x' locally"); may be NULL */
+    /* Called before such a pull, to say "Unable to find image 'x' locally"; may be NULL. */
+    void (*missing)(void *ctx, const char *reference);
     void *missing_ctx;
     const int *interrupted_fd;
 };
 /* Makes a container; pulls the image by policy. ret_warnings gets lines for stderr. */
-struct err *engine_container_create(struct engine *e, const struct engine_create *c, char ret_id[65], struct strv *ret_warnings) __attribute__((warn_unused_result));
+struct err *engine_container_create(struct engine *e, const struct engine_create *c, char ret_id[65],
+                                    struct strv *ret_warnings) __attribute__((warn_unused_result));
 /* The OCI config that create would write (--print-spec). */
-struct err *engine_container_spec(struct engine *e, const struct engine_create *c, struct json **ret) __attribute__((warn_unused_result));
+struct err *engine_container_spec(struct engine *e, const struct engine_create *c, struct json **ret)
+    __attribute__((warn_unused_result));
 
 struct engine_start {
-    bool attach;                   /* stay with it until it ends or is detached */
-    struct monitor_io io;          /* what to attach when `attach` */
-    unsigned short rows, cols;     /* first terminal size */
+    bool attach;               /* stay with it until it ends or is detached */
+    struct monitor_io io;      /* what to attach when `attach` */
+    unsigned short rows, cols; /* first terminal size */
 };
-/* Starts a created or exited container. A running one is success. After `attach` *ret (may be NULL) tells how it ended. */
-struct err *engine_container_start(struct engine *e, const char *name, const struct engine_start *s, struct monitor_io_result *ret) __attribute__((warn_unused_result));
+/*
+ * Starts a created or exited container. A running one is success. After `attach` *ret (may be NULL) tells how it ended.
+ */
+struct err *engine_container_start(struct engine *e, const char *name, const struct engine_start *s,
+                                   struct monitor_io_result *ret) __attribute__((warn_unused_result));
 /* Attaches to a running container. */
-struct err *engine_container_attach(struct engine *e, const char *name, const struct monitor_io *io, struct monitor_io_result *ret) __attribute__((warn_unused_result));
+struct err *engine_container_attach(struct engine *e, const char *name, const struct monitor_io *io,
+                                    struct monitor_io_result *ret) __attribute__((warn_unused_result));
 /* timeout_s: -1 for the container's own, -2: for ever. `signal` NULL: the container's own. A stopped one is success. */
-struct err *engine_container_stop(struct engine *e, const char *name, const char *signal, int timeout_s, bool *ret_at_once) __attribute__((warn_unused_result));
-struct err *engine_container_restart(struct engine *e, const char *name, const char *signal, int timeout_s) __attribute__((warn_unused_result));
+struct err *engine_container_stop(struct engine *e, const char *name, const char *signal, int timeout_s,
+                                  bool *ret_at_once) __attribute__((warn_unused_result));
+struct err *engine_container_restart(struct engine *e, const char *name, const char *signal, int timeout_s)
+    __attribute__((warn_unused_result));
 /* conflict when it is not running. */
-struct err *engine_container_kill(struct engine *e, const char *name, const char *signal) __attribute__((warn_unused_result));
+struct err *engine_container_kill(struct engine *e, const char *name, const char *signal)
+    __attribute__((warn_unused_result));
 /* Removes; a running one only with force. */
-struct err *engine_container_remove(struct engine *e, const char *name, bool force, bool volumes) __attribute__((warn_unused_result));
-struct err *engine_container_rename(struct engine *e, const char *name, const char *new_name) __attribute__((warn_unused_result));
+struct err *engine_container_remove(struct engine *e, const char *name, bool force, bool volumes)
+    __attribute__((warn_unused_result));
+struct err *engine_container_rename(struct engine *e, const char *name, const char *new_name)
+    __attribute__((warn_unused_result));
 /* Blocks until it is not running; its exit code. */
-struct err *engine_container_wait(struct engine *e, const char *name, int *ret_code) __attribute__((warn_unused_result));
+struct err *engine_container_wait(struct engine *e, const char *name, int *ret_code)
+    __attribute__((warn_unused_result));
 /* Prints the log to r->out and r->err. */
-struct err *engine_container_logs(struct engine *e, const char *name, const struct monitor_log_read *r) __attribute__((warn_unused_result));
+struct err *engine_container_logs(struct engine *e, const char *name, const struct monitor_log_read *r)
+    __attribute__((warn_unused_result));
 
 struct engine_exec {
-    struct strv command, env;      /* env as typed, NAME alone takes the host's */
-    struct strv env_files;         /* texts */
-    const char *user, *workdir;    /* or NULL */
+    struct strv command, env;   /* env as typed, NAME alone takes the host's */
+    struct strv env_files;      /* texts */
+    const char *user, *workdir; /* or NULL */
     bool tty, interactive, detach, privileged;
     struct monitor_io io;
     unsigned short rows, cols;
 };
 /* Runs a command in a running container. */
-struct err *engine_container_exec(struct engine *e, const char *name, const struct engine_exec *x, struct monitor_io_result *ret) __attribute__((warn_unused_result));
+struct err *engine_container_exec(struct engine *e, const char *name, const struct engine_exec *x,
+                                  struct monitor_io_result *ret) __attribute__((warn_unused_result));
 
 struct engine_list {
-    bool all;                      /* not only running ones */
-    int last;                      /* -1; n newest, whatever their state */
-    bool size;                     /* fill SizeRw (walks upper directories) */
+    bool all;  /* not only running ones */
+    int last;  /* -1; n newest, whatever their state */
+    bool size; /* fill SizeRw (walks upper directories) */
 };
-/* An array of docker's container summaries, newest first, plus "CreatedNs", "ExitCode", "StartedNs", "FinishedNs" for filters. */
-struct err *engine_container_list(struct engine *e, const struct engine_list *l, struct json **ret) __attribute__((warn_unused_result));
+/* An array of docker's container summaries, newest first, plus "CreatedNs", "ExitCode", "StartedNs", "FinishedNs" for
+ * filters. */
+struct err *engine_container_list(struct engine *e, const struct engine_list *l, struct json **ret)
+    __attribute__((warn_unused_result));
 /* docker's container inspect object. */
-struct err *engine_container_inspect(struct engine *e, const char *name, bool size, struct json **ret) __attribute__((warn_unused_result));
+struct err *engine_container_inspect(struct engine *e, const char *name, bool size, struct json **ret)
+    __attribute__((warn_unused_result));
 /* Names of all containers (and images' references): for completion. Never fails; appends what can be read. */
 void engine_complete_containers(struct engine *e, bool running_only, struct strv *out);
 void engine_complete_images(struct engine *e, struct strv *out);
@@ -130,11 +156,23 @@ struct engine_container_facts {
     char id[65];
     bool running, tty, open_stdin;
 };
-struct err *engine_container_facts(struct engine *e, const char *name, struct engine_container_facts *ret) __attribute__((warn_unused_result));
+struct err *engine_container_facts(struct engine *e, const char *name, struct engine_container_facts *ret)
+    __attribute__((warn_unused_result));
 
-/* ---- the system --------------------------------------------------------------------------------------------------------- */
+/* ---- the system ---- */
 
 /* docker info's object, with what this machine can do and what it lacks. */
 struct err *engine_info(struct engine *e, struct json **ret) __attribute__((warn_unused_result));
 /* docker version's object {Client, Server}. */
 struct err *engine_version(struct engine *e, struct json **ret) __attribute__((warn_unused_result));
+
+/* ---- words and terminals ---- */
+
+/* docker's sizes ("64m", "1.5g", "2GB") in bytes. */
+struct err *engine_parse_bytes(const char *text, int64_t *ret) __attribute__((warn_unused_result));
+/* The name of capability n ("CAP_CHOWN"), or NULL behind the last one. */
+const char *engine_cap_name(int cap);
+/* A canonical reference as docker shows it ("docker.io/library/busybox:latest" → "busybox:latest"), owned. */
+char *engine_reference_familiar(const char *canonical) __attribute__((returns_nonnull, warn_unused_result));
+/* The size of a terminal; 0 and 0 for what is none. */
+void engine_tty_size(int fd, unsigned short *ret_rows, unsigned short *ret_cols);

@@ -93,7 +93,7 @@ struct err *engine_image_import(struct engine *e, const struct engine_import *i,
 /* Splits an image's references into docker's RepoTags and RepoDigests. */
 static void names_of(const struct strmap *refs, const char *id, struct json *tags, struct json *digests) {
     for (size_t i = 0; i < refs->n; i++) {
-        if (strcmp(refs->e[i].value, id))
+        if (strcmp(refs->e[i].value, id) != 0)
             continue;
         autofree char *familiar = image_ref_familiar(refs->e[i].key);
         json_push_str(strchr(refs->e[i].key, '@') ? digests : tags, familiar);

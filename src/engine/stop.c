@@ -61,7 +61,7 @@ struct err *engine_container_kill(struct engine *e, const char *name, const char
     if (signo != SIGKILL)
         return NULL;
     int code = 0;
-    autoerr gone = monitor_wait(e->host, c.id, &code);
+    err_free(monitor_wait(e->host, c.id, &code));
     return NULL;
 }
 

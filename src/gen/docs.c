@@ -21,16 +21,15 @@ static struct err *put(struct gen *g, const char *path, const struct str *text) 
     if (!g->check)
         return io_write_file(g->dirfd, path, str_c(text), text->len, 0644, 0);
     autostr struct str old = STR_INIT;
-    autoerr missing = io_read_file(g->dirfd, path, (size_t)4 << 20, &old);
-    if (!missing && old.len == text->len && !memcmp(str_c(&old), str_c(text), text->len))
+    autoerr unread = io_read_file(g->dirfd, path, (size_t)4 << 20, &old);
+    if (!unread && old.len == text->len && !memcmp(str_c(&old), str_c(text), text->len))
         return NULL;
     fprintf(stderr, "%s is not up to date: run 'make docs'\n", path);
     g->stale = true;
     return NULL;
 }
 
-/* ---- man pages
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- man pages ---- */
 
 /* Text for roff: backslashes and dashes escaped, no line begins with a control character. */
 static void man_text(struct str *out, const char *text) {
@@ -156,8 +155,7 @@ static struct err *man_main(struct gen *g) {
     return put(g, "docs/man/coracle.1", &s);
 }
 
-/* ---- compat.md
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- compat.md ---- */
 
 /* What docker 28 has and coracle does not have yet. */
 static const struct {
@@ -217,8 +215,7 @@ static struct err *compat(struct gen *g) {
     return put(g, "docs/compat.md", &s);
 }
 
-/* ---- completions: thin scripts; the candidates come from `coracle __complete`
- * ---------------------------------------------------------- */
+/* ---- completions: thin scripts; the candidates come from `coracle __complete` ---- */
 
 static const char bash_script[] =
     "# bash completion for coracle; made by src/gen/docs.c. The candidates come from the program's own command table.\n"

@@ -91,7 +91,8 @@ static struct err *collect(const struct strv *list, uint64_t *ret_mask, bool *re
     return NULL;
 }
 
-/* "Add ALL" keeps single drops; "drop ALL" keeps single adds; else the default set loses the drops and gains the adds.
+/*
+ * "Add ALL" keeps single drops; "drop ALL" keeps single adds; else the default set loses the drops and gains the adds.
  */
 struct err *spec_resolve_caps(struct spec_ctx *x) {
     uint64_t add, drop;

@@ -16,7 +16,8 @@ static void parse_donep(struct mount_parse *p) {
     free(p->type);
 }
 
-/* The quoted field that starts at `s` (behind its opening quote) into out; the end, or NULL when the quotes are wrong.
+/*
+ * The quoted field that starts at `s` (behind its opening quote) into out; the end, or NULL when the quotes are wrong.
  */
 static const char *csv_quoted(const char *s, struct str *out) {
     for (; *s; s++) {

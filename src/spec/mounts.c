@@ -6,8 +6,7 @@
 
 #include "base/path.h"
 
-/* ---- resolve
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- resolve ---- */
 
 static struct err *no_volumes(const char *text) {
     return err_hint(
@@ -79,8 +78,7 @@ struct err *spec_resolve_mounts(struct spec_ctx *x) {
     return NULL;
 }
 
-/* ---- emit: pieces
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- emit: pieces ---- */
 
 /* `options` is one comma-separated text. */
 static struct json *oci_mount(const char *target, const char *type, const char *source, const char *options) {
@@ -101,7 +99,8 @@ static bool user_has(const struct spec_ctx *x, const char *target) {
     return false;
 }
 
-/* A default mount, unless the user put something in its place (a mount on /dev takes all below with it, as in docker).
+/*
+ * A default mount, unless the user put something in its place (a mount on /dev takes all below with it, as in docker).
  */
 static void push_default(const struct spec_ctx *x, struct json *out, struct json *take_mount) {
     const char *target = json_str_value(json_get(take_mount, "destination"));

@@ -8,11 +8,11 @@
  *     spec->options              docker's own view {Config, HostConfig, NetworkingConfig}: what inspect shows
  *     spec->summary              the few fields that ps and the lifecycle commands need
  *
- * What the OCI spec has no field for travels in config.annotations under "org.coracle.": user (unresolved "user:group" text:
- * it is resolved in the container's own passwd by the runtime), groups (--group-add as typed), seccomp ("default", "unconfined", or
- * the JSON profile text), init ("true"). hosts, hostname and resolv.conf are bind mounts of <data_root>/containers/<id>/{hosts,hostname,resolv.conf},
- * whose texts the annotations carry and the engine writes at each start.
- * Errors are usage errors in docker's words.
+ * What the OCI spec has no field for travels in config.annotations under "org.coracle.": user (unresolved "user:group"
+ * text: it is resolved in the container's own passwd by the runtime), groups (--group-add as typed), seccomp
+ * ("default", "unconfined", or the JSON profile text), init ("true"). hosts, hostname and resolv.conf are bind mounts
+ * of <data_root>/containers/<id>/{hosts,hostname,resolv.conf}, whose texts the annotations carry and the engine writes
+ * at each start. Errors are usage errors in docker's words.
  */
 #pragma once
 
@@ -26,44 +26,46 @@ struct err;
 struct host;
 struct json;
 
-#define SPEC_ANN_USER "org.coracle.user"            /* "name[:group]", resolved at start; always there, "" for none */
-#define SPEC_ANN_GROUPS "org.coracle.groups"        /* JSON array of --group-add values */
-#define SPEC_ANN_SECCOMP "org.coracle.seccomp"      /* "default", "unconfined" or a profile's JSON */
-#define SPEC_ANN_INIT "org.coracle.init"            /* "true": coracle-init is PID 1 */
+#define SPEC_ANN_USER "org.coracle.user"             /* "name[:group]", resolved at start; always there, "" for none */
+#define SPEC_ANN_GROUPS "org.coracle.groups"         /* JSON array of --group-add values */
+#define SPEC_ANN_SECCOMP "org.coracle.seccomp"       /* "default", "unconfined" or a profile's JSON */
+#define SPEC_ANN_INIT "org.coracle.init"             /* "true": coracle-init is PID 1 */
 #define SPEC_ANN_PRIVILEGED "org.coracle.privileged" /* "true" */
-#define SPEC_ANN_HOSTS "org.coracle.hosts"          /* text of /etc/hosts to write */
-#define SPEC_ANN_RESOLV "org.coracle.resolv"        /* text of /etc/resolv.conf to write, absent: the host's is used */
-#define SPEC_ANN_SHARE "org.coracle.share"          /* JSON object {"pid": "container:<id>", …}: namespaces of other containers, resolved by the engine at start */
+#define SPEC_ANN_HOSTS "org.coracle.hosts"           /* text of /etc/hosts to write */
+#define SPEC_ANN_RESOLV "org.coracle.resolv"         /* text of /etc/resolv.conf to write, absent: the host's is used */
+/* JSON object {"pid": "container:<id>", …}: namespaces of other containers, resolved by the engine at start. */
+#define SPEC_ANN_SHARE "org.coracle.share"
 
 struct container_options {
-    char *image;                 /* as typed */
-    char *cwd;                   /* the caller's working directory, for relative -v sources */
-    struct strv command;         /* CMD override */
-    char *entrypoint;            /* NULL: image's; "" clears it */
+    char *image;         /* as typed */
+    char *cwd;           /* the caller's working directory, for relative -v sources */
+    struct strv command; /* CMD override */
+    char *entrypoint;    /* NULL: image's; "" clears it */
     bool entrypoint_set;
     char *name, *hostname, *domainname, *user, *workdir, *platform, *pull; /* pull: always, missing, never */
-    struct strv env;             /* -e as typed: NAME=VALUE, or NAME taken from the host's environment */
-    struct strv env_files;       /* texts of the --env-file files (read by the caller) */
+    struct strv env;                 /* -e as typed: NAME=VALUE, or NAME taken from the host's environment */
+    struct strv env_files;           /* texts of the --env-file files (read by the caller) */
     struct strv labels, label_files; /* KEY=VALUE; texts */
     struct strv annotations;
-    struct strv volumes;         /* -v as typed */
-    struct strv mounts;          /* --mount as typed */
-    struct strv tmpfs;           /* --tmpfs as typed */
+    struct strv volumes; /* -v as typed */
+    struct strv mounts;  /* --mount as typed */
+    struct strv tmpfs;   /* --tmpfs as typed */
     struct strv group_add, cap_add, cap_drop, security_opt, ulimit, sysctl, device;
     struct strv add_host, dns, dns_search, dns_option;
     struct strv expose, publish; /* recorded; the network issue uses them */
     char *network;               /* none, host; NULL: the default network */
     char *pid, *ipc, *uts, *userns, *cgroupns;
     char *stop_signal;
-    int64_t stop_timeout;        /* seconds, -1 unset */
-    int64_t shm_size;            /* bytes, 0: default */
+    int64_t stop_timeout; /* seconds, -1 unset */
+    int64_t shm_size;     /* bytes, 0: default */
     char *log_driver;
     struct strv log_opt;
-    char *restart;               /* "no" */
+    char *restart; /* "no" */
     int64_t oom_score_adj;
     bool tty, interactive, detach, rm, read_only, privileged, init, no_healthcheck, publish_all;
     bool attach_stdin, attach_stdout, attach_stderr; /* from -a or by docker's defaults */
 };
+/* Frees the members. */
 void container_options_done(struct container_options *o);
 
 struct spec_input {
@@ -74,49 +76,53 @@ struct spec_input {
     const struct strv *layers;       /* chain ids, bottom first */
     const struct host *host;
     const struct config *config;
-    const char *id;                  /* container id */
+    const char *id; /* container id */
     const char *name;
     int64_t created;
-    const char *host_resolv;         /* text of the host's /etc/resolv.conf */
-    const char *host_hosts;          /* text of the host's /etc/hosts, for --network host; may be NULL */
-    const char *seccomp_text;        /* content of the file that config->seccomp_profile names, or NULL */
-    const struct strv *host_devices; /* existing device nodes that --privileged adds (/dev/fuse, /dev/net/tun, /dev/kvm), or NULL */
+    const char *host_resolv;  /* text of the host's /etc/resolv.conf */
+    const char *host_hosts;   /* text of the host's /etc/hosts, for --network host; may be NULL */
+    const char *seccomp_text; /* content of the file that config->seccomp_profile names, or NULL */
+    /* Existing device nodes that --privileged adds (/dev/fuse, /dev/net/tun, /dev/kvm), or NULL. */
+    const struct strv *host_devices;
 };
 struct spec {
     struct json *config, *options, *summary;
-    struct strv warnings;            /* said once on stderr: options without effect here */
+    struct strv warnings; /* said once on stderr: options without effect here */
     bool tty, open_stdin, rm;
 };
 /* Builds and validates everything. Every bad option is an error that names the flag and the value. */
 struct err *spec_build(const struct spec_input *in, struct spec **ret) __attribute__((warn_unused_result));
 void spec_free(struct spec *s);
 
-/* ---- mini grammars, each with its own fuzzer; all errors are usage errors -------------------------------------- */
+/* ---- mini grammars, each with its own fuzzer; all errors are usage errors ---- */
 
 enum spec_mount_type { SPEC_MOUNT_BIND, SPEC_MOUNT_VOLUME, SPEC_MOUNT_TMPFS };
 struct spec_mount {
     enum spec_mount_type type;
-    char *source, *target;   /* source NULL for tmpfs and anonymous volumes */
+    char *source, *target; /* source NULL for tmpfs and anonymous volumes */
     bool read_only, create_source /* -v makes a missing bind source; --mount does not */, no_copy;
-    char *propagation;       /* rprivate … or NULL */
+    char *propagation; /* rprivate … or NULL */
     char *consistency;
-    int64_t tmpfs_size;      /* -1 unset */
-    int64_t tmpfs_mode;      /* -1 unset */
-    struct strv options;     /* further mount options (tmpfs: noexec, …; bind: z, Z kept) */
+    int64_t tmpfs_size;  /* -1 unset */
+    int64_t tmpfs_mode;  /* -1 unset */
+    struct strv options; /* further mount options (tmpfs: noexec, …; bind: z, Z kept) */
 };
 /* "-v src:dst[:opts]", relative and ~ sources as docker's CLI does ("./x" is made absolute by `cwd`). */
-struct err *spec_parse_volume(const char *text, const char *cwd, struct spec_mount *ret) __attribute__((warn_unused_result));
+struct err *spec_parse_volume(const char *text, const char *cwd, struct spec_mount *ret)
+    __attribute__((warn_unused_result));
 /* "--mount type=bind,src=…,dst=…,ro" (CSV with quotes). */
 struct err *spec_parse_mount(const char *text, struct spec_mount *ret) __attribute__((warn_unused_result));
 /* "--tmpfs /run:rw,size=64m". */
 struct err *spec_parse_tmpfs(const char *text, struct spec_mount *ret) __attribute__((warn_unused_result));
 void spec_mount_done(struct spec_mount *m);
 /* "nofile=1024:2048", "core=unlimited"; -1 is unlimited. `ret_name` is a static OCI name ("RLIMIT_NOFILE"). */
-struct err *spec_parse_ulimit(const char *text, const char **ret_name, uint64_t *ret_soft, uint64_t *ret_hard) __attribute__((warn_unused_result));
+struct err *spec_parse_ulimit(const char *text, const char **ret_name, uint64_t *ret_soft, uint64_t *ret_hard)
+    __attribute__((warn_unused_result));
 /* docker's sizes: "64m", "1.5g", "1024", "2GB", "1kib" (binary units throughout, as RAMInBytes). */
 struct err *spec_parse_bytes(const char *text, int64_t *ret) __attribute__((warn_unused_result));
 /* "/dev/sda:/dev/xvdc:rwm". Owned strings. */
-struct err *spec_parse_device(const char *text, char **ret_host, char **ret_container, char **ret_perms) __attribute__((warn_unused_result));
+struct err *spec_parse_device(const char *text, char **ret_host, char **ret_container, char **ret_perms)
+    __attribute__((warn_unused_result));
 /* "CAP_NET_ADMIN", "net_admin", "ALL" → bit mask (ALL: every known one). */
 struct err *spec_parse_cap(const char *text, uint64_t *ret_mask) __attribute__((warn_unused_result));
 /* The OCI name of capability n ("CAP_CHOWN"), or NULL. */
@@ -124,4 +130,5 @@ const char *spec_cap_name(int cap);
 /* docker's default set. */
 uint64_t spec_default_caps(void);
 /* An --env-file's or --label-file's text: appends NAME=VALUE and bare NAME lines; comments and blank lines skipped. */
-struct err *spec_parse_env_file(const char *text, const char *what, struct strv *out) __attribute__((warn_unused_result));
+struct err *spec_parse_env_file(const char *text, const char *what, struct strv *out)
+    __attribute__((warn_unused_result));

@@ -100,7 +100,8 @@ bool spec_parse_bool(const char *s, bool *ret);
 void spec_sort_map(struct strmap *m);
 /* Sets a list that docker shows as null when there is nothing in it. */
 void spec_set_list(struct json *obj, const char *key, const struct strv *sv);
-/* Absolute, not "/", free of control characters; *ret is cleaned and owned. The message is docker's, without a prefix.
+/*
+ * Absolute, not "/", free of control characters; *ret is cleaned and owned. The message is docker's, without a prefix.
  */
 struct err *spec_check_target(const char *path, char **ret) __attribute__((warn_unused_result));
 /* Puts "invalid mount config for type "x": " before an error. */
@@ -140,8 +141,7 @@ struct err *spec_resolve_ports(struct spec_ctx *x) __attribute__((warn_unused_re
 /* --restart, --log-driver, --log-opt, --oom-score-adj. */
 struct err *spec_resolve_misc(struct spec_ctx *x) __attribute__((warn_unused_result));
 
-/* ---- emit
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- emit ---- */
 
 /* The OCI config. */
 struct json *spec_emit_oci(const struct spec_ctx *x) __attribute__((returns_nonnull, warn_unused_result));

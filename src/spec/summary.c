@@ -1,4 +1,5 @@
-/* The summary: what ps and the lifecycle commands read of every container. Kept small: it is parsed a thousand times.
+/*
+ * The summary: what ps and the lifecycle commands read of every container. Kept small: it is parsed a thousand times.
  */
 #include "spec/spec_int.h"
 

@@ -327,7 +327,8 @@ static void test_files(void) {
     CHECK_INT(remove(dir), 0);
 }
 
-/* Random bytes and random mutations of a valid text: no crash, and what is accepted prints and parses again the same.
+/*
+ * Random bytes and random mutations of a valid text: no crash, and what is accepted prints and parses again the same.
  */
 static void test_mutations(void) {
     static const char seed[] = "{\"a\":[1,-2.5e10,\"x\\n\\u00e4\",true,false,null,{}],\"b\":{\"c\":[[]],\"d\":\"\"}}";

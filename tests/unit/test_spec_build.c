@@ -34,8 +34,7 @@ static void check_text(const struct json *root, const char *path, const char *wa
     CHECK_STR(json_str_value(json_path(root, path)), want);
 }
 
-/* ---- command
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- command ---- */
 
 struct command_case {
     const char *entrypoint; /* --entrypoint, NULL: not given */
@@ -82,8 +81,7 @@ static void test_command(void) {
         check_command(&t[i]);
 }
 
-/* ---- environment
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- environment ---- */
 
 static void test_env(void) {
     autofixture f = fixture_new();
@@ -119,8 +117,7 @@ static void test_no_image(void) {
     check_text(s->options, "Config.WorkingDir", "");
 }
 
-/* ---- capabilities
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- capabilities ---- */
 
 static size_t count_caps(const char *add, const char *drop, const char *has, bool *ret_has) {
     autofixture f = fixture_new();
@@ -154,8 +151,7 @@ static void test_caps(void) {
     CHECK_INT(count_caps("ALL", "ALL", "", &has), 41);
 }
 
-/* ---- refusals
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- refusals ---- */
 
 #define LIST(member) offsetof(struct container_options, member), true
 #define TEXT(member) offsetof(struct container_options, member), false
@@ -308,8 +304,7 @@ static void test_conflicts(void) {
     check_conflict(&f, "the working directory 'rel' is invalid, it needs to be an absolute path");
 }
 
-/* ---- files and settings
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- files and settings ---- */
 
 static void test_resolv(void) {
     autofixture f = fixture_new();

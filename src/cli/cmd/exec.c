@@ -58,7 +58,7 @@ static struct err *exec_with(struct cli_ctx *c, struct engine_exec *x, int *ret_
         strv_push_take(&x->env_files, text);
     }
     if (o->tty)
-        monitor_tty_size(STDIN_FILENO, &x->rows, &x->cols);
+        engine_tty_size(STDIN_FILENO, &x->rows, &x->cols);
     struct monitor_io_result r = {.detached = false};
     TRY(engine_container_exec(c->engine, c->args[0], x, &r));
     if (r.ended)

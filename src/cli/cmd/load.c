@@ -33,7 +33,7 @@ static struct err *load_from(struct cli_ctx *c, int fd) {
     cli_progress_done(progress);
     TRY(e);
     for (size_t i = 0; i < references.n; i++) {
-        autofree char *name = image_ref_familiar(references.v[i]);
+        autofree char *name = engine_reference_familiar(references.v[i]);
         fprintf(c->out, "Loaded image: %s\n", name);
     }
     for (size_t i = 0; i < ids.n; i++)

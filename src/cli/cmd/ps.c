@@ -71,8 +71,7 @@ static const char *str_of(const struct json *o, const char *key) {
     return s ? s : "";
 }
 
-/* ---- rows
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- rows ---- */
 
 static void set_command(struct json *row, const char *command, bool no_trunc) {
     autostr struct str s = STR_INIT;
@@ -145,8 +144,7 @@ static struct json *row_of(const struct json *view, const struct opts *o, int64_
     return row;
 }
 
-/* ---- filters
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- filters ---- */
 
 struct query {
     struct cli_ctx *ctx;

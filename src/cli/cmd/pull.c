@@ -40,7 +40,7 @@ static struct err *pull(struct cli_ctx *c, struct cli_progress *progress, const 
     struct image_pulled got = {.up_to_date = false};
     TRY(engine_image_pull(c->engine, &p, &got));
     cli_progress_finish(progress);
-    autofree char *name = image_ref_familiar(got.reference);
+    autofree char *name = engine_reference_familiar(got.reference);
     if (!o->quiet)
         fprintf(c->out, "Digest: %s\nStatus: %s %s\n", got.digest,
                 got.up_to_date ? "Image is up to date for" : "Downloaded newer image for", name);

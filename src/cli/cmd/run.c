@@ -25,7 +25,7 @@ static struct engine_start start_of(const struct cli_ctx *c, const struct contai
     };
     (void)c;
     if (o->tty)
-        monitor_tty_size(STDIN_FILENO, &s.rows, &s.cols);
+        engine_tty_size(STDIN_FILENO, &s.rows, &s.cols);
     return s;
 }
 

@@ -55,7 +55,7 @@ static struct err *start_attached(struct cli_ctx *c, int *ret_code) {
             },
     };
     if (facts.tty)
-        monitor_tty_size(STDIN_FILENO, &s.rows, &s.cols);
+        engine_tty_size(STDIN_FILENO, &s.rows, &s.cols);
     struct monitor_io_result r = {.detached = false};
     TRY(engine_container_start(c->engine, c->args[0], &s, &r));
     if (r.ended)
