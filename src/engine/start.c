@@ -44,23 +44,27 @@ static void starting_done(struct starting *s) {
     free(s->init_program);
 }
 
-/* Removes a --rm container in its monitor, when everybody has been told the exit code; the store is opened anew, for
- * the fork closed it. */
+/*
+ * A --rm container goes in two steps, both in its monitor: its name and directory disappear before anybody is told the
+ * exit code, so that the name is free for the next command; the tree is deleted when everybody has gone. The store is
+ * opened anew: the fork closed it.
+ */
+static void container_vanishes(void *ctx) {
+    struct starting *s = ctx;
+    s->engine->store = NULL;
+    struct store *store;
+    autoerr bad = engine_store(s->engine, &store);
+    autoerr removed = bad ? NULL : store_container_remove(store, s->c.id);
+    if (bad || removed)
+        log_debug("removing container %s failed; the next command will do it", s->c.id);
+}
+
 static void container_ended(void *ctx, const struct monitor_exit *x) {
     (void)x;
-    struct starting *s = ctx;
-    struct engine *e = s->engine;
-    if (!json_bool_value(json_get(s->c.summary, "AutoRemove"), false))
-        return;
-    e->store = NULL;
-    struct store *store;
-    autoerr bad = engine_store(e, &store);
+    const struct starting *s = ctx;
+    autoerr bad = s->engine->store ? store_collect(s->engine->store) : NULL;
     if (bad)
-        return;
-    autoerr removed = store_container_remove(store, s->c.id);
-    autoerr collected = removed ? NULL : store_collect(store);
-    if (removed || collected)
-        log_debug("removing container %s failed; the next command will do it", s->c.id);
+        log_debug("deleting container %s failed; the next command will do it", s->c.id);
 }
 
 /* One of the files that docker makes for every container; the text travels in the spec. */
@@ -209,7 +213,10 @@ static struct err *fill_monitor(struct starting *s, const struct engine_start *a
     m->rows = args->rows;
     m->cols = args->cols;
     m->init_program = s->init_program;
-    m->ended = container_ended;
+    if (json_bool_value(json_get(sum, "AutoRemove"), false)) {
+        m->vanish = container_vanishes;
+        m->ended = container_ended;
+    }
     m->ctx = s;
     return log_settings(m, sum);
 }

@@ -106,6 +106,8 @@ void ending(struct mon *o) {
     clients_last_requests(o);
     control_done(o);
     stdio_done(o);
+    if (o->m->vanish)
+        o->m->vanish(o->m->ctx);
     control_answer_end(o);
     clients_deliver(o);
     err_free(runtime_poststop(o->m->config, o->m->id, NULL));
@@ -129,6 +131,8 @@ void ending_failed(struct mon *o, struct err *take_err) {
     jsonlog_close(take_ptr(&o->log));
     o->x = (struct monitor_exit){.code = code_of(take_err), .finished = clock_now()};
     err_free(mon_state_write(o, "created", str_c(&text)));
+    if (o->m->vanish)
+        o->m->vanish(o->m->ctx);
     struct msg_chan *sync = msg_chan_new(take_fd(&o->m->sync_fd));
     err_free(msg_send_err(sync, take_err));
     control_done(o);

@@ -76,6 +76,8 @@ struct monitor {
      * Called in the monitor, inside the user namespace, after clients were answered: when the container has ended, and when it could
      * not be started (code 125 to 128), so that --rm is carried out in both cases. The starter's other descriptors are closed by then.
      */
+    /* In the monitor, when the output is whole and before anybody is told the exit code: a --rm container gives its name back here. NULL: none. */
+    void (*vanish)(void *ctx);
     void (*ended)(void *ctx, const struct monitor_exit *x);
     void *ctx;
 };
