@@ -128,7 +128,7 @@ static void format_text(const struct verb *f, const struct json *v, struct str *
 static void format_hex(const struct verb *f, const struct json *v, struct str *s) {
     const char *text = json_str_value(v);
     if (!text) {
-        str_appendf(s, f->letter == 'x' ? "%" PRIx64 : "%" PRIX64, (uint64_t)json_int_value(v, 0));
+        str_appendf(s, f->letter == 'x' ? "%llx" : "%llX", (unsigned long long)json_int_value(v, 0));
         return;
     }
     for (; *text; text++)

@@ -28,6 +28,16 @@ struct err *cli_each(struct cli_ctx *c, struct err *(*fn)(struct cli_ctx *c, con
     return NULL;
 }
 
+struct err *cli_io_end(const struct monitor_io_result *r, int *ret_code) {
+    if (r->ended)
+        *ret_code = r->code;
+    if (r->out_error == EPIPE)
+        *ret_code = *ret_code ? *ret_code : 128 + SIGPIPE;
+    else if (r->out_error)
+        return err_sys(r->out_error, "write to standard output");
+    return NULL;
+}
+
 struct err *cli_interrupt_fd(int *ret_fd) {
     sigset_t set;
     sigemptyset(&set);

@@ -205,6 +205,24 @@ file_setup() { image busybox; }
     coracle rm -f shared
 }
 
+@test "output that cannot be written is an error, a reader that goes away is not" {
+    run bash -c 'coracle run --rm busybox echo text >/dev/full'
+    assert_status 125
+    assert_output_has 'No space left on device'
+    run bash -c 'coracle ps >/dev/full'
+    assert_status 1
+    run -0 bash -c 'coracle run --rm busybox seq 100000 | head -1'
+    assert_eq "$output" 1
+}
+
+@test "a name is free again when run --rm has returned, under load" {
+    for i in $(seq 15); do
+        coracle run --rm --name same busybox true & coracle run --rm --name other busybox true
+        coracle run --rm --name other busybox true
+        wait $!
+    done
+}
+
 @test "the default network is said to be none, once a session" {
     rm -f "$XDG_RUNTIME_DIR/coracle/network-note"
     run -0 coracle run --rm busybox true

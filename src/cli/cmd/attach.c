@@ -41,9 +41,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     };
     struct monitor_io_result r = {.detached = false};
     TRY(engine_container_attach(c->engine, c->args[0], &io, &r));
-    if (r.ended)
-        *ret_code = r.code;
-    return NULL;
+    return cli_io_end(&r, ret_code);
 }
 
 const struct cmd cmd_attach = {

@@ -61,9 +61,7 @@ static struct err *exec_with(struct cli_ctx *c, struct engine_exec *x, int *ret_
         engine_tty_size(STDIN_FILENO, &x->rows, &x->cols);
     struct monitor_io_result r = {.detached = false};
     TRY(engine_container_exec(c->engine, c->args[0], x, &r));
-    if (r.ended)
-        *ret_code = r.code;
-    return NULL;
+    return cli_io_end(&r, ret_code);
 }
 
 static struct err *run(struct cli_ctx *c, int *ret_code) {

@@ -43,10 +43,9 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     const struct engine_start start = start_of(c, f);
     struct monitor_io_result result = {.detached = false};
     TRY(engine_container_start(c->engine, id, &start, &result));
-    if (f->o.detach)
-        fprintf(c->out, "%s\n", id);
-    else if (result.ended)
-        *ret_code = result.code;
+    if (!f->o.detach)
+        return cli_io_end(&result, ret_code);
+    fprintf(c->out, "%s\n", id);
     return NULL;
 }
 

@@ -58,9 +58,7 @@ static struct err *start_attached(struct cli_ctx *c, int *ret_code) {
         engine_tty_size(STDIN_FILENO, &s.rows, &s.cols);
     struct monitor_io_result r = {.detached = false};
     TRY(engine_container_start(c->engine, c->args[0], &s, &r));
-    if (r.ended)
-        *ret_code = r.code;
-    return NULL;
+    return cli_io_end(&r, ret_code);
 }
 
 static struct err *start_one(struct cli_ctx *c, const char *name) {
