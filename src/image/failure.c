@@ -59,6 +59,8 @@ struct err *registry_failure(const struct registry *r, const struct fetch_xfer *
     case 405:
     case 501:
         return err_new(ERR_UNSUPPORTED, "%s: %s does not know such requests", what, r->name);
+    case 416: /* a resumed download asked for bytes behind its end */
+        return err_new(ERR_NETWORK, "%s: %s has less of it than its manifest says", what, r->name);
     case 429:
         return err_hint(err_new(ERR_NETWORK, "toomanyrequests: %s limits how often it may be asked", r->name),
                         "wait a while, or store credentials: registered users may ask more often");
