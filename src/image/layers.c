@@ -37,7 +37,8 @@ struct work {
     enum work_state state;
     int partial;  /* the blob's partial file, -1: none */
     int64_t have; /* bytes of it that an earlier try had brought */
-    bool fetching, from_zero, authorized_again;
+    bool fetching, from_zero;
+    int64_t authorized_at; /* bytes that were there when the token was last renewed, -1: never */
     struct fetch_xfer xfer;
     struct store_unpack_job *job;
     int64_t said_bytes, said_at;
@@ -264,8 +265,8 @@ static struct err *finish_work(struct bringing *b, struct work *w) {
 
 /* The token ran out: begin this layer again; what has arrived counts. */
 static struct err *restart_work(struct bringing *b, struct work *w) {
+    w->authorized_at = w->xfer.bytes;
     drop_work(b, w);
-    w->authorized_again = true;
     w->state = WORK_WAITING;
     b->running--;
     return NULL;
@@ -285,7 +286,7 @@ static struct err *fetch_ended(struct bringing *b, struct work *w) {
     }
     bool again = false;
     TRY(registry_blob_done(b->l->registry, w->layer->blob, &w->xfer, &again));
-    if (again && w->authorized_again)
+    if (again && w->xfer.bytes <= w->authorized_at)
         return registry_failure(b->l->registry, &w->xfer, w->layer->blob);
     if (again)
         return restart_work(b, w);
@@ -405,7 +406,7 @@ static size_t make_plan(struct bringing *b, struct store_image *img) {
     b->w = mem_array(b->n, sizeof *b->w);
     for (size_t i = 0; i < b->n; i++) {
         struct work *w = &b->w[i];
-        *w = (struct work){.layer = &img->layers[i], .partial = -1};
+        *w = (struct work){.layer = &img->layers[i], .partial = -1, .authorized_at = -1};
         memcpy(w->short_id, digest_hex(w->layer->blob), ID_SHORT_LEN);
         bool there = store_layer_has(b->l->store, w->layer->chain_id) && store_blob_has(b->l->store, w->layer->blob);
         w->state = there ? WORK_DONE : WORK_WAITING;
