@@ -102,7 +102,7 @@ struct monitor_io {
     int in, out, err;          /* -1: not attached */
     bool tty;                  /* the container has a terminal: raw mode here if `in` is one, resizes are sent */
     const char *detach_keys;   /* "ctrl-p,ctrl-q" form; "" : none; NULL: the default */
-    bool sig_proxy;            /* signals of this process go to the container (not with a raw terminal) */
+    bool sig_proxy;            /* signals of this process go to the container (with a raw terminal all but SIGHUP and SIGTSTP) */
 };
 struct monitor_io_result {
     bool detached;             /* the user typed the detach keys, or input ended without the process ending */

@@ -89,6 +89,11 @@ static bool is_deadly(int signo) {
     return signo == SIGINT || signo == SIGTERM || signo == SIGHUP || signo == SIGQUIT || signo == SIGTSTP;
 }
 
+/* What goes to the container and what is meant for us: the end of the terminal, and its stop, are. */
+static bool is_passed_on(const struct pump *p, int signo) {
+    return !p->raw || (p->io->sig_proxy && signo != SIGHUP && signo != SIGTSTP);
+}
+
 static bool is_ignored(int signo) {
     struct sigaction sa;
     return sigaction(signo, NULL, &sa) == 0 && !(sa.sa_flags & SA_SIGINFO) && sa.sa_handler == SIG_IGN;
@@ -125,7 +130,7 @@ struct err *pump_signal(struct pump *p) {
     int signo = (int)si.ssi_signo;
     if (signo == SIGWINCH) {
         pump_resize(p);
-    } else if (!p->raw) {
+    } else if (is_passed_on(p, signo)) {
         p->forward(p, signo);
     } else if (signo == SIGTSTP) {
         stop_and_continue(p);
