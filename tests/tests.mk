@@ -34,10 +34,10 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz:
 	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
-# The gates; LINT="layers size" runs only these.
+# The gates; GATES="layers size" runs only these.
 .PHONY: lint lint-flags
 lint:
-	@tests/lint/run $(LINT)
+	@tests/lint/run $(GATES)
 lint-flags:
 	$(info $(CPPFLAGS) $(WARN))@:
 
