@@ -63,17 +63,17 @@ static bool image_recorded(const struct store *s, const char *id) {
     return !e && store_exists(images, name);
 }
 
-struct err *store_ref_set(struct store *s, const char *reference, const char *image_id) {
+struct err *store_ref_set(struct store *s, const char *ref, const char *image_id) {
     autofree char *name = NULL;
     int refs;
-    TRY(file_of_ref(reference, &name));
+    TRY(file_of_ref(ref, &name));
     if (!path_is_hex64(image_id) || !image_recorded(s, image_id))
         return err_new(ERR_NOT_FOUND, "no such image: %s", image_id);
     TRY(store_dir(s, STORE_REFS, &refs));
     autojson j = json_object();
     json_set_str(j, "image", image_id);
-    json_set_str(j, "reference", reference);
-    TRY_CTX(json_write_file(refs, name, j, 0600, IO_DURABLE), "tag %s", reference);
+    json_set_str(j, "reference", ref);
+    TRY_CTX(json_write_file(refs, name, j, 0600, IO_DURABLE), "tag %s", ref);
     /* See store_image_remove: one of the two sees the other. */
     if (!image_recorded(s, image_id)) {
         unlinkat(refs, name, 0);
@@ -82,28 +82,27 @@ struct err *store_ref_set(struct store *s, const char *reference, const char *im
     return NULL;
 }
 
-struct err *store_ref_get(const struct store *s, const char *reference, char ret[65]) {
+struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) {
     autofree char *name = NULL;
     int refs;
-    TRY(file_of_ref(reference, &name));
+    TRY(file_of_ref(ref, &name));
     TRY(store_dir(s, STORE_REFS, &refs));
-    struct err *e = read_ref(refs, name, reference, ret);
+    struct err *e = read_ref(refs, name, ref, ret);
     if (e && err_kind(e) == ERR_NOT_FOUND && err_errno(e) == ENOENT) {
         err_free(e);
-        return err_new(ERR_NOT_FOUND, "no such image: %s", reference);
+        return err_new(ERR_NOT_FOUND, "no such image: %s", ref);
     }
     return e ? err_wrap(e, "%s/refs/%s", s->root, name) : NULL;
 }
 
-struct err *store_ref_remove(struct store *s, const char *reference) {
+struct err *store_ref_remove(struct store *s, const char *ref) {
     autofree char *name = NULL;
     int refs;
-    TRY(file_of_ref(reference, &name));
+    TRY(file_of_ref(ref, &name));
     TRY(store_dir(s, STORE_REFS, &refs));
     if (unlinkat(refs, name, 0) < 0)
-        return errno == ENOENT ? err_new(ERR_NOT_FOUND, "no such image: %s", reference)
-                               : err_sys(errno, "untag %s", reference);
-    TRY_CTX(io_sync(refs), "untag %s", reference);
+        return errno == ENOENT ? err_new(ERR_NOT_FOUND, "no such image: %s", ref) : err_sys(errno, "untag %s", ref);
+    TRY_CTX(io_sync(refs), "untag %s", ref);
     return NULL;
 }
 

@@ -35,14 +35,11 @@ struct host;
 struct json;
 struct store;
 
-/* Opens the store, making it when it is missing. A store of a newer version is unsupported; a read-only one opens for
- * reading. */
+/* Opens the store, making it when it is missing. A newer version is unsupported; a read-only one opens for reading. */
 struct err *store_open(const struct host *host, struct store **ret) __attribute__((warn_unused_result));
 void store_free(struct store *s);
-/*
- * Descriptors of the store's directories, borrowed; -1 when it cannot be opened. `which` is one of "", "blobs/sha256",
- * "blobs/partial", "layers", "images", "refs", "names", "containers", "tmp", "volumes", "networks".
- */
+/* Descriptors of the store's directories, borrowed; -1 when it cannot be opened. `which` is one of "", "blobs/sha256",
+ * "blobs/partial", "layers", "images", "refs", "names", "containers", "tmp", "volumes", "networks". */
 int store_dirfd(const struct store *s, const char *which);
 /* Absolute path of the root, borrowed. */
 const char *store_root(const struct store *s);
@@ -76,10 +73,8 @@ struct err *store_blob_read(const struct store *s, const char *digest, size_t ma
 /* Verifies and stores bytes whose digest is known. */
 struct err *store_blob_put(struct store *s, const char *digest, const void *data, size_t n)
     __attribute__((warn_unused_result));
-/*
- * Opens (makes) the partial file of a blob for appending, waits for its lock, and tells how much is there already.
- * When the blob has arrived meanwhile *ret_fd is -1. Close the descriptor to keep the partial for a later resume.
- */
+/* Opens (makes) the partial file of a blob for appending, waits for its lock, and tells how much is there already.
+ * When the blob has arrived meanwhile *ret_fd is -1. Close the descriptor to keep the partial for a later resume. */
 struct err *store_partial_open(struct store *s, const char *digest, int *ret_fd, int64_t *ret_have)
     __attribute__((warn_unused_result));
 /* Makes a complete, verified partial visible: fsync, chmod 0444, rename. The caller vouches for the digest. */
@@ -133,9 +128,8 @@ void store_unpack_cancel(struct store *s, struct store_unpack_job *take_job);
 /* ---- tar archives (docker save, OCI archives), by coracle-unpack ---- */
 
 struct store_member {
-    char *name;      /* member name as in the archive, cleaned */
-    char *link;      /* symlink or hardlink target, or NULL */
-    char digest[72]; /* of a regular file */
+    char *name, *link; /* as in the archive, cleaned; target of a symlink or hardlink, or NULL */
+    char digest[72];   /* of a regular file */
     int64_t size;
 };
 struct store_archive {
@@ -144,8 +138,7 @@ struct store_archive {
     struct store_member *m;
     size_t n;
 };
-/* Streams a tar (plain, gzip, zstd, xz, bzip2) from fd into a tmp directory, digesting every regular member. At most
- * 100,000 members. */
+/* Streams a tar (compressed or not) from fd into a tmp directory, digesting its regular members; at most 100,000. */
 struct err *store_archive_read(struct store *s, int fd, struct store_archive **ret) __attribute__((warn_unused_result));
 /* The member of that name, links followed within the archive; NULL when absent. Borrowed. */
 const struct store_member *store_archive_find(const struct store_archive *a, const char *name);
@@ -170,12 +163,10 @@ struct store_layer_ref {
     int64_t diff_size; /* bytes on disk when unpacked, as recorded at unpack */
 };
 struct store_image {
-    char *id;       /* hex, without "sha256:" */
-    char *manifest; /* digest, or NULL for one made here */
-    char *manifest_type;
-    char *config;    /* digest of the config blob */
-    int64_t created; /* from the config */
-    int64_t size;    /* sum of diff_size */
+    char *id;                       /* hex, without "sha256:" */
+    char *manifest, *manifest_type; /* digest, or NULL for one made here; media type */
+    char *config;                   /* digest of the config blob */
+    int64_t created, size;          /* from the config; sum of diff_size */
     char *os, *arch, *variant;
     struct store_layer_ref *layers; /* bottom first */
     size_t n_layers;
@@ -198,17 +189,14 @@ struct err *store_image_ids(const struct store *s, struct strv *out) __attribute
 struct err *store_image_remove(struct store *s, const char *id) __attribute__((warn_unused_result));
 
 /* Points a canonical reference (domain/path:tag or domain/path@digest) at an image; durable, atomic. */
-struct err *store_ref_set(struct store *s, const char *reference, const char *image_id)
-    __attribute__((warn_unused_result));
+struct err *store_ref_set(struct store *s, const char *ref, const char *image_id) __attribute__((warn_unused_result));
 /* Image id of a reference; not_found. */
-struct err *store_ref_get(const struct store *s, const char *reference, char ret[65])
-    __attribute__((warn_unused_result));
-struct err *store_ref_remove(struct store *s, const char *reference) __attribute__((warn_unused_result));
+struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) __attribute__((warn_unused_result));
+struct err *store_ref_remove(struct store *s, const char *ref) __attribute__((warn_unused_result));
 /* Every reference → image id, sorted by reference. Damaged entries are skipped with a log line. */
 struct err *store_refs(const struct store *s, struct strmap *out) __attribute__((warn_unused_result));
 
-/* Deletes layers and blobs that nothing references, by mark and sweep; waits for no one: *ret_skipped when the store is
- * in use. userns. */
+/* Deletes unreferenced layers and blobs, by mark and sweep; waits for no one: *ret_skipped when in use. userns. */
 struct err *store_sweep(struct store *s, bool *ret_skipped, int64_t *ret_bytes) __attribute__((warn_unused_result));
 
 /* ---- containers ---- */
@@ -224,9 +212,7 @@ struct store_container_new {
 /* Makes the container's directory (with upper and work) and reserves its name. conflict names the owner of the name. */
 struct err *store_container_create(struct store *s, const struct store_container_new *c)
     __attribute__((warn_unused_result));
-/*
- * Makes a container durable that was created without: for `run`, after the start, so that no fsync stands before exec.
- */
+/* Makes a container durable that was created without: for `run`, after the start, so that no fsync is before exec. */
 struct err *store_container_sync(struct store *s, const char *id) __attribute__((warn_unused_result));
 /* Full id for a name, full id, or unique id prefix. not_found: "no such container: x". */
 struct err *store_container_find(const struct store *s, const char *name_or_id, char ret[65])
@@ -238,9 +224,7 @@ struct err *store_container_open(const struct store *s, const char *id, int *ret
 /* Reads one of its JSON files ("state.json"). */
 struct err *store_container_read(const struct store *s, const char *id, const char *file, struct json **ret)
     __attribute__((warn_unused_result));
-/*
- * Takes the container's lock, waiting when `wait`; in_use when another process has it. The monitor inherits it by fork.
- */
+/* Takes the container's lock, waiting when `wait`; in_use when another process has it. The monitor inherits it. */
 struct err *store_container_lock(const struct store *s, const char *id, bool wait, int *ret_fd)
     __attribute__((warn_unused_result));
 /* Whether some process holds it: the container has a live monitor. */
@@ -257,8 +241,7 @@ enum store_driver { STORE_DRIVER_AUTO, STORE_DRIVER_OVERLAY, STORE_DRIVER_FUSE_O
  * How to put the container's root together from an image's layers. AUTO picks overlay where a probe (cached in the run
  * directory by kernel boot id and file system) says it works, else fuse-overlayfs, else copy. COPY makes the merged
  * directory when it is missing (userns); a container that has one keeps it, whatever `driver` says: its changes are
- * there. Clears what an earlier overlay mount left in work. chain ids bottom first; none: the upper directory is the
- * root.
+ * there. Clears what an earlier overlay mount left in work. chain ids bottom first; none: upper is the root.
  */
 struct err *store_rootfs_plan(struct store *s, const char *container_id, const struct strv *chain_ids,
                               enum store_driver driver, struct rootfs_plan *ret) __attribute__((warn_unused_result));

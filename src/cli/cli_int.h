@@ -62,8 +62,8 @@ struct err *cli_read_text(const char *path, char **ret) __attribute__((warn_unus
 struct err *cli_each(struct cli_ctx *c, struct err *(*fn)(struct cli_ctx *c, const char *name), int *ret_code)
     __attribute__((warn_unused_result));
 /*
- * What the end of an attached container or exec means for our own: its exit code; 128 + SIGPIPE when the reader of our output went away;
- * an error when our output could not be written (promise 5).
+ * What the end of an attached container or exec means for our own: its exit code; 128 + SIGPIPE when the reader of our
+ * output went away; an error when our output could not be written (promise 5).
  */
 struct err *cli_io_end(const struct monitor_io_result *r, int *ret_code) __attribute__((warn_unused_result));
 /* Prints warnings as docker does: "WARNING: text" on stderr. */

@@ -85,15 +85,15 @@ def _digest(command, names):
     return h.hexdigest()
 
 
-def each(kind, command_of, paths, more=()):
+def each(kind, command_of, paths, more=(), with_includes=True):
     """
     Runs command_of(path) for each path, as many at a time as there are processors, and returns the output of those that
     said something or failed. Silent successes are remembered in build/lint by the content of the command, of the file, of what it
-    includes and of `more` (configuration).
+    includes (where that matters) and of `more` (configuration).
     """
     kept = os.path.join("build/lint", kind)
     os.makedirs(kept, exist_ok=True)
-    includes = dependencies(paths)
+    includes = dependencies(paths) if with_includes else {p: [p] for p in paths}
     version = subprocess.run([command_of(paths[0])[0], "--version"], capture_output=True, text=True, check=False).stdout
 
     def one(path):

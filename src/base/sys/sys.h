@@ -38,7 +38,7 @@ int sys_mount_setattr(int dfd, const char *path, unsigned flags, uint64_t set, u
 int sys_ioprio_set(int which, int who, int value);
 int sys_close_all_from(unsigned first);
 
-/* Terminals: size in rows and columns; controlling terminal of a session leader; a descriptor of a master's other end. */
+/* Terminals: size in rows and columns; the controlling terminal of a session leader; a master's other end. */
 int sys_tty_get_size(int fd, struct winsize *ret);
 int sys_tty_set_size(int fd, const struct winsize *ws);
 int sys_tty_set_controlling(int fd);
