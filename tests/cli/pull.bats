@@ -10,6 +10,7 @@ file_setup() {
     registry_start secured tls-basic
     proxy_start proxy plain
     static_start files
+    ln -s files "$CTR_HOME/static/paced"
     registry_push plain "$(layout tiny):latest" tiny:1
     registry_push plain "$(layout tiny):latest" library/busybox:latest
     registry_push plain "$(layout multi --arch amd64,arm64,arm/v7 --attestation):latest" multi:1
@@ -447,11 +448,11 @@ H
 }
 
 @test "Ctrl-C: soon over, exit code 130, nothing visible, no debris, and resumable" {
-    cp -r "$(layout slow --layers 2 --size 2000000)/blobs/sha256/." "$CTR_HOME/tmp/b"
+    layout slow --layers 2 --size 2000000 >/dev/null
     static_repo slow slow
-    static_start files --rate 4000000
+    static_start paced --rate 4000000
     for i in 1 2 3; do
-        static_reset files
+        static_reset paced
         # a shell's background jobs ignore SIGINT; env gives it back
         env --default-signal=INT coracle pull "$REGISTRY/slow:1" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
         pid=$!
@@ -480,14 +481,14 @@ static_repo() {
 @test "two pulls of the same image at once fetch it once, and both succeed" {
     layout slow --layers 2 --size 2000000 >/dev/null
     static_repo slow slow
-    static_start files --rate 4000000
-    static_reset files
+    static_start paced --rate 4000000
+    static_reset paced
     coracle pull -q "$REGISTRY/slow:1" >"$BATS_TEST_TMPDIR/a" 2>&1 3>&- &
     pid=$!
     coracle pull -q "$REGISTRY/slow:1"
     wait "$pid"
     works "$REGISTRY/slow:1"
-    sent=$(static_log files | awk '/blobs/ { n += $6 } END { print n }')
+    sent=$(static_log paced | awk '/blobs/ { n += $6 } END { print n }')
     size=$(cat "$CTR_HOME"/layouts/slow/blobs/sha256/* | wc -c)
     [ "$sent" -le $((size * 105 / 100)) ] || fail "$sent bytes of $size"
     store_is_clean

@@ -1,0 +1,182 @@
+#!/usr/bin/env bats
+# A pull, a load or one of their helpers is killed at any moment: nothing half-done is ever visible, the next command works, what
+# was downloaded is not downloaded again, and in the end there is no debris.
+load ../lib/common
+load ../lib/registry
+load ../lib/images
+
+file_setup() {
+    # four layers: busybox, two small ones, and three megabytes in many files' company
+    layout victim --layers 4 --size 3000000 --files 300 >/dev/null
+    layout large --layers 2 --size 12000000 >/dev/null
+    publish victim
+    publish large
+    static_start files
+}
+file_teardown() { registry_stop_all; }
+
+setup() {
+    registry_dir "$BATS_FILE_TMPDIR/registry"
+    R=$(registry_addr static-files)
+    forget_images
+}
+
+# publish LAYOUT: lays it out for the static registry as LAYOUT:1
+publish() {
+    local d=$CTR_HOME/static/files l=$CTR_HOME/layouts/$1 f
+    mkdir -p "$d/$1/manifests" "$d/blobs"
+    cp "$l/blobs/sha256/$(jq -r '.manifests[0].digest[7:]' "$l/index.json")" "$d/$1/manifests/1"
+    for f in "$l"/blobs/sha256/*; do cp "$f" "$d/blobs/sha256:${f##*/}"; done
+}
+
+# Back to an empty store: every image, and the blobs and layers that killed pulls had finished.
+forget_images() {
+    local ids
+    ids=$(image_ids)
+    [ -z "$ids" ] || coracle rmi -f $ids >/dev/null
+    wait_for store_removed || fail "the store cannot be removed"
+}
+# The collector that rmi leaves behind may still be at work in it.
+store_removed() { unshare --map-auto --map-root-user rm -rf "$STORE" 2>/dev/null; }
+
+# All that the image's files say, and the same after it went through kills: remembered at the first call for an image.
+complete() {
+    local file=$BATS_FILE_TMPDIR/${1##*/} got
+    got=$(coracle run --rm --network none "$1" /bin/busybox sh -c \
+        'busybox find /bin /many /big /layer* -type f 2>/dev/null | busybox sort | busybox xargs busybox cat | busybox md5sum' 2>&1)
+    [ -e "$file" ] || echo "$got" >"$file"
+    grep -qE '^[0-9a-f]{32}  -$' <<<"$got" || fail "does not run: $got"
+    assert_eq "$got" "$(cat "$file")"
+}
+
+# Milliseconds that a command takes undisturbed.
+duration() {
+    local begun=$EPOCHREALTIME
+    "$@" >/dev/null 2>&1
+    echo $(((${EPOCHREALTIME/./} - ${begun/./}) / 1000 + 1))
+}
+
+# kill_rounds N WHAT COMMAND…: runs the command N times and kills it at a random moment of its life, in turn alone and with its
+# helpers. After each kill the store must show the image whole or not at all. Counts the kills that hit in $hits.
+kill_rounds() {
+    local rounds=$1 ref=$2 i life delay rc shown
+    shift 2
+    life=$(duration "$@")
+    complete "$ref"
+    forget_images
+    hits=0
+    for i in $(seq "$rounds"); do
+        delay=$((RANDOM * life / 32768))
+        rc=0
+        if [ $((i % 2)) = 0 ]; then
+            timeout --foreground -s KILL "$(printf %d.%03d $((delay / 1000)) $((delay % 1000 + 1)))" "$@" >/dev/null 2>"$BATS_TEST_TMPDIR/err" || rc=$?
+        else
+            { timeout -s KILL "$(printf %d.%03d $((delay / 1000)) $((delay % 1000 + 1)))" "$@" >/dev/null 2>"$BATS_TEST_TMPDIR/err"; } 2>/dev/null || rc=$?
+        fi
+        case $rc in
+        0) complete "$ref" || fail "round $i: done, but not whole" ;;
+        137) hits=$((hits + 1)) ;;
+        *) fail "round $i, killed after $delay ms: exit status $rc: $(cat "$BATS_TEST_TMPDIR/err")" ;;
+        esac
+        shown=$(coracle images -q) || fail "round $i: images fails"
+        if [ -n "$shown" ]; then
+            complete "$ref" || fail "round $i: half an image is visible"
+            forget_images
+        else
+            [ -z "$(ls "$STORE/refs" 2>/dev/null)" ] || fail "round $i: a name without an image"
+        fi
+        wait_for nothing_runs || fail "round $i: $(left_processes)"
+    done
+    [ "$hits" -ge $((rounds / 3)) ] || fail "only $hits of $rounds kills hit"
+    "$@" >/dev/null
+    complete "$ref"
+    store_is_clean
+}
+
+@test "pull, killed 60 times at random moments, alone and with its helpers" {
+    kill_rounds 60 "$R/victim:1" coracle pull -q "$R/victim:1"
+}
+
+@test "load, killed 20 times at random moments" {
+    coracle pull -q "$R/victim:1"
+    coracle save -o "$CTR_HOME/tmp/victim.tar" "$R/victim:1"
+    forget_images
+    kill_rounds 20 "$R/victim:1" coracle load -q -i "$CTR_HOME/tmp/victim.tar"
+}
+
+@test "import, killed 20 times at random moments" {
+    kill_rounds 20 killed:import coracle import "$(victim_tar)" killed:import
+}
+victim_tar() {
+    local t=$CTR_HOME/tmp/root.tar
+    if [ ! -e "$t" ]; then
+        busybox_tree "$CTR_HOME/tmp/root"
+        head -c 3000000 /dev/urandom >"$CTR_HOME/tmp/root/big"
+        echo layer >"$CTR_HOME/tmp/root/layer1"
+        tar --owner=0 --group=0 -C "$CTR_HOME/tmp/root" -cf "$t" .
+    fi
+    echo "$t"
+}
+
+@test "a paced pull, killed until it is through: it resumes where the partial blob ends, and hardly a byte comes twice" {
+    ln -s files "$CTR_HOME/static/paced"
+    static_start paced --rate 12000000
+    ref=$REGISTRY/large:1
+    blob=$(jq -r '.layers[1].digest' "$CTR_HOME/static/files/large/manifests/1")
+    size=$(jq -r '.layers[].size' "$CTR_HOME/static/files/large/manifests/1" | paste -sd+ | bc)
+    static_reset paced
+    kills=0
+    until timeout --foreground -s KILL 0.$((200 + RANDOM % 200)) coracle pull -q "$ref" >/dev/null 2>&1; do
+        kills=$((kills + 1))
+        [ "$kills" -lt 60 ] || fail "does not get anywhere"
+        assert_eq "$(image_ids)" ""
+        wait_for nothing_runs
+        partial=$(stat -c %s "$STORE/blobs/partial/${blob#*:}" 2>/dev/null || echo 0)
+        echo "$partial" >>"$BATS_TEST_TMPDIR/partials"
+    done
+    [ "$kills" -ge 3 ] || fail "only $kills kills"
+    complete "$ref"
+    # every resumed request began at a size that the partial blob had after a kill
+    for offset in $(static_log paced | awk -v b="$blob" 'index($2, b) && $4 > 0 { print $4 }'); do
+        grep -qx "$offset" "$BATS_TEST_TMPDIR/partials" || fail "a request began at $offset: $(paste -sd' ' "$BATS_TEST_TMPDIR/partials")"
+    done
+    # what was on its way when the receiver died is lost, some 64 KiB a time
+    sent=$(static_log paced | awk '/blobs/ { n += $6 } END { print n }')
+    [ "$sent" -le $((size * 105 / 100 + kills * 65536)) ] || fail "$sent bytes for $size, $kills kills"
+    store_is_clean
+}
+
+@test "a helper that dies ends the pull with an error, not a hang, and the next one succeeds" {
+    for i in $(seq 12); do
+        case $((i % 2)) in 0) helper=coracle-fetch ;; *) helper=coracle-unpack ;; esac
+        coracle pull -q "$R/large:1" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+        pid=$!
+        hit=
+        if wait_for_child "$pid" "$helper"; then
+            kill -KILL "$child" 2>/dev/null && hit=1
+        fi
+        rc=0
+        wait "$pid" || rc=$?
+        if [ "$rc" != 0 ]; then
+            assert_eq "$rc" 1
+            grep -q "^coracle: " "$BATS_TEST_TMPDIR/out" || fail "no error: $(cat "$BATS_TEST_TMPDIR/out")"
+            assert_eq "$(image_ids)" ""
+        else
+            complete "$R/large:1"
+        fi
+        forget_images
+    done
+    coracle pull -q "$R/large:1"
+    complete "$R/large:1"
+    store_is_clean
+}
+# wait_for_child PID COMM: its child of that name, as $child; no sleep, for it lives for milliseconds only.
+wait_for_child() {
+    local n
+    for n in $(seq 3000); do
+        child=$(pgrep -P "$1" -x "${2:0:15}" | head -1)
+        [ -z "$child" ] || return 0
+        kill -0 "$1" 2>/dev/null || return 1
+    done
+    return 1
+}
