@@ -247,7 +247,7 @@ static struct err *pull_here(struct pulling *pl, struct image_pulled *ret) {
         ret->up_to_date = !changed;
         return NULL;
     }
-    autofree char *what = mem_printf("Pulling from %s", ref->path);
+    autofree char *what = mem_printf("%s: Pulling from %s", ref->tag ? ref->tag : ref->digest, ref->path);
     say(pl, what);
     return pull_manifest(pl, want ? want : ref->tag, want, ret);
 }

@@ -55,6 +55,8 @@ static void print_member(struct cli_ctx *c, const struct json *o, const char *ke
     autostr struct str text = STR_INIT;
     if (json_type(v) == JSON_STRING)
         str_append_visible(&text, json_str_value(v));
+    else if (!strcmp(key, "MemTotal"))
+        str_appendf(&text, "%.4gGiB", (double)json_int_value(v, 0) / (double)(1 << 30));
     else
         json_render(v, JSON_COMPACT, &text);
     fprintf(c->out, " %s: %s\n", label, str_c(&text));
