@@ -221,6 +221,15 @@ static struct err *fill_monitor(struct starting *s, const struct engine_start *a
     return log_settings(m, sum);
 }
 
+/* The user namespace, held open here until the container lives: who starts meanwhile finds it by us. */
+static struct err *hold_userns(struct starting *s) {
+    int fd;
+    if (s->m.userns_fd >= 0)
+        return NULL;
+    TRY(engine_userns(s->engine, &fd, NULL));
+    return fd_dup(fd, &s->m.userns_fd);
+}
+
 /* The hand-over: the child takes every descriptor of the monitor's and never comes back. */
 static struct err *fork_monitor(struct starting *s, const struct engine_start *args) {
     TRY(fd_socketpair(SOCK_STREAM, s->sync));
@@ -255,6 +264,7 @@ static struct err *start_locked(struct starting *s, const struct engine_start *a
     TRY(write_host_files(s));
     TRY(make_plan(s));
     TRY(fill_monitor(s, args));
+    TRY(hold_userns(s));
     TRY(fork_monitor(s, args));
     fd_replace(&s->lock_fd, -1);
     fd_replace(&s->sync[1], -1);

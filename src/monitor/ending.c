@@ -62,6 +62,7 @@ struct err *mon_state_write(const struct mon *o, const char *status, const char 
 
 static void remove_run_dir(struct mon *o) {
     unlinkat(o->run_fd, "monitor", 0);
+    unlinkat(o->run_fd, "init", 0);
     fd_replace(&o->run_fd, -1);
     autofd int root = -1;
     autoerr e = fd_open_dir(AT_FDCWD, o->m->host->run_root, &root);

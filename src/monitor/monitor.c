@@ -94,7 +94,7 @@ static struct err *make_run_dir(struct mon *o) {
     return fd_open_dir(dir, o->m->id, &o->run_fd);
 }
 
-/* "pid starttime": who holds this directory, for whoever looks for a user namespace or for debris. */
+/* "pid starttime": who holds this directory, for whoever looks for debris. */
 static struct err *write_monitor_file(const struct mon *o) {
     uint64_t start;
     char text[64];
@@ -108,7 +108,7 @@ static struct err *enter_namespace(struct mon *o) {
         TRY(runtime_userns_get(o->m->host, &o->m->userns_fd, NULL));
     TRY(runtime_userns_enter(o->m->userns_fd));
     fd_replace(&o->m->userns_fd, -1);
-    return runtime_userns_publish(o->m->host);
+    return NULL;
 }
 
 static struct err *open_log(struct mon *o) {
@@ -195,6 +195,7 @@ static struct err *start(struct mon *o) {
     o->started = clock_now();
     TRY(mon_state_write(o, "running", ""));
     TRY(runtime_start(&o->proc));
+    err_free(runtime_userns_publish(o->m->host, o->run_fd, o->proc.pid)); /* the next command can make one of its own */
     return say_started(o);
 }
 

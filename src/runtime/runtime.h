@@ -30,15 +30,18 @@ struct strv;
 /* ---- user namespace --------------------------------------------------------------------------------------------- */
 
 /*
- * A descriptor of a user namespace with the user's default map (host_id_map()): taken from a live monitor that the run
- * directory names (pid and start time checked, owner checked), else made with newuidmap and newgidmap side by side.
+ * A descriptor of a user namespace with the user's default map (host_id_map()): taken from a live container that the run
+ * directory names (pid and start time, owner and parent of the namespace checked), else made with newuidmap and newgidmap side by side.
  * `ret_ids` (may be NULL) gets the number of mapped ids. Errors carry the way out (no subordinate ids, no newuidmap, userns switched off …).
  */
 struct err *runtime_userns_get(const struct host *h, int *ret_fd, uint32_t *ret_ids) __attribute__((warn_unused_result));
-/* Enters it and becomes root there (uid, gid 0, no supplementary groups), not dumpable. */
+/*
+ * Enters it and becomes root there (uid, gid 0, no supplementary groups), not dumpable: so no container reaches the caller's
+ * memory or descriptors, not even with --pid=host and CAP_SYS_PTRACE. The user's own commands do not either.
+ */
 struct err *runtime_userns_enter(int userns_fd) __attribute__((warn_unused_result));
-/* Records the calling process, which is inside, as a holder for later commands (run_root/userns). Makes it dumpable: nobody could join it otherwise. */
-struct err *runtime_userns_publish(const struct host *h) __attribute__((warn_unused_result));
+/* Records a started container as a holder for later commands: in run_root/userns, and as "init" in its own directory `run_fd` there. */
+struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init) __attribute__((warn_unused_result));
 /* Forks a child inside the namespace, runs fn there and returns its error here (encoded over a pipe). For unpacking, removing, sizing. */
 struct err *runtime_userns_call(int userns_fd, struct err *(*fn)(void *ctx), void *ctx) __attribute__((warn_unused_result));
 /*

@@ -1,9 +1,11 @@
 /*
  * userns: the user's namespace. Joining one that lives costs a tenth of a millisecond, making one twenty times that,
- * so any live process of ours that is inside serves as its holder: the one that run_root/userns names, else a monitor.
+ * so any live container serves as its holder: the one that run_root/userns names, else one with a run directory.
  *
- * A holder must be dumpable, or the kernel would not let the user open its namespace link; runtime_userns_publish()
- * sees to that. It stays out of reach of containers by its full capability set in their common user namespace.
+ * It is the container's first process whose namespace link is opened, not the monitor's: that would have to be dumpable
+ * for it, and then lie open to a container with --pid=host and CAP_SYS_PTRACE, as they share the user namespace. But a
+ * container may have gone on into a namespace of its own making, where ids mean what it likes: only one right below
+ * ours is taken.
  *
  * Containers can only join each other's namespaces, and share a network, in one user namespace. So that commands that
  * start at the same time agree on one, a new one is made under a lock, and the command that made it is recorded with
@@ -32,7 +34,7 @@
 #include "runtime/runtime_int.h"
 
 enum { RECORD_MAX = 128, MAP_MAX = 4096 };
-static const char record[] = "userns";
+static const char record[] = "userns", holder_file[] = "init"; /* in the run directory; in one of a container */
 
 /* Number of ids in the uid map of a process, 0 if it cannot be read or does not map root to `uid`. */
 static uint32_t mapped_ids(pid_t pid, uid_t uid) {
@@ -77,11 +79,22 @@ static bool parse_holder(const char *text, struct holder *ret) {
     return true;
 }
 
+static bool same_as_ours(int ns) {
+    struct stat a, b;
+    return fstat(ns, &a) == 0 && stat("/proc/self/ns/user", &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+/* Made by this user in our own user namespace, and not by somebody further down. */
+static bool is_ours(const struct host *h, int ns) {
+    uid_t owner;
+    autofd int parent = sys_ns_parent(ns);
+    return sys_ns_owner_uid(ns, &owner) == 0 && owner == h->uid && parent >= 0 && same_as_ours(parent);
+}
+
 /* The namespace of a holder, if all is as it should be. */
 static bool open_holder(const struct host *h, const char *text, int *ret_fd, uint32_t *ret_ids) {
     struct holder holder;
     autofd int pidfd = -1;
-    uid_t owner;
     char link[64];
     if (!parse_holder(text, &holder))
         return false;
@@ -93,7 +106,7 @@ static bool open_holder(const struct host *h, const char *text, int *ret_fd, uin
     else
         (void)snprintf(link, sizeof link, "/proc/%d/fd/%d", (int)holder.pid, (int)holder.fd);
     autofd int ns = open(link, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (ns < 0 || sys_ns_owner_uid(ns, &owner) < 0 || owner != h->uid)
+    if (ns < 0 || !is_ours(h, ns))
         return false;
     uint32_t ids = holder.fd < 0 ? mapped_ids((pid_t)holder.pid, h->uid) : (uint32_t)holder.ids;
     if (ids < 2 || sys_pidfd_send_signal(pidfd, 0) < 0) /* still the same process after all these look-ups */
@@ -120,7 +133,7 @@ static struct err *scan_one(void *ctx, const char *name, unsigned char d_type) {
     (void)d_type;
     if (s->fd >= 0 || !path_is_hex64(name))
         return NULL;
-    autofree char *file = path_join(name, "monitor");
+    autofree char *file = path_join(name, holder_file);
     (void)open_record(s->h, s->run, file, &s->fd, &s->ids);
     return NULL;
 }
@@ -150,16 +163,16 @@ static bool find_live(const struct host *h, int run, int *ret_fd, uint32_t *ret_
     return true;
 }
 
-/* Writes who holds the namespace: the calling process, inside it, or with a descriptor of it. */
-static struct err *write_record(int run, int fd, uint32_t ids) {
+/* Writes who holds the namespace: a process that is inside, or, with `fd`, one that has a descriptor of it. */
+static struct err *write_record(int dir, const char *name, pid_t pid, int fd, uint32_t ids) {
     autostr struct str text = STR_INIT;
     uint64_t start;
-    TRY(proc_start_time(getpid(), &start));
-    str_appendf(&text, "%d %llu", (int)getpid(), (unsigned long long)start);
+    TRY(proc_start_time(pid, &start));
+    str_appendf(&text, "%d %llu", (int)pid, (unsigned long long)start);
     if (fd >= 0)
         str_appendf(&text, " %d %u", fd, ids);
     str_append_c(&text, '\n');
-    return io_write_file(run, record, text.ptr, text.len, 0600, 0);
+    return io_write_file(dir, name, text.ptr, text.len, 0600, 0);
 }
 
 static struct err *find_or_make(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
@@ -175,7 +188,8 @@ static struct err *find_or_make(const struct host *h, int *ret_fd, uint32_t *ret
     if (find_live(h, run, ret_fd, ret_ids)) /* made while we waited */
         return NULL;
     TRY(userns_make(h, ret_fd, ret_ids));
-    err_free(write_record(run, *ret_fd, *ret_ids)); /* without it the next command makes one of its own */
+    err_free(
+        write_record(run, record, getpid(), *ret_fd, *ret_ids)); /* without it the next command makes one of its own */
     return NULL;
 }
 
@@ -192,11 +206,6 @@ struct err *runtime_userns_get(const struct host *h, int *ret_fd, uint32_t *ret_
     return NULL;
 }
 
-static bool same_as_ours(int ns) {
-    struct stat a, b;
-    return fstat(ns, &a) == 0 && stat("/proc/self/ns/user", &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
-}
-
 struct err *runtime_userns_enter(int userns_fd) {
     if (setns(userns_fd, CLONE_NEWUSER) < 0 && (errno != EINVAL || !same_as_ours(userns_fd)))
         return err_sys(errno, "enter the user namespace");
@@ -210,12 +219,11 @@ struct err *runtime_userns_enter(int userns_fd) {
     return NULL;
 }
 
-struct err *runtime_userns_publish(const struct host *h) {
+struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init) {
     autofd int run = -1;
     TRY(fd_open_dir(AT_FDCWD, h->run_root, &run));
-    if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
-        return err_sys(errno, "prctl");
-    return write_record(run, -1, 0);
+    TRY(write_record(run_fd, holder_file, init, -1, 0));
+    return write_record(run, record, init, -1, 0);
 }
 
 /* ---- a call inside

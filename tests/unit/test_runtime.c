@@ -410,9 +410,11 @@ static struct err *hold(void *ctx) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     const struct runtime_create c = {
         .config = config, .rootfs = &plan, .id = "test", .stdio = {null, null, null}, .cgroup_fd = -1};
-    TRY(runtime_userns_publish(host));
+    autofd int run = -1;
     TRY(runtime_create(&c, &proc));
     TRY(runtime_start(&proc));
+    TRY(fd_open_dir(AT_FDCWD, host->run_root, &run));
+    TRY(runtime_userns_publish(host, run, proc.pid));
     TRY(io_write_all(fds[1], &proc.pid, sizeof proc.pid));
     (void)!read(fds[2], &byte, 1);
     runtime_proc_done(&proc);

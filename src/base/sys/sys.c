@@ -101,4 +101,6 @@ int sys_tty_open_peer(int master, int flags) { return ioctl(master, TIOCGPTPEER,
 
 int sys_ns_owner_uid(int nsfd, uid_t *ret) { return ioctl(nsfd, NS_GET_OWNER_UID, ret); }
 
+int sys_ns_parent(int nsfd) { return ioctl(nsfd, NS_GET_PARENT); }
+
 int sys_reflink(int to, int from) { return ioctl(to, FICLONE, from); }
