@@ -1,6 +1,7 @@
 /*
- * proc_spawn: one clone3 (fork-like, the parent waits in the kernel until the exec) and one exec. What fails in the
- * child before or in the exec comes back over a close-on-exec pipe; EOF on it means that the program runs.
+ * proc_spawn: one clone and one exec; the parent waits in the kernel until the exec, so the child may work in the
+ * parent's memory and nothing is copied. What fails in the child before or in the exec comes back over a close-on-exec
+ * pipe; EOF on it means that the program runs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,7 @@
 #include "base/proc.h"
 #include "base/sys/sys.h"
 
-enum { SPAWN_FDS_MAX = ARRAY_LEN(((struct proc_spawn *)NULL)->fds) };
+enum { SPAWN_FDS_MAX = ARRAY_LEN(((struct proc_spawn *)NULL)->fds), SPAWN_STACK = 16 << 10 };
 
 enum spawn_stage { STAGE_FDS, STAGE_USERNS, STAGE_PARENT, STAGE_EXEC };
 
@@ -76,8 +77,10 @@ static void child_reset_signals(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void child_run(struct spawn_child *c) {
+/* Runs in the parent's memory, on a stack of its own: what it changes, the parent sees. */
+static int child_run(void *ctx) {
     static char *const empty[] = {NULL};
+    struct spawn_child *c = ctx;
     int report = c->report_fd;
     child_reset_signals();
     if (c->p->join_userns && setns(c->p->userns_fd, CLONE_NEWUSER) < 0)
@@ -93,21 +96,18 @@ static _Noreturn void child_run(struct spawn_child *c) {
     child_fail(c, STAGE_EXEC);
 }
 
-/* clone3 with all signals blocked, so that no handler of ours runs in the child. */
+/* Whether the child may borrow the parent's memory: entering a user namespace changes who may look at it. */
+static int borrowed_memory(const struct proc_spawn *p) { return p->join_userns ? 0 : SYS_BORROWED_VM; }
+
+/* All signals are blocked, so that no handler of ours runs in the child. */
 static pid_t spawn_clone(struct spawn_child *c, int *ret_pidfd) {
+    _Alignas(16) char stack[SPAWN_STACK];
     int pidfd = -1;
-    struct clone_args args = {
-        .flags = CLONE_PIDFD | CLONE_VFORK, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
     sigset_t all, old;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &old);
-    pid_t pid = sys_clone3(&args);
-    if (pid < 0 && errno == ENOSYS) { /* older container sandboxes hide clone3 */
-        pid = fork();
-        pidfd = pid > 0 ? sys_pidfd_open(pid) : -1; /* the child is ours to reap: the pid cannot be another's yet */
-    }
-    if (pid == 0)
-        child_run(c);
+    pid_t pid =
+        clone(child_run, stack + sizeof stack, CLONE_PIDFD | CLONE_VFORK | SIGCHLD | borrowed_memory(c->p), c, &pidfd);
     int saved = errno;
     sigprocmask(SIG_SETMASK, &old, NULL);
     errno = saved;

@@ -22,7 +22,7 @@
 #include "base/sys/sys.h"
 #include "runtime/runtime_int.h"
 
-enum { SETTING_MAX = 64, SAID_MAX = 4096 };
+enum { SETTING_MAX = 64, SAID_MAX = 4096, CHILD_STACK = 16 << 10 };
 
 static bool setting_is(const char *path, const char *value) {
     autostr struct str text = STR_INIT_MAX(SETTING_MAX);
@@ -124,17 +124,28 @@ static struct err *map(const struct host *h, pid_t target, const struct id_map *
     return e;
 }
 
-/* A process in a new user namespace that ends when *ret_hold is closed. */
-static struct err *make_child(pid_t *ret_pid, int *ret_hold) {
-    struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
+/* The process that the namespace is made with: it waits until the other end of the pipe is closed. It runs in the
+ * memory of its maker, which costs nothing to copy, and touches none of it. */
+struct child {
+    int read_end, write_end;
+    _Alignas(16) char stack[CHILD_STACK];
+};
+
+static int child_run(void *ctx) {
+    const struct child *c = ctx;
     char byte;
+    /* The descriptor table is its own. */
+    (void)close(c->write_end);
+    _exit(read(c->read_end, &byte, 1) < 0);
+}
+
+/* A process in a new user namespace that ends when c->write_end is closed. */
+static struct err *make_child(struct child *c, pid_t *ret_pid) {
     int p[2];
     TRY(fd_pipe(0, p));
-    pid_t pid = sys_clone3(&args);
-    if (pid == 0) {
-        fd_close(p[1]);
-        _exit(read(p[0], &byte, 1) < 0);
-    }
+    c->read_end = p[0];
+    c->write_end = p[1];
+    pid_t pid = clone(child_run, c->stack + sizeof c->stack, CLONE_NEWUSER | SYS_BORROWED_VM | SIGCHLD, c);
     int saved = errno;
     fd_close(p[0]);
     if (pid < 0) {
@@ -142,26 +153,26 @@ static struct err *make_child(pid_t *ret_pid, int *ret_hold) {
         return refused(saved);
     }
     *ret_pid = pid;
-    *ret_hold = p[1];
     return NULL;
 }
 
 struct err *userns_make(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
     struct id_map ids;
     char link[32];
+    struct child child;
     pid_t pid;
-    int hold, ns = -1;
+    int ns = -1;
     uint32_t total = 0;
     if (geteuid() == 0)
         return err_hint(err_new(ERR_UNSUPPORTED, "coracle runs as an unprivileged user, not as root"),
                         "log in as a normal user, or: runuser -u USER -- coracle …");
     TRY(host_id_map(h, &ids));
-    TRY(make_child(&pid, &hold));
+    TRY(make_child(&child, &pid));
     struct err *e = map(h, pid, &ids);
     (void)snprintf(link, sizeof link, "/proc/%d/ns/user", (int)pid);
     if (!e)
         e = fd_open_at(AT_FDCWD, link, O_RDONLY, 0, &ns);
-    fd_close(hold);
+    fd_close(child.write_end);
     (void)waitpid(pid, NULL, 0);
     if (e)
         return err_wrap(e, "set up the user namespace");
