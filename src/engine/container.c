@@ -38,6 +38,7 @@ static struct err *refresh(struct engine *e, struct engine_container *c) {
     if (!engine_state_alive(&c->state))
         return NULL;
     kill_orphan(e, &c->state);
+    engine_run_dir_remove(e, c->id);
     bool rebooted = !str_eq(c->state.boot_id, e->host->boot_id);
     struct monitor_state s = c->state;
     memcpy(s.status, "exited", sizeof "exited");

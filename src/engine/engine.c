@@ -55,6 +55,10 @@ static struct err *sweep_call(void *ctx) {
 /* What the detached child does: first as the plain user, which is enough for most containers, then inside the
  * namespace. */
 static void collect_child(struct engine *e, bool sweep) {
+    autostrv struct strv known = {.n = 0};
+    autoerr unread = store_container_ids(e->store, &known);
+    if (!unread)
+        engine_run_dirs_sweep(e, &known);
     if (!sweep)
         err_free(store_collect(e->store));
     if (!sweep && !store_has_debris(e->store))

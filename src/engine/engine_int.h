@@ -62,5 +62,15 @@ const char *engine_container_name(const struct engine_container *c);
 void engine_container_status(const struct monitor_state *s, int64_t now, struct str *out);
 /* "running" and so on: is one of the states in which a monitor is alive. */
 bool engine_state_alive(const struct monitor_state *s);
+/*
+ * Waits out a start or an end that is going on. Then the container is alive (c->state says so, *ret_lock is untouched) or
+ * nobody's, and *ret_lock is its lock. not_found when it was removed meanwhile.
+ */
+struct err *engine_container_settle(struct engine *e, struct engine_container *c, int *ret_lock)
+    __attribute__((warn_unused_result));
+/* Removes the run directory of a container whose lock is ours, best effort: what a killed monitor left. */
+void engine_run_dir_remove(const struct engine *e, const char *id);
+/* Removes those of monitors that are no more, apart from those of `known` containers, which have a lock to ask. */
+void engine_run_dirs_sweep(const struct engine *e, const struct strv *known);
 /* docker's "X is not running" error. */
 struct err *engine_err_not_running(const char *id) __attribute__((returns_nonnull, warn_unused_result));

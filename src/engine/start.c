@@ -303,12 +303,12 @@ struct err *engine_container_start(struct engine *e, const char *name, const str
                          .client = {-1, -1},
                          .m = {.userns_fd = -1}};
     struct err *r = engine_container_load(e, name, &s.c);
-    if (!r && engine_state_alive(&s.c.state)) {
+    if (!r && !engine_state_alive(&s.c.state))
+        r = engine_container_settle(e, &s.c, &s.lock_fd);
+    if (!r && s.lock_fd < 0) { /* alive already, or by now */
         starting_done(&s);
         return args->attach ? engine_container_attach(e, name, &args->io, ret) : NULL;
     }
-    if (!r)
-        r = store_container_lock(e->store, s.c.id, false, &s.lock_fd);
     if (!r) {
         r = start_locked(&s, args, ret);
         if (r)

@@ -41,10 +41,6 @@ struct err *engine_container_restart(struct engine *e, const char *name, const c
     TRY(engine_container_stop(e, name, signal, timeout_s, NULL));
     autocontainer c = ENGINE_CONTAINER_INIT;
     TRY(engine_container_load(e, name, &c));
-    /* The exit is told before the monitor has let go of the lock: wait for that, then the container is free. */
-    autofd int lock = -1;
-    TRY(store_container_lock(e->store, c.id, true, &lock));
-    fd_replace(&lock, -1);
     const struct engine_start start = {.attach = false};
     return engine_container_start(e, c.id, &start, NULL);
 }
@@ -65,6 +61,16 @@ struct err *engine_container_kill(struct engine *e, const char *name, const char
     return NULL;
 }
 
+/* The code of a container without a monitor; one that was removed (--rm) meanwhile still has its record, for us. */
+static int code_of_ended(struct engine *e, struct engine_container *c) {
+    autofd int lock = -1;
+    autocontainer again = ENGINE_CONTAINER_INIT;
+    autoerr removed = engine_container_settle(e, c, &lock);
+    fd_replace(&lock, -1);
+    autoerr unread = removed ? NULL : engine_container_load_id(e, c->id, &again);
+    return removed || unread ? c->state.exit_code : again.state.exit_code;
+}
+
 struct err *engine_container_wait(struct engine *e, const char *name, int *ret_code) {
     autocontainer c = ENGINE_CONTAINER_INIT;
     TRY(engine_container_load(e, name, &c));
@@ -73,10 +79,9 @@ struct err *engine_container_wait(struct engine *e, const char *name, int *ret_c
         struct err *r = monitor_wait(e->host, c.id, &code);
         if (r && err_kind(r) != ERR_NOT_FOUND)
             return r;
-        if (r) { /* ended between our look and the question */
+        if (r) { /* ended between our look and the question, or its monitor was lost */
             err_free(r);
-            TRY(monitor_state_read(c.dirfd, &c.state));
-            code = c.state.exit_code;
+            code = code_of_ended(e, &c);
         }
     }
     *ret_code = code;
@@ -103,15 +108,25 @@ static struct err *kill_for_removal(struct engine *e, const struct engine_contai
     return NULL;
 }
 
+/* Until the container is nobody's, and *ret_lock ours: it may be started, by somebody else, while we end it. */
+static struct err *free_for_removal(struct engine *e, struct engine_container *c, bool force, int *ret_lock) {
+    while (*ret_lock < 0) {
+        TRY(kill_for_removal(e, c, force));
+        TRY(engine_container_settle(e, c, ret_lock));
+    }
+    return NULL;
+}
+
 struct err *engine_container_remove(struct engine *e, const char *name, bool force, bool volumes) {
     (void)volumes; /* anonymous volumes live in the container's own upper layer, which goes with it */
     autocontainer c = ENGINE_CONTAINER_INIT;
     TRY(engine_container_load(e, name, &c));
-    TRY(kill_for_removal(e, &c, force));
     autofd int lock = -1;
-    struct err *r = store_container_lock(e->store, c.id, true, &lock); /* the monitor's last steps, milliseconds */
-    if (!r)
+    struct err *r = free_for_removal(e, &c, force, &lock);
+    if (!r) {
+        engine_run_dir_remove(e, c.id);
         r = store_container_remove(e->store, c.id);
+    }
     if (r && err_kind(r) == ERR_NOT_FOUND && json_bool_value(json_get(c.summary, "AutoRemove"), false)) {
         err_free(r); /* its monitor was quicker */
         r = NULL;

@@ -1,0 +1,116 @@
+/*
+ * settle: what surrounds the life of a monitor. A container whose lock is held while its state says that it does not
+ * run is being started or is ending: both take milliseconds, and whoever removes or starts it waits for the outcome
+ * here. And the run directories of monitors that were killed.
+ */
+#include "engine/engine_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+/* The closing of the lock's file is told before the lock is free: a wait that was told too early ends after this. */
+#define LOOK_AGAIN_MS 20
+
+static struct err *watch(int dirfd, int *ret_fd) {
+    autofree char *path = mem_printf("/proc/self/fd/%d", dirfd);
+    autofd int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (fd < 0 || inotify_add_watch(fd, path, IN_MOVED_TO | IN_CLOSE_WRITE | IN_MOVE_SELF | IN_ONLYDIR) < 0)
+        return err_hint(err_sys(errno, "watch a container"), "raise fs.inotify.max_user_instances");
+    *ret_fd = take_fd(&fd);
+    return NULL;
+}
+
+static void wait_for_change(int notify) {
+    char events[4096];
+    struct pollfd p = {.fd = notify, .events = POLLIN};
+    if (poll(&p, 1, LOOK_AGAIN_MS) > 0 && read(notify, events, sizeof events) < 0)
+        log_debug("watching a container: %s", strerror(errno));
+}
+
+/* Free, whatever its state says: its lock is ours now. Alive: *ret_lock stays -1. */
+static struct err *look(struct engine *e, struct engine_container *c, bool *ret_settled, int *ret_lock) {
+    bool held = true;
+    TRY(monitor_state_read(c->dirfd, &c->state));
+    TRY(store_container_running(e->store, c->id, &held));
+    *ret_settled = held && engine_state_alive(&c->state);
+    if (held)
+        return NULL;
+    struct err *busy = store_container_lock(e->store, c->id, false, ret_lock);
+    if (busy && err_kind(busy) == ERR_IN_USE) { /* somebody was quicker */
+        err_free(busy);
+        return NULL;
+    }
+    *ret_settled = true;
+    return busy;
+}
+
+struct err *engine_container_settle(struct engine *e, struct engine_container *c, int *ret_lock) {
+    bool settled = false;
+    autofd int notify = -1;
+    TRY(look(e, c, &settled, ret_lock));
+    if (!settled)
+        TRY(watch(c->dirfd, &notify));
+    while (!settled) {
+        TRY(look(e, c, &settled, ret_lock));
+        if (!settled)
+            wait_for_change(notify);
+    }
+    return NULL;
+}
+
+/* ---- run directories -----------------------------------------------------------------------------------------------
+ */
+
+void engine_run_dir_remove(const struct engine *e, const char *id) {
+    autofd int root = -1;
+    autoerr none = fd_open_dir(AT_FDCWD, e->host->run_root, &root);
+    if (!none)
+        err_free(io_remove_tree(root, id));
+}
+
+/* Its file "monitor" names a process ("pid starttime") that is no more. */
+static bool is_stale(int root, const char *id) {
+    autofree char *path = mem_printf("%s/monitor", id);
+    autofd int fd = -1;
+    autostr struct str text = STR_INIT_MAX(128);
+    autoerr none = fd_open_at(root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd);
+    autoerr bad = none ? NULL : io_read_all(fd, 127, "monitor", &text);
+    autostrv struct strv words = {.n = 0};
+    strv_split(&words, str_c(&text), ' ');
+    int64_t pid = 0, start = 0;
+    if (none || bad || words.n != 2)
+        return false;
+    words.v[1][strcspn(words.v[1], "\n")] = '\0';
+    if (!str_to_i64(words.v[0], 1, INT32_MAX, &pid) || !str_to_i64(words.v[1], 0, INT64_MAX, &start))
+        return false;
+    autofd int pidfd = -1;
+    autoerr gone = proc_open((pid_t)pid, (uint64_t)start, &pidfd);
+    return gone != NULL;
+}
+
+struct sweep {
+    const struct engine *e;
+    const struct strv *known;
+    int root;
+};
+
+static struct err *sweep_one(void *ctx, const char *name, unsigned char d_type) {
+    (void)d_type;
+    const struct sweep *s = ctx;
+    if (strlen(name) == ID_LEN && !strv_has(s->known, name) && is_stale(s->root, name))
+        engine_run_dir_remove(s->e, name);
+    return NULL;
+}
+
+void engine_run_dirs_sweep(const struct engine *e, const struct strv *known) {
+    struct sweep s = {.e = e, .known = known, .root = -1};
+    autoerr none = fd_open_dir(AT_FDCWD, e->host->run_root, &s.root);
+    autofd int root = s.root;
+    if (!none)
+        err_free(io_each_entry(root, sweep_one, &s));
+}
