@@ -1,0 +1,357 @@
+#!/usr/bin/python3
+"""Kills coracle's processes at random moments and checks that the next command puts everything right.
+
+    kill.py KILLS [SEED]       in the environment of a bats file (HOME, XDG_RUNTIME_DIR, PATH); image "busybox" is in the store
+
+Every round makes its own container, whose process carries a mark of the round, starts a command, kills something of it
+after a random part of the time that this command takes, and then asks of the product:
+  * `ps -a` answers, and what it says is true: a container that it calls running has its process, another one has none
+  * `rm -f` succeeds, no process with the mark is left, and the name is free
+  * nothing waits for a lock of the dead: every command ends within its time
+At the end, after one more command, store and run directory must be as empty as before.
+Several rounds run side by side, so that the cleaning up of one meets the work of the others.
+"""
+import collections, json, os, random, select, signal, subprocess, sys, threading, time
+
+WORKERS = 4
+LIMIT = 30  # seconds a command may take on a busy machine
+
+lock = threading.Lock()
+killed = collections.Counter()
+problems = []
+store = os.path.join(os.environ["HOME"], ".local/share/coracle")
+run_root = os.path.join(os.environ["XDG_RUNTIME_DIR"], "coracle")
+typical = {}  # command → seconds that it takes when left alone
+
+
+class Problem(Exception):
+    pass
+
+
+def coracle(*args, check=True, stdin=subprocess.DEVNULL):
+    try:
+        p = subprocess.run(["coracle", *args], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        raise Problem(f"coracle {' '.join(args)} hangs")
+    if check and p.returncode != 0:
+        raise Problem(f"coracle {' '.join(args)}: exit {p.returncode}: {p.stderr.decode().strip()}")
+    return p
+
+
+def processes(mark):
+    """Pids whose command line has the mark as an argument of its own, apart from coracle's own."""
+    found = []
+    for pid in os.listdir("/proc"):
+        if not pid.isdigit():
+            continue
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                args = f.read().split(b"\0")
+            if mark.encode() in args and not args[0].startswith(b"coracle"):
+                found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+def wait_for(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            return [int(c) for c in f.read().split()]
+    except OSError:
+        return []
+
+
+def kill(pid, what):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return False
+    with lock:
+        killed[what] += 1
+    return True
+
+
+def ended(pid):
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return True
+    p = select.poll()
+    p.register(fd, select.POLLIN)
+    gone = bool(p.poll(10000))
+    os.close(fd)
+    return gone
+
+
+class Round:
+    def __init__(self, number, rng):
+        self.rng = rng
+        self.name = f"k{number}"
+        self.mark = str(900000000 + number)
+        self.history = []
+
+    # ---- making things ----
+
+    def sleeper(self):
+        return ["busybox", "sleep", self.mark]
+
+    def running(self):
+        coracle("run", "-d", "--name", self.name, *self.sleeper())
+
+    def created(self):
+        coracle("create", "--name", self.name, *self.sleeper())
+
+    def state(self):
+        return json.loads(coracle("inspect", "-f", "json", self.name).stdout)[0]["State"]
+
+    def monitor_pid(self):
+        cid = json.loads(coracle("inspect", "-f", "json", self.name).stdout)[0]["Id"]
+        with open(os.path.join(store, "containers", cid, "state.json")) as f:
+            return json.load(f)["monitor_pid"]
+
+    # ---- killing ----
+
+    def interrupt(self, key, args, whole_tree=False):
+        """Starts a command and kills it, with what it forked if asked to, after a random part of its usual time."""
+        begun = time.monotonic()
+        p = subprocess.Popen(["coracle", *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        usual = typical.get(key)
+        if usual is None:
+            p.wait(LIMIT)
+            typical[key] = time.monotonic() - begun
+            return
+        delay = self.rng.random() * usual * 1.1
+        time.sleep(delay)
+        victims = [p.pid] + (children(p.pid) if whole_tree else [])
+        self.history.append(f"kill -9 coracle {' '.join(args)} after {delay * 1000:.1f} ms")
+        for v in victims:
+            kill(v, key + (" and its children" if whole_tree else ""))
+        p.wait(LIMIT)
+
+    def run_detached(self):
+        self.interrupt("run -d", ["run", "-d", "--name", self.name, *self.sleeper()])
+
+    def run_detached_tree(self):
+        self.interrupt("run -d", ["run", "-d", "--name", self.name, *self.sleeper()], whole_tree=True)
+
+    def run_foreground(self):
+        self.interrupt("run", ["run", "--name", self.name, "busybox", "true"])
+
+    def run_rm(self):
+        self.interrupt("run --rm", ["run", "--rm", "--name", self.name, "busybox", "true"])
+
+    def run_rm_tree(self):
+        self.interrupt("run --rm", ["run", "--rm", "--name", self.name, "busybox", "true"], whole_tree=True)
+
+    def create(self):
+        self.interrupt("create", ["create", "--name", self.name, *self.sleeper()])
+
+    def start(self):
+        self.created()
+        self.interrupt("start", ["start", self.name])
+
+    def start_tree(self):
+        self.created()
+        self.interrupt("start", ["start", self.name], whole_tree=True)
+
+    def stop(self):
+        self.running()
+        self.interrupt("stop", ["stop", self.name])
+
+    def restart(self):
+        self.running()
+        self.interrupt("restart", ["restart", self.name])
+
+    def remove(self):
+        self.created()
+        self.interrupt("rm", ["rm", self.name])
+
+    def remove_running(self):
+        self.running()
+        self.interrupt("rm -f", ["rm", "-f", self.name])
+
+    def rename(self):
+        self.created()
+        self.interrupt("rename", ["rename", self.name, self.name + "-new"])
+        names = coracle("ps", "-a", "--format", "{{.Names}}").stdout.decode().split()
+        both = [n for n in (self.name, self.name + "-new") if n in names]
+        if len(both) != 1:
+            raise Problem(f"after a rename was killed the container has the names {both}")
+        self.name = both[0]
+
+    def execute(self):
+        self.running()
+        self.interrupt("exec", ["exec", self.name, "sh", "-c", "echo x; true"])
+        if self.state()["Status"] != "running":
+            raise Problem("a killed exec ended the container")
+
+    def tag(self):
+        self.interrupt("tag", ["tag", "busybox", self.name + ":t"])
+        coracle("image", "inspect", "busybox")
+        coracle("tag", "busybox", self.name + ":t")
+        coracle("run", "--rm", self.name + ":t", "true")
+        coracle("rmi", self.name + ":t")
+
+    def untag(self):
+        coracle("tag", "busybox", self.name + ":t")
+        self.interrupt("rmi", ["rmi", self.name + ":t"])
+        coracle("run", "--rm", "busybox", "true")
+        coracle("rmi", self.name + ":t", check=False)
+
+    def image(self):
+        self.interrupt("import", ["import", os.environ["SMALL_TAR"], self.name + ":i"], whole_tree=self.rng.random() < 0.5)
+        coracle("images")
+        coracle("rmi", "-f", self.name + ":i", check=False)
+        coracle("import", os.environ["SMALL_TAR"], self.name + ":i")
+        coracle("rmi", self.name + ":i")
+
+    def monitor(self):
+        self.running()
+        monitor, init = self.monitor_pid(), self.state()["Pid"]
+        self.history.append("kill -9 of the monitor")
+        if not kill(monitor, "monitor"):
+            raise Problem(f"the monitor {monitor} does not run")
+        if not ended(init):
+            raise Problem("init outlives its monitor")
+        s = self.state()
+        if (s["Status"], s["ExitCode"], s["Error"]) != ("exited", 137, "its monitor was lost"):
+            raise Problem(f"after its monitor was killed the container is {s}")
+        if self.rng.random() < 0.5:
+            coracle("start", self.name)
+            if self.state()["Status"] != "running":
+                raise Problem("cannot be started again")
+
+    def monitor_young(self):
+        """The monitor while it starts the container, or just after."""
+        self.created()
+        p = subprocess.Popen(["coracle", "start", self.name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: children(p.pid) or p.poll() is not None, 5)
+        time.sleep(self.rng.random() * 0.012)
+        self.history.append("kill -9 of the monitor that starts it")
+        for c in children(p.pid):
+            kill(c, "monitor that starts")
+        p.wait(LIMIT)
+
+    def init(self):
+        self.running()
+        self.history.append("kill -9 of init")
+        kill(self.state()["Pid"], "init")
+        if not wait_for(lambda: self.state()["Status"] == "exited"):
+            raise Problem("the end of init was not seen")
+        if self.state()["ExitCode"] != 137:
+            raise Problem(f"init was killed, the exit code is {self.state()['ExitCode']}")
+
+    # ---- looking ----
+
+    def check(self):
+        def truth():
+            """What ps -a says of us agrees with what runs. A start that goes on without its command line needs a moment."""
+            for line in coracle("ps", "-a", "--no-trunc", "--format", "{{.Names}}\t{{.State}}").stdout.decode().splitlines():
+                name, state = line.split("\t")
+                if name == self.name:
+                    return (state == "running") == bool(processes(self.mark))
+            return not processes(self.mark)
+
+        if not wait_for(truth):
+            raise Problem(f"ps says {coracle('ps', '-a').stdout.decode()}, the processes are {processes(self.mark)}")
+        there = coracle("inspect", self.name, check=False).returncode == 0
+        if there:
+            coracle("rm", "-f", self.name)
+        else:
+            coracle("rm", "-f", self.name, check=False)
+        if not wait_for(lambda: not processes(self.mark), 5):
+            raise Problem("a process is left after rm -f")
+        coracle("create", "--name", self.name, *self.sleeper())
+        coracle("rm", self.name)
+
+
+SCENARIOS = [
+    Round.run_detached, Round.run_detached_tree, Round.run_foreground, Round.run_rm, Round.run_rm_tree, Round.create,
+    Round.start, Round.start_tree, Round.stop, Round.restart, Round.remove, Round.remove_running, Round.rename,
+    Round.execute, Round.tag, Round.untag, Round.image, Round.monitor, Round.monitor_young, Round.init,
+]
+
+
+def work(wanted, seed, numbers):
+    while True:
+        with lock:
+            if sum(killed.values()) >= wanted or len(problems) >= 5:
+                return
+            number = next(numbers)
+        rng = random.Random(f"{seed}-{number}")
+        # in turn, so that every kind has its share
+        scenario = SCENARIOS[number % len(SCENARIOS)]
+        r = Round(number, rng)
+        try:
+            scenario(r)
+            r.check()
+        except (Problem, subprocess.TimeoutExpired, OSError, ValueError) as e:
+            with lock:
+                problems.append(f"round {number} ({scenario.__name__}; {'; '.join(r.history)}): {e}")
+
+
+def stale_names():
+    """A rename that was killed may leave a link too many. It leads nowhere, and whoever wants the name gets it."""
+    for name in os.listdir(os.path.join(store, "names")):
+        coracle("create", "--name", name, "busybox")
+        coracle("rm", name)
+
+
+def leftovers():
+    found = []
+    for sub in ("containers", "names", "tmp", "blobs/partial"):
+        d = os.path.join(store, sub)
+        if os.path.isdir(d):
+            found += [f"{sub}/{n}" for n in os.listdir(d)]
+    if os.path.isdir(run_root):
+        found += [f"run/{n}" for n in os.listdir(run_root) if os.path.isdir(os.path.join(run_root, n))]
+    return found
+
+
+def main():
+    wanted = int(sys.argv[1])
+    seed = sys.argv[2] if len(sys.argv) > 2 and sys.argv[2] else str(time.time_ns())
+    print(f"seed {seed}")
+    numbers = iter(range(10**6))
+    # the first of each kind, one after another, tells how long its command takes
+    for _ in SCENARIOS:
+        number = next(numbers)
+        r = Round(number, random.Random(0))
+        SCENARIOS[number](r)
+        r.check()
+    begun = time.monotonic()
+    threads = [threading.Thread(target=work, args=(wanted, seed, numbers)) for _ in range(WORKERS)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    took = time.monotonic() - begun
+    for what, n in sorted(killed.items()):
+        print(f"{n:5d}  {what}")
+    print(f"{sum(killed.values())} kills in {took:.0f} s")
+    if not problems:
+        stale_names()
+    coracle("ps", "-a")
+    if not wait_for(lambda: not leftovers()):
+        problems.append(f"left behind: {leftovers()}")
+    if coracle("ps", "-aq").stdout:
+        problems.append("containers are left")
+    images = coracle("images", "-q").stdout.decode().split()
+    if len(images) != 1:
+        problems.append(f"images are left: {images}")
+    for p in problems:
+        print("PROBLEM", p)
+    sys.exit(1 if problems else 0)
+
+
+main()
