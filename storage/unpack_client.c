@@ -23,6 +23,7 @@
 #include "storage/unpack_int.h"
 
 #define CHANNEL_FD 3
+#define USERNS_FD 4
 
 struct store_unpack_job {
     struct unpack helper;
@@ -45,11 +46,9 @@ struct err *unpack_start(const struct store *s, int userns_fd, struct unpack *re
     struct proc_spawn p = {.path = path,
                            .argv = argv,
                            .stdio = {-1, -1, STDERR_FILENO},
-                           .fds = {{.from = theirs, .to = CHANNEL_FD}},
-                           .n_fds = 1,
-                           .die_with_parent = true,
-                           .userns_fd = userns_fd,
-                           .join_userns = userns_fd >= 0};
+                           .fds = {{.from = theirs, .to = CHANNEL_FD}, {.from = userns_fd, .to = USERNS_FD}},
+                           .n_fds = userns_fd >= 0 ? 2 : 1,
+                           .die_with_parent = true};
     struct err *e = proc_spawn(&p, &u.pid, &u.pidfd);
     if (e) {
         msg_chan_free(u.chan);

@@ -1,10 +1,14 @@
 /*
  * coracle-unpack: reads what came from a registry or an archive, so that no other process has to. Started by coracle
- * with one end of a socketpair as descriptor 3; see ops_int.h for what is said over it. Holds nothing worth stealing,
- * and gives up what it could do before it looks at the first hostile byte (sandbox_int.h).
+ * with one end of a socketpair as descriptor 3; see ops_int.h for what is said over it. With a user namespace as
+ * descriptor 4 it works inside that. Holds nothing worth stealing, and gives up what it could do before it looks at the
+ * first hostile byte (sandbox_int.h).
  */
+#include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +22,7 @@
 #include "storage/unpack/ops_int.h"
 
 #define CHANNEL_FD 3
+#define USERNS_FD 4
 
 struct err *op_send_ok(struct op *op, struct json *take_result) {
     autojson reply = json_object();
@@ -52,6 +57,24 @@ static struct err *serve(struct msg_chan *chan) {
     return e;
 }
 
+/*
+ * Done here and not by our maker: a program's memory is out of reach for those who have CAP_SYS_PTRACE in a user
+ * namespace (a container with --pid=host) only if it is not dumpable and was executed outside.
+ */
+static struct err *enter_userns(void) {
+    struct stat st;
+    if (prctl(PR_SET_DUMPABLE, 0) < 0)
+        return err_sys(errno, "prctl");
+    if (fstat(USERNS_FD, &st) < 0)
+        return NULL;
+    if (setns(USERNS_FD, CLONE_NEWUSER) < 0 && errno != EINVAL) /* we are in it already */
+        return err_sys(errno, "enter the user namespace");
+    fd_close(USERNS_FD);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) /* again: more capabilities clear it */
+        return err_sys(errno, "prctl");
+    return NULL;
+}
+
 int main(void) {
     struct stat st;
     fd_guard_stdio();
@@ -63,7 +86,9 @@ int main(void) {
     signal(SIGXFSZ, SIG_IGN);
     umask(0);
     automsg chan = msg_chan_new(CHANNEL_FD);
-    autoerr e = serve(chan);
+    autoerr e = enter_userns();
+    if (!e)
+        e = serve(chan);
     if (!e)
         return 0;
     err_free(msg_send_err(chan, e)); /* nobody may be left to hear it */
