@@ -45,10 +45,14 @@ static struct err *unpack(struct importing *im, struct store_unpacked *ret) {
     return store_unpack_finish(im->i->store, job, ret);
 }
 
+static const char *comment(const struct importing *im) {
+    return im->i->message && *im->i->message ? im->i->message : "Imported from -";
+}
+
 static struct json *history(const struct importing *im, const char *created) {
     struct json *list = json_array(), *entry = json_object();
     json_set_str(entry, "created", created);
-    json_set_str(entry, "comment", im->i->message && *im->i->message ? im->i->message : "Imported from -");
+    json_set_str(entry, "comment", comment(im));
     json_push(list, entry);
     return list;
 }
@@ -66,6 +70,7 @@ static void make_config(const struct importing *im, const struct store_unpacked 
     if (*im->platform.variant)
         json_set_str(j, "variant", im->platform.variant);
     json_set_str(j, "created", str_c(&created));
+    json_set_str(j, "comment", comment(im));
     json_set(j, "config", json_copy(im->config));
     json_set(j, "rootfs", rootfs);
     json_set(j, "history", history(im, str_c(&created)));
