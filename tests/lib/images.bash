@@ -108,3 +108,20 @@ S
     printf 'cd "$HOME"\n%s\n' "$2" >"$d/script"
     unshare --map-auto --map-root-user --mount bash "$d/setup"
 }
+
+# rich_layout: the layout of an image with all that an image may hold (richlayers.py); its tars are in $CTR_HOME/rich.
+rich_layout() {
+    local dir
+    dir=$(images_dir rich)
+    if [ ! -e "$dir/index.json" ]; then
+        mkdir -p "$CTR_HOME/rich"
+        unshare --map-auto --map-root-user python3 "$TESTS_DIR/lib/richlayers.py" "$CTR_HOME/rich" "$(command -v busybox)" >&2 || return 1
+        python3 "$TESTS_DIR/lib/tarlayout.py" "$dir" "$CTR_HOME"/rich/[0-2].tar >&2 || return 1
+    fi
+    echo "$dir"
+}
+
+# podman_here …: podman with a store of its own in $CTR_HOME, plain copies of layers instead of mounts.
+podman_here() {
+    podman --root "$CTR_HOME/podman" --runroot "$CTR_HOME/podman-run" --storage-driver vfs --events-backend file "$@" 2> >(grep -v 'not a shared mount' >&2)
+}
