@@ -62,6 +62,8 @@ struct err *engine_container_load_id(struct engine *e, const char *id, struct en
     memcpy(c.id, id, ID_LEN);
     TRY(store_container_open(s, id, &c.dirfd));
     TRY(json_read_file(c.dirfd, "container.json", &c.summary));
+    if (!json_str_value(json_get(c.summary, "Name")))
+        return err_new(ERR_CORRUPT, "the record of container %.12s is damaged", id);
     TRY(monitor_state_read(c.dirfd, &c.state));
     if (engine_state_alive(&c.state)) {
         bool held = false;

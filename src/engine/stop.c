@@ -117,12 +117,33 @@ static struct err *free_for_removal(struct engine *e, struct engine_container *c
     return NULL;
 }
 
+/* One whose record cannot be read: all that is known is its id, and whether a monitor holds it. Takes the error of its
+ * load. */
+static struct err *remove_damaged(struct engine *e, const char *name, struct err *take_damage) {
+    autoerr damage = take_damage;
+    char id[65] = "";
+    autofd int lock = -1;
+    autoerr lost = e->store ? store_container_find(e->store, name, id) : NULL;
+    if (lost || !*id)
+        return take_ptr(&damage);
+    err_free(monitor_kill(e->host, id, SIGKILL));
+    TRY(store_container_lock(e->store, id, true, &lock));
+    engine_run_dir_remove(e, id);
+    TRY(store_container_remove(e->store, id));
+    fd_replace(&lock, -1);
+    engine_collect(e, false);
+    return NULL;
+}
+
 struct err *engine_container_remove(struct engine *e, const char *name, bool force, bool volumes) {
     (void)volumes; /* anonymous volumes live in the container's own upper layer, which goes with it */
     autocontainer c = ENGINE_CONTAINER_INIT;
-    TRY(engine_container_load(e, name, &c));
+    struct err *r = engine_container_load(e, name, &c);
+    if (r && force)
+        return remove_damaged(e, name, r);
+    TRY(r);
     autofd int lock = -1;
-    struct err *r = free_for_removal(e, &c, force, &lock);
+    r = free_for_removal(e, &c, force, &lock);
     if (!r) {
         engine_run_dir_remove(e, c.id);
         r = store_container_remove(e->store, c.id);

@@ -2,6 +2,7 @@
 #include "cli/cli_int.h"
 
 #include <fnmatch.h>
+#include <regex.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -167,9 +168,15 @@ static bool ancestor_matches(const struct json *view, const char *wanted) {
     return !strcmp(image, wanted) || !strcmp(image, latest) || (strlen(bare) >= 4 && str_starts(id, bare));
 }
 
+/* docker's name filter is a regular expression, held against "/name" and "name". One that is none matches nothing. */
 static bool name_matches(const struct json *view, const char *wanted) {
     const char *name = json_str_value(json_first(json_get(view, "Names")));
-    return name && (strstr(name, wanted) || strstr(name + 1, wanted));
+    regex_t re;
+    if (!name || regcomp(&re, wanted, REG_EXTENDED | REG_NOSUB) != 0)
+        return false;
+    bool hit = regexec(&re, name, 0, NULL, 0) == 0 || (*name == '/' && regexec(&re, name + 1, 0, NULL, 0) == 0);
+    regfree(&re);
+    return hit;
 }
 
 static bool mount_matches(const struct json *view, const char *wanted) {
@@ -245,11 +252,24 @@ static struct err *check_status(const struct strmap *filters) {
     return value ? err_new(ERR_USAGE, "invalid filter 'status=%s'", value) : NULL;
 }
 
+static struct err *check_exited(const struct strmap *filters) {
+    autostrv struct strv codes = {.n = 0};
+    if (strmap_get(filters, "exited"))
+        strv_split(&codes, strmap_get(filters, "exited"), '\n');
+    for (size_t i = 0; i < codes.n; i++) {
+        int64_t code;
+        if (!str_to_i64(codes.v[i], INT32_MIN, INT32_MAX, &code))
+            return err_new(ERR_USAGE, "invalid filter 'exited=%s'", codes.v[i]);
+    }
+    return NULL;
+}
+
 static struct err *collect(struct cli_ctx *c, struct json *rows) {
     const struct opts *o = c->opts;
     autostrmap struct strmap filters = {.n = 0};
     TRY(cli_filters_parse(&o->filter, filter_keys, &filters));
     TRY(check_status(&filters));
+    TRY(check_exited(&filters));
     const struct engine_list everything = {
         .all = o->all || o->last >= 0 || o->latest || strmap_get(&filters, "status") || strmap_get(&filters, "exited"),
         .last = filters.n   ? -1
