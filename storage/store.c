@@ -187,8 +187,13 @@ void store_free(struct store *s) {
 
 struct err *store_hold(struct store *s, int *ret_fd) {
     autofd int fd = -1;
-    TRY_CTX(fd_open_at(s->dirs[STORE_ROOT], "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &fd), "lock the store %s",
-            s->root);
+    struct err *e = fd_open_at(s->dirs[STORE_ROOT], "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &fd);
+    if (e && err_errno(e) == EROFS) { /* reading, too, wants what it reads to stay */
+        err_free(e);
+        e = fd_open_at(s->dirs[STORE_ROOT], "lock", O_RDONLY | O_NOFOLLOW, 0, &fd);
+    }
+    if (e)
+        return err_wrap(e, "lock the store %s", s->root);
     TRY_CTX(io_lock(fd, IO_LOCK_SHARED), "lock the store %s", s->root);
     *ret_fd = take_fd(&fd);
     return NULL;

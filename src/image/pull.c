@@ -260,6 +260,12 @@ static struct err *pull_from(struct pulling *pl, const char *mirror, struct imag
     return e;
 }
 
+/* What no other endpoint would do better: the disk, the user, the configuration. */
+static bool is_ours(const struct err *e) {
+    enum err_kind kind = err_kind(e);
+    return kind == ERR_INTERRUPTED || kind == ERR_NO_SPACE || kind == ERR_SYSTEM || kind == ERR_USAGE;
+}
+
 /* Mirrors are only ever asked for Docker Hub's images; whatever goes wrong there, the next one is asked. */
 static struct err *pull_from_any(struct pulling *pl, struct image_pulled *ret) {
     const struct strv *mirrors = &pl->p->config->registry_mirrors;
@@ -268,7 +274,7 @@ static struct err *pull_from_any(struct pulling *pl, struct image_pulled *ret) {
         autoerr e = pull_from(pl, mirrors->v[i], ret);
         if (!e)
             return NULL;
-        if (err_kind(e) == ERR_INTERRUPTED || err_kind(e) == ERR_NO_SPACE || err_kind(e) == ERR_SYSTEM)
+        if (is_ours(e))
             return take_ptr(&e);
         autostr struct str why = STR_INIT;
         err_format(e, &why);
