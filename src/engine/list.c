@@ -48,6 +48,16 @@ static struct json *view_of(const struct engine_container *c, int64_t now) {
     return v;
 }
 
+/* What the container wrote, and with its image, as docker counts. */
+static void set_sizes(const struct engine *e, const struct engine_container *c, struct json *view) {
+    struct store_image *img = NULL;
+    int64_t own = size_of(e, c->id);
+    autoerr gone = store_image_get(e->store, text(c->summary, "Image"), &img);
+    json_set_int(view, "SizeRw", own);
+    json_set_int(view, "SizeRootFs", own + (img ? img->size : 0));
+    store_image_free(img);
+}
+
 struct row {
     int64_t created;
     bool alive;
@@ -75,7 +85,7 @@ static size_t load_rows(struct engine *e, const struct strv *ids, const struct e
             continue;
         struct json *view = view_of(&c, now);
         if (l->size)
-            json_set_int(view, "SizeRw", size_of(e, c.id));
+            set_sizes(e, &c, view);
         rows[n++] = (struct row){json_int_value(json_get(view, "CreatedNs"), 0), alive, view};
     }
     return n;
