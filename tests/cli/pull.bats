@@ -332,6 +332,75 @@ H
     registry_stop outside
 }
 
+# ---- configuration, environment, terminal ----
+
+@test "a proxy of the environment is used, for hosts that no_proxy does not name" {
+    layout tiny >/dev/null
+    static_repo tiny library/tiny
+    static_reset files
+    F=$(registry_addr static-files)
+    configure '{"registry-mirrors": ["http://registry.invalid"], "insecure-registries": ["registry.invalid"]}'
+    http_proxy=http://$F coracle pull -q tiny:1
+    works tiny:1
+    [ "$(static_log files | grep -c 'GET http://registry.invalid/v2/library/tiny/')" -ge 3 ] || fail "$(static_log files)"
+    coracle rmi tiny:1 >/dev/null
+    static_reset files
+    http_proxy=http://$F no_proxy=registry.invalid run coracle pull tiny:1
+    assert_status 1
+    assert_output_has "resolve"
+    assert_eq "$(static_log files)" ""
+}
+
+@test "a configuration that is damaged is named, with the place" {
+    for text in '{"registry-mirrors": ' '{"registry-mirrors": "http://x"}' '{"registry-mirrors": [1]}' '[]'; do
+        configure "$text"
+        run coracle pull busybox
+        assert_status 1
+        assert_output_has "config.json"
+    done
+    configure '{"registry-mirrors": ["http://mirror.invalid"]}'
+    run coracle pull busybox
+    assert_status 1
+    assert_output_has "insecure-registries"
+}
+
+@test "--root and CORACLE_ROOT name another store; without a runtime directory it works too" {
+    coracle --root "$BATS_TEST_TMPDIR/r" pull -q "$P/tiny:1"
+    assert_eq "$(image_ids)" ""
+    assert_eq "$(CORACLE_ROOT=$BATS_TEST_TMPDIR/r coracle images --format '{{.Repository}}')" "$P/tiny"
+    unshare --map-auto --map-root-user rm -rf "$BATS_TEST_TMPDIR/r"
+    env -u XDG_RUNTIME_DIR coracle pull -q "$P/tiny:1"
+    works "$P/tiny:1"
+    run env HOME=/nonexistent coracle pull "$P/tiny:1"
+    assert_status 1
+    assert_output_has /nonexistent
+    mkdir "$BATS_TEST_TMPDIR/notastore"
+    touch "$BATS_TEST_TMPDIR/notastore/file"
+    run coracle --root "$BATS_TEST_TMPDIR/notastore" pull "$P/tiny:1"
+    assert_status 1
+    assert_output_has "neither empty nor a coracle store"
+    assert_eq "$(ls "$BATS_TEST_TMPDIR/notastore")" file
+}
+
+@test "on a terminal: progress that is redrawn, and the same last lines" {
+    run -0 script -qec "coracle pull $P/big:1" /dev/null
+    assert_output_has $'\e['
+    assert_output_has "Pull complete"
+    assert_output_has "Status: Downloaded newer image for $P/big:1"
+    run -0 coracle pull "$P/tiny:1"
+    refute_output_has $'\e'
+    run bash -c "coracle pull $P/zst:1 >/dev/full"
+    assert_status 1
+    assert_output_has "No space left on device"
+}
+
+@test "a hundred layers" {
+    registry_push plain "$(layout tall --layers 100):latest" tall:1
+    coracle pull -q "$P/tall:1"
+    assert_eq "$(coracle run --rm --network none "$P/tall:1" sh -c 'cat /layer1 /layer50 /layer99' 2>&1)" $'layer 1\nlayer 50\nlayer 99'
+    store_is_clean
+}
+
 # ---- a registry that is busy, gone, or far away ----
 
 @test "429 and 503 are waited out; Retry-After is respected" {
@@ -494,7 +563,64 @@ static_repo() {
     store_is_clean
 }
 
+@test "images that are removed meanwhile do not take a pull's layers along" {
+    layout slow --layers 2 --size 2000000 >/dev/null
+    static_repo slow slow
+    static_start paced --rate 2500000
+    coracle pull -q "$REGISTRY/slow:1" >"$BATS_TEST_TMPDIR/a" 2>&1 3>&- &
+    pid=$!
+    for i in 1 2 3 4 5; do
+        coracle import "$(image_tar busybox)" "other:$i" >/dev/null
+        coracle rmi "other:$i" >/dev/null
+    done
+    wait "$pid" || fail "$(cat "$BATS_TEST_TMPDIR/a")"
+    works "$REGISTRY/slow:1"
+    coracle import "$(image_tar busybox)" other:6 >/dev/null
+    coracle rmi other:6 >/dev/null
+    store_settles
+    works "$REGISTRY/slow:1"
+    store_is_clean
+}
+
 # ---- the store ----
+
+@test "a disk that is full at any size: each time said, and what is there is whole" {
+    run nested 'for s in $(seq 200 550 8000); do mkdir -p "$D/disks/$s"; mount -t tmpfs -o size=${s}k,mode=755,uid=1000,gid=1000 tmpfs "$D/disks/$s"; done
+        for s in 5 20 40 60 80; do mkdir -p "$D/disks/inodes$s"; mount -t tmpfs -o nr_inodes=$s,size=20m,mode=755,uid=1000,gid=1000 tmpfs "$D/disks/inodes$s"; done' "
+        for d in \$D/disks/*; do
+            export CORACLE_ROOT=\$d
+            rc=0
+            said=\$(coracle pull -q $P/big:1 2>&1) || rc=\$?
+            shown=\$(coracle images -q 2>&1 | grep -v '^coracle')
+            for i in \$(seq 100); do [ -n \"\$(ls \$d/tmp 2>/dev/null)\" ] && sleep 0.05; done
+            case \$rc,\$said in
+            0,*) [ \"\$(coracle run --rm --network none $P/big:1 echo whole 2>/dev/null)\" = whole ] || [ \"\${d##*/}\" = inodes80 ] || ! coracle create $P/big:1 >/dev/null 2>&1 || echo BAD \$d does not run ;;
+            1,*'No space left on device'*) [ -z \"\$shown\" ] || echo BAD \$d shows \$shown ;;
+            *) echo BAD \$d: \$rc \$said ;;
+            esac
+            [ -z \"\$(ls \$d/tmp 2>/dev/null)\" ] || echo BAD \$d debris
+            echo \$rc
+        done"
+    refute_output_has BAD
+    assert_output_has 1
+    assert_output_has 0
+    [ "${#lines[@]}" = 20 ] || fail "${#lines[@]} sizes"
+}
+
+@test "a store on a read-only file system: reading works, writing says why not" {
+    coracle pull -q "$P/tiny:1"
+    run nested "cp -r $STORE/. \$D/disk 2>/dev/null || true; chown -R 1000:1000 \$D/disk; mount --bind \$D/disk \$D/disk; mount -o remount,bind,ro \$D/disk" "
+        export CORACLE_ROOT=\$D/disk
+        coracle images --format '{{.Repository}}'
+        coracle image inspect -f '{{.Os}}' $P/tiny:1
+        coracle save $P/tiny:1 | tar -t | grep -c blobs/sha256/.
+        coracle ps -q
+        coracle pull $P/zst:1; echo exit \$?
+        coracle rmi $P/tiny:1; echo exit \$?"
+    assert_eq "$(printf '%s\n' "${lines[@]:0:3}")" "$(printf '%s\n' "$P/tiny" linux 4)"
+    assert_output_has "Read-only file system"
+    assert_eq "$(grep -c '^exit 1' <<<"$output")" 2
+}
 
 @test "a full disk: said, the image that was there still runs, nothing is left half-done" {
     run nested 'mount -t tmpfs -o size=6m,mode=755 tmpfs "$D/disk"' "

@@ -6,7 +6,7 @@
 Prints "listening on PORT" and serves until its parent ends:
     GET /v2/<repo>/manifests/<ref>   DIR/<repo>/manifests/<ref>
     GET /v2/<repo>/blobs/<digest>    DIR/<repo>/blobs/<digest>, else DIR/blobs/<digest>
-with Range. DIR/<repo>/headers.json replaces headers of manifests ("Docker-Content-Digest": a lie, null: none). Every request is
+with Range, and also as an HTTP proxy for any host. DIR/<repo>/headers.json replaces headers of manifests ("Docker-Content-Digest": a lie, null: none). Every request is
 a line of DIR/log: method, path, Authorization's scheme or "-", first byte, status, body bytes sent; it is written when the
 answer ends, also when the client hung up. --rate paces the blobs, in pieces of 16 KiB, so that what was sent is what arrived.
 """
@@ -24,7 +24,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def find(self):
-        m = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/([^/]+)", self.path)
+        m = re.fullmatch(r"(?:http://[^/]+)?/v2/(.+)/(manifests|blobs)/([^/]+)", self.path)
         if not m or ".." in self.path:
             return None, None, {}
         repo, kind, name = m.groups()
