@@ -28,11 +28,20 @@ check: test-deps
 	@stage=$$(tests/lib/stage $(B)) && trap 'rm -rf "$$stage"' EXIT && tests/lib/as-user "$$stage/tests/lib/suite" "$$stage" $(TESTS)
 
 # Coverage-guided fuzzing with clang: every tests/fuzz/fuzz_*.c for FUZZ_SECONDS, under ASan and UBSan, corpus kept in build/fuzz.
+# fuzz-smoke: the seeds and the kept corpus once, and a second each.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-.PHONY: fuzz
+$(B)/bin/fuzz_%: tests/fuzz/fuzz_%.c $(call lib_of,$(LAYERS)) $(B)/flags
+	@mkdir -p $(@D)
+	@echo "  FUZZ  $<"
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(call lib_of,$(LAYERS)) \
+	    -Wl,--end-group -lcjson -ldl -larchive -lisal -lzstd -lz -lcrypto
+.PHONY: fuzz fuzz-smoke fuzz-bins
+fuzz-bins: $(patsubst %,$(B)/bin/%,$(FUZZ_TARGETS))
 fuzz:
 	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+fuzz-smoke:
+	@tests/fuzz/run 1 $(FUZZ_TARGETS)
 
 # The gates; GATES="layers size" runs only these.
 .PHONY: lint lint-flags

@@ -110,7 +110,10 @@ void clock_format_human(int64_t duration, struct str *out) {
 }
 
 void clock_format_ago(int64_t t, int64_t now, struct str *out) {
-    clock_format_human(now - t, out);
+    int64_t d;
+    if (__builtin_sub_overflow(now, t, &d)) /* an image may claim any year */
+        d = t < 0 ? INT64_MAX : INT64_MIN;
+    clock_format_human(d, out);
     str_append(out, " ago");
 }
 

@@ -146,8 +146,19 @@ struct template;
  * urlquery json split join title lower upper pad truncate. Errors in Go's wording.
  */
 struct err *template_parse(const char *text, struct template **ret) __attribute__((warn_unused_result));
-/* Executes over a JSON value; output is appended. Limits: 16 MiB of output, 10 million steps. */
+/* Executes over a JSON value; output is appended. Limits: 16 MiB of output and of values, a million steps. A missing
+ * key is
+ * "<no value>". */
 struct err *template_execute(const struct template *t, const struct json *data, struct str *out)
+    __attribute__((warn_unused_result));
+/*
+ * The same with docker's other rules for missing keys. TEMPLATE_INSPECT: an error, but in maps of names (Labels, Ports
+ * …) and for what docker leaves out when it is empty (Health …); null prints by its type ("[]", "map[]", "<nil>").
+ * TEMPLATE_ROW: an error, as for a row's fields. TEMPLATE_HEADER: over the titles of columns, which functions leave
+ * alone.
+ */
+enum { TEMPLATE_INSPECT = 1, TEMPLATE_ROW = 2, TEMPLATE_HEADER = 4 };
+struct err *template_execute_with(const struct template *t, const struct json *data, int flags, struct str *out)
     __attribute__((warn_unused_result));
 void template_free(struct template *t);
 

@@ -68,5 +68,7 @@ struct err *cli_each(struct cli_ctx *c, struct err *(*fn)(struct cli_ctx *c, con
 struct err *cli_io_end(const struct monitor_io_result *r, int *ret_code) __attribute__((warn_unused_result));
 /* Prints warnings as docker does: "WARNING: text" on stderr. */
 void cli_warnings(const struct strv *warnings);
+/* Appends at most `max` code points of a text, the last one "…" where something was cut off. */
+void cli_ellipsis(const char *text, size_t max, struct str *out);
 /* docker's sizes: "1.23MB" with three or four significant digits, decimal units. Appended. */
 void cli_human_size(int64_t bytes, int precision, struct str *out);

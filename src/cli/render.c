@@ -67,9 +67,11 @@ static struct json *header_row(const struct cli_table *t) {
     return row;
 }
 
-/* The members of a row with control characters spelled out. */
-static struct json *visible_row(const struct json *row) {
+/* The members of a row with control characters spelled out; every column is there. */
+static struct json *visible_row(const struct cli_table *t, const struct json *row) {
     struct json *out = json_object();
+    for (size_t i = 0; t->headers[i][0]; i++)
+        json_set_str(out, t->headers[i][0], "");
     JSON_EACH(m, row) {
         const char *text = json_str_value(m);
         autostr struct str s = STR_INIT;
@@ -80,9 +82,9 @@ static struct json *visible_row(const struct json *row) {
     return out;
 }
 
-static struct err *push_line(const struct template *t, const struct json *row, struct strv *lines) {
+static struct err *push_line(const struct template *t, const struct json *row, int flags, struct strv *lines) {
     autostr struct str s = STR_INIT;
-    TRY(template_execute(t, row, &s));
+    TRY(template_execute_with(t, row, flags, &s));
     strv_push(lines, str_c(&s));
     return NULL;
 }
@@ -92,11 +94,11 @@ static struct err *render_lines(struct cli_ctx *c, const struct cli_table *t, co
     autostrv struct strv lines = {.n = 0};
     if (table) {
         autojson head = header_row(t);
-        TRY(push_line(tpl, head, &lines));
+        TRY(push_line(tpl, head, TEMPLATE_HEADER, &lines));
     }
     JSON_EACH(row, rows) {
-        autojson visible = visible_row(row);
-        TRY(push_line(tpl, visible, &lines));
+        autojson visible = visible_row(t, row);
+        TRY(push_line(tpl, visible, TEMPLATE_ROW, &lines));
     }
     if (table) {
         print_table(c->out, &lines);
@@ -144,7 +146,7 @@ static struct err *render_templates(struct cli_ctx *c, const struct json *array,
     struct err *e = NULL;
     for (struct json *o = json_first(array); o && !e; o = json_next(o)) {
         autostr struct str s = STR_INIT;
-        e = template_execute(tpl, o, &s);
+        e = template_execute_with(tpl, o, TEMPLATE_INSPECT, &s);
         if (!e) {
             fwrite(str_c(&s), 1, s.len, c->out);
             fputc('\n', c->out);

@@ -17,6 +17,8 @@ struct exec {
     struct template_pool pool;
     struct variable vars[64];
     size_t n_vars;
+    const struct template_at *at; /* what is being executed, for errors */
+    int flags;
     long steps;
     enum flow flow;
 };
@@ -27,6 +29,7 @@ const struct json *template_keep(struct template_pool *pool, struct json *take_v
         pool->owned = mem_resize(pool->owned, pool->cap, sizeof *pool->owned);
     }
     pool->owned[pool->n++] = take_value;
+    pool->bytes += json_str_value(take_value) ? strlen(json_str_value(take_value)) : 0;
     return take_value;
 }
 
@@ -35,18 +38,22 @@ bool template_hidden(const struct json *member) {
     return key && str_starts(key, "__");
 }
 
-static struct err *exec_err(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static struct err *exec_err(const char *fmt, ...) {
+static struct err *exec_err(const struct exec *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static struct err *exec_err(const struct exec *x, const char *fmt, ...) {
     autostr struct str s = STR_INIT;
     va_list ap;
     va_start(ap, fmt);
     str_append_v(&s, fmt, ap);
     va_end(ap);
-    return err_new(ERR_USAGE, "template: :1: executing \"\": %s", str_c(&s));
+    const char *prefix = x->flags & TEMPLATE_ROW ? "failed to execute template" : "template parsing error";
+    if (!x->at || !x->at->source)
+        return err_new(ERR_USAGE, "%s: template: :1: executing \"\": %s", prefix, str_c(&s));
+    return err_new(ERR_USAGE, "%s: template: :%d:%zu: executing \"\" at <%s>: %s", prefix, x->at->line, x->at->column,
+                   x->at->source, str_c(&s));
 }
 
 static struct err *count_step(struct exec *x) {
-    if (++x->steps > TEMPLATE_STEPS_MAX || x->out->len > TEMPLATE_OUTPUT_MAX)
+    if (++x->steps > TEMPLATE_STEPS_MAX || x->out->len > TEMPLATE_OUTPUT_MAX || x->pool.bytes > TEMPLATE_OUTPUT_MAX)
         return err_new(ERR_USAGE, "template: it produces too much output or takes too long");
     return NULL;
 }
@@ -56,15 +63,38 @@ static struct err *count_step(struct exec *x) {
 static struct err *eval_pipeline(struct exec *x, const struct pipeline *p, const struct json *dot,
                                  const struct json **ret);
 
-static struct err *follow(const struct strv *chain, const struct json *v, const struct json **ret) {
-    for (size_t i = 0; i < chain->n; i++) {
-        if (v && json_type(v) != JSON_OBJECT && json_type(v) != JSON_NULL)
-            return exec_err("can't evaluate field %s in a value that is not an object", chain->v[i]);
-        if (!v || json_type(v) == JSON_NULL) {
-            if (i > 0)
-                return exec_err("nil pointer evaluating interface {}.%s", chain->v[i]);
-        }
-        v = str_starts(chain->v[i], "__") ? NULL : json_get(v, chain->v[i]);
+/* A key that an object does not have; `last` when nothing follows it in the chain. */
+static struct err *missing(struct exec *x, const struct json *object, const char *key, bool last,
+                           const struct json **ret) {
+    *ret = NULL;
+    if (x->flags & TEMPLATE_ROW)
+        return exec_err(x, "can't evaluate field %s in a row", key);
+    if (!(x->flags & TEMPLATE_INSPECT) || template_is_map(json_key(object)))
+        return NULL;
+    if (last && template_zero(&x->pool, key, ret))
+        return NULL;
+    return exec_err(x, "map has no entry for key \"%s\"", key);
+}
+
+static struct err *field_of(struct exec *x, const struct json *v, const struct strv *chain, size_t i,
+                            const struct json **ret) {
+    const char *key = chain->v[i];
+    if (v && json_type(v) != JSON_OBJECT && json_type(v) != JSON_NULL)
+        return exec_err(x, "can't evaluate field %s in type %s", key,
+                        x->flags & TEMPLATE_ROW ? template_type_name(v) : "interface {}");
+    if (!v || json_type(v) == JSON_NULL)
+        return i > 0 ? exec_err(x, "nil pointer evaluating interface {}.%s", key) : missing(x, v, key, false, ret);
+    const struct json *member = str_starts(key, "__") ? NULL : json_get(v, key);
+    if (!member)
+        return missing(x, v, key, i + 1 == chain->n, ret);
+    *ret = member;
+    return NULL;
+}
+
+static struct err *follow(struct exec *x, const struct operand *o, const struct json *v, const struct json **ret) {
+    for (size_t i = 0; i < o->chain.n; i++) {
+        x->at = &o->at;
+        TRY(field_of(x, v, &o->chain, i, &v));
     }
     *ret = v;
     return NULL;
@@ -81,7 +111,7 @@ static struct err *variable_of(const struct exec *x, const char *name, const str
             return NULL;
         }
     }
-    return exec_err("undefined variable: $%s", name);
+    return exec_err(x, "undefined variable: $%s", name);
 }
 
 static struct err *set_variable(struct exec *x, const char *name, const struct json *value, bool assign) {
@@ -91,10 +121,25 @@ static struct err *set_variable(struct exec *x, const char *name, const struct j
             return NULL;
         }
     }
+    if (assign)
+        return exec_err(x, "undefined variable: $%s", name);
     if (x->n_vars == ARRAY_LEN(x->vars))
-        return exec_err("too many variables");
+        return exec_err(x, "too many variables");
     x->vars[x->n_vars++] = (struct variable){name, value};
     return NULL;
+}
+
+/* Calls it, and tells where its error happened: wrong numbers of arguments at its name, others at the whole call. */
+static struct err *call_function(struct exec *x, struct template_call *call, const struct template_at *name,
+                                 const struct template_at *whole, const struct json **ret) {
+    bool arity = false;
+    autoerr e = template_call(call, ret, &arity);
+    if (!e)
+        return NULL;
+    autostr struct str s = STR_INIT;
+    err_format(e, &s);
+    x->at = arity ? name : whole;
+    return exec_err(x, "%s", str_c(&s));
 }
 
 static struct err *eval_operand(struct exec *x, const struct operand *o, const struct json *dot,
@@ -114,12 +159,12 @@ static struct err *eval_operand(struct exec *x, const struct operand *o, const s
         TRY(eval_pipeline(x, o->sub, dot, &v));
         break;
     case OP_FUNCTION: {
-        struct template_call call = {.pool = &x->pool, .name = o->name};
-        TRY(template_call(&call, &v));
+        struct template_call call = {.pool = &x->pool, .name = o->name, .header = x->flags & TEMPLATE_HEADER};
+        TRY(call_function(x, &call, &o->at, &o->at, &v));
         break;
     }
     }
-    return follow(&o->chain, v, ret);
+    return follow(x, o, v, ret);
 }
 
 /* ---- commands and pipelines ---- */
@@ -129,8 +174,9 @@ static struct err *eval_logic(struct exec *x, const struct command *c, const str
                               const struct json **ret) {
     bool wanted = !strcmp(c->args[0].name, "or");
     const struct json *v = NULL;
+    x->at = &c->args[0].at;
     if (c->n == 1 && !last)
-        return exec_err("wrong number of args for %s: want at least 1 got 0", c->args[0].name);
+        return exec_err(x, "wrong number of args for %s: want at least 1 got 0", c->args[0].name);
     for (size_t i = 1; i < c->n; i++) {
         TRY(eval_operand(x, &c->args[i], dot, &v));
         if (template_truth(v) == wanted) {
@@ -144,14 +190,14 @@ static struct err *eval_logic(struct exec *x, const struct command *c, const str
 
 static struct err *eval_function(struct exec *x, const struct command *c, const struct json *dot,
                                  const struct json **last, const struct json **ret) {
-    struct template_call call = {.pool = &x->pool, .name = c->args[0].name};
+    struct template_call call = {.pool = &x->pool, .name = c->args[0].name, .header = x->flags & TEMPLATE_HEADER};
     for (size_t i = 1; i < c->n; i++)
         TRY(eval_operand(x, &c->args[i], dot, &call.args[call.n++]));
     if (last)
         call.args[call.n++] = *last;
     const struct json *v = NULL;
-    TRY(template_call(&call, &v));
-    return follow(&c->args[0].chain, v, ret);
+    TRY(call_function(x, &call, &c->args[0].at, &c->at, &v));
+    return follow(x, &c->args[0], v, ret);
 }
 
 /* `.Label "key"`: the one method that docker's rows have. */
@@ -162,11 +208,18 @@ static struct err *eval_label(struct exec *x, const struct command *c, const str
     const struct json *labels = json_get(dot, "__labels");
     bool is_label =
         o->kind == OP_DOT && o->chain.n == 1 && !strcmp(o->chain.v[0], "Label") && c->n + (last != NULL) == 2;
-    if (!is_label || (!labels && !json_get(dot, "Labels")))
-        return exec_err("can't give argument to non-function %s%s", o->chain.n ? "." : "",
-                        o->chain.n ? o->chain.v[o->chain.n - 1] : "value");
+    x->at = &o->at;
+    if (!is_label || (!labels && !json_get(dot, "Labels") && !(x->flags & TEMPLATE_HEADER))) {
+        const char *name = o->chain.n ? o->chain.v[o->chain.n - 1] : NULL;
+        return name ? exec_err(x, "%s is not a method but has arguments", name)
+                    : exec_err(x, "can't give argument to non-function %s", o->at.source);
+    }
     if (!last)
         TRY(eval_operand(x, &c->args[1], dot, &key));
+    if (x->flags & TEMPLATE_HEADER) {
+        *ret = key;
+        return NULL;
+    }
     const char *name = json_str_value(key);
     const struct json *value = name ? json_get(labels, name) : NULL;
     *ret = value ? value : template_keep(&x->pool, json_string(""));
@@ -183,6 +236,9 @@ static struct err *eval_command(struct exec *x, const struct command *c, const s
         return eval_function(x, c, dot, last, ret);
     if (c->n > 1 || last)
         return eval_label(x, c, dot, last, ret);
+    x->at = &head->at;
+    if (head->kind == OP_LITERAL && json_type(head->literal) == JSON_NULL)
+        return exec_err(x, "nil is not a command");
     return eval_operand(x, head, dot, ret);
 }
 
@@ -195,9 +251,7 @@ static struct err *eval_pipeline(struct exec *x, const struct pipeline *p, const
     return NULL;
 }
 
-/* ---- nodes
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* ---- nodes ---- */
 
 static struct err *run_list(struct exec *x, const struct node_list *l, const struct json *dot);
 
@@ -206,7 +260,10 @@ static struct err *run_action(struct exec *x, const struct pipeline *p, const st
     TRY(eval_pipeline(x, p, dot, &v));
     if (p->n_declares)
         return set_variable(x, p->declares[0], v, p->assigns);
-    template_print(v, x->out);
+    if (v && json_type(v) == JSON_NULL && x->flags & TEMPLATE_INSPECT)
+        str_append(x->out, template_null_text(json_key(v)));
+    else
+        template_print(v, x->out);
     return NULL;
 }
 
@@ -237,23 +294,15 @@ static struct err *run_round(struct exec *x, const struct node *n, const struct 
     return NULL;
 }
 
-static int by_key(const void *a, const void *b) {
-    return strcmp(json_key(*(const struct json *const *)a), json_key(*(const struct json *const *)b));
-}
-
 /* The members to range over: arrays in order, objects by key, a number counts up to itself. Owned array. */
 static const struct json **rounds_of(struct exec *x, const struct json *v, size_t *ret_n) {
-    bool counts = json_type(v) == JSON_NUMBER;
-    int64_t upto = counts ? json_int_value(v, 0) : 0;
-    size_t cap = counts ? (size_t)(upto < 0 ? 0 : upto > 100000 ? 100000 : upto) : json_count(v), n = 0;
-    const struct json **items = mem_array(cap + 1, sizeof *items);
-    for (size_t i = 0; counts && i < cap; i++)
-        items[n++] = template_keep(&x->pool, json_int((int64_t)i));
-    JSON_EACH(m, counts ? NULL : v)
-    if (!template_hidden(m))
-        items[n++] = m;
-    if (json_type(v) == JSON_OBJECT)
-        qsort(items, n, sizeof *items, by_key);
+    if (json_type(v) != JSON_NUMBER)
+        return template_items(v, ret_n);
+    int64_t upto = json_int_value(v, 0);
+    size_t n = upto < 0 ? 0 : upto > TEMPLATE_STEPS_MAX ? TEMPLATE_STEPS_MAX : (size_t)upto;
+    const struct json **items = mem_array(n + 1, sizeof *items);
+    for (size_t i = 0; i < n; i++)
+        items[i] = template_keep(&x->pool, json_int((int64_t)i));
     *ret_n = n;
     return items;
 }
@@ -277,7 +326,10 @@ static struct err *run_range(struct exec *x, const struct node *n, const struct 
     TRY(eval_pipeline(x, n->pipe, dot, &v));
     if (v && json_type(v) != JSON_ARRAY && json_type(v) != JSON_OBJECT && json_type(v) != JSON_NUMBER &&
         json_type(v) != JSON_NULL)
-        return exec_err("range can't iterate over %s", json_str_value(v) ? json_str_value(v) : "a boolean");
+        return exec_err(x, "range can't iterate over %s",
+                        json_str_value(v)           ? json_str_value(v)
+                        : json_bool_value(v, false) ? "true"
+                                                    : "false");
     if (!v || json_type(v) == JSON_NULL)
         return run_list(x, &n->otherwise, dot);
     size_t count = 0, scope = x->n_vars;
@@ -317,11 +369,15 @@ static struct err *run_list(struct exec *x, const struct node_list *l, const str
     return NULL;
 }
 
-struct err *template_execute(const struct template *t, const struct json *data, struct str *out) {
-    struct exec x = {.out = out, .root = data};
+struct err *template_execute_with(const struct template *t, const struct json *data, int flags, struct str *out) {
+    struct exec x = {.out = out, .root = data, .flags = flags};
     struct err *e = run_list(&x, &t->root, data);
     for (size_t i = 0; i < x.pool.n; i++)
         json_free(x.pool.owned[i]);
     free(x.pool.owned);
     return e;
+}
+
+struct err *template_execute(const struct template *t, const struct json *data, struct str *out) {
+    return template_execute_with(t, data, 0, out);
 }

@@ -2,15 +2,26 @@
 #include "cli/template_int.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <string.h>
 
-static struct err *call_err(const struct template_call *c, const char *what) {
-    return err_new(ERR_USAGE, "template: :1: executing \"\": error calling %s: %s", c->name, what);
+static struct err *call_err(const struct template_call *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3), returns_nonnull));
+static struct err *call_err(const struct template_call *c, const char *fmt, ...) {
+    autostr struct str s = STR_INIT;
+    va_list ap;
+    va_start(ap, fmt);
+    str_append_v(&s, fmt, ap);
+    va_end(ap);
+    return err_new(ERR_USAGE, "error calling %s: %s", c->name, str_c(&s));
 }
 
-static const struct json *made(struct template_call *c, struct str *s) {
-    struct json *v = json_string(str_c(s));
-    return template_keep(c->pool, v);
+/* The text of a result; what grows beyond all use is refused. */
+static struct err *made(struct template_call *c, const struct str *s, const struct json **ret) {
+    if (s->len + c->pool->bytes > TEMPLATE_OUTPUT_MAX)
+        return call_err(c, "the text is too long");
+    *ret = template_keep(c->pool, json_string(str_c(s)));
+    return NULL;
 }
 
 bool template_truth(const struct json *v) {
@@ -53,9 +64,16 @@ static struct err *compare(struct template_call *c, const struct json *a, const 
     return NULL;
 }
 
+/* Numbers and strings have an order; the rest is equal or not. */
+static bool orderable(const struct json *v) {
+    return v && (json_type(v) == JSON_NUMBER || json_type(v) == JSON_STRING);
+}
+
 /* eq: the first equals any of the others. */
 static struct err *fn_eq(struct template_call *c, const struct json **ret) {
     bool any = false;
+    if (c->n < 2)
+        return call_err(c, "missing argument for comparison");
     for (size_t i = 1; i < c->n && !any; i++) {
         int order;
         TRY(compare(c, c->args[0], c->args[i], &order));
@@ -67,8 +85,11 @@ static struct err *fn_eq(struct template_call *c, const struct json **ret) {
 
 static struct err *fn_order(struct template_call *c, const struct json **ret) {
     int order;
+    bool equality = c->name[0] == 'n';
+    if (!equality && (!orderable(c->args[0]) || !orderable(c->args[1])))
+        return call_err(c, "invalid type for comparison");
     TRY(compare(c, c->args[0], c->args[1], &order));
-    bool yes = c->name[0] == 'n'   ? order != 0
+    bool yes = equality            ? order != 0
                : c->name[0] == 'l' ? order < 0 || (c->name[1] == 'e' && order == 0)
                                    : order > 0 || (c->name[1] == 'e' && order == 0);
     *ret = template_keep(c->pool, json_bool(yes));
@@ -85,7 +106,8 @@ static struct err *fn_not(struct template_call *c, const struct json **ret) {
 static struct err *fn_len(struct template_call *c, const struct json **ret) {
     const char *text = json_str_value(c->args[0]);
     if (!text && (!c->args[0] || (json_type(c->args[0]) != JSON_ARRAY && json_type(c->args[0]) != JSON_OBJECT)))
-        return call_err(c, "len of a value that has no length");
+        return call_err(c, "len of %s%s", c->args[0] ? "type " : "",
+                        c->args[0] ? template_type_name(c->args[0]) : "nil pointer");
     *ret = template_keep(c->pool, json_int((int64_t)(text ? strlen(text) : json_count(c->args[0]))));
     return NULL;
 }
@@ -109,9 +131,9 @@ static struct err *index_one(struct template_call *c, const struct json *v, cons
     const char *text = json_str_value(v);
     size_t n = text ? strlen(text) : json_count(v);
     if (json_type(v) == JSON_OBJECT || (!text && json_type(v) != JSON_ARRAY))
-        return call_err(c, "can't index item");
+        return call_err(c, "can't index item of type %s", template_type_name(v));
     if (i < 0 || (size_t)i >= n)
-        return call_err(c, "index out of range");
+        return call_err(c, "index out of range: %" PRId64, i);
     *ret = text ? template_keep(c->pool, json_int((unsigned char)text[i])) : element(v, i);
     return NULL;
 }
@@ -124,29 +146,35 @@ static struct err *fn_index(struct template_call *c, const struct json **ret) {
     return NULL;
 }
 
-static struct err *fn_slice(struct template_call *c, const struct json **ret) {
+static const struct json *slice_of(struct template_call *c, int64_t from, int64_t to) {
     const char *text = json_str_value(c->args[0]);
-    if (!text && json_type(c->args[0] ? c->args[0] : NULL) != JSON_ARRAY)
-        return call_err(c, "can't slice item");
-    int64_t n = (int64_t)(text ? strlen(text) : json_count(c->args[0]));
-    int64_t from = c->n > 1 ? json_int_value(c->args[1], -1) : 0, to = c->n > 2 ? json_int_value(c->args[2], -1) : n;
-    if (from < 0 || to < from || to > n)
-        return call_err(c, "slice bounds out of range");
     if (text) {
-        autofree char *part = mem_dupn(text + from, (size_t)(to - from));
-        *ret = template_keep(c->pool, json_string(part));
-        return NULL;
+        autofree char *bytes = mem_dupn(text + from, (size_t)(to - from));
+        return template_keep(c->pool, json_string(bytes));
     }
     struct json *part = json_array();
     for (int64_t i = from; i < to; i++)
         json_push(part, json_copy(element(c->args[0], i)));
-    *ret = template_keep(c->pool, part);
+    return template_keep(c->pool, part);
+}
+
+static struct err *fn_slice(struct template_call *c, const struct json **ret) {
+    const char *text = json_str_value(c->args[0]);
+    if (!text && (!c->args[0] || json_type(c->args[0]) != JSON_ARRAY))
+        return call_err(c, "can't slice item of type %s", template_type_name(c->args[0]));
+    int64_t n = (int64_t)(text ? strlen(text) : json_count(c->args[0]));
+    int64_t from = c->n > 1 ? json_int_value(c->args[1], -1) : 0, to = c->n > 2 ? json_int_value(c->args[2], -1) : n;
+    if (from < 0 || from > n)
+        return call_err(c, "index out of range: %" PRId64, from);
+    if (to < 0 || to > n)
+        return call_err(c, "index out of range: %" PRId64, to);
+    if (to < from)
+        return call_err(c, "invalid slice index: %" PRId64 " > %" PRId64, from, to);
+    *ret = slice_of(c, from, to);
     return NULL;
 }
 
-/* ---- text
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- text ---- */
 
 static struct err *fn_print(struct template_call *c, const struct json **ret) {
     autostr struct str s = STR_INIT;
@@ -159,8 +187,7 @@ static struct err *fn_print(struct template_call *c, const struct json **ret) {
     }
     if (line)
         str_append_c(&s, '\n');
-    *ret = made(c, &s);
-    return NULL;
+    return made(c, &s, ret);
 }
 
 static struct err *fn_printf(struct template_call *c, const struct json **ret) {
@@ -168,8 +195,7 @@ static struct err *fn_printf(struct template_call *c, const struct json **ret) {
         return call_err(c, "the format must be a string");
     autostr struct str s = STR_INIT;
     template_printf(c, &s);
-    *ret = made(c, &s);
-    return NULL;
+    return made(c, &s, ret);
 }
 
 static void append_json(const struct json *v, struct str *out) {
@@ -185,8 +211,7 @@ static void append_json(const struct json *v, struct str *out) {
 static struct err *fn_json(struct template_call *c, const struct json **ret) {
     autostr struct str s = STR_INIT;
     append_json(c->args[0], &s);
-    *ret = made(c, &s);
-    return NULL;
+    return made(c, &s, ret);
 }
 
 static struct err *fn_case(struct template_call *c, const struct json **ret) {
@@ -201,8 +226,7 @@ static struct err *fn_case(struct template_call *c, const struct json **ret) {
         str_append_c(&s, (char)(up ? toupper(ch) : c->name[0] == 'l' ? tolower(ch) : ch));
         start = isspace(ch);
     }
-    *ret = made(c, &s);
-    return NULL;
+    return made(c, &s, ret);
 }
 
 static struct err *fn_split(struct template_call *c, const struct json **ret) {
@@ -233,8 +257,7 @@ static struct err *fn_join(struct template_call *c, const struct json **ret) {
             str_append(&s, sep);
         template_print(m, &s);
     }
-    *ret = made(c, &s);
-    return NULL;
+    return made(c, &s, ret);
 }
 
 static struct err *fn_pad(struct template_call *c, const struct json **ret) {
@@ -245,8 +268,7 @@ static struct err *fn_pad(struct template_call *c, const struct json **ret) {
     autostr struct str s = STR_INIT;
     if (*text)
         str_appendf(&s, "%*s%s%*s", (int)before, "", text, (int)after, "");
-    *ret = made(c, &s);
-    return NULL;
+    return made(c, &s, ret);
 }
 
 static struct err *fn_truncate(struct template_call *c, const struct json **ret) {
@@ -254,8 +276,11 @@ static struct err *fn_truncate(struct template_call *c, const struct json **ret)
     int64_t n = json_int_value(c->args[1], -1);
     if (!text || n < 0)
         return call_err(c, "expected a string and a number");
-    size_t len = strlen(text);
-    autofree char *part = mem_dupn(text, (size_t)n < len ? (size_t)n : len);
+    size_t keep = strlen(text);
+    if ((size_t)n < keep) /* Go's cuts code points in half; a terminal is better off without the half */
+        for (keep = (size_t)n; keep > 0 && ((unsigned char)text[keep] & 0xc0) == 0x80;)
+            keep--;
+    autofree char *part = mem_dupn(text, keep);
     *ret = template_keep(c->pool, json_string(part));
     return NULL;
 }
@@ -290,45 +315,30 @@ static struct err *fn_escape(struct template_call *c, const struct json **ret) {
         template_print(c->args[i], &plain);
     for (size_t i = 0; i < plain.len; i++)
         escape_byte(c->name, (unsigned char)plain.ptr[i], &s);
-    *ret = made(c, &s);
-    return NULL;
+    return made(c, &s, ret);
 }
 
-/* ---- the table
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the table ---- */
 
 static const struct {
     const char *name;
     size_t min, max;
     struct err *(*fn)(struct template_call *c, const struct json **ret);
+    bool formats; /* docker's: not for titles of columns */
 } functions[] = {
-    {"and", 1, 15, NULL},
-    {"or", 1, 15, NULL},
-    {"not", 1, 1, fn_not},
-    {"eq", 2, 15, fn_eq},
-    {"ne", 2, 2, fn_order},
-    {"lt", 2, 2, fn_order},
-    {"le", 2, 2, fn_order},
-    {"gt", 2, 2, fn_order},
-    {"ge", 2, 2, fn_order},
-    {"len", 1, 1, fn_len},
-    {"index", 1, 15, fn_index},
-    {"slice", 1, 3, fn_slice},
-    {"print", 0, 15, fn_print},
-    {"println", 0, 15, fn_print},
-    {"printf", 1, 15, fn_printf},
-    {"json", 1, 1, fn_json},
-    {"split", 2, 2, fn_split},
-    {"join", 2, 2, fn_join},
-    {"title", 1, 1, fn_case},
-    {"lower", 1, 1, fn_case},
-    {"upper", 1, 1, fn_case},
-    {"pad", 3, 3, fn_pad},
-    {"truncate", 2, 2, fn_truncate},
-    {"html", 1, 15, fn_escape},
-    {"js", 1, 15, fn_escape},
-    {"urlquery", 1, 15, fn_escape},
+    {"and", 1, 15, NULL, false},           {"or", 1, 15, NULL, false},
+    {"not", 1, 1, fn_not, false},          {"eq", 1, 15, fn_eq, false},
+    {"ne", 2, 2, fn_order, false},         {"lt", 2, 2, fn_order, false},
+    {"le", 2, 2, fn_order, false},         {"gt", 2, 2, fn_order, false},
+    {"ge", 2, 2, fn_order, false},         {"len", 1, 1, fn_len, false},
+    {"index", 1, 15, fn_index, false},     {"slice", 1, 3, fn_slice, false},
+    {"print", 0, 15, fn_print, false},     {"println", 0, 15, fn_print, false},
+    {"printf", 1, 15, fn_printf, false},   {"json", 1, 1, fn_json, true},
+    {"split", 2, 2, fn_split, true},       {"join", 2, 2, fn_join, true},
+    {"title", 1, 1, fn_case, true},        {"lower", 1, 1, fn_case, true},
+    {"upper", 1, 1, fn_case, true},        {"pad", 3, 3, fn_pad, true},
+    {"truncate", 2, 2, fn_truncate, true}, {"html", 1, 15, fn_escape, false},
+    {"js", 1, 15, fn_escape, false},       {"urlquery", 1, 15, fn_escape, false},
 };
 
 bool template_is_function(const char *name) {
@@ -338,14 +348,19 @@ bool template_is_function(const char *name) {
     return false;
 }
 
-struct err *template_call(struct template_call *c, const struct json **ret) {
+struct err *template_call(struct template_call *c, const struct json **ret, bool *ret_arity) {
     for (size_t i = 0; i < ARRAY_LEN(functions); i++) {
         if (strcmp(functions[i].name, c->name) != 0)
             continue;
-        if (c->n < functions[i].min || c->n > functions[i].max || !functions[i].fn)
-            return err_new(ERR_USAGE, "template: :1: executing \"\": wrong number of args for %s: want %zu got %zu",
-                           c->name, functions[i].min, c->n);
-        return functions[i].fn(c, ret);
+        size_t min = functions[i].min, max = functions[i].max;
+        *ret_arity = c->n < min || c->n > max || !functions[i].fn;
+        if (*ret_arity)
+            return err_new(ERR_USAGE, "wrong number of args for %s: want %s%zu got %zu", c->name,
+                           min < max ? "at least " : "", min, c->n);
+        if (!c->header || !functions[i].formats)
+            return functions[i].fn(c, ret);
+        *ret = c->args[0];
+        return NULL;
     }
     return call_err(c, "no such function");
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 struct parser {
+    const char *text;
     struct tokens tokens;
     size_t at;
     int depth, loops;
@@ -23,6 +24,7 @@ static struct err *unexpected(const struct parser *p, const char *context) {
         [TOK_EOF] = "EOF",        [TOK_OPEN] = "\"{{\"",        [TOK_CLOSE] = "\"}}\"", [TOK_PIPE] = "\"|\"",
         [TOK_LPAREN] = "\"(\"",   [TOK_RPAREN] = "right paren", [TOK_COMMA] = "\",\"",  [TOK_DOT] = "<.>",
         [TOK_DECLARE] = "\":=\"", [TOK_ASSIGN] = "\"=\""};
+
     const struct token *t = peek(p);
     const char *word = t->kind < ARRAY_LEN(names) && names[t->kind] ? names[t->kind] : NULL;
     if (word)
@@ -38,6 +40,7 @@ static struct err *unexpected(const struct parser *p, const char *context) {
 
 static void operand_done(struct operand *o) {
     free(o->name);
+    free(o->at.source);
     json_free(o->literal);
     template_pipeline_free(o->sub);
     strv_done(&o->chain);
@@ -50,6 +53,7 @@ void template_pipeline_free(struct pipeline *p) {
         for (size_t k = 0; k < p->commands[i].n; k++)
             operand_done(&p->commands[i].args[k]);
         free(p->commands[i].args);
+        free(p->commands[i].at.source);
     }
     free(p->commands);
     free(p->declares[0]);
@@ -133,17 +137,40 @@ static struct err *parse_head(struct parser *p, struct operand *o) {
         o->kind = OP_PIPELINE;
         return parse_pipeline(p, "parenthesized pipeline", TOK_RPAREN, &o->sub);
     default:
-        return unexpected(p, "operand");
+        return unexpected(p, "command");
     }
 }
 
+/* Where tokens [first, p->at) stand; `anchor` is the one whose place is told. */
+static struct template_at place(const struct parser *p, size_t first, size_t anchor) {
+    const struct token *a = &p->tokens.t[first], *t = &p->tokens.t[anchor];
+    size_t last = p->at;
+    while (last > first + 1 && p->tokens.t[last - 1].kind == TOK_SPACE)
+        last--;
+    size_t end = last > first ? p->tokens.t[last - 1].end : a->end, line_begin = t->begin;
+    while (line_begin > 0 && p->text[line_begin - 1] != '\n')
+        line_begin--;
+    return (struct template_at){t->line, t->begin - line_begin, mem_dupn(p->text + a->begin, end - a->begin)};
+}
+
+/* Go places a chain where its second field begins. */
 static struct err *parse_operand(struct parser *p, struct operand *o) {
+    size_t first = p->at;
     TRY(parse_head(p, o));
+    size_t head_end = p->at, anchor = first;
     for (; peek(p)->kind == TOK_FIELD; p->at++) {
-        if (o->kind == OP_LITERAL)
-            return unexpected(p, "operand");
+        if (o->kind == OP_LITERAL) {
+            autofree char *term =
+                mem_dupn(p->text + p->tokens.t[first].begin, p->tokens.t[first].end - p->tokens.t[first].begin);
+            autostr struct str quoted = STR_INIT;
+            json_quote(term, strlen(term), &quoted);
+            return template_err(peek(p)->line, "unexpected . after term %s", str_c(&quoted));
+        }
+        if (o->chain.n == (head_end == first))
+            anchor = p->at;
         strv_push(&o->chain, peek(p)->text);
     }
+    o->at = place(p, first, anchor);
     return NULL;
 }
 
@@ -151,6 +178,8 @@ static struct err *parse_command(struct parser *p, struct pipeline *pipe) {
     pipe->commands = mem_resize(pipe->commands, pipe->n + 1, sizeof *pipe->commands);
     struct command *c = &pipe->commands[pipe->n++];
     *c = (struct command){.n = 0};
+    peek_after_space(p);
+    size_t first = p->at;
     for (;;) {
         enum token_kind k = peek_after_space(p)->kind;
         if (k == TOK_PIPE || k == TOK_CLOSE || k == TOK_RPAREN || k == TOK_EOF)
@@ -165,7 +194,18 @@ static struct err *parse_command(struct parser *p, struct pipeline *pipe) {
         if (k != TOK_SPACE && k != TOK_PIPE && k != TOK_CLOSE && k != TOK_RPAREN)
             return unexpected(p, "operand");
     }
+    c->at = place(p, first, first);
     return c->n ? NULL : template_err(peek(p)->line, "missing value for command");
+}
+
+/* Only the first command of a pipeline may be a plain value. */
+static struct err *check_stage(const struct parser *p, const struct pipeline *pipe) {
+    const struct command *c = &pipe->commands[pipe->n - 1];
+    const struct operand *o = c->n ? &c->args[0] : NULL;
+    bool plain = o && (o->kind == OP_LITERAL || o->kind == OP_DOT) && !o->chain.n;
+    if (pipe->n > 1 && plain)
+        return template_err(peek(p)->line, "non executable command in pipeline stage %zu", pipe->n);
+    return NULL;
 }
 
 static size_t skip_space(const struct parser *p, size_t i) {
@@ -174,19 +214,26 @@ static size_t skip_space(const struct parser *p, size_t i) {
     return i;
 }
 
+/* Two variables are range's, three nobody's; `next` follows them. */
+static bool too_many(size_t n, enum token_kind next, bool ranges) {
+    return n == 2 && (next == TOK_COMMA || (!ranges && (next == TOK_DECLARE || next == TOK_ASSIGN)));
+}
+
 /* "$a :=", "$a, $b :=" or "$a =" at the start of a pipeline; leaves everything as it was where there is none. */
-static void parse_declaration(struct parser *p, struct pipeline *pipe) {
+static struct err *parse_declaration(struct parser *p, const char *context, struct pipeline *pipe) {
     size_t i = skip_space(p, p->at), names[2], n = 0;
     while (n < 2 && p->tokens.t[i].kind == TOK_VARIABLE && *p->tokens.t[i].text) {
         names[n++] = i;
         i = skip_space(p, i + 1);
-        if (p->tokens.t[i].kind != TOK_COMMA)
+        if (p->tokens.t[i].kind != TOK_COMMA || n == 2)
             break;
         i = skip_space(p, i + 1);
     }
     enum token_kind k = p->tokens.t[i].kind;
+    if (too_many(n, k, !strcmp(context, "range")))
+        return template_err(p->tokens.t[i].line, "too many declarations in %s", context);
     if (n == 0 || (k != TOK_DECLARE && k != TOK_ASSIGN))
-        return;
+        return NULL;
     for (size_t j = 0; j < n; j++) {
         pipe->declares[j] = mem_dup(p->tokens.t[names[j]].text);
         if (k == TOK_DECLARE)
@@ -195,21 +242,29 @@ static void parse_declaration(struct parser *p, struct pipeline *pipe) {
     pipe->n_declares = n;
     pipe->assigns = k == TOK_ASSIGN;
     p->at = i + 1;
+    return NULL;
 }
 
 static struct err *fill_pipeline(struct parser *p, const char *context, enum token_kind end, struct pipeline *pipe) {
     if (end == TOK_CLOSE)
-        parse_declaration(p, pipe);
+        TRY(parse_declaration(p, context, pipe));
     if (peek_after_space(p)->kind == end)
         return template_err(peek(p)->line, "missing value for %s", context);
     for (;;) {
+        if (peek_after_space(p)->kind == TOK_PIPE)
+            return unexpected(p, context);
         TRY(parse_command(p, pipe));
+        TRY(check_stage(p, pipe));
         enum token_kind k = peek(p)->kind;
         if (k != TOK_PIPE && k != end)
             return unexpected(p, context);
         p->at++;
         if (k == end)
             return NULL;
+        if (peek_after_space(p)->kind == end) { /* Go lets a last "|" pass */
+            p->at++;
+            return NULL;
+        }
     }
 }
 
@@ -335,7 +390,7 @@ static struct err *parse_list(struct parser *p, struct node_list *l, enum list_e
 }
 
 struct err *template_parse(const char *text, struct template **ret) {
-    struct parser p = {.at = 0};
+    struct parser p = {.text = text};
     struct template *t = mem_alloc(sizeof *t);
     enum list_end end = END_EOF;
     struct err *e = template_lex(text, &p.tokens);

@@ -53,6 +53,19 @@ struct err *cli_interrupt_fd(int *ret_fd) {
     return NULL;
 }
 
+void cli_ellipsis(const char *text, size_t max, struct str *out) {
+    size_t runes = 0, cut = 0, n = 0;
+    for (; text[n]; n++) {
+        if (((unsigned char)text[n] & 0xc0) == 0x80)
+            continue;
+        if (++runes == max)
+            cut = n;
+    }
+    str_append_n(out, text, runes > max ? cut : n);
+    if (runes > max)
+        str_append(out, "…");
+}
+
 /* docker's units.HumanSize: `precision` significant digits, powers of 1000. */
 void cli_human_size(int64_t bytes, int precision, struct str *out) {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};

@@ -79,7 +79,7 @@ static struct err *run_tar(int root, const uint8_t *data, size_t n) {
 
 static struct err *run_blob(int root, const uint8_t *data, size_t n) {
     autofd int fd = sys_memfd("blob", 0);
-    struct source src = {.fd = fd, .prefix_fd = -1, .copy_fd = -1};
+    struct source src = {.fd = fd, .bell_fd = -1, .copy_fd = -1};
     struct blob *b = mem_alloc(sizeof *b);
     const struct extract_feed feed = {.next = blob_next, .ctx = b};
     struct extract_result r;

@@ -77,12 +77,7 @@ static const char *str_of(const struct json *o, const char *key) {
 static void set_command(struct json *row, const char *command, bool no_trunc) {
     autostr struct str s = STR_INIT;
     str_append_c(&s, '"');
-    if (no_trunc || strlen(command) <= 20) {
-        str_append(&s, command);
-    } else {
-        str_append_n(&s, command, 19);
-        str_append(&s, "…");
-    }
+    cli_ellipsis(command, no_trunc ? SIZE_MAX : 20, &s);
     str_append_c(&s, '"');
     json_set_str(row, "Command", str_c(&s));
 }
@@ -104,8 +99,8 @@ static void set_mounts(struct json *row, const struct json *mounts, bool no_trun
         const char *source = json_str_value(json_get(m, "Source"));
         if (!source)
             continue;
-        str_appendf(&s, "%s%.*s%s", s.len ? "," : "", no_trunc || strlen(source) <= 15 ? 4096 : 14, source,
-                    no_trunc || strlen(source) <= 15 ? "" : "…");
+        str_append(&s, s.len ? "," : "");
+        cli_ellipsis(source, no_trunc ? SIZE_MAX : 15, &s);
     }
     json_set_str(row, "Mounts", str_c(&s));
     json_set_str(row, "LocalVolumes", "0");
@@ -139,6 +134,11 @@ static struct json *row_of(const struct json *view, const struct opts *o, int64_
     json_set_str(row, "Ports", "");
     autostr struct str size = STR_INIT;
     cli_human_size(json_int_value(json_get(view, "SizeRw"), 0), 3, &size);
+    if (json_get(view, "SizeRootFs")) {
+        str_append(&size, " (virtual ");
+        cli_human_size(json_int_value(json_get(view, "SizeRootFs"), 0), 3, &size);
+        str_append_c(&size, ')');
+    }
     json_set_str(row, "Size", str_c(&size));
     json_set_str(row, "State", str_of(view, "State"));
     json_set_str(row, "Status", str_of(view, "Status"));
