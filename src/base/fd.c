@@ -84,8 +84,7 @@ struct err *fd_inherit(int fd) {
 
 void fd_guard_stdio(void) {
     for (int fd = 0; fd <= 2; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
-            open("/dev/null", O_RDWR) < 0) // NOLINT: 0..2 are for our children too
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) < 0) /* for our children too */
             _exit(125);
 }
 

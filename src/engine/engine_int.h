@@ -63,8 +63,8 @@ void engine_container_status(const struct monitor_state *s, int64_t now, struct 
 /* "running" and so on: is one of the states in which a monitor is alive. */
 bool engine_state_alive(const struct monitor_state *s);
 /*
- * Waits out a start or an end that is going on. Then the container is alive (c->state says so, *ret_lock is untouched) or
- * nobody's, and *ret_lock is its lock. not_found when it was removed meanwhile.
+ * Waits out a start or an end that is going on. Then the container is alive (c->state says so, *ret_lock is untouched)
+ * or nobody's, and *ret_lock is its lock. not_found when it was removed meanwhile.
  */
 struct err *engine_container_settle(struct engine *e, struct engine_container *c, int *ret_lock)
     __attribute__((warn_unused_result));

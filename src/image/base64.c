@@ -8,14 +8,17 @@ static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 
 void base64_encode(const void *data, size_t n, struct str *out) {
     const unsigned char *p = data;
-    for (; n > 0; p += 3) {
-        size_t k = n < 3 ? n : 3;
-        uint32_t v = (uint32_t)p[0] << 16 | (k > 1 ? (uint32_t)p[1] << 8 : 0) | (k > 2 ? p[2] : 0);
+    for (size_t at = 0; at < n; at += 3) {
+        bool second = n - at > 1, third = n - at > 2;
+        uint32_t v = (uint32_t)p[at] << 16;
+        if (second)
+            v |= (uint32_t)p[at + 1] << 8;
+        if (third)
+            v |= p[at + 2];
         str_append_c(out, alphabet[v >> 18]);
         str_append_c(out, alphabet[v >> 12 & 63]);
-        str_append_c(out, k > 1 ? alphabet[v >> 6 & 63] : '=');
-        str_append_c(out, k > 2 ? alphabet[v & 63] : '=');
-        n -= k;
+        str_append_c(out, second ? alphabet[v >> 6 & 63] : '=');
+        str_append_c(out, third ? alphabet[v & 63] : '=');
     }
 }
 

@@ -49,7 +49,7 @@ struct jsonlog {
 static const char head[] = "{\"log\":\"";
 #define HEAD_LEN (sizeof head - 1)
 
-/* ---- file ------------------------------------------------------------------------------------------------------ */
+/* ---- file ---- */
 
 static struct err *open_file(int dir_fd, const char *name, int flags, int *ret_fd, int64_t *ret_size) {
     autofd int fd = -1;
@@ -121,7 +121,7 @@ static void rotate(struct jsonlog *l) {
     l->size = size;
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static size_t write_some(int fd, const byte *data, size_t n) {
     size_t done = 0;
@@ -183,7 +183,7 @@ static void flush(struct jsonlog *l) {
     l->len = l->entries = 0;
 }
 
-/* ---- time ------------------------------------------------------------------------------------------------------ */
+/* ---- time ---- */
 
 static void make_tail(struct stream *s, const char *name, const char *when) {
     int n = snprintf(s->tail, sizeof s->tail, "\\n\",\"stream\":\"%s\",\"time\":\"%s\"}\n", name, when);
@@ -213,7 +213,7 @@ static void stamp(struct jsonlog *l) {
         memcpy(l->s[i].tail + l->s[i].tail_len - 4 - sizeof digits, digits, sizeof digits);
 }
 
-/* ---- entries --------------------------------------------------------------------------------------------------- */
+/* ---- entries ---- */
 
 /* Where the next entry goes, with room for the largest one; rotates and writes first where that is due. */
 static byte *entry_begin(struct jsonlog *l) {

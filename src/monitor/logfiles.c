@@ -148,7 +148,8 @@ static struct err *open_newest(int dirfd, struct logfile *f) {
     return err_new(ERR_IN_USE, "the container's log is rotated faster than it can be read");
 }
 
-/* Walks back over `*lines` newlines; leaves in *lines how many lines more are wanted from older files, and the offset.
+/*
+ * Walks back over `*lines` newlines; leaves in *lines how many lines more are wanted from older files, and the offset.
  */
 static struct err *count_back(int fd, int64_t *lines, off_t *ret_at) {
     char block[64 << 10];

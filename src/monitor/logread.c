@@ -47,7 +47,7 @@ struct reader {
     int notify, monitor;
 };
 
-/* ---- output ---------------------------------------------------------------------------------------------------- */
+/* ---- output ---- */
 
 static struct err *sink_flush(struct sink *s) {
     size_t n = s->len;
@@ -98,7 +98,7 @@ static struct err *put_line(struct reader *rd, const struct logline *line) {
     return NULL;
 }
 
-/* ---- input ----------------------------------------------------------------------------------------------------- */
+/* ---- input ---- */
 
 static struct err *take_line(struct reader *rd, const char *text, size_t n) {
     struct logline line;
@@ -179,7 +179,7 @@ static struct err *read_files(struct reader *rd) {
     return NULL;
 }
 
-/* ---- following ------------------------------------------------------------------------------------------------- */
+/* ---- following ---- */
 
 static struct err *watch(struct reader *rd) {
     char path[64];
@@ -253,7 +253,7 @@ static struct err *follow(struct reader *rd) {
     return NULL;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 static void time_form(int64_t t, char ret[LOG_TIME_LEN]) {
     autostr struct str s = STR_INIT;

@@ -13,7 +13,7 @@
 
 struct err;
 
-/* ---- logline.c ------------------------------------------------------------------------------------------------- */
+/* ---- logline.c ---- */
 
 #define LOG_TIME_LEN 30 /* nine decimals and Z: sorts as text */
 
@@ -35,7 +35,7 @@ bool logline_parse(const char *line, size_t n, struct str *scratch, struct logli
  * Pure. */
 size_t logline_unescape(const char *text, size_t n, char *to);
 
-/* ---- logfiles.c ------------------------------------------------------------------------------------------------ */
+/* ---- logfiles.c ---- */
 
 struct logfile {
     int fd; /* -1: none yet */

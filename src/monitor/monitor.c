@@ -96,10 +96,10 @@ static struct err *make_run_dir(struct mon *o) {
 
 /* "pid starttime": who holds this directory, for whoever looks for debris. */
 static struct err *write_monitor_file(const struct mon *o) {
-    uint64_t start;
+    uint64_t begun;
     char text[64];
-    TRY(proc_start_time(getpid(), &start));
-    int n = snprintf(text, sizeof text, "%d %llu\n", (int)getpid(), (unsigned long long)start);
+    TRY(proc_start_time(getpid(), &begun));
+    int n = snprintf(text, sizeof text, "%d %llu\n", (int)getpid(), (unsigned long long)begun);
     return io_write_file(o->run_fd, "monitor", text, (size_t)n, 0600, 0);
 }
 

@@ -1,28 +1,32 @@
 /*
- * monitor: the one process that a container has beside its own. Forked by the starter without exec, single-threaded, small
- * (≤ 100 KB of anonymous memory), it holds the container's lock, its terminal or pipes, its log and its control socket, and
- * ends with the container. Everything that waits, waits in its one epoll loop: no thread, no timer without need, no wake-up when idle.
+ * monitor: the one process that a container has beside its own. Forked by the starter without exec, single-threaded,
+ * small (≤ 100 KB of anonymous memory), it holds the container's lock, its terminal or pipes, its log and its control
+ * socket, and ends with the container. Everything that waits, waits in its one epoll loop: no thread, no timer without
+ * need, no wake-up when idle.
  *
  * Life: monitor_main() is entered in the forked child → new session, title "coracle: <name>", descriptors closed → user
- * namespace → control socket bound → runtime_create → state.json "running" → runtime_start → one message on the sync socket
- * ({"started":true,"pid":N} or {"error":…}) → loop → init has ended: drain pipes to EOF, flush the log, write state.json, answer
- * waiters and attached clients with the exit code, call `ended` (removes a --rm container), release the lock, _exit.
- * The exit code is given to clients before the tree is deleted, after the last byte of output. Connections stay open until the lock
- * is released: who reads one to its end finds the container free (monitor_stop, _wait and a _kill with SIGKILL do that).
- * SIGTERM to the monitor is a stop with the default timeout. A client that is slow at the very end (a pager) gets its bytes from a
- * forked process, so that it does not keep the lock.
+ * namespace → control socket bound → runtime_create → state.json "running" → runtime_start → one message on the sync
+ * socket ({"started":true,"pid":N} or {"error":…}) → loop → init has ended: drain pipes to EOF, flush the log, write
+ * state.json, answer waiters and attached clients with the exit code, call `ended` (removes a --rm container), release
+ * the lock, _exit. The exit code is given to clients before the tree is deleted, after the last byte of output.
+ * Connections stay open until the lock is released: who reads one to its end finds the container free (monitor_stop,
+ * _wait and a _kill with SIGKILL do that). SIGTERM to the monitor is a stop with the default timeout. A client that is
+ * slow at the very end (a pager) gets its bytes from a forked process, so that it does not keep the lock.
  *
- * A crash: when the monitor dies, init gets SIGKILL and the lock frees itself; the next command sees "running" with a free lock and
- * records "exited (monitor lost)", code 137 (engine_container_refresh). Output that was in the pipe then is lost, log lines are whole.
+ * A crash: when the monitor dies, init gets SIGKILL and the lock frees itself; the next command sees "running" with a
+ * free lock and records "exited (monitor lost)", code 137 (engine_container_refresh). Output that was in the pipe then
+ * is lost, log lines are whole.
  *
- * Control socket run_root/<id>/control (0600, unix stream): first a JSON line (base/msg.h) with "op"; answers are JSON lines:
+ * Control socket run_root/<id>/control (0600, unix stream): first a JSON line (base/msg.h) with "op"; answers are JSON
+ * lines:
  *     {"op":"kill","signal":15}            → {"ok":true}
- *     {"op":"stop","signal":15,"timeout":10} (seconds, -1: for ever) → {"ok":true,"code":143,"killed_at_once":false} when it has ended
+ *     {"op":"stop","signal":15,"timeout":10} (seconds, -1: for ever) → {"ok":true,"code":143,"killed_at_once":false}
+ *                                                            when it has ended
  *     {"op":"wait"}                        → {"code":0} when it has ended
  *     {"op":"resize","rows":24,"cols":80}  → {"ok":true}
  *     {"op":"attach","stdin":true,"stdout":true,"stderr":true} → {"ok":true,"tty":true}, then frames both ways
- * Frames (after attach): type(1) 0 0 0 length(4, big endian) payload. A slow client slows the container down (as docker's does), never
- * costs memory: at most 1 MiB is kept a client, the pipe is not read while a client is full.
+ * Frames (after attach): type(1) 0 0 0 length(4, big endian) payload. A slow client slows the container down (as
+ * docker's does), never costs memory: at most 1 MiB is kept a client, the pipe is not read while a client is full.
  */
 #pragma once
 
@@ -38,45 +42,50 @@ struct json;
 struct str;
 
 enum monitor_frame {
-    FRAME_STDIN = 0,   /* client → monitor; length 0: end of input */
-    FRAME_STDOUT = 1,  /* monitor → client */
+    FRAME_STDIN = 0,  /* client → monitor; length 0: end of input */
+    FRAME_STDOUT = 1, /* monitor → client */
     FRAME_STDERR = 2,
-    FRAME_RESIZE = 3,  /* client → monitor: rows(2) cols(2), big endian */
-    FRAME_SIGNAL = 4,  /* client → monitor: signal number(1) for PID 1 */
-    FRAME_EXIT = 5     /* monitor → client: exit code(4, big endian); the last frame */
+    FRAME_RESIZE = 3, /* client → monitor: rows(2) cols(2), big endian */
+    FRAME_SIGNAL = 4, /* client → monitor: signal number(1) for PID 1 */
+    FRAME_EXIT = 5    /* monitor → client: exit code(4, big endian); the last frame */
 };
 
 struct monitor_exit {
-    int code;           /* 128+n for a signal */
+    int code; /* 128+n for a signal */
     bool oom_killed;
-    int64_t finished;   /* ns */
+    int64_t finished; /* ns */
 };
 
 struct monitor {
     const char *id, *name;
     const struct host *host;
-    struct json *config;              /* the OCI config, merged with what this start adds; taken: cut down once the container runs */
+    struct json *config; /* the OCI config, merged with what this start adds; taken: cut down once the container runs */
     struct rootfs_plan *rootfs;
     bool terminal, open_stdin, stdin_once;
     unsigned short rows, cols;
-    const char *log_driver;           /* "json-file", "none" */
-    int64_t log_max_size;             /* bytes, -1: unlimited */
-    int log_max_file;                 /* ≥ 1 */
-    int dir_fd;                       /* containers/<id>: state.json, log */
-    int lock_fd;                      /* held until the end */
-    int sync_fd;                      /* to the starter */
-    int first_client;                 /* a connected socket already in the attached state (op attach said), or -1 */
-    bool first_client_stdin;          /* its frames are the container's input */
-    int userns_fd;                    /* -1: runtime_userns_get() is done here */
-    const char *init_program;         /* coracle-init */
-    struct { int fd; unsigned clone_flag; } join[8];
+    const char *log_driver;   /* "json-file", "none" */
+    int64_t log_max_size;     /* bytes, -1: unlimited */
+    int log_max_file;         /* ≥ 1 */
+    int dir_fd;               /* containers/<id>: state.json, log */
+    int lock_fd;              /* held until the end */
+    int sync_fd;              /* to the starter */
+    int first_client;         /* a connected socket already in the attached state (op attach said), or -1 */
+    bool first_client_stdin;  /* its frames are the container's input */
+    int userns_fd;            /* -1: runtime_userns_get() is done here */
+    const char *init_program; /* coracle-init */
+    struct {
+        int fd;
+        unsigned clone_flag;
+    } join[8];
     int n_join;
     int restart_count;
     /*
-     * Called in the monitor, inside the user namespace, after clients were answered: when the container has ended, and when it could
-     * not be started (code 125 to 128), so that --rm is carried out in both cases. The starter's other descriptors are closed by then.
+     * Called in the monitor, inside the user namespace, after clients were answered: when the container has ended, and
+     * when it could not be started (code 125 to 128), so that --rm is carried out in both cases. The starter's other
+     * descriptors are closed by then.
      */
-    /* In the monitor, when the output is whole and before anybody is told the exit code: a --rm container gives its name back here. NULL: none. */
+    /* In the monitor, when the output is whole and before anybody is told the exit code: a --rm container gives its
+     * name back here. NULL: none. */
     void (*vanish)(void *ctx);
     void (*ended)(void *ctx, const struct monitor_exit *x);
     void *ctx;
@@ -84,49 +93,56 @@ struct monitor {
 /* Runs the monitor in the calling (freshly forked) process; never returns. Descriptors in `m` are taken. */
 void monitor_main(struct monitor *m) __attribute__((noreturn));
 
-/* ---- for commands ------------------------------------------------------------------------------------------------ */
+/* ---- for commands ---- */
 
 /* Connects to a container's control socket. not_found when no monitor listens. */
 struct err *monitor_connect(const struct host *h, const char *id, int *ret_fd) __attribute__((warn_unused_result));
 /* op kill. */
 struct err *monitor_kill(const struct host *h, const char *id, int signo) __attribute__((warn_unused_result));
-/* op stop: returns when the container has ended. *ret_at_once: PID 1 could not have received the signal, so it was killed immediately. */
-struct err *monitor_stop(const struct host *h, const char *id, int signo, int timeout_s, int *ret_code, bool *ret_at_once) __attribute__((warn_unused_result));
+/* op stop: returns when the container has ended. *ret_at_once: PID 1 could not have received the signal, so it was
+ * killed immediately. */
+struct err *monitor_stop(const struct host *h, const char *id, int signo, int timeout_s, int *ret_code,
+                         bool *ret_at_once) __attribute__((warn_unused_result));
 /* op wait on an open connection's id: returns the exit code when it ends. */
 struct err *monitor_wait(const struct host *h, const char *id, int *ret_code) __attribute__((warn_unused_result));
 /* Connects and attaches; *ret_fd carries frames from now on. */
-struct err *monitor_attach(const struct host *h, const char *id, bool in, bool out, bool err, bool *ret_tty, int *ret_fd) __attribute__((warn_unused_result));
+struct err *monitor_attach(const struct host *h, const char *id, bool in, bool out, bool err, bool *ret_tty,
+                           int *ret_fd) __attribute__((warn_unused_result));
 
 /* What a terminal or pipe on this side does with an attached container or an exec'd process. */
 struct monitor_io {
-    int in, out, err;          /* -1: not attached */
-    bool tty;                  /* the container has a terminal: raw mode here if `in` is one, resizes are sent */
-    const char *detach_keys;   /* "ctrl-p,ctrl-q" form; "" : none; NULL: the default */
-    bool sig_proxy;            /* signals of this process go to the container (with a raw terminal all but SIGHUP and SIGTSTP) */
+    int in, out, err;        /* -1: not attached */
+    bool tty;                /* the container has a terminal: raw mode here if `in` is one, resizes are sent */
+    const char *detach_keys; /* "ctrl-p,ctrl-q" form; "" : none; NULL: the default */
+    bool sig_proxy; /* signals of this process go to the container (with a raw terminal all but SIGHUP and SIGTSTP) */
 };
 struct monitor_io_result {
-    bool detached;             /* the user typed the detach keys, or input ended without the process ending */
-    bool ended;                /* the exit code is known */
+    bool detached; /* the user typed the detach keys, or input ended without the process ending */
+    bool ended;    /* the exit code is known */
     int code;
-    int out_error;             /* errno of writing our output (EPIPE: the reader went away), 0 */
+    int out_error; /* errno of writing our output (EPIPE: the reader went away), 0 */
 };
 /* Parses "ctrl-p,ctrl-q" into bytes (at most 16); usage error in docker's words. */
-struct err *monitor_detach_keys_parse(const char *text, unsigned char ret[16], size_t *ret_n) __attribute__((warn_unused_result));
-/* Pumps frames between a connection (borrowed) and this side until exit, detach or error. Restores the terminal on every path, fatal signals included. */
-struct err *monitor_io_attach(int conn, const struct monitor_io *io, struct monitor_io_result *ret) __attribute__((warn_unused_result));
-/* The same for a process that is our own child: `master` (borrowed) is its pty, or -1 with pipes[3] our ends of its stdio (each may be -1, taken).
- * Reaps `pid` when it has ended, which it has not when `detached` or `out_error` come back. */
-struct err *monitor_io_child(pid_t pid, int pidfd, int master, const int pipes[3], const struct monitor_io *io, struct monitor_io_result *ret)
+struct err *monitor_detach_keys_parse(const char *text, unsigned char ret[16], size_t *ret_n)
     __attribute__((warn_unused_result));
+/* Pumps frames between a connection (borrowed) and this side until exit, detach or error. Restores the terminal on
+ * every path, fatal signals included. */
+struct err *monitor_io_attach(int conn, const struct monitor_io *io, struct monitor_io_result *ret)
+    __attribute__((warn_unused_result));
+/* The same for a process that is our own child: `master` (borrowed) is its pty, or -1 with pipes[3] our ends of its
+ * stdio (each may be -1, taken). Reaps `pid` when it has ended, which it has not when `detached` or `out_error` come
+ * back. */
+struct err *monitor_io_child(pid_t pid, int pidfd, int master, const int pipes[3], const struct monitor_io *io,
+                             struct monitor_io_result *ret) __attribute__((warn_unused_result));
 /* Size of the terminal on `fd`; zeros when it is none. */
 void monitor_tty_size(int fd, unsigned short *ret_rows, unsigned short *ret_cols);
 
-/* ---- state.json -------------------------------------------------------------------------------------------------------- */
+/* ---- state.json ---- */
 
 struct monitor_state {
-    char status[16];           /* created, running, paused, restarting, exited, dead */
-    pid_t pid;                 /* init as the host sees it, 0 when not running */
-    uint64_t pid_start;        /* clock ticks */
+    char status[16];    /* created, running, paused, restarting, exited, dead */
+    pid_t pid;          /* init as the host sees it, 0 when not running */
+    uint64_t pid_start; /* clock ticks */
     pid_t monitor_pid;
     char boot_id[40];
     int64_t started, finished; /* ns, 0: never */
@@ -141,15 +157,16 @@ struct err *monitor_state_write(int dirfd, const struct monitor_state *s) __attr
 /* The JSON form, for the first state.json of a new container. */
 struct json *monitor_state_json(const struct monitor_state *s);
 
-/* ---- logs ------------------------------------------------------------------------------------------------------------------ */
+/* ---- logs ---- */
 
 struct monitor_log_read {
-    int64_t tail;              /* lines, -1: all */
-    int64_t since, until;      /* ns, 0: unset */
+    int64_t tail;         /* lines, -1: all */
+    int64_t since, until; /* ns, 0: unset */
     bool follow, timestamps;
-    int out, err;              /* where stdout and stderr lines go */
-    int lock_fd;               /* the container's lock file: follow ends when nobody holds it; -1 */
-    int interrupt_fd;          /* readable: stop following; -1 */
+    int out, err;     /* where stdout and stderr lines go */
+    int lock_fd;      /* the container's lock file: follow ends when nobody holds it; -1 */
+    int interrupt_fd; /* readable: stop following; -1 */
 };
-/* Prints containers/<id>/log (json-file, rotated files log.1, log.2 … included, across rotation without losing or doubling a line). */
+/* Prints containers/<id>/log (json-file, rotated files log.1, log.2 … included, across rotation without losing or
+ * doubling a line). */
 struct err *monitor_log_print(int dirfd, const struct monitor_log_read *r) __attribute__((warn_unused_result));

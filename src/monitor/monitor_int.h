@@ -38,7 +38,8 @@ struct json;
 #define MON_REQUEST_MAX 1024
 /* Input waiting for the container: what was taken at once, and what came with requests to attach. */
 #define MON_INPUT_QUEUE (MON_INPUT_MAX + (size_t)MON_CLIENT_MAX * MON_REQUEST_MAX)
-/* Output waiting for one client: a chunk of each stream while running; at the end, what pipes and buffers still hold.
+/*
+ * Output waiting for one client: a chunk of each stream while running; at the end, what pipes and buffers still hold.
  */
 #define MON_QUEUE_MAX ((size_t)4 << 20)
 

@@ -72,7 +72,7 @@ static enum hearing hearing(const struct mon *o, int signo) {
     uint64_t bit = UINT64_C(1) << (signo - 1);
     if (status_mask(str_c(&s), "\nSigCgt:") & bit)
         return HEARS;
-    return status_mask(str_c(&s), "\nSigBlk:") & bit ? MUFFLED : DEAF;
+    return (status_mask(str_c(&s), "\nSigBlk:") & bit) ? MUFFLED : DEAF;
 }
 
 /* Sets the timer to the second look or the deadline, whichever is due. */

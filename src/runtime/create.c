@@ -105,8 +105,7 @@ static void plan_init(struct create *cr) {
                                .slave = -1};
 }
 
-/* ---- making the process
- * --------------------------------------------------------------------------------------------------- */
+/* ---- making the process ---- */
 
 /* Becomes init_main() in the child. -1 and errno on failure. */
 static pid_t clone_init(struct create *cr, uint64_t extra, int *ret_pidfd) {
@@ -207,8 +206,7 @@ static struct err *make_process(struct create *cr, pid_t *ret_pid, int *ret_pidf
     return *ret_pid < 0 ? clone_error(errno) : NULL;
 }
 
-/* ---- hearing from it
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- hearing from it ---- */
 
 static struct err *run_parent_hooks(const struct create *cr, const struct runtime_proc *p) {
     const struct hook_state st = {cr->c.config, cr->c.id, cr->c.bundle, "creating", p->pid};

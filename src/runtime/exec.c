@@ -50,8 +50,7 @@ static struct err *join(const struct exec *ex) {
     return err_sys(errno, "join the container's namespaces");
 }
 
-/* ---- the program's process
- * --------------------------------------------------------------------------------------------------- */
+/* ---- the program's process ---- */
 
 static struct err *become_program(struct exec *ex) {
     struct launch *l = &ex->l;
@@ -78,8 +77,7 @@ static void program_main(struct exec *ex) {
     _exit(1);
 }
 
-/* ---- the middle process
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- the middle process ---- */
 
 static pid_t clone_program(struct exec *ex, int *ret_pidfd) {
     struct clone_args args = {.flags = CLONE_PIDFD | CLONE_PARENT, .pidfd = (uint64_t)(uintptr_t)ret_pidfd};

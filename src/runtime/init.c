@@ -96,7 +96,8 @@ static struct err *stage_null(struct init *in) {
     return NULL;
 }
 
-/* coracle-init is executed through a read-only mount of its own, so that /proc/1/exe does not lead to a writable file.
+/*
+ * coracle-init is executed through a read-only mount of its own, so that /proc/1/exe does not lead to a writable file.
  */
 static struct err *stage_init_program(struct init *in) {
     const struct mount_opts ro = {.attrs = MOUNT_ATTR_RDONLY};

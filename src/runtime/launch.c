@@ -22,8 +22,7 @@ const char *config_annotation(const struct json *config, const char *key) {
     return json_str_value(json_get(json_get(config, "annotations"), key));
 }
 
-/* ---- what the config says
- * -------------------------------------------------------------------------------------------- */
+/* ---- what the config says ---- */
 
 static struct err *prepare_seccomp(struct launch *l) {
     const char *profile = config_annotation(l->config, SPEC_ANN_SECCOMP);
@@ -52,8 +51,7 @@ struct err *launch_prepare(struct launch *l) {
     return prepare_seccomp(l);
 }
 
-/* ---- user
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- user ---- */
 
 static struct err *extra_groups(const struct launch *l, struct strv *out) {
     const char *text = config_annotation(l->config, SPEC_ANN_GROUPS);
@@ -108,8 +106,7 @@ static struct err *settle_user(struct launch *l, int root) {
     return NULL;
 }
 
-/* ---- working directory
- * -------------------------------------------------------------------------------------------------- */
+/* ---- working directory ---- */
 
 /*
  * Never through a magic link (/proc/self/fd/N would lead out, CVE-2024-21626); made if it is missing. Whatever it
@@ -135,8 +132,7 @@ static struct err *settle_cwd(const struct launch *l, int root) {
     return NULL;
 }
 
-/* ---- program
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- program ---- */
 
 static int check_program(const char *path) {
     struct stat st;
@@ -204,8 +200,7 @@ struct err *launch_settle(struct launch *l) {
     return find_program(l);
 }
 
-/* ---- exec
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- exec ---- */
 
 static struct err *exec_error(const struct launch *l, int why) {
     const char *name = l->program;

@@ -1,17 +1,17 @@
 /*
- * runtime: from an OCI config to a running process. Knows neither the store nor the network: it is given a rootfs plan, file
- * descriptors and a namespace map, and gives back a pid, a pidfd and, with a terminal, the master side of it.
+ * runtime: from an OCI config to a running process. Knows neither the store nor the network: it is given a rootfs plan,
+ * file descriptors and a namespace map, and gives back a pid, a pidfd and, with a terminal, the master side of it.
  *
  * Calling sequence (the monitor does this; coracle-runtime too):
  *     runtime_userns_get()      a descriptor of the user's namespace: the one that a live monitor holds, else a new one
  *     runtime_userns_enter()    setns into it (the monitor stays there; single-threaded callers only)
- *     runtime_create()          one clone3 with every namespace; the child mounts, limits and drops itself and then waits
- *     runtime_start()           lets it go on to execve; returns when exec has happened, or with the error that came instead
+ *     runtime_create()          one clone3 with every namespace; the child mounts, limits and drops itself and waits
+ *     runtime_start()           lets it go on to execve; returns when exec has happened, or with the error instead
  *
  * The child reports failures as data over a CLOEXEC socket: EOF means exec succeeded. Nothing is ever executed from
- * inside the container's root before the walls are up (but startContainer hooks, as the specification wants it). The child is
- * not dumpable until exec.
- * Nothing of the plan is recorded: mounts live in the container's mount namespace and go with its last process.
+ * inside the container's root before the walls are up (but startContainer hooks, as the specification wants it). The
+ * child is not dumpable until exec. Nothing of the plan is recorded: mounts live in the container's mount namespace and
+ * go with its last process.
  */
 #pragma once
 
@@ -27,48 +27,59 @@ struct id_map;
 struct json;
 struct strv;
 
-/* ---- user namespace --------------------------------------------------------------------------------------------- */
+/* ---- user namespace ---- */
 
 /*
- * A descriptor of a user namespace with the user's default map (host_id_map()): taken from a live container that the run
- * directory names (pid and start time, owner and parent of the namespace checked), else made with newuidmap and newgidmap side by side.
- * `ret_ids` (may be NULL) gets the number of mapped ids. Errors carry the way out (no subordinate ids, no newuidmap, userns switched off …).
+ * A descriptor of a user namespace with the user's default map (host_id_map()): taken from a live container that the
+ * run directory names (pid and start time, owner and parent of the namespace checked), else made with newuidmap and
+ * newgidmap side by side. `ret_ids` (may be NULL) gets the number of mapped ids. Errors carry the way out (no
+ * subordinate ids, no newuidmap, userns switched off …).
  */
-struct err *runtime_userns_get(const struct host *h, int *ret_fd, uint32_t *ret_ids) __attribute__((warn_unused_result));
+struct err *runtime_userns_get(const struct host *h, int *ret_fd, uint32_t *ret_ids)
+    __attribute__((warn_unused_result));
 /*
- * Enters it and becomes root there (uid, gid 0, no supplementary groups), not dumpable: so no container reaches the caller's
- * memory or descriptors, not even with --pid=host and CAP_SYS_PTRACE. The user's own commands do not either.
+ * Enters it and becomes root there (uid, gid 0, no supplementary groups), not dumpable: so no container reaches the
+ * caller's memory or descriptors, not even with --pid=host and CAP_SYS_PTRACE. The user's own commands do not either.
  */
 struct err *runtime_userns_enter(int userns_fd) __attribute__((warn_unused_result));
-/* Records a started container as a holder for later commands: in run_root/userns, and as "init" in its own directory `run_fd` there. */
+/* Records a started container as a holder for later commands: in run_root/userns, and as "init" in its own directory
+ * `run_fd` there. */
 struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init) __attribute__((warn_unused_result));
-/* Forks a child inside the namespace, runs fn there and returns its error here (encoded over a pipe). For unpacking, removing, sizing. */
-struct err *runtime_userns_call(int userns_fd, struct err *(*fn)(void *ctx), void *ctx) __attribute__((warn_unused_result));
+/* Forks a child inside the namespace, runs fn there and returns its error here (encoded over a pipe). For unpacking,
+ * removing, sizing. */
+struct err *runtime_userns_call(int userns_fd, struct err *(*fn)(void *ctx), void *ctx)
+    __attribute__((warn_unused_result));
 /*
- * Where the program's own binary belongs to the user (a build in a home directory), container root could overwrite it through
- * /proc/PID/exe (CVE-2019-5736): re-executes the command from a sealed memfd. Returns at once where there is nothing to fear. Call first.
+ * Where the program's own binary belongs to the user (a build in a home directory), container root could overwrite it
+ * through /proc/PID/exe (CVE-2019-5736): re-executes the command from a sealed memfd. Returns at once where there is
+ * nothing to fear. Call first.
  */
 struct err *runtime_protect_self(char *const *argv) __attribute__((warn_unused_result));
 
-/* ---- containers ---------------------------------------------------------------------------------------------------- */
+/* ---- containers ---- */
 
 struct runtime_create {
-    const struct json *config;       /* OCI runtime config */
+    const struct json *config; /* OCI runtime config */
     const struct rootfs_plan *rootfs;
     const char *id;
-    const char *bundle;              /* for hooks' state; absolute or NULL */
-    const char *init_program;        /* absolute path of coracle-init, used when the spec asks for init */
-    int stdio[3];                    /* the container's own ends; ignored with a terminal */
+    const char *bundle;       /* for hooks' state; absolute or NULL */
+    const char *init_program; /* absolute path of coracle-init, used when the spec asks for init */
+    int stdio[3];             /* the container's own ends; ignored with a terminal */
     bool terminal;
-    unsigned short rows, cols;       /* initial size, 0: unset */
-    struct { int fd; unsigned clone_flag; } join[8]; /* namespaces to join instead of making (pid, net, ipc, uts, user …) */
+    unsigned short rows, cols; /* initial size, 0: unset */
+    struct {
+        int fd;
+        unsigned clone_flag;
+    } join[8]; /* namespaces to join instead of making (pid, net, ipc, uts, user …) */
     int n_join;
-    int cgroup_fd;                   /* open cgroup v2 directory: joined, and linux.resources set in it; -1: limits are not applied (say so) */
-    int preserve_fds;                /* LISTEN_FDS-like extra descriptors 3..3+n-1 */
+    /* Open cgroup v2 directory: joined, and linux.resources set in it; -1: limits are not applied (say so). */
+    int cgroup_fd;
+    int preserve_fds; /* LISTEN_FDS-like extra descriptors 3..3+n-1 */
     /*
-     * Create and start in two processes (coracle-runtime): once the caller has called runtime_detach(), the container outlives it, and
-     * waits until somebody connects to start_listener, a listening SOCK_SEQPACKET socket (only looked at with `detach`), and calls
-     * runtime_start() on that connection. A caller that dies before that takes the container with it.
+     * Create and start in two processes (coracle-runtime): once the caller has called runtime_detach(), the container
+     * outlives it, and waits until somebody connects to start_listener, a listening SOCK_SEQPACKET socket (only looked
+     * at with `detach`), and calls runtime_start() on that connection. A caller that dies before that takes the
+     * container with it.
      */
     bool detach;
     int start_listener;
@@ -76,11 +87,12 @@ struct runtime_create {
 struct runtime_proc {
     pid_t pid;
     int pidfd;
-    int sync_fd;        /* held by runtime_start(); -1 afterwards */
-    int console;        /* pty master or -1 */
+    int sync_fd; /* held by runtime_start(); -1 afterwards */
+    int console; /* pty master or -1 */
 };
 /* Makes the container's first process, ready to exec. Must be called inside the user namespace. */
-struct err *runtime_create(const struct runtime_create *c, struct runtime_proc *ret) __attribute__((warn_unused_result));
+struct err *runtime_create(const struct runtime_create *c, struct runtime_proc *ret)
+    __attribute__((warn_unused_result));
 /* Runs it. On failure the process is gone and reaped; kinds exec_not_found and exec_denied tell 127 from 126. */
 struct err *runtime_start(struct runtime_proc *p) __attribute__((warn_unused_result));
 /* Lets go of a process that was created with `detach`; closes sync_fd. */
@@ -88,47 +100,54 @@ struct err *runtime_detach(struct runtime_proc *p) __attribute__((warn_unused_re
 /* Kills and reaps a created process and closes its descriptors. */
 void runtime_proc_done(struct runtime_proc *p);
 /* Runs the poststop hooks of a config. Best effort; the first failure is returned. */
-struct err *runtime_poststop(const struct json *config, const char *id, const char *bundle) __attribute__((warn_unused_result));
+struct err *runtime_poststop(const struct json *config, const char *id, const char *bundle)
+    __attribute__((warn_unused_result));
 
 struct runtime_exec {
-    pid_t target;                    /* the container's init */
-    int target_pidfd;                /* its pidfd */
-    const struct json *config;       /* the container's OCI config: capabilities, seccomp, rlimits, masked user … */
-    const struct json *process;      /* OCI process object of what to run (args, env, cwd, terminal); user text in annotation-like member "user_text" */
-    bool privileged;                 /* all capabilities, no seccomp */
+    pid_t target;              /* the container's init */
+    int target_pidfd;          /* its pidfd */
+    const struct json *config; /* the container's OCI config: capabilities, seccomp, rlimits, masked user … */
+    /* OCI process object of what to run (args, env, cwd, terminal); user text in its own member "user_text". */
+    const struct json *process;
+    bool privileged; /* all capabilities, no seccomp */
     int stdio[3];
     bool terminal;
     unsigned short rows, cols;
-    bool detach;                     /* new session, not tied to the caller */
+    bool detach; /* new session, not tied to the caller */
 };
 /*
- * Starts a process in a running container: joins its namespaces by pidfd, forks, raises the same walls, execs. Called from the
- * plain user's process (it enters the user namespace of the target in a child). *ret: pid is a child of the caller.
+ * Starts a process in a running container: joins its namespaces by pidfd, forks, raises the same walls, execs. Called
+ * from the plain user's process (it enters the user namespace of the target in a child). *ret: pid is a child of the
+ * caller.
  */
 struct err *runtime_exec(const struct runtime_exec *x, struct runtime_proc *ret) __attribute__((warn_unused_result));
 
-/* ---- cgroups ----------------------------------------------------------------------------------------------------------- */
+/* ---- cgroups ---- */
 
-/* Makes a cgroup for a container where the caller may (v2 delegated subtree); *ret_fd is -1 and *ret_path NULL where none can be had. */
-struct err *runtime_cgroup_make(const struct host *h, const char *id, int *ret_fd, char **ret_path) __attribute__((warn_unused_result));
+/* Makes a cgroup for a container where the caller may (v2 delegated subtree); *ret_fd is -1 and *ret_path NULL where
+ * none can be had. */
+struct err *runtime_cgroup_make(const struct host *h, const char *id, int *ret_fd, char **ret_path)
+    __attribute__((warn_unused_result));
 /* Removes it (kills what is left in it). */
 void runtime_cgroup_remove(const char *path);
 /* Number of OOM kills so far, 0 where unknown. */
 uint64_t runtime_cgroup_oom_kills(int cgroup_fd);
 
-/* ---- seccomp ------------------------------------------------------------------------------------------------------------- */
+/* ---- seccomp ---- */
 
 struct sock_filter;
 /*
- * Compiles the default profile (caps decide some rules, as in docker's) or a docker/OCI profile JSON into BPF. ret is an owned array
- * of *ret_n instructions, at most 4096; docker's empty profile "{}" means no filter: NULL and 0. Errors name the rule. Pure but for
- * uname(2), which a custom profile's minKernel asks for. `caps` is the bounding set.
+ * Compiles the default profile (caps decide some rules, as in docker's) or a docker/OCI profile JSON into BPF. ret is
+ * an owned array of *ret_n instructions, at most 4096; docker's empty profile "{}" means no filter: NULL and 0. Errors
+ * name the rule. Pure but for uname(2), which a custom profile's minKernel asks for. `caps` is the bounding set.
  */
-struct err *runtime_seccomp_compile(const char *profile_json_or_null, uint64_t caps, struct sock_filter **ret, size_t *ret_n) __attribute__((warn_unused_result));
+struct err *runtime_seccomp_compile(const char *profile_json_or_null, uint64_t caps, struct sock_filter **ret,
+                                    size_t *ret_n) __attribute__((warn_unused_result));
 /* The "linux.seccomp" section of an OCI config, as coracle-runtime gets it. */
-struct err *runtime_seccomp_compile_oci(const struct json *seccomp, struct sock_filter **ret, size_t *ret_n, unsigned *ret_flags) __attribute__((warn_unused_result));
+struct err *runtime_seccomp_compile_oci(const struct json *seccomp, struct sock_filter **ret, size_t *ret_n,
+                                        unsigned *ret_flags) __attribute__((warn_unused_result));
 
-/* ---- users in the container ------------------------------------------------------------------------------------------------- */
+/* ---- users in the container ---- */
 
 struct runtime_user {
     uid_t uid;
@@ -138,7 +157,9 @@ struct runtime_user {
     char home[256];
 };
 /*
- * Resolves "user[:group]" and extra groups with the passwd and group files below rootfd, which belong to the image: regular files of at most
- * 1 MiB, opened in-root and non-blocking. Numbers need no entry; overflow and nonsense are errors, never uid 0 (CVE-2026-30892).
+ * Resolves "user[:group]" and extra groups with the passwd and group files below rootfd, which belong to the image:
+ * regular files of at most 1 MiB, opened in-root and non-blocking. Numbers need no entry; overflow and nonsense are
+ * errors, never uid 0 (CVE-2026-30892).
  */
-struct err *runtime_user_resolve(int rootfd, const char *text, const struct strv *extra_groups, struct runtime_user *ret) __attribute__((warn_unused_result));
+struct err *runtime_user_resolve(int rootfd, const char *text, const struct strv *extra_groups,
+                                 struct runtime_user *ret) __attribute__((warn_unused_result));

@@ -95,15 +95,15 @@ struct err *limits_oom_score(const struct json *process) __attribute__((warn_unu
 /* The SELinux label or AppArmor profile of an OCI process, for the next execve. */
 struct err *lsm_apply(const struct json *process) __attribute__((warn_unused_result));
 
-/* Opens a pty of the devpts directory `dir` (-1: the one that the calling mount namespace has at /dev/pts, verified).
+/*
+ * Opens a pty of the devpts directory `dir` (-1: the one that the calling mount namespace has at /dev/pts, verified).
  */
 struct err *tty_open(int dir, unsigned short rows, unsigned short cols, int *ret_master, int *ret_slave)
     __attribute__((warn_unused_result));
 /* Makes stdio of the process: the pty as controlling terminal, or the three descriptors. */
 struct err *tty_attach(const struct launch *l) __attribute__((warn_unused_result));
 
-/* ---- init stage
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- init stage ---- */
 
 enum { PRESERVE_MAX = 256 };
 
@@ -133,8 +133,7 @@ struct err *readonly_apply(struct init *in) __attribute__((warn_unused_result));
 /* fuse.c: mounts by fuse-overlayfs on plan->base_dir in the calling (own) mount namespace; returns when it is there. */
 struct err *fuse_mount(const struct rootfs_plan *plan) __attribute__((warn_unused_result));
 
-/* ---- mount helpers (mount_opts.c, mount_fs.c)
- * -------------------------------------------------------------------------- */
+/* ---- mount helpers (mount_opts.c, mount_fs.c) ---- */
 
 struct mount_opts {
     uint64_t attrs;       /* MOUNT_ATTR_* to set */
@@ -158,8 +157,7 @@ struct err *mount_fs_attach(int mount, int dest, const char *name) __attribute__
 /* Opens, or makes, the directory (or empty file) `path` below root for mounting on it. */
 struct err *mount_dest(int root, const char *path, bool directory, int *ret_fd) __attribute__((warn_unused_result));
 
-/* ---- create.c, cgroup.c
- * ----------------------------------------------------------------------------------------------- */
+/* ---- create.c, cgroup.c ---- */
 
 /* The CLONE_NEW* flag of an OCI namespace type, 0 for an unknown one. */
 uint64_t namespace_flag(const char *type);
@@ -168,8 +166,7 @@ int cgroup_of(pid_t pid);
 /* Sets the limits of "linux.resources" (may be NULL) in a cgroup v2 directory; -1: does nothing. */
 struct err *resources_apply(const struct json *resources, int cgroup) __attribute__((warn_unused_result));
 
-/* ---- hooks.c
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- hooks.c ---- */
 
 struct hook_state {
     const struct json *config;
@@ -181,8 +178,7 @@ bool hooks_any(const struct json *config, const char *name);
 /* Runs them in order; stops at the first that fails. */
 struct err *hooks_run(const char *name, const struct hook_state *st) __attribute__((warn_unused_result));
 
-/* ---- userns_make.c
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- userns_make.c ---- */
 
 /* Makes a user namespace with the user's default map and returns a descriptor of it. */
 struct err *userns_make(const struct host *h, int *ret_fd, uint32_t *ret_ids) __attribute__((warn_unused_result));

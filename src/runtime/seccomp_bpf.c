@@ -49,7 +49,7 @@ struct builder {
     size_t n_ranges, cap_ranges;
 };
 
-/* ---- instructions and jumps ------------------------------------------------------------------------------------- */
+/* ---- instructions and jumps ---- */
 
 static size_t emit(struct builder *b, unsigned code, uint32_t k, size_t jt, size_t jf) {
     if (b->n == SECCOMP_PROGRAM_MAX) {
@@ -245,8 +245,7 @@ static size_t emit_target(struct builder *b, const struct target *t) {
     return emit_chain(b, &c, t->narrow);
 }
 
-/* ---- ranges and the tree
- * ------------------------------------------------------------------------------------------------ */
+/* ---- ranges and the tree ---- */
 
 static bool same_target(const struct target *a, const struct target *b) {
     return a->id < 0 && b->id < 0 && a->action == b->action;

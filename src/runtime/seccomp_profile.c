@@ -19,8 +19,7 @@
 
 #define ERRNO_MAX 4095 /* the kernel's MAX_ERRNO */
 
-/* ---- building
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- building ---- */
 
 struct err *seccomp_add_rule(struct seccomp_profile *p, const struct seccomp_rule *r, uint16_t *ret) {
     if (p->n_rules == UINT16_MAX)
@@ -63,8 +62,7 @@ void seccomp_profile_done(struct seccomp_profile *p) {
     *p = (struct seccomp_profile){0};
 }
 
-/* ---- words
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- words ---- */
 
 struct word {
     const char *text;
@@ -159,8 +157,7 @@ static struct err *read_action_of(const struct json *j, const char *key, const c
     return read_action(text, given && json_type(given) != JSON_NULL, errno_ret, ret);
 }
 
-/* ---- includes and excludes
- * ------------------------------------------------------------------------------------------------ */
+/* ---- includes and excludes ---- */
 
 struct reader {
     uint64_t caps;
@@ -234,8 +231,7 @@ static struct err *rule_applies(const struct reader *r, const struct json *j, bo
     return NULL;
 }
 
-/* ---- rules
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- rules ---- */
 
 static struct err *read_condition(const struct json *j, struct seccomp_cond *ret) {
     uint64_t index, value, value_two;
@@ -321,8 +317,7 @@ static struct err *read_syscall(const struct reader *r, const struct json *j) {
     return applies ? read_args(r, args, &names, action) : NULL;
 }
 
-/* ---- architectures and flags
- * -------------------------------------------------------------------------------------------------- */
+/* ---- architectures and flags ---- */
 
 static struct err *read_arches(const struct reader *r, const struct json *list) {
     JSON_EACH(it, list) {

@@ -33,7 +33,8 @@ struct slice {
     size_t n;
 };
 
-/* Cuts the part before the next `sep` off `rest`; false at the end. A final separator ends the text, it starts nothing.
+/*
+ * Cuts the part before the next `sep` off `rest`; false at the end. A final separator ends the text, it starts nothing.
  */
 static bool slice_cut(struct slice *rest, char sep, struct slice *ret) {
     if (!rest->n)
@@ -76,7 +77,7 @@ static bool next_entry(struct slice *rest, size_t want, struct slice field[FIELD
     return false;
 }
 
-/* ---- what the user typed ---------------------------------------------------------------------------------------- */
+/* ---- what the user typed ---- */
 
 struct name_or_id {
     char *text;
@@ -97,7 +98,7 @@ static bool entry_matches(const struct name_or_id *want, struct slice name, int6
     return want->is_id ? id == want->id : slice_eq(name, want->text);
 }
 
-/* ---- passwd ------------------------------------------------------------------------------------------------------ */
+/* ---- passwd ---- */
 
 static void set_home(struct runtime_user *u, struct slice home) {
     if (!home.n || home.p[0] != '/' || home.n >= sizeof u->home)
@@ -190,8 +191,7 @@ static struct err *resolve_user(const char *text, struct slice passwd, struct ru
     return e;
 }
 
-/* ---- both
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- both ---- */
 
 struct err *user_lookup(const char *text, const struct strv *extra_groups, const struct user_files *files,
                         struct runtime_user *ret) {

@@ -50,8 +50,7 @@ static uint32_t mapped_ids(pid_t pid, uid_t uid) {
         return 0;
     strv_split(&lines, str_c(&text), '\n');
     for (size_t i = 0; i < lines.n; i++) {
-        if (sscanf(lines.v[i], "%u %u %u", &inside, &outside, &count) !=
-            3) /* NOLINT(cert-err34-c): the kernel's text */
+        if (sscanf(lines.v[i], "%u %u %u", &inside, &outside, &count) != 3)
             continue;
         root |= inside == 0 && outside == uid;
         total += count;
@@ -145,7 +144,7 @@ static bool inside_already(uint32_t *ret_ids) {
     if (geteuid() != 0)
         return false;
     autoerr e = io_read_file(AT_FDCWD, "/proc/self/uid_map", MAP_MAX, &text);
-    if (e || sscanf(str_c(&text), "%u %u %u", &inside, &outside, &count) != 3) /* NOLINT(cert-err34-c): kernel's */
+    if (e || sscanf(str_c(&text), "%u %u %u", &inside, &outside, &count) != 3)
         return false;
     *ret_ids = count;
     return !(inside == 0 && outside == 0 && count == UINT32_MAX);
@@ -226,8 +225,7 @@ struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init)
     return write_record(run, record, init, -1, 0);
 }
 
-/* ---- a call inside
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- a call inside ---- */
 
 static struct err *call_inside(int userns_fd, struct err *(*fn)(void *ctx), void *ctx) {
     TRY(runtime_userns_enter(userns_fd));

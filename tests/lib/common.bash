@@ -15,6 +15,7 @@ bats_require_minimum_version 1.5.0
 PATH=$CORACLE_BIN:$PATH
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0:abort_on_error=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
+# shellcheck disable=SC2034 # for the files that load this one
 TESTS_DIR=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
 
 setup_file() {
@@ -26,7 +27,7 @@ setup_file() {
     unset XDG_DATA_HOME XDG_CONFIG_HOME DOCKER_CONFIG CORACLE_ROOT
     export STORE=$HOME/.local/share/coracle
     # the note about the default network was said already in this session; run.bats tests the note itself
-    mkdir -p -m 700 "$XDG_RUNTIME_DIR/coracle" && touch "$XDG_RUNTIME_DIR/coracle/network-note"
+    install -d -m 700 "$XDG_RUNTIME_DIR/coracle" && touch "$XDG_RUNTIME_DIR/coracle/network-note"
     if declare -F file_setup >/dev/null; then file_setup; fi
 }
 
@@ -51,8 +52,7 @@ left_processes() {
 nothing_runs() { [ -z "$(left_processes)" ]; }
 
 wait_for() {
-    local i
-    for i in $(seq 100); do
+    for _ in $(seq 100); do
         "$@" && return 0
         sleep 0.05
     done

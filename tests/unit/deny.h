@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/sys/sys.h"
+#include "unit.h"
 
 /* System call `nr` answers `errnum` from now on. False where filters may not be installed. */
 static bool deny(unsigned nr, unsigned errnum) {

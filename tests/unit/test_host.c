@@ -108,7 +108,8 @@ static void test_facts(void) {
     CHECK_INT(strlen(h->boot_id), 36);
     CHECK_STR(host_env(h, "HOME"), "/home/somebody");
     CHECK(host_env(h, "HOM") == NULL && host_env(h, "NOTHING") == NULL);
-    CHECK(strstr(h->libexec_dir, "libexec/coracle") || strstr(h->libexec_dir, "build") || str_ends(h->libexec_dir, "/unit"));
+    CHECK(strstr(h->libexec_dir, "libexec/coracle") || strstr(h->libexec_dir, "build") ||
+          str_ends(h->libexec_dir, "/unit"));
     char *path = NULL;
     CHECK_OK(host_find_program(h, "sh", NULL, &path));
     CHECK(path && path[0] == '/');

@@ -63,8 +63,7 @@ static const char config_text[] =
     "\"/sys/firmware\",\"/sys/devices/virtual/powercap\"],"
     "\"readonlyPaths\":[\"/proc/bus\",\"/proc/fs\",\"/proc/irq\",\"/proc/sys\",\"/proc/sysrq-trigger\"]}}";
 
-/* ---- one run
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- one run ---- */
 
 static void shell(const char *text) {
     pid_t pid = fork();
@@ -210,8 +209,7 @@ static void expect(const char *script, const char *want, const char *file, int l
 }
 #define EXPECT(script, want) expect(script, want, __FILE__, __LINE__)
 
-/* ---- tests
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- tests ---- */
 
 static void test_basics(void) {
     int code;
@@ -391,8 +389,7 @@ static void test_hostile(void) {
     err_free(e);
 }
 
-/* ---- exec into a running container
- * ---------------------------------------------------------------------------------------- */
+/* ---- exec into a running container ---- */
 
 struct background {
     pid_t monitor, init;

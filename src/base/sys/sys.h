@@ -56,7 +56,8 @@ int sys_tty_get_size(int fd, struct winsize *ret);
 int sys_tty_set_size(int fd, const struct winsize *ws);
 int sys_tty_set_controlling(int fd);
 int sys_tty_open_peer(int master, int flags);
-/* Of a user namespace descriptor: its owner's uid (NS_GET_OWNER_UID), and a new descriptor of its parent (NS_GET_PARENT). */
+/* Of a user namespace descriptor: its owner's uid (NS_GET_OWNER_UID), and a new descriptor of its parent
+ * (NS_GET_PARENT). */
 int sys_ns_owner_uid(int nsfd, uid_t *ret);
 int sys_ns_parent(int nsfd);
 /* Sets a network interface up by rtnetlink in the current network namespace. */

@@ -57,13 +57,12 @@ static void append_log_line(const struct oci *o, const char *text, struct str *o
 
 static void tell(const struct oci *o, const struct err *e) {
     autostr struct str text = STR_INIT, line = STR_INIT;
-    autofd int log = -1;
     err_format(e, &text);
     if (o->log) {
         append_log_line(o, str_c(&text), &line);
-        log = open(o->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        autoerr unwritten = log >= 0 ? io_write_all(log, str_c(&line), line.len) : NULL;
-        (void)unwritten;
+        autofd int log = open(o->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (log >= 0)
+            err_free(io_write_all(log, str_c(&line), line.len));
     }
     log_error("%s", str_c(&text));
     if (err_hint_text(e))
