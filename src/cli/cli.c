@@ -172,7 +172,9 @@ static bool arguments_ok(const struct invocation *v, size_t n) {
 }
 
 static int unknown_command(const char *words, const struct cli_group *g) {
-    fprintf(stderr, "coracle: unknown command: coracle %s\n\n", words);
+    autostr struct str visible = STR_INIT;
+    str_append_visible(&visible, words);
+    fprintf(stderr, "coracle: unknown command: coracle %s\n\n", str_c(&visible));
     if (g)
         fprintf(stderr, "Usage:  coracle %s\n\nRun 'coracle %s --help' for more information\n", g->name, g->name);
     else

@@ -83,16 +83,40 @@ static void say_missing(void *ctx, const char *reference) {
     fprintf(stderr, "Unable to find image '%s' locally\n", reference);
 }
 
-static struct err *write_cidfile(const char *path, const char *id) {
-    autofd int fd = -1;
-    TRY_CTX(fd_open_at(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0644, &fd),
+/* Made before the container is, as docker does: where it cannot be, no container is made. */
+static struct err *make_cidfile(const char *path, int *ret_fd) {
+    if (!path)
+        return NULL;
+    TRY_CTX(fd_open_at(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0644, ret_fd),
             "failed to create the container ID file");
-    return io_write_all(fd, id, strlen(id));
+    return NULL;
+}
+
+static struct err *create_container(struct cli_ctx *c, const struct container_flags *f,
+                                    const struct engine_create *create, char ret_id[65]) {
+    autostrv struct strv warnings = {.n = 0};
+    autofd int cidfile = -1;
+    TRY(make_cidfile(f->cidfile, &cidfile));
+    struct err *e = engine_container_create(c->engine, create, ret_id, &warnings);
+    if (!e && f->cidfile)
+        e = io_write_all(cidfile, ret_id, strlen(ret_id));
+    else if (f->cidfile)
+        unlink(f->cidfile);
+    cli_warnings(&warnings);
+    return e;
+}
+
+static struct err *print_spec(struct cli_ctx *c, const struct engine_create *create) {
+    autojson spec = NULL;
+    autostr struct str text = STR_INIT;
+    TRY(engine_container_spec(c->engine, create, &spec));
+    json_render(spec, JSON_PRETTY, &text);
+    fprintf(c->out, "%s\n", str_c(&text));
+    return NULL;
 }
 
 struct err *container_flags_create(struct cli_ctx *c, struct container_flags *f, char ret_id[65]) {
     struct cli_progress *progress = cli_progress_new(stderr, c->host->stderr_tty, f->quiet);
-    autostrv struct strv warnings = {.n = 0};
     int interrupted = -1;
     struct engine_create create = {
         .options = &f->o,
@@ -100,21 +124,7 @@ struct err *container_flags_create(struct cli_ctx *c, struct container_flags *f,
         .missing = f->quiet ? NULL : say_missing,
         .interrupted_fd = &interrupted,
     };
-    struct err *e = NULL;
-    if (f->print_spec) {
-        struct json *spec = NULL;
-        e = engine_container_spec(c->engine, &create, &spec);
-        autostr struct str text = STR_INIT;
-        if (!e)
-            json_render(spec, JSON_PRETTY, &text);
-        fprintf(c->out, "%s%s", str_c(&text), e ? "" : "\n");
-        json_free(spec);
-    } else {
-        e = engine_container_create(c->engine, &create, ret_id, &warnings);
-    }
+    struct err *e = f->print_spec ? print_spec(c, &create) : create_container(c, f, &create, ret_id);
     cli_progress_done(progress);
-    cli_warnings(&warnings);
-    if (!e && f->cidfile && !f->print_spec)
-        e = write_cidfile(f->cidfile, ret_id);
     return e;
 }
