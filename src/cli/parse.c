@@ -4,6 +4,7 @@
  */
 #include "cli/cli_int.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -77,12 +78,52 @@ static bool parse_bool(const char *s, bool *ret) {
     return false;
 }
 
+/* The base that a number's prefix tells, as Go's strconv does with base 0; *s moves behind it. */
+static int base_of(const char **s) {
+    if (**s != '0')
+        return 10;
+    char c = (char)tolower((unsigned char)(*s)[1]);
+    if (c != 'x' && c != 'b' && c != 'o')
+        return 8;
+    *s += 2;
+    return c == 'x' ? 16 : c == 'b' ? 2 : 8;
+}
+
+/* Copies digits without the "_" that may stand between two of them; false for what else there is. */
+static bool plain_digits(const char *s, struct str *out) {
+    for (; *s; s++) {
+        bool between = *s == '_' && out->len && isalnum((unsigned char)s[1]);
+        if (!between && !isalnum((unsigned char)*s))
+            return false;
+        str_append_n(out, s, !between);
+    }
+    return out->len > 0;
+}
+
+/* Go's strconv.ParseInt; NULL, or what is wrong. */
+static const char *parse_int(const char *text, int64_t *ret) {
+    const char *s = text + (*text == '-' || *text == '+');
+    int base = base_of(&s);
+    autostr struct str digits = STR_INIT;
+    if (!plain_digits(s, &digits))
+        return "invalid syntax";
+    autofree char *number = mem_printf("%s%s", *text == '-' ? "-" : "", str_c(&digits));
+    char *end = NULL;
+    errno = 0;
+    long long value = strtoll(number, &end, base);
+    if (*end || end == number)
+        return "invalid syntax";
+    if (errno == ERANGE)
+        return "value out of range";
+    *ret = value;
+    return NULL;
+}
+
 static struct err *set_number(const struct cli_flag *f, const char *value, int64_t *target) {
     if (f->type == CLI_INT) {
-        autofree char *why = mem_printf("strconv.ParseInt: parsing \"%s\": invalid syntax", value);
-        return str_to_i64(*value == '-' || *value == '+' ? value + 1 : value, 0, INT64_MAX, target)
-                   ? (*target = *value == '-' ? -*target : *target, NULL)
-                   : invalid(f, value, why);
+        const char *problem = parse_int(value, target);
+        autofree char *why = mem_printf("strconv.ParseInt: parsing \"%s\": %s", value, problem ? problem : "");
+        return problem ? invalid(f, value, why) : NULL;
     }
     struct err *e = f->type == CLI_BYTES ? engine_parse_bytes(value, target) : clock_parse_duration(value, target);
     return e ? invalid_because(f, value, e) : NULL;
@@ -135,6 +176,8 @@ struct cursor {
     char **argv;
 };
 
+static const struct cli_flag help_flag = {.name = "help", .type = CLI_BOOL};
+
 static struct err *parse_long(struct cli_parse *p, struct cursor *at) {
     const char *text = at->argv[at->i] + 2;
     const char *equals = strchr(text, '=');
@@ -142,10 +185,8 @@ static struct err *parse_long(struct cli_parse *p, struct cursor *at) {
     if (n == 0 || *text == '-')
         return err_new(ERR_USAGE, "bad flag syntax: %s", at->argv[at->i]);
     const struct cli_flag *f = find_long(p, text, n);
-    if (!f && n == 4 && !memcmp(text, "help", 4)) {
-        p->help = true;
-        return NULL;
-    }
+    if (!f && n == 4 && !memcmp(text, "help", 4))
+        return set_value(&help_flag, &p->help, equals ? equals + 1 : "true");
     if (!f)
         return err_new(ERR_USAGE, "unknown flag: --%.*s", (int)n, text);
     if (equals)
@@ -157,17 +198,26 @@ static struct err *parse_long(struct cli_parse *p, struct cursor *at) {
     return apply(p, f, at->argv[++at->i]);
 }
 
+/* pflag's words show the cluster from the flag that is wrong on, and bytes beyond ASCII as if they were code points. */
+static struct err *unknown_letter(const char *rest) {
+    unsigned char c = (unsigned char)*rest;
+    autostr struct str rune = STR_INIT;
+    if (c >= 0x80)
+        str_append_c(&rune, (char)(0xc0 | c >> 6));
+    str_append_c(&rune, (char)(c >= 0x80 ? 0x80 | (c & 0x3f) : c));
+    return err_new(ERR_USAGE, "unknown shorthand flag: '%s' in -%s", str_c(&rune), rest);
+}
+
 static struct err *parse_letters(struct cli_parse *p, struct cursor *at) {
-    const char *all = at->argv[at->i] + 1;
-    for (const char *c = all; *c; c++) {
+    for (const char *c = at->argv[at->i] + 1; *c; c++) {
         const struct cli_flag *f = find_letter(p, *c);
         if (!f && *c == 'h' && !c[1]) {
             p->help = true;
             return NULL;
         }
         if (!f)
-            return err_new(ERR_USAGE, "unknown shorthand flag: '%c' in -%s", *c, all);
-        if (c[1] == '=')
+            return unknown_letter(c);
+        if (c[1] == '=' && c[2])
             return apply(p, f, c + 2);
         if (takes_no_value(f)) {
             TRY(apply(p, f, bare_value(f)));
@@ -176,7 +226,7 @@ static struct err *parse_letters(struct cli_parse *p, struct cursor *at) {
         if (c[1])
             return apply(p, f, c + 1);
         if (at->i + 1 >= at->argc)
-            return err_new(ERR_USAGE, "flag needs an argument: '%c' in -%s", *c, all);
+            return err_new(ERR_USAGE, "flag needs an argument: '%c' in -%s", *c, c);
         return apply(p, f, at->argv[++at->i]);
     }
     return NULL;

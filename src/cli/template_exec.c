@@ -71,7 +71,7 @@ static struct err *missing(struct exec *x, const struct json *object, const char
         return exec_err(x, "can't evaluate field %s in a row", key);
     if (!(x->flags & TEMPLATE_INSPECT) || template_is_map(json_key(object)))
         return NULL;
-    if (last && template_zero(&x->pool, key, ret))
+    if (last && template_zero(&x->pool, json_key(object), key, ret))
         return NULL;
     return exec_err(x, "map has no entry for key \"%s\"", key);
 }

@@ -145,9 +145,9 @@ const struct json **template_items(const struct json *v, size_t *ret_n)
 bool template_is_integer(const struct json *v);
 /* printf with Go's verbs. */
 void template_printf(const struct template_call *c, struct str *out);
-/* The value of a member of docker's inspect objects that is left out when it has none: as null, "", 0, false by its
- * type. False when there is no such member. */
-bool template_zero(struct template_pool *pool, const char *name, const struct json **ret);
+/* The value that a member of docker's inspect objects has when the JSON leaves it out: null, "", 0 or false by its
+ * type. `within`: the key of the object, or NULL. False when docker has no such member. */
+bool template_zero(struct template_pool *pool, const char *within, const char *name, const struct json **ret);
 /* What Go prints for null under that name, by its type in docker's inspect objects: "[]", "map[]" or "<nil>". */
 const char *template_null_text(const char *name);
 /* Whether a member of that name is a map there, with keys that may be missing. */

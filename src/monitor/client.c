@@ -37,18 +37,24 @@ struct err *monitor_connect(const struct host *h, const char *id, int *ret_fd) {
     return not_running(id);
 }
 
+/* Whether the monitor went away while we talked to it. */
+static bool is_gone(const struct err *e) { return e && (err_errno(e) == ECONNRESET || err_errno(e) == EPIPE); }
+
 /* Connects and sends the request {"op":…}; the caller adds its members first. */
 static struct err *request(const struct host *h, const char *id, const struct json *j, struct msg_chan **ret) {
     int fd = -1;
     TRY(monitor_connect(h, id, &fd));
     struct msg_chan *c = msg_chan_new(fd);
     struct err *e = msg_send(c, j, NULL, 0);
-    if (e) {
-        msg_chan_free(c);
-        return e;
+    if (!e) {
+        *ret = c;
+        return NULL;
     }
-    *ret = c;
-    return NULL;
+    msg_chan_free(c);
+    if (!is_gone(e))
+        return e;
+    err_free(e);
+    return not_running(id);
 }
 
 static struct json *op(const char *name) {
@@ -61,7 +67,7 @@ static struct json *op(const char *name) {
 static struct err *receive(struct msg_chan *c, const char *id, struct json **ret) {
     autojson j = NULL;
     struct err *e = msg_recv(c, &j, NULL, NULL);
-    if (e && err_errno(e) == ECONNRESET) {
+    if (is_gone(e)) {
         err_free(e);
         return not_running(id);
     }
