@@ -97,9 +97,8 @@ struct store_unpack {
     const char *blob_digest; /* expected, or NULL: only computed */
     int64_t blob_size;       /* expected, or -1 */
     const char *diff_id;     /* expected, or NULL: only computed */
-    int input_fd;            /* the compressed blob: a file, or a pipe from coracle-fetch; borrowed */
-    int64_t prefix;          /* bytes to read from prefix_fd (from offset 0) before input_fd */
-    int prefix_fd;           /* -1 when prefix is 0 */
+    int input_fd;            /* the compressed blob: a file or a pipe; borrowed */
+    int bell_fd;             /* input_fd is a file that still grows until this pipe's writer is gone; -1: it is whole */
     int copy_fd;             /* raw input is written here too (a partial blob), or -1 */
     int userns_fd;           /* the user namespace whose map the owners are shifted by */
     uint32_t ids;            /* number of ids in the map; an owner beyond it is refused with a hint */

@@ -111,14 +111,14 @@ static struct err *send_order(struct store_unpack_job *job, const struct store_u
     TRY(fd_open_dir(job->tmp_fd, "diff", &diff));
     int fds[4] = {u->input_fd, diff};
     size_t n = 2;
-    if (u->prefix > 0)
-        fds[n++] = u->prefix_fd;
+    if (u->bell_fd >= 0)
+        fds[n++] = u->bell_fd;
     if (u->copy_fd >= 0)
         fds[n++] = u->copy_fd;
     autojson order = json_object();
     json_set_str(order, "op", "layer");
     json_set_int(order, "ids", u->ids);
-    json_set_int(order, "prefix", u->prefix);
+    json_set_bool(order, "bell", u->bell_fd >= 0);
     json_set_bool(order, "copy", u->copy_fd >= 0);
     return msg_send(job->helper.chan, order, fds, n);
 }

@@ -8,8 +8,8 @@
  *     request.c   a request from its JSON
  *
  * Request  {"id":N, "url":"…", "method":"GET|HEAD|POST", "headers":["Name: value"…], "body":"…", "max":N, "size":N,
- *           "offset":N, "file":true, "pipe":true, "attempts":N, "insecure":true, "ca":["file"…], "cert":"file",
- * "key":"file"} with the descriptors of file and pipe, in this order. `size` is the exact size of the whole object
+ *           "offset":N, "file":true, "bell":true, "attempts":N, "insecure":true, "ca":["file"…], "cert":"file",
+ * "key":"file"} with the descriptors of file and bell, in this order. `size` is the exact size of the whole object
  * where it is known; `offset` bytes of it are there already and are not fetched (or not written) again.
  *          {"cancel":N} ends a transfer without an answer.
  * Answers  {"id":N, "progress":bytes}  at most ten a second, counted from the object's first byte, and one
@@ -52,26 +52,21 @@ void request_done(struct request *r);
 
 /* Where the bytes of a 2xx answer go. */
 struct sink {
-    int file, pipe; /* owned, -1: none; the pipe does not block */
+    int file, bell; /* owned, -1: none */
     int64_t pos;    /* bytes of the object that have been taken so far, `offset` included */
     int64_t max;
-    int64_t skip;       /* bytes of this answer to throw away: the server ignored Range */
-    struct str backlog; /* taken, but not yet in the pipe */
-    size_t backlog_off;
+    int64_t skip;    /* bytes of this answer to throw away: the server ignored Range */
+    int64_t rung_at; /* pos when the bell last rang */
     struct err *err; /* what broke; ends the transfer for good */
 };
-/* Takes the descriptors and makes the pipe non-blocking. */
-struct err *sink_init(struct sink *s, int take_file, int take_pipe, int64_t offset, int64_t max)
+/* Takes the descriptors and makes the bell non-blocking. */
+struct err *sink_init(struct sink *s, int take_file, int take_bell, int64_t offset, int64_t max)
     __attribute__((warn_unused_result));
 void sink_done(struct sink *s);
-/* True while the pipe has not taken all: nothing more may be given. */
-bool sink_blocked(const struct sink *s);
 /* Takes bytes; false when it failed (s->err says why). */
 bool sink_write(struct sink *s, const char *data, size_t n);
-/* Writes more of the backlog, as much as the pipe takes. */
-void sink_flush(struct sink *s);
 
-enum transfer_state { TRANSFER_WAITING, TRANSFER_RUNNING, TRANSFER_PAUSED, TRANSFER_DRAINING, TRANSFER_OVER };
+enum transfer_state { TRANSFER_WAITING, TRANSFER_RUNNING, TRANSFER_OVER };
 struct fetcher;
 struct transfer {
     struct request req;
@@ -103,10 +98,8 @@ struct transfer *transfer_new(struct fetcher *f, struct request *take_req, struc
 void transfer_free(struct transfer *t);
 /* Starts a waiting transfer's next attempt. */
 void transfer_start(struct transfer *t);
-/* libcurl is done with this attempt: decides between over, another attempt, a redirect and draining the pipe. */
+/* libcurl is done with this attempt: decides between over, another attempt and a redirect. */
 void transfer_ended(struct transfer *t, CURLcode code);
-/* The pipe may take more: goes on with a paused or draining transfer. */
-void transfer_flush(struct transfer *t);
 /* Tells how far it is, at most ten times a second; the final answer. */
 void transfer_say_progress(struct transfer *t);
 void transfer_say_done(struct transfer *t);

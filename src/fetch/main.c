@@ -3,7 +3,7 @@
  * descriptors that each request brings along, and nothing else: it knows no store, no namespace and no credential but
  * the headers that it is given. It ends when the channel does. fetch_int.h describes requests and answers.
  *
- * One loop, no threads of ours, no sleeps: libcurl's sockets, the channel and the pipes that are full are waited for
+ * One loop, no threads of ours, no sleeps: libcurl's sockets and the channel are waited for
  * together; the timeout is the next attempt's due time.
  */
 #include <signal.h>
@@ -53,7 +53,7 @@ static void isolate(void) {
 
 static void forget(struct fetcher *f, size_t i) {
     struct transfer *t = f->t[i];
-    if (t->state == TRANSFER_RUNNING || t->state == TRANSFER_PAUSED)
+    if (t->state == TRANSFER_RUNNING)
         curl_multi_remove_handle(f->multi, t->easy);
     transfer_free(t);
     f->t[i] = f->t[--f->n];
@@ -70,15 +70,15 @@ static void cancel(struct fetcher *f, int64_t id) {
 /* Makes the transfer that a request describes; fds are taken. */
 static struct err *accept_request(struct fetcher *f, const struct json *j, int fds[MSG_FDS], size_t n_fds) {
     struct request req = {0};
-    struct sink sink = {.file = -1, .pipe = -1};
-    bool file = json_bool_value(json_get(j, "file"), false), pipe = json_bool_value(json_get(j, "pipe"), false);
+    struct sink sink = {.file = -1, .bell = -1};
+    bool file = json_bool_value(json_get(j, "file"), false), bell = json_bool_value(json_get(j, "bell"), false);
     struct err *e = request_parse(j, &req);
     if (!e && f->n == TRANSFERS_MAX)
         e = err_new(ERR_USAGE, "more than %d transfers at once", TRANSFERS_MAX);
-    if (!e && n_fds != (size_t)file + (size_t)pipe)
+    if (!e && n_fds != (size_t)file + (size_t)bell)
         e = err_new(ERR_USAGE, "request came with %zu descriptors", n_fds);
     if (!e)
-        e = sink_init(&sink, file ? take_fd(&fds[0]) : -1, pipe ? take_fd(&fds[file ? 1 : 0]) : -1, req.offset,
+        e = sink_init(&sink, file ? take_fd(&fds[0]) : -1, bell ? take_fd(&fds[file ? 1 : 0]) : -1, req.offset,
                       req.max);
     if (!e)
         f->t[f->n++] = transfer_new(f, &req, &sink);
@@ -126,12 +126,6 @@ static void take_results(struct fetcher *f) {
     }
 }
 
-static void flush_pipes(struct fetcher *f) {
-    for (size_t i = 0; i < f->n; i++)
-        if (sink_blocked(&f->t[i]->sink))
-            transfer_flush(f->t[i]);
-}
-
 static void reap(struct fetcher *f) {
     for (size_t i = f->n; i-- > 0;)
         if (f->t[i]->state == TRANSFER_OVER) {
@@ -149,16 +143,12 @@ static int wait_ms(const struct fetcher *f) {
 }
 
 static void wait_for_events(struct fetcher *f) {
-    struct curl_waitfd w[TRANSFERS_MAX + 1] = {{.fd = msg_chan_fd(f->chan), .events = CURL_WAIT_POLLIN}};
-    unsigned n = 1;
-    for (size_t i = 0; i < f->n; i++)
-        if (sink_blocked(&f->t[i]->sink))
-            w[n++] = (struct curl_waitfd){.fd = f->t[i]->sink.pipe, .events = CURL_WAIT_POLLOUT};
+    struct curl_waitfd chan = {.fd = msg_chan_fd(f->chan), .events = CURL_WAIT_POLLIN};
     int ready = 0;
     bool pending = msg_pending(f->chan);
-    if (curl_multi_poll(f->multi, w, n, pending ? 0 : wait_ms(f), &ready))
+    if (curl_multi_poll(f->multi, &chan, 1, pending ? 0 : wait_ms(f), &ready))
         f->over = true;
-    else if (pending || (w[0].revents & CURL_WAIT_POLLIN))
+    else if (pending || (chan.revents & CURL_WAIT_POLLIN))
         handle_message(f);
 }
 
@@ -176,7 +166,6 @@ int main(void) {
         if (curl_multi_perform(f.multi, &running))
             break;
         take_results(&f);
-        flush_pipes(&f);
         reap(&f);
         if (wait_ms(&f) > 0 || f.n == 0)
             wait_for_events(&f);

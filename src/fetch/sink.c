@@ -1,36 +1,29 @@
 /*
- * sink: bytes go to the file first, then into the pipe. What a full pipe does not take waits in the backlog (at most
- * one chunk of libcurl's): until it is gone the transfer is paused, and the others are not held up.
+ * sink: bytes go into the file. Who reads the file while it grows hears a bell, a pipe that one byte is written into
+ * every RING_EVERY bytes; its end says that the file is whole. A full pipe has rung often enough.
  */
 #include "fetch/fetch_int.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/io.h"
 
-#define PIPE_BYTES (1 << 20)
+#define RING_EVERY (256 << 10)
 
-struct err *sink_init(struct sink *s, int take_file, int take_pipe, int64_t offset, int64_t max) {
-    *s = (struct sink){.file = take_file, .pipe = take_pipe, .pos = offset, .max = max};
-    if (s->pipe < 0)
-        return NULL;
-    (void)fcntl(s->pipe, F_SETPIPE_SZ, PIPE_BYTES); /* only a matter of speed: over the user's quota it stays small */
-    return fd_set_nonblock(s->pipe, true);
+struct err *sink_init(struct sink *s, int take_file, int take_bell, int64_t offset, int64_t max) {
+    *s = (struct sink){.file = take_file, .bell = take_bell, .pos = offset, .max = max, .rung_at = offset};
+    return s->bell < 0 ? NULL : fd_set_nonblock(s->bell, true);
 }
 
 void sink_done(struct sink *s) {
     fd_close(s->file);
-    fd_close(s->pipe);
-    str_done(&s->backlog);
+    fd_close(s->bell);
     err_free(s->err);
-    *s = (struct sink){.file = -1, .pipe = -1};
+    *s = (struct sink){.file = -1, .bell = -1};
 }
-
-bool sink_blocked(const struct sink *s) { return s->backlog_off < s->backlog.len; }
 
 static bool fail(struct sink *s, struct err *take_err) {
     if (s->err)
@@ -40,34 +33,11 @@ static bool fail(struct sink *s, struct err *take_err) {
     return false;
 }
 
-/* Writes what the pipe takes; the number of bytes, or -1 with s->err set. */
-static ssize_t pipe_write(struct sink *s, const char *data, size_t n) {
-    size_t off = 0;
-    while (off < n) {
-        ssize_t w = write(s->pipe, data + off, n - off);
-        if (w > 0) {
-            off += (size_t)w;
-        } else if (errno == EAGAIN) {
-            break;
-        } else if (errno != EINTR) {
-            fail(s, err_sys(errno, "pass data on"));
-            return -1;
-        }
-    }
-    return (ssize_t)off;
-}
-
-void sink_flush(struct sink *s) {
-    if (!sink_blocked(s) || s->err)
-        return;
-    ssize_t w = pipe_write(s, s->backlog.ptr + s->backlog_off, s->backlog.len - s->backlog_off);
-    if (w < 0)
-        return;
-    s->backlog_off += (size_t)w;
-    if (!sink_blocked(s)) {
-        str_clear(&s->backlog);
-        s->backlog_off = 0;
-    }
+static bool ring(struct sink *s) {
+    s->rung_at = s->pos;
+    if (write(s->bell, "", 1) < 0 && errno != EAGAIN && errno != EINTR)
+        return fail(s, err_sys(errno, "pass data on"));
+    return true;
 }
 
 bool sink_write(struct sink *s, const char *data, size_t n) {
@@ -85,11 +55,5 @@ bool sink_write(struct sink *s, const char *data, size_t n) {
             return fail(s, err_wrap(e, "write download"));
     }
     s->pos += (int64_t)n;
-    if (s->pipe < 0 || n == 0)
-        return true;
-    ssize_t w = pipe_write(s, data, n);
-    if (w < 0)
-        return false;
-    str_append_n(&s->backlog, data + w, n - (size_t)w);
-    return true;
+    return s->bell < 0 || s->pos - s->rung_at < RING_EVERY || ring(s);
 }

@@ -24,7 +24,7 @@ struct transfer *transfer_new(struct fetcher *f, struct request *take_req, struc
     struct transfer *t = mem_alloc(sizeof *t);
     *t = (struct transfer){.fetcher = f, .req = *take_req, .sink = *take_sink, .same_origin = true};
     *take_req = (struct request){0};
-    *take_sink = (struct sink){.file = -1, .pipe = -1};
+    *take_sink = (struct sink){.file = -1, .bell = -1};
     t->attempt_pos = t->sink.pos;
     t->url = mem_dup(t->req.url);
     t->body.max = FETCH_BODY_MAX;
@@ -166,10 +166,6 @@ size_t transfer_on_body(char *data, size_t one, size_t n, void *ctx) {
     }
     if (t->sink.err || t->misplaced)
         return 0;
-    if (sink_blocked(&t->sink)) {
-        t->state = TRANSFER_PAUSED;
-        return CURL_WRITEFUNC_PAUSE;
-    }
     if (!sink_write(&t->sink, data, len))
         return 0;
     transfer_say_progress(t);
@@ -294,7 +290,7 @@ static void body_ended(struct transfer *t) {
         return over(t, err_new(ERR_NETWORK, "the server sent %lld of %lld bytes", (long long)t->sink.pos,
                                (long long)t->req.size));
     }
-    t->state = sink_blocked(&t->sink) ? TRANSFER_DRAINING : TRANSFER_OVER;
+    t->state = TRANSFER_OVER;
 }
 
 void transfer_ended(struct transfer *t, CURLcode code) {
@@ -318,23 +314,6 @@ void transfer_ended(struct transfer *t, CURLcode code) {
     if (t->status / 100 == 2)
         return body_ended(t);
     t->state = TRANSFER_OVER;
-}
-
-void transfer_flush(struct transfer *t) {
-    sink_flush(&t->sink);
-    if (t->sink.err) {
-        if (t->state == TRANSFER_PAUSED || t->state == TRANSFER_RUNNING)
-            curl_multi_remove_handle(fetcher_multi(t->fetcher), t->easy);
-        return over(t, take_ptr(&t->sink.err));
-    }
-    if (sink_blocked(&t->sink))
-        return;
-    if (t->state == TRANSFER_DRAINING) {
-        t->state = TRANSFER_OVER;
-    } else if (t->state == TRANSFER_PAUSED) {
-        t->state = TRANSFER_RUNNING; /* before the call: it may deliver at once and pause again */
-        curl_easy_pause(t->easy, CURLPAUSE_CONT);
-    }
 }
 
 /* ---- what the parent hears ---- */

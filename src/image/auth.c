@@ -137,7 +137,7 @@ static struct err *bearer(struct registry *r, const struct challenge *ch, const 
                                   .max = TOKEN_MAX,
                                   .size = -1,
                                   .file = fd,
-                                  .pipe = -1};
+                                  .bell = -1};
     struct fetch_xfer x = {0};
     struct err *e = fd < 0 ? err_sys(errno, "make a memory file") : fetch_token(r, &req, &x, ret_header);
     fetch_xfer_done(r->client, &x);

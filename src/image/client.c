@@ -107,7 +107,7 @@ static struct json *request_json(const struct fetch_req *req, int64_t id) {
     json_set_int(j, "size", req->size);
     json_set_int(j, "offset", req->offset);
     json_set_bool(j, "file", req->file >= 0);
-    json_set_bool(j, "pipe", req->pipe >= 0);
+    json_set_bool(j, "bell", req->bell >= 0);
     if (req->attempts)
         json_set_int(j, "attempts", req->attempts);
     if (req->body)
@@ -131,8 +131,8 @@ struct err *fetch_start(struct fetch_client *c, const struct fetch_req *req, str
     size_t n = 0;
     if (req->file >= 0)
         fds[n++] = req->file;
-    if (req->pipe >= 0)
-        fds[n++] = req->pipe;
+    if (req->bell >= 0)
+        fds[n++] = req->bell;
     TRY_CTX(msg_send(c->chan, j, fds, n), "ask the download helper");
     *x = (struct fetch_xfer){.id = c->last_id, .bytes = req->offset};
     c->running[c->n++] = x;

@@ -32,7 +32,7 @@ struct fetch_req {
     int64_t size;                /* exact size, -1: unknown */
     int64_t offset;              /* bytes that `file` has already */
     int64_t attempts;            /* 0: the usual number */
-    int file, pipe;              /* -1: none; borrowed */
+    int file, bell;              /* -1: none; borrowed */
 };
 
 /* Zero-initialise; must stay where it is while its transfer runs. */

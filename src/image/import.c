@@ -37,7 +37,7 @@ static struct err *unpack(struct importing *im, struct store_unpacked *ret) {
     TRY(fd_open_at(im->tmp_fd, BLOB_NAME, O_RDWR | O_CREAT | O_EXCL, 0600, &copy));
     const struct store_unpack u = {.blob_size = -1,
                                    .input_fd = im->i->fd,
-                                   .prefix_fd = -1,
+                                   .bell_fd = -1,
                                    .copy_fd = copy,
                                    .userns_fd = im->ns.fd,
                                    .ids = im->ns.ids};

@@ -1,7 +1,7 @@
 /*
- * layers: every missing layer is a small state machine of a download, an unpacker, or both joined by a pipe:
+ * layers: every missing layer is a small state machine of a download, an unpacker, or both joined by the file:
  *
- *     waiting ─▶ working ─▶ done          blob missing:   partial file + fetch (─pipe─▶ unpack where the layer is
+ *     waiting ─▶ working ─▶ done          blob missing:   partial file + fetch (─bell─▶ unpack where the layer is
  * missing) ▲          │                     blob present:   unpack from the blob └──────────┘ once, from zero     both
  * present:   done at once
  *
@@ -70,7 +70,7 @@ struct err *unpack_ns_get(struct unpack_ns *ns) {
 
 /* ---- starting ---- */
 
-static struct err *start_unpack(const struct bringing *b, struct work *w, int input_fd, int prefix_fd) {
+static struct err *start_unpack(const struct bringing *b, struct work *w, int input_fd, int bell_fd) {
     TRY(unpack_ns_get(b->l->ns));
     const struct store_unpack u = {
         .chain_id = w->layer->chain_id,
@@ -78,8 +78,7 @@ static struct err *start_unpack(const struct bringing *b, struct work *w, int in
         .blob_size = w->layer->size,
         .diff_id = w->layer->diff_id,
         .input_fd = input_fd,
-        .prefix = prefix_fd >= 0 ? w->have : 0,
-        .prefix_fd = prefix_fd,
+        .bell_fd = bell_fd,
         .copy_fd = -1,
         .userns_fd = b->l->ns->fd,
         .ids = b->l->ns->ids,
@@ -93,11 +92,11 @@ static struct err *reopen(int fd, int *ret_fd) {
     return fd_open_at(AT_FDCWD, path_of_fd(fd, path), O_RDONLY, 0, ret_fd);
 }
 
-static struct err *start_fetch(struct bringing *b, struct work *w, int pipe_fd) {
+static struct err *start_fetch(struct bringing *b, struct work *w, int bell_fd) {
     if (!b->l->registry)
         return err_new(ERR_CORRUPT, "blob %s is missing", w->layer->blob);
     const struct registry_blob blob = {
-        .digest = w->layer->blob, .size = w->layer->size, .offset = w->have, .file = w->partial, .pipe = pipe_fd};
+        .digest = w->layer->blob, .size = w->layer->size, .offset = w->have, .file = w->partial, .bell = bell_fd};
     TRY(registry_blob_start(b->l->registry, &blob, &w->xfer));
     w->fetching = true;
     return NULL;
@@ -116,15 +115,15 @@ static struct err *open_partial(const struct bringing *b, struct work *w) {
 
 /* Blob to be fetched (perhaps only its rest), layer to be unpacked while it comes. */
 static struct err *start_both(struct bringing *b, struct work *w) {
-    autofd int before = -1;
-    TRY(reopen(w->partial, &before));
+    autofd int file = -1;
+    TRY(reopen(w->partial, &file));
     if (w->have == w->layer->size)
-        return start_unpack(b, w, before, -1);
+        return start_unpack(b, w, file, -1);
     int ends[2];
     TRY(fd_pipe(0, ends));
-    autofd int in = ends[0], out = ends[1];
-    TRY(start_unpack(b, w, in, w->have ? before : -1));
-    return start_fetch(b, w, out);
+    autofd int heard = ends[0], bell = ends[1];
+    TRY(start_unpack(b, w, file, heard));
+    return start_fetch(b, w, bell);
 }
 
 static struct err *start_work(struct bringing *b, struct work *w) {
@@ -276,7 +275,7 @@ static struct err *fetch_ended(struct bringing *b, struct work *w) {
     w->fetching = false;
     if (w->xfer.err) {
         struct err *e = take_ptr(&w->xfer.err);
-        /* The pipe broke because the unpacker gave up; its reason is the one worth telling. */
+        /* The bell broke because the unpacker gave up; its reason is the one worth telling. */
         struct err *why = w->job && err_errno(e) == EPIPE ? finish_unpack(b, w) : NULL;
         if (why) {
             err_free(e);

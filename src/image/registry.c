@@ -87,7 +87,7 @@ struct ask {
     const char *method, *path; /* below /v2/<repo>/ */
     const char *accept;
     int64_t max, size, offset;
-    int file, pipe;
+    int file, bell;
 };
 
 static struct err *start(struct registry *r, const struct ask *a, struct fetch_xfer *x) {
@@ -106,7 +106,7 @@ static struct err *start(struct registry *r, const struct ask *a, struct fetch_x
         .offset = a->offset,
         .attempts = !r->settled && r->scheme + 1 < r->n_schemes ? 1 : 0, /* a wrong guess should show at once */
         .file = a->file,
-        .pipe = a->pipe,
+        .bell = a->bell,
     };
     return fetch_start(r->client, &req, x);
 }
@@ -197,7 +197,7 @@ static struct err *small(struct registry *r, struct ask *a, const char *what, st
     if (str_eq(a->method, "GET") && (fd = sys_memfd("answer", MFD_CLOEXEC)) < 0)
         return err_sys(errno, "make a memory file");
     a->file = fd;
-    a->pipe = -1;
+    a->bell = -1;
     struct fetch_xfer x = {0};
     struct registry_answer answer = {0};
     struct err *e = ask_and_wait(r, a, &x);
@@ -239,7 +239,7 @@ struct err *registry_blob_start(struct registry *r, const struct registry_blob *
                           .size = b->size,
                           .offset = b->offset,
                           .file = b->file,
-                          .pipe = b->pipe};
+                          .bell = b->bell};
     return start(r, &a, x);
 }
 

@@ -56,7 +56,7 @@ struct err *registry_small_blob(struct registry *r, const char *digest, int64_t 
 struct registry_blob {
     const char *digest;
     int64_t size, offset;
-    int file, pipe; /* -1: none; borrowed */
+    int file, bell; /* -1: none; borrowed */
 };
 /* Starts a blob's download; the caller waits for `x` among others and then calls registry_blob_done(). */
 struct err *registry_blob_start(struct registry *r, const struct registry_blob *b, struct fetch_xfer *x)

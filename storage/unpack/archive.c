@@ -130,7 +130,7 @@ static struct err *all_members(struct reader *r) {
 }
 
 struct err *op_archive(struct op *op) {
-    struct source source = {.fd = op->fds[0], .copy_fd = -1, .prefix_fd = -1};
+    struct source source = {.fd = op->fds[0], .bell_fd = -1, .copy_fd = -1};
     struct reader r = {.op = op, .dir = -1};
     struct digest_ctx *warm; /* loads libcrypto while there are files to load it from */
     TRY(digest_new(&warm));

@@ -111,19 +111,19 @@ static struct err *run(struct op *op, struct layer *l, int dirfd) {
 }
 
 struct err *op_layer(struct op *op) {
-    int64_t ids, prefix;
-    bool copy;
+    int64_t ids;
+    bool bell, copy;
     TRY(json_get_i64(op->msg, "ids", &ids));
-    TRY(json_get_i64_opt(op->msg, "prefix", 0, &prefix));
+    TRY(json_get_bool_opt(op->msg, "bell", false, &bell));
     TRY(json_get_bool_opt(op->msg, "copy", false, &copy));
-    size_t wanted = 2U + (prefix > 0 ? 1U : 0U) + (copy ? 1U : 0U);
+    size_t wanted = 2U + (bell ? 1U : 0U) + (copy ? 1U : 0U);
     if (op->n_fds != wanted || ids < 1 || ids > UINT32_MAX)
         return err_new(ERR_USAGE, "a layer needs %zu descriptors and a number of ids", wanted);
     /* On failure the process ends at once, while the other thread may still use this. */
     static struct layer l = {.gate = PTHREAD_MUTEX_INITIALIZER};
     l.source = (struct source){.fd = op->fds[0],
-                               .prefix = prefix,
-                               .prefix_fd = prefix > 0 ? op->fds[2] : -1,
+                               .bell_fd = bell ? op->fds[2] : -1,
+                               .growing = bell,
                                .copy_fd = copy ? op->fds[wanted - 1] : -1};
     l.ids = (uint32_t)ids;
     l.ring = ring_new(SLOTS, SLOT_SIZE);

@@ -17,28 +17,37 @@ void source_done(struct source *s) {
 
 static ssize_t read_piece(struct source *s) {
     ssize_t n;
-    do {
-        if (s->at < s->prefix) {
-            int64_t left = s->prefix - s->at;
-            n = pread(s->prefix_fd, s->buf, left < (int64_t)SOURCE_CHUNK ? (size_t)left : SOURCE_CHUNK, s->at);
-        } else {
-            n = read(s->fd, s->buf, SOURCE_CHUNK);
-        }
-    } while (n < 0 && errno == EINTR);
+    do
+        n = s->growing ? pread(s->fd, s->buf, SOURCE_CHUNK, s->at) : read(s->fd, s->buf, SOURCE_CHUNK);
+    while (n < 0 && errno == EINTR);
     return n;
+}
+
+/* Waits until there may be more in the file; at the last ring it is whole. */
+static struct err *listen_for_more(struct source *s) {
+    char rings[4096];
+    ssize_t n;
+    do
+        n = read(s->bell_fd, rings, sizeof rings);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return err_sys(errno, "wait for the compressed layer");
+    if (n == 0)
+        s->bell_fd = -1;
+    return NULL;
 }
 
 struct err *source_read(struct source *s, const unsigned char **ret, size_t *ret_n) {
     if (!s->buf)
         s->buf = mem_resize(NULL, SOURCE_CHUNK, 1);
-    bool prefix = s->at < s->prefix;
     ssize_t n = read_piece(s);
+    while (n == 0 && s->bell_fd >= 0) {
+        TRY(listen_for_more(s));
+        n = read_piece(s);
+    }
     if (n < 0)
         return err_sys(errno, "read the compressed layer");
-    if (n == 0 && prefix)
-        return err_new(ERR_CORRUPT, "partial download is shorter than the %lld bytes it should have",
-                       (long long)s->prefix);
-    if (n > 0 && !prefix && s->copy_fd >= 0)
+    if (n > 0 && s->copy_fd >= 0)
         TRY_CTX(io_write_all(s->copy_fd, s->buf, (size_t)n), "keep the compressed layer");
     if (s->digest)
         digest_update(s->digest, s->buf, (size_t)n);

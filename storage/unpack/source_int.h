@@ -1,11 +1,13 @@
 /*
  * source: the raw bytes of a blob, in order, digested and counted as they are read, and copied aside on request.
  *
- * A blob may come in two pieces: the part of an interrupted download that is already on disk (`prefix_fd`, read with
- * pread so that its offset stays the owner's) and the rest, from a pipe (`fd`). Only what comes from `fd` is copied.
+ * A blob that is being downloaded is read from the file that it grows in (`fd`, with pread: its offset is the owner's).
+ * Nothing of it passes through a pipe: the downloader writes a byte into one, the bell, when there is more, and closes
+ * it at the end. What rings while nobody listens is heard later, so a full bell loses nothing.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,8 +18,8 @@ struct err;
 
 struct source {
     int fd;                    /* borrowed */
-    int prefix_fd;             /* borrowed; used while at < prefix */
-    int64_t prefix;            /* bytes to take from prefix_fd first */
+    int bell_fd;               /* borrowed; -1: no bell, or its writer is gone and `fd` is whole */
+    bool growing;              /* `fd` is a file that had or has a bell */
     int copy_fd;               /* borrowed, or -1 */
     int64_t at;                /* bytes handed out so far */
     struct digest_ctx *digest; /* owned, or NULL: no digest is wanted */
@@ -27,6 +29,6 @@ struct source {
 /* Frees what the source owns. */
 void source_done(struct source *s);
 
-/* The next bytes, valid until the next call; *ret_n is 0 at the end. Errors: system, no_space (writing the copy),
- * corrupt (short prefix). */
+/* The next bytes, valid until the next call; *ret_n is 0 at the end. Errors: system, no_space (writing the copy).
+ */
 struct err *source_read(struct source *s, const unsigned char **ret, size_t *ret_n) __attribute__((warn_unused_result));

@@ -88,7 +88,7 @@ static struct store_unpack order(const struct env *e) {
     return (struct store_unpack){.blob_digest = e->digest,
                                  .blob_size = e->size,
                                  .input_fd = e->tar,
-                                 .prefix_fd = -1,
+                                 .bell_fd = -1,
                                  .copy_fd = -1,
                                  .userns_fd = e->userns,
                                  .ids = 1};
@@ -151,27 +151,32 @@ static void test_refused(void) {
     env_close(&e);
 }
 
-static void test_resumed(void) {
+/* A file of which the first part is there and the rest comes while it is read. */
+static void test_growing(void) {
     struct env e;
     struct store_unpacked r;
-    int pipe_fds[2];
+    struct store_unpack_job *job;
+    int bell[2];
     char rest[1 << 16];
     env_open(&e);
     autofd int copy = sys_memfd("copy", MFD_CLOEXEC);
-    CHECK_OK(fd_pipe(0, pipe_fds));
+    CHECK_OK(fd_pipe(0, bell));
     struct store_unpack u = order(&e);
-    u.prefix = 700;
-    u.prefix_fd = e.tar;
+    u.bell_fd = bell[0];
     u.copy_fd = copy;
-    u.input_fd = pipe_fds[0];
     ssize_t n = pread(e.tar, rest, sizeof rest, 700);
     CHECK_INT(n, e.size - 700);
-    CHECK_OK(io_write_all(pipe_fds[1], rest, (size_t)n));
-    close(pipe_fds[1]);
-    CHECK_OK(unpack(&e, &u, &r));
+    CHECK_INT(ftruncate(e.tar, 700), 0);
+    CHECK_OK(store_unpack_start(e.f.s, &u, &job));
+    CHECK_OK(io_write_all(bell[1], "", 1)); /* rings for nothing */
+    CHECK_INT(pwrite(e.tar, rest, 100, 700), 100);
+    CHECK_OK(io_write_all(bell[1], "", 1));
+    CHECK_INT(pwrite(e.tar, rest + 100, (size_t)n - 100, 800), n - 100);
+    close(bell[1]);
+    CHECK_OK(store_unpack_finish(e.f.s, job, &r));
     CHECK_STR(r.blob_digest, e.digest);
-    CHECK_INT(lseek(copy, 0, SEEK_END), e.size - 700);
-    close(pipe_fds[0]);
+    CHECK_INT(lseek(copy, 0, SEEK_END), e.size);
+    close(bell[0]);
     env_close(&e);
 }
 
@@ -240,5 +245,5 @@ static void test_links(void) {
     }
 }
 
-UNIT_MAIN({"layer", test_layer}, {"refused", test_refused}, {"resumed", test_resumed}, {"killed", test_killed},
+UNIT_MAIN({"layer", test_layer}, {"refused", test_refused}, {"resumed", test_growing}, {"killed", test_killed},
           {"archive", test_archive}, {"links", test_links})
