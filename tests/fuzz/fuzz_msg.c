@@ -26,7 +26,7 @@ static void send_piece(int fd, const uint8_t *data, size_t n, size_t n_fds) {
     if (n_fds) {
         int fds[MSG_FDS + 2];
         for (size_t i = 0; i < n_fds; i++)
-            fds[i] = fd;
+            fds[i] = STDERR_FILENO; /* not `fd`: who holds the other end of his own connection never sees its end */
         mh.msg_control = control.buf;
         mh.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
         struct cmsghdr *cm = CMSG_FIRSTHDR(&mh);

@@ -59,6 +59,9 @@ wait_for() {
     return 1
 }
 
+# Whether the programs were built with the sanitizers, whose own memory no limit of ours is about.
+sanitized() { ldd "$CORACLE_BIN/coracle" | grep -q libasan; }
+
 unique() { echo "t$BATS_TEST_NUMBER-$RANDOM$RANDOM"; }
 
 fail() {
