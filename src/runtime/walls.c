@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "base/sys/sys.h"
 #include "runtime/runtime_int.h"
+#include "spec/spec.h"
 
 static struct err *drop_bounding(uint64_t keep) {
     for (unsigned long cap = 0; cap < 64; cap++) {
@@ -72,10 +73,17 @@ static struct err *raise_ambient(uint64_t ambient) {
     return NULL;
 }
 
-/* A program without a filter could read the user's session keyring; with one, docker's rules forbid the calls. */
-static void leave_keyring(const struct launch *l) {
-    if (!l->filter)
-        (void)sys_keyctl_join_session(NULL);
+/*
+ * A program that may make the calls could read the user's session keyring, so it gets one of its own; docker's filter
+ * forbids them. Other failures than that of the quota mean that it may not make them either.
+ */
+static struct err *leave_keyring(const struct launch *l) {
+    if (l->filter && str_eq(config_annotation(l->config, SPEC_ANN_SECCOMP), "default"))
+        return NULL;
+    if (sys_keyctl_join_session(NULL) < 0 && errno == EDQUOT)
+        return err_hint(err_sys(errno, "make a session keyring"),
+                        "raise kernel.keys.maxkeys, or keep the seccomp filter");
+    return NULL;
 }
 
 static struct err *default_signals(void) {
@@ -115,7 +123,7 @@ struct err *walls_raise(struct launch *l) {
     TRY(tty_attach(l));
     TRY(default_signals());
     TRY(limits_apply(own ? l->process : json_get(l->config, "process")));
-    leave_keyring(l);
+    TRY(leave_keyring(l));
     TRY(lsm_apply(json_get(l->config, "process")));
     TRY(drop_bounding(l->caps.bounding));
     TRY(become(&l->user));
