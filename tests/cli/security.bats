@@ -1,0 +1,487 @@
+#!/usr/bin/env bats
+# security: what a hostile container, image or neighbour tries. docs/internals/threats.md says which threat is met where; the
+# numbers in brackets are its rows. The attacks are tests/lib/attack.c, linked statically and bind-mounted.
+load ../lib/common
+load ../lib/terminal
+
+file_setup() {
+    image busybox
+    mkdir "$CTR_HOME/attack" "$CTR_HOME/escape"
+    gcc -O1 -static -o "$CTR_HOME/attack/attack" "$TESTS_DIR/lib/attack.c" 2>/dev/null || rm -f "$CTR_HOME/attack/attack"
+}
+
+attacks() { [ -x "$CTR_HOME/attack/attack" ] || skip "gcc and a static C library are needed"; }
+
+# A container that carries out an attack in the background: attacker OPTIONS… -- attack arguments…
+attacker() {
+    local options=()
+    attacks
+    rm -f "$CTR_HOME/attack/stop"
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    shift
+    coracle run -d --name "attacker$BATS_TEST_NUMBER" -v "$CTR_HOME/attack:/attack" "${options[@]}" busybox /attack/attack "$@" >/dev/null
+}
+# Ends it; fails if it got through, or if it had nothing to try.
+attack_failed() {
+    local log
+    touch "$CTR_HOME/attack/stop"
+    coracle wait "attacker$BATS_TEST_NUMBER" >/dev/null
+    log=$(coracle logs "attacker$BATS_TEST_NUMBER" 2>&1)
+    coracle rm -f "attacker$BATS_TEST_NUMBER" >/dev/null
+    rm -f "$CTR_HOME/attack/stop"
+    case $log in *BREACH*) fail "$(head -5 <<<"$log")" ;; esac
+    [[ $log =~ tried\ [0-9]+,\ guarded\ ([0-9]+) ]] || fail "the attack says nothing: $log"
+    [ "${1:-}" = quiet ] || [ "${BASH_REMATCH[1]}" -gt 0 ] || fail "the attack saw nothing to try: $log"
+}
+
+nothing_escaped() { [ -z "$(ls -A "$CTR_HOME/escape")" ] || fail "something was made on the host: $(ls -laR "$CTR_HOME/escape")"; }
+
+# An image of a tree that a function made: crafted NAME FUNCTION
+crafted() {
+    local root=$BATS_TEST_TMPDIR/root-$1
+    [ -d "$CTR_HOME/tree" ] || { mkdir "$CTR_HOME/tree" && busybox_tree "$CTR_HOME/tree"; }
+    cp -a "$CTR_HOME/tree" "$root"
+    "$2" "$root"
+    tar --owner=0 --group=0 --numeric-owner -C "$root" -c . | coracle import - "$1" >/dev/null
+    chmod -R u+w "$root" && rm -rf "$root"
+}
+
+# ---- A: handles and processes that enter the container ----
+
+@test "[1] a binary of the user's is not overwritten through /proc/PID/exe or #!/proc/self/exe, by run or exec" {
+    attacks
+    own=$CTR_HOME/own
+    mkdir "$own"
+    cp "$CORACLE_BIN"/coracle* "$own/"
+    sums=$(sha256sum "$own"/*)
+    printf '#!/proc/self/exe\n' >"$CTR_HOME/attack/script"
+    chmod 755 "$CTR_HOME/attack/script" "$own"/*
+    attacker -- overwrite 20
+    for i in $(seq 15); do
+        timeout 10 "$own/coracle" exec "attacker$BATS_TEST_NUMBER" /proc/self/exe version || true
+        timeout 10 "$own/coracle" exec "attacker$BATS_TEST_NUMBER" /attack/script || true
+        "$own/coracle" exec "attacker$BATS_TEST_NUMBER" true
+    done >/dev/null 2>&1
+    attack_failed quiet
+    for options in "" "--init" "--init --privileged" "--entrypoint /attack/script"; do
+        # shellcheck disable=SC2086
+        timeout 20 "$own/coracle" run --rm -v "$CTR_HOME/attack:/attack" $options busybox /proc/self/exe || true
+        # shellcheck disable=SC2086
+        timeout 20 "$own/coracle" run --rm -v "$CTR_HOME/attack:/attack" $options busybox /attack/attack overwrite 1 || true
+    done >"$BATS_TEST_TMPDIR/log" 2>&1
+    ! grep BREACH "$BATS_TEST_TMPDIR/log"
+    assert_eq "$(sha256sum "$own"/*)" "$sums"
+}
+
+@test "[2] 300 execs under a container that looks at every new process: none can be opened before it runs its program" {
+    attacker --cap-add SYS_PTRACE -- newcomers 60
+    for i in $(seq 100); do
+        for j in 1 2 3; do coracle exec "attacker$BATS_TEST_NUMBER" true & done
+        wait
+    done
+    attack_failed
+}
+
+@test "[3] a working directory through /proc/self/fd or out of the root is refused, by run, exec and an image" {
+    evil() { ln -s /proc/self/fd/7/../../.. "$1/way" && ln -s "$CTR_HOME/escape/made" "$1/made" && ln -s ../../../../../../.. "$1/up"; }
+    crafted weapon evil
+    coracle run -d --name cwd weapon sleep 1000
+    for n in 0 1 2 3 4 5 6 7 8 9 10 11 12 15 20; do
+        for dir in "/proc/self/fd/$n" "/proc/self/fd/$n/.." "/proc/1/fd/$n"; do
+            run timeout 20 coracle exec -w "$dir" cwd true
+            [ "$status" != 0 ] || fail "exec -w $dir worked"
+        done
+        # at most a directory of the container's own /proc, which can be named from its root
+        run timeout 20 coracle run --rm -w "/proc/self/fd/$n" weapon sh -c 'readlink /proc/self/cwd; readlink -f .'
+        [ "$status" != 0 ] || [[ $output =~ ^/proc/[0-9]+/fd$'\n'/proc/[0-9]+/fd$ ]] || fail "run -w /proc/self/fd/$n worked"
+    done
+    for dir in /proc/self/cwd /proc/1/cwd /proc/self/root /way /way/etc; do
+        run coracle run --rm -w "$dir" weapon cat etc/machine-is-host
+        [ "$status" != 0 ] || fail "run -w $dir worked"
+    done
+    run -0 coracle run --rm -w /up weapon sh -c 'pwd; ls -d bin'
+    assert_eq "$output" $'/\nbin'
+    coracle run --rm -w /made weapon true || true
+    coracle rm -f cwd
+    nothing_escaped
+}
+
+@test "[7] no abstract socket is there for a container in the host's network" {
+    coracle run -d --name socketed busybox sleep 1000
+    run -0 coracle run --rm --network host busybox cat /proc/net/unix
+    refute_output_has @coracle
+    ! grep -E '@.*(coracle|containerd)' <<<"$output"
+    coracle rm -f socketed
+}
+
+@test "[8] --pid=host, even with SYS_PTRACE or --privileged: monitors, commands and helpers are out of reach" {
+    coracle run -d --name neighbour busybox sleep 1000
+    for options in "" "--cap-add SYS_PTRACE" "--privileged" "--cap-add ALL --security-opt seccomp=unconfined"; do
+        # shellcheck disable=SC2086
+        attacker --pid host $options -- engine 30
+        for i in 1 2 3; do
+            coracle run --rm busybox true
+            coracle exec neighbour true
+            tar -c -C /usr/bin . 2>/dev/null | head -c 5000000 | coracle import - "scratch$i" >/dev/null 2>&1 || true
+        done
+        attack_failed
+    done
+    coracle rm -f neighbour
+}
+
+@test "[8] a container that moves into a user namespace of its own is not taken for the user's" {
+    coracle run -d --name nested --security-opt seccomp=unconfined --cap-add SYS_ADMIN busybox unshare -U -r sleep 1000
+    wait_for bash -c 'coracle exec nested true; [ "$(readlink /proc/$(coracle inspect -f "{{.State.Pid}}" nested)/ns/user)" != "" ]'
+    inner=$(readlink "/proc/$(coracle inspect -f '{{.State.Pid}}' nested)/ns/user")
+    coracle run -d --name after busybox sleep 1000
+    outer=$(readlink "/proc/$(coracle inspect -f '{{.State.Pid}}' after)/ns/user")
+    [ "$inner" != "$outer" ] || fail "a new container is in the namespace $inner that another one made"
+    run -0 coracle run --rm busybox cat /proc/self/uid_map
+    [[ $output =~ 0\ +$(id -u)\ +1 ]]
+    coracle rm -f nested after
+}
+
+@test "[9] nothing is inheritable, for root and others, in run and exec; what a user has is what was asked for" {
+    coracle run -d --name caps -u alice --cap-add NET_RAW busybox sleep 1000
+    for command in "run --rm busybox" "run --rm -u alice busybox" "run --rm --privileged busybox" "exec caps" "exec -u 0 caps" "exec --privileged caps"; do
+        # shellcheck disable=SC2086
+        run -0 coracle $command sh -c 'grep -E "CapInh|CapAmb" /proc/self/status; id -u'
+        assert_output_has $'CapInh:\t0000000000000000\nCapAmb:\t0000000000000000'
+    done
+    run -0 coracle exec caps grep CapEff /proc/self/status
+    assert_output_has 0000000000000000
+    coracle rm -f caps
+}
+
+@test "[10] supplementary groups: the primary group is always there, the caller's never" {
+    run -0 coracle run --rm busybox grep Groups: /proc/self/status
+    assert_eq "$(tr -d '[:space:]' <<<"$output")" Groups:0
+    run -0 coracle run --rm -u 1000:50 --group-add 44 busybox sh -c 'id -G'
+    assert_eq "$output" "50 44"
+    # a file that is closed to a group is closed to a process of that group
+    run coracle run --rm busybox sh -c 'echo secret >/f; chown 0:1000 /f; chmod 604 /f; su -s /bin/cat alice /f; echo "code $?"'
+    assert_output_has "code 1"
+}
+
+@test "[11] user ids that overflow or make no sense are errors, never root" {
+    coracle run -d --name users busybox sleep 1000
+    for user in 4294967296 4294967295 2147483648 -1 18446744073709551616 0x0 +0 ' 0' '0 ' -0 1000:4294967296 1000:-1 1000:0x0 :: 0:0:0 \
+        99999999999999999999999999 ./root alice/ $'0\n' $'root\n' 1e3; do
+        run coracle run --rm -u "$user" busybox id -u
+        [ "$status" != 0 ] || fail "run -u '$user' worked"
+        run coracle exec -u "$user" users id -u
+        [ "$status" != 0 ] || fail "exec -u '$user' worked"
+    done
+    run coracle run --rm -u 2000000000 busybox id -u # a number like any other, but not one of this user's
+    [ "$status" != 0 ] || fail "an id beyond the map worked"
+    coracle rm -f users
+}
+
+@test "[12] the host's environment stays outside, also where the image names a variable without a value" {
+    layout=$BATS_TEST_TMPDIR/layout
+    python3 "$TESTS_DIR/lib/mklayout.py" --help >/dev/null 2>&1 || true
+    coracle save busybox -o "$BATS_TEST_TMPDIR/a.tar"
+    mkdir "$layout" && tar -xf "$BATS_TEST_TMPDIR/a.tar" -C "$layout"
+    python3 - "$layout" <<'P'
+import hashlib, json, os, sys
+os.chdir(sys.argv[1])
+put = lambda b: (lambda h: (open("blobs/sha256/" + h, "wb").write(b), h)[1])(hashlib.sha256(b).hexdigest())
+index = json.load(open("index.json"))
+digest = lambda d: "blobs/sha256/" + d["digest"].split(":")[1]
+manifest = json.load(open(digest(index["manifests"][0])))
+config = json.load(open(digest(manifest["config"])))
+config["config"]["Env"] = ["PATH=/bin", "HOSTSECRET", "HOST*", "=HOSTSECRET", ""]
+raw = json.dumps(config).encode()
+manifest["config"].update(digest="sha256:" + put(raw), size=len(raw))
+raw = json.dumps(manifest).encode()
+index["manifests"] = [dict(index["manifests"][0], digest="sha256:" + put(raw), size=len(raw))]
+json.dump(index, open("index.json", "w"))
+if os.path.exists("manifest.json"): os.remove("manifest.json")
+P
+    tar -C "$layout" -c . | coracle load >"$BATS_TEST_TMPDIR/loaded" 2>&1 || fail "$(cat "$BATS_TEST_TMPDIR/loaded")"
+    id=$(coracle images -q --no-trunc | head -1)
+    HOSTSECRET=leak run coracle run --rm "$id" env
+    refute_output_has leak
+    HOSTSECRET=leak run coracle run --rm busybox env
+    refute_output_has leak
+    HOSTSECRET=leak coracle run -d --name env busybox sleep 1000
+    HOSTSECRET=leak run -0 coracle exec env sh -c 'env; tr "\0" "\n" </proc/1/environ'
+    refute_output_has leak
+    coracle rm -f env
+}
+
+@test "[13] TIOCSTI in a container with a terminal types into its own, not into the caller's" {
+    attacks
+    command -v tmux >/dev/null || skip "tmux is needed"
+    coracle run -d --name typed -v "$CTR_HOME/attack:/attack" busybox sleep 1000
+    term_open 100 30
+    for command in "coracle run --rm -it -v $CTR_HOME/attack:/attack busybox" "coracle exec -it typed" "coracle exec typed" \
+        "coracle run --rm -v $CTR_HOME/attack:/attack busybox"; do
+        term_clear
+        term_type "$command /attack/attack type \$'echo INJ''ECTED\n'; echo o''ver"
+        term_expect over
+        term_type 'echo ne''xt'
+        term_expect next
+        # the container's own terminal may echo what was typed; the shell outside must not have run it
+        ! term_screen | grep -x INJECTED || fail "the caller's shell ran it: $command" "$(term_screen)"
+    done
+    term_refuse BREACH
+    term_close
+    coracle rm -f typed
+}
+
+@test "[14] the user's session keyring is not the container's, with any filter" {
+    attacks
+    echo '{"defaultAction": "SCMP_ACT_ALLOW"}' >"$BATS_TEST_TMPDIR/all.json"
+    "$CTR_HOME/attack/attack" with-key probe-key true || skip "no keyrings here"
+    coracle run -d --name keyed --security-opt seccomp=unconfined -v "$CTR_HOME/attack:/attack" busybox sleep 1000
+    coracle run -d --name keyed2 --security-opt "seccomp=$BATS_TEST_TMPDIR/all.json" -v "$CTR_HOME/attack:/attack" busybox sleep 1000
+    for command in "run --rm -v $CTR_HOME/attack:/attack busybox" "run --rm --security-opt seccomp=unconfined -v $CTR_HOME/attack:/attack busybox" \
+        "run --rm --security-opt seccomp=$BATS_TEST_TMPDIR/all.json -v $CTR_HOME/attack:/attack busybox" "exec keyed" "exec --privileged keyed" "exec keyed2"; do
+        # shellcheck disable=SC2086
+        run -0 "$CTR_HOME/attack/attack" with-key coracle-test-key coracle $command /attack/attack find-key coracle-test-key
+        refute_output_has BREACH
+        assert_output_has keyctl:
+    done
+    coracle rm -f keyed keyed2
+}
+
+@test "[2] an exec has the walls of its container: capabilities, filter, no_new_privs, limits, cgroup, namespaces" {
+    coracle run -d --name walls --cap-drop ALL --cap-add CHOWN --security-opt no-new-privileges --ulimit nofile=100:100 --ulimit core=0 busybox sleep 1000
+    look='grep -E "^(Cap|NoNewPrivs|Seccomp)" /proc/$P/status; cat /proc/$P/limits /proc/$P/cgroup; for n in pid mnt net ipc uts user cgroup; do readlink /proc/$P/ns/$n; done'
+    assert_eq "$(coracle exec walls sh -c "P=self; $look")" "$(coracle exec walls sh -c "P=1; $look")"
+    run -0 coracle exec walls sh -c 'ls /proc/self/fd | xargs'
+    assert_eq "$output" "0 1 2 3" # the last is what ls reads
+    coracle rm -f walls
+}
+
+# ---- B: the root file system as the weapon ----
+
+@test "[15-18] /dev, /proc, /sys, /dev/null, /dev/console and files that are mounted on, as links out of the image: nothing of the host is touched" {
+    dev() { rmdir "$1/dev" && ln -s "$CTR_HOME/escape" "$1/dev"; }
+    dev_up() { rmdir "$1/dev" && ln -s "../../../../../../../..$CTR_HOME/escape" "$1/dev"; }
+    proc() { rmdir "$1/proc" && ln -s "$CTR_HOME/escape" "$1/proc"; }
+    sys() { rmdir "$1/sys" && ln -s /proc "$1/sys"; }
+    files() { ln -s "$CTR_HOME/escape/null" "$1/dev/null" && ln -s "$CTR_HOME/escape/console" "$1/dev/console" && mkdir "$1/dev/tty"; }
+    etc() { mv "$1/etc" "$1/etc2" && ln -s "$CTR_HOME/escape" "$1/etc"; }
+    hosts() { ln -s "$CTR_HOME/escape/hosts" "$1/etc/hosts" && ln -s ../../../../../..$CTR_HOME/escape/r "$1/etc/resolv.conf"; }
+    for image in dev dev_up proc sys files etc hosts; do
+        crafted "weapon-$image" $image
+        for options in "" "-t" "--init" "-w $CTR_HOME/escape/cwd" "--tmpfs /dev/shm/../../etc/x" "--privileged"; do
+            # shellcheck disable=SC2086
+            timeout 20 coracle run --rm $options "weapon-$image" true >/dev/null 2>&1 </dev/null || [ $? != 124 ] || fail "weapon-$image $options hangs"
+            nothing_escaped
+        done
+    done
+    run coracle run --rm weapon-proc true # what is written to /proc must not go elsewhere (17)
+    [ "$status" != 0 ] || fail "a /proc that is a link was mounted on"
+    # what the masks cover is the real thing (15)
+    run -0 coracle run --rm weapon-files sh -c 'stat -c %t:%T /dev/null; stat -c %t:%T /proc/kcore 2>/dev/null || echo 1:3'
+    assert_eq "$output" $'1:3\n1:3'
+}
+
+@test "[17] mounts over /proc are refused, whatever way the path takes" {
+    evil() { ln -s /proc "$1/p" && ln -s /proc/self "$1/me"; }
+    crafted weapon-p evil
+    for dest in /proc/self/attr /proc/sys /p/sys /me/attr /proc/../proc/sys/kernel /proc/1 /p; do
+        run coracle run --rm -v "$CTR_HOME/escape:$dest" weapon-p true
+        [ "$status" != 0 ] || fail "a mount on $dest worked"
+    done
+    nothing_escaped
+}
+
+@test "[19, 20] 200 starts while a neighbour swaps a directory of a shared mount for a link: nothing is made outside" {
+    attacks
+    mkdir -p "$CTR_HOME/shared/d" "$CTR_HOME/tool"
+    ln -s "$CTR_HOME/escape" "$CTR_HOME/shared/l"
+    ln -s "../../../../../../../../..$CTR_HOME/escape" "$CTR_HOME/shared/l2"
+    attacker -v "$CTR_HOME/shared:/s" -- swap /s/d /s/l 80
+    one() { timeout 20 coracle run --rm -v "$CTR_HOME/shared:/s" -v "$CTR_HOME/tool:/s/d/a/b" -v /etc/hostname:/s/d/file -w /s/l/c busybox true; }
+    for i in $(seq 50); do
+        for j in 1 2 3 4; do one >/dev/null 2>&1 & done
+        wait
+    done
+    touch "$CTR_HOME/attack/stop"
+    coracle wait "attacker$BATS_TEST_NUMBER" >/dev/null
+    run -0 coracle logs "attacker$BATS_TEST_NUMBER"
+    [[ $output =~ tried\ [1-9] ]] || fail "nothing was swapped"
+    coracle rm -f "attacker$BATS_TEST_NUMBER"
+    nothing_escaped
+}
+
+@test "[22] a passwd that is a FIFO, a device, a directory, a giant or a link out: an answer at once, and never root" {
+    fifo() { rm "$1/etc/passwd" && mkfifo "$1/etc/passwd"; }
+    dir() { rm "$1/etc/passwd" && mkdir "$1/etc/passwd"; }
+    zero() { rm "$1/etc/passwd" && ln -s /dev/zero "$1/etc/passwd"; }
+    out() { rm "$1/etc/passwd" && echo 'alice:x:0:0::/:' >"$CTR_HOME/attack/passwd" && ln -s "$CTR_HOME/attack/passwd" "$1/etc/passwd"; }
+    giant() { head -c 3000000 /dev/zero | tr '\0' 'a' >>"$1/etc/passwd"; }
+    groups() { rm "$1/etc/group" && mkfifo "$1/etc/group"; }
+    for image in fifo dir zero out giant groups; do
+        crafted "users-$image" $image
+        run timeout 20 coracle run --rm -u alice "users-$image" id -u
+        [ "$status" != 124 ] || fail "$image: it hangs"
+        [ "$status" != 0 ] || fail "$image: alice was found"
+        run timeout 20 coracle run --rm -u 1000 "users-$image" id -u
+        [ "$status" != 124 ] && [ "$output" != 0 ] || fail "$image: $output"
+    done
+    coracle run -d --name filed busybox sleep 1000
+    coracle exec filed sh -c 'rm /etc/passwd; mkfifo /etc/passwd'
+    run timeout 20 coracle exec -u alice filed id -u
+    [ "$status" != 124 ] && [ "$status" != 0 ] || fail "exec: $output"
+    coracle rm -f filed
+}
+
+@test "[24] a working directory through links is made in the container, not on the host" {
+    evil() { ln -s "$CTR_HOME/escape" "$1/abs" && ln -s "../../../../../../../..$CTR_HOME/escape" "$1/rel" && ln -s /abs/loop "$1/loop"; }
+    crafted weapon-wd evil
+    for dir in /abs/made /rel/made /abs /loop/x "$CTR_HOME/escape/made" /abs/../abs/x/../y; do
+        timeout 20 coracle run --rm -w "$dir" weapon-wd true || true
+    done
+    nothing_escaped
+}
+
+@test "[28] store and run directories are closed to others, sockets too; nothing is setuid for somebody else to run" {
+    coracle run -d --name modes busybox sleep 1000
+    id=$(coracle inspect -f '{{.Id}}' modes)
+    assert_eq "$(stat -c %a "$STORE" "$XDG_RUNTIME_DIR/coracle" "$XDG_RUNTIME_DIR/coracle/$id" "$XDG_RUNTIME_DIR/coracle/$id/control" | xargs)" "700 700 700 600"
+    run -0 find "$XDG_RUNTIME_DIR/coracle" -perm /077 ! -type d ! -name network-note # made by common.bash
+    assert_eq "$output" ""
+    run -0 find "$STORE/containers/$id" -maxdepth 1 -name '*.json' -perm /022
+    assert_eq "$output" ""
+    coracle rm -f modes
+    mkdir -m 755 "$BATS_TEST_TMPDIR/open"
+    coracle --root "$BATS_TEST_TMPDIR/open" ps
+    assert_eq "$(stat -c %a "$BATS_TEST_TMPDIR/open")" 700
+}
+
+@test "without XDG_RUNTIME_DIR a directory in /tmp that somebody else prepared is refused" {
+    unshare --map-auto --map-root-user true 2>/dev/null || skip "unshare --map-auto is needed"
+    for hostile in 'mkdir -m 777 $D' 'mkdir -m 700 $D; chown 1 $D' 'mkdir -m 770 $D' 'mkdir -m 700 /tmp/mine; ln -s /tmp/mine $D' 'touch $D'; do
+        run unshare --map-auto --map-root-user -m bash -c "mount --bind '$CORACLE_BIN' /mnt; mount -t tmpfs -o mode=1777 none /tmp; D=/tmp/coracle-0; $hostile; env -u XDG_RUNTIME_DIR /mnt/coracle --root /tmp/s ps"
+        [ "$status" != 0 ] || fail "taken: $hostile"
+        assert_output_has "not a private directory"
+    done
+    chmod 777 "$XDG_RUNTIME_DIR" # one that others may write to is not used
+    run coracle info
+    chmod 700 "$XDG_RUNTIME_DIR"
+    refute_output_has "$XDG_RUNTIME_DIR"
+}
+
+# ---- D and F: names, kernel surface, resources ----
+
+@test "[56, 57, 58] AF_ALG, masked files, read-only files, cgroup files, core_pattern, release_agent" {
+    attacks
+    run -0 coracle run --rm -v "$CTR_HOME/attack:/attack" busybox /attack/attack af-alg
+    refute_output_has BREACH
+    run -0 coracle run --rm busybox sh -c '
+        for f in /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/sched_debug /proc/interrupts; do
+            [ ! -e $f ] || [ -z "$(head -c 1 $f 2>/dev/null)" ] || echo "LEAK $f"; done
+        for d in /proc/acpi /proc/asound /proc/scsi /sys/firmware /sys/devices/virtual/powercap; do
+            [ ! -d $d ] || [ -z "$(ls -A $d)" ] || echo "LEAK $d"; done
+        for f in /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe /proc/sys/vm/panic_on_oom /proc/sysrq-trigger /proc/sys/fs/binfmt_misc/register \
+            /sys/kernel/uevent_helper /sys/fs/cgroup/release_agent /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/memory/release_agent /sys/power/state /proc/irq/default_smp_affinity; do
+            (echo x >$f) 2>/dev/null && echo "WRITTEN $f"; done
+        mkdir /sys/fs/cgroup/x 2>/dev/null && echo "MADE a cgroup"
+        find /sys/fs/cgroup -maxdepth 3 -type f -exec sh -c "(: >>{}) 2>/dev/null && echo WRITABLE {}" \; 2>/dev/null | head -3
+        mount -t cgroup2 none /mnt 2>/dev/null && echo MOUNTED
+        mknod /tmp/sda b 8 0 2>/dev/null && (: </tmp/sda) 2>/dev/null && echo DEVICE; echo done'
+    assert_eq "$output" done
+}
+
+@test "[59] output that nobody reads, and 100 clients that come and go, do not make the monitor grow" {
+    coracle run -d --name flood --log-opt max-size=1m busybox sh -c 'yes 0123456789012345678901234567890123456789'
+    monitor=$(grep -o '[0-9]*' "$XDG_RUNTIME_DIR/coracle/$(coracle inspect -f '{{.Id}}' flood)/monitor" | head -1)
+    for i in $(seq 20); do
+        for j in 1 2 3 4 5; do coracle attach --no-stdin flood 2>/dev/null </dev/null | head -c 1000 >/dev/null & done
+        wait
+    done
+    stopped=()
+    for i in $(seq 8); do
+        coracle attach --no-stdin flood >/dev/null 2>&1 </dev/null &
+        stopped+=($!)
+        kill -STOP $!
+    done
+    coracle exec flood sleep 1
+    kb=$(awk '/^RssAnon/ { print $2 }' "/proc/$monitor/status")
+    kill -KILL "${stopped[@]}"
+    wait "${stopped[@]}" 2>/dev/null || true
+    assert_eq "$(coracle attach --no-stdin flood 2>/dev/null </dev/null | head -c 1000 | wc -c)" 1000 # nobody's place is lost
+    coracle rm -f flood
+    [ "$kb" -le 8192 ] || fail "the monitor has grown to $kb KB"
+}
+
+@test "[64] escape sequences in names, labels, commands, images and errors do not reach the terminal" {
+    e=$'\e]0;PWNED\a\e[2J'
+    coracle create --name escaped --label "a=$e" --label "$e=b" -e "X=$e" --hostname plain busybox "/bin/$e" "$e" >/dev/null
+    printf 'x' >"$BATS_TEST_TMPDIR/x"
+    tar -C "$BATS_TEST_TMPDIR" -c x | coracle import --change "LABEL evil=$e" --change "CMD [\"/$(printf '\\u001b')[2J\"]" -m "$e" - escaping >/dev/null
+    all() {
+        coracle ps -a --no-trunc
+        coracle ps -a --format 'table {{.Names}}\t{{.Labels}}\t{{.Command}}'
+        coracle inspect escaped
+        coracle image inspect escaping
+        coracle images -a --no-trunc
+        coracle start escaped
+        coracle start "$e"
+        coracle inspect "$e"
+        coracle rm "$e"
+        coracle rmi "$e"
+        coracle run --rm "$e" true
+        coracle run --rm busybox "/$e"
+        coracle run --rm busybox "$e"
+        coracle run --rm -u "$e" busybox true
+        coracle run --rm -w "/$e" --read-only busybox true
+        coracle run --rm -v "/tmp:$e" busybox true
+        coracle run --rm --name "$e" busybox true
+        coracle run --rm "--$e" busybox true
+        coracle run --rm --network "$e" busybox true
+        coracle run --rm escaping
+        coracle exec escaped "$e"
+        coracle logs "$e"
+        coracle pull "localhost:1/$e"
+        coracle import "/nonexistent/$e"
+        coracle "$e"
+    }
+    all >"$BATS_TEST_TMPDIR/out" 2>&1 || true
+    [ -s "$BATS_TEST_TMPDIR/out" ]
+    ! grep -n -a $'\e\|\a' "$BATS_TEST_TMPDIR/out" | cat -v | head -5 | grep . || fail "an escape sequence came through"
+    coracle rm -f escaped >/dev/null
+}
+
+@test "[66] a limit that cannot be set is an error or said, never ignored" {
+    for limit in "--memory 64m" "--pids-limit 50" "--cpus 0.5" "--cpuset-cpus 0" "--memory-swap 128m --memory 64m"; do
+        # shellcheck disable=SC2086
+        run coracle run --rm $limit busybox sh -c 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max 2>/dev/null; echo ran'
+        if [ "$status" = 0 ] && [[ $output != *[Ww][Aa][Rr][Nn]* ]]; then
+            [[ $output =~ 67108864|50 ]] || [[ $limit == --cpu* ]] || fail "$limit was ignored in silence"
+            [[ $limit != --cpu* ]] || fail "$limit: nothing was said"
+        fi
+    done
+    run coracle run --rm --ulimit nofile=999999999999 busybox true
+    [ "$status" != 0 ] || fail "a limit beyond the hard limit was ignored"
+}
+
+@test "[46, 67] names, ids and references are never paths" {
+    touch "$BATS_TEST_TMPDIR/victim"
+    for name in .. . / ../x /etc/passwd ../../containers "$STORE/version" 'a/../b' $'a\nb' '' ' ' -x .hidden 'a/b' "$(printf 'x%.0s' $(seq 300))"; do
+        run coracle run --rm --name "$name" busybox true
+        [ "$status" != 0 ] || [ -z "$name" ] || fail "the name '$name' was taken"
+        for command in inspect rm start logs stop kill wait "rename x" "exec"; do
+            # shellcheck disable=SC2086
+            run timeout 10 coracle ${command% x} "$name" ${command#rename} </dev/null
+            [ "$status" != 0 ] && [ "$status" != 124 ] || [ "$command" = "rename x" ] || fail "$command '$name' worked"
+        done
+        run coracle tag busybox "$name"
+        [ "$status" != 0 ] || [ "$name" = a/b ] || fail "the tag '$name' was taken"
+        run timeout 10 coracle rmi "$name"
+        [ "$status" != 0 ] || [ "$name" = a/b ] || fail "rmi '$name' worked"
+    done
+    for ref in "busybox@sha256:../../../../../etc/passwd" "busybox@sha256:$(printf '0%.0s' $(seq 63))/" "sha256:../x" "busybox:../x" "../busybox" "localhost:1/../../x"; do
+        run timeout 10 coracle run --rm --pull never "$ref" true
+        [ "$status" != 0 ] || fail "$ref worked"
+    done
+    [ -e "$STORE/version" ]
+}

