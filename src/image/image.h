@@ -5,9 +5,10 @@
  * already checked.
  *
  * A pull: resolve the reference (HEAD or GET manifest, index → platform), compare with the store, fetch config and the
- * missing layers in parallel (each blob streams into its partial file and, read from there as it grows, by coracle-unpack, so that
- * download, digest, inflation and file creation overlap), then record image and reference: nothing becomes visible
- * before every digest was right. An interrupted pull leaves partial blobs that the next one resumes by Range.
+ * missing layers in parallel (each blob streams into its partial file and, read from there as it grows, by
+ * coracle-unpack, so that download, digest, inflation and file creation overlap), then record image and reference:
+ * nothing becomes visible before every digest was right. An interrupted pull leaves partial blobs that the next one
+ * resumes by Range.
  */
 #pragma once
 
