@@ -148,7 +148,9 @@ static struct err *check_root(const struct store *s) {
 static struct err *open_root(const char *root, int *ret_fd) {
     int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) {
-        TRY_CTX(io_mkdirs(AT_FDCWD, root, 0700), "make the store %s", root);
+        struct err *e = io_mkdirs(AT_FDCWD, root, 0700);
+        if (e)
+            return err_hint(err_wrap(e, "make the store %s", root), "name another place with --root or CORACLE_ROOT");
         fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }
     if (fd < 0)

@@ -100,7 +100,7 @@ static bool is_private_dir(const struct host *h, const char *path, mode_t forbid
 
 static struct err *probe_run_root(struct host *h) {
     const char *xdg = env_dir(h, "XDG_RUNTIME_DIR");
-    if (xdg && is_private_dir(h, xdg, 0022)) {
+    if (xdg && is_private_dir(h, xdg, 0022) && access(xdg, W_OK | X_OK) == 0) {
         h->run_root = mem_printf("%s/coracle", xdg);
         return NULL;
     }

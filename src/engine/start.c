@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct starting {
@@ -78,6 +79,8 @@ static struct err *write_host_file(const struct starting *s, const char *file, c
     /* Written in place: a running exec or a bind mount of the same inode must see it. */
     autofd int fd = -1;
     TRY(fd_open_at(s->c.dirfd, file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644, &fd));
+    if (fchmod(fd, 0644) < 0) /* every user of the container reads them, whatever our umask */
+        return err_sys(errno, "change the mode of %s", file);
     return io_write_all(fd, text, strlen(text));
 }
 
