@@ -60,8 +60,9 @@ static struct err *read_some(int fd, size_t want, const char *what, struct str *
     }
 }
 
-/* Reads to EOF. `hint` is the size to expect: one byte more is asked for, so that two reads do for a file. */
-static struct err *read_all(int fd, size_t max, size_t hint, const char *what, struct str *out) {
+/* Reads to EOF. `hint` is the size to expect: one byte more is asked for. When that is `exact`, as for a regular file,
+ * one read does: it comes back with the byte missing. */
+static struct err *read_all(int fd, size_t max, size_t hint, bool exact, const char *what, struct str *out) {
     if (max > SSIZE_MAX - 1)
         max = SSIZE_MAX - 1; /* so that max + 1 is a size that read(2) takes */
     size_t total = 0, n = 0, want = hint < max ? hint + 1 : max + 1;
@@ -73,6 +74,8 @@ static struct err *read_all(int fd, size_t max, size_t hint, const char *what, s
             out->ptr[out->len] = '\0';
             return err_new(ERR_CORRUPT, "%s is larger than %zu bytes", what, max);
         }
+        if (exact && total == hint)
+            return NULL;
         want = n < want ? want - n : IO_CHUNK;
         if (want > max - total + 1)
             want = max - total + 1;
@@ -81,7 +84,7 @@ static struct err *read_all(int fd, size_t max, size_t hint, const char *what, s
 }
 
 struct err *io_read_all(int fd, size_t max, const char *what, struct str *out) {
-    return read_all(fd, max, 4095, what, out);
+    return read_all(fd, max, 4095, false, what, out);
 }
 
 struct err *io_read_file(int dirfd, const char *name, size_t max, struct str *out) {
@@ -93,7 +96,7 @@ struct err *io_read_file(int dirfd, const char *name, size_t max, struct str *ou
     if (!S_ISREG(st.st_mode))
         return err_new(ERR_CORRUPT, "%s is not a regular file", name);
     size_t hint = st.st_size > 0 ? (size_t)st.st_size : 4095; /* files of /proc say 0 */
-    return read_all(fd, max, hint, name, out);
+    return read_all(fd, max, hint, st.st_size > 0, name, out);
 }
 
 /* ".tmp-<random>" in the directory of `name`; owned. */

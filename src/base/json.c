@@ -135,10 +135,10 @@ enum json_type json_type(const struct json *j) {
 }
 
 struct json *json_get(const struct json *j, const char *key) {
-    if (!j || !cJSON_IsObject(json_node_c(j)))
+    if (!j || (json_node_c(j)->type & 0xff) != cJSON_Object)
         return NULL;
     for (cJSON *c = json_node_c(j)->child; c; c = c->next)
-        if (c->string && strcmp(c->string, key) == 0)
+        if (c->string && c->string[0] == key[0] && strcmp(c->string, key) == 0) /* most differ in the first letter */
             return json_of(c);
     return NULL;
 }
