@@ -67,6 +67,27 @@ static struct json *header_row(const struct cli_table *t) {
     return row;
 }
 
+/* Printable ASCII throughout, as nearly everything is. */
+static bool plain(const char *text) {
+    while (*text >= ' ' && *text != 0x7f)
+        text++;
+    return *text == '\0';
+}
+
+/* Whether the row can be executed as it is: nothing in it needs to be spelled out, and every column that the format may
+ * ask for is there. */
+static bool row_is_plain(const struct cli_table *t, const struct json *row, const char *format) {
+    JSON_EACH(m, row) {
+        const char *text = json_str_value(m);
+        if (text && !plain(text))
+            return false;
+    }
+    for (size_t i = 0; t->headers[i][0]; i++)
+        if (strstr(format, t->headers[i][0]) && !json_get(row, t->headers[i][0]))
+            return false;
+    return !strstr(format, "json") && !strstr(format, "{{.}}") && !strstr(format, "$");
+}
+
 /* The members of a row with control characters spelled out; every column is there. */
 static struct json *visible_row(const struct cli_table *t, const struct json *row) {
     struct json *out = json_object();
@@ -89,16 +110,18 @@ static struct err *push_line(const struct template *t, const struct json *row, i
     return NULL;
 }
 
+/* `format` is what the template was made of, with "table " before it for a table. */
 static struct err *render_lines(struct cli_ctx *c, const struct cli_table *t, const struct json *rows,
-                                const struct template *tpl, bool table) {
+                                const struct template *tpl, const char *format) {
+    bool table = str_starts(format, "table ");
     autostrv struct strv lines = {.n = 0};
     if (table) {
         autojson head = header_row(t);
         TRY(push_line(tpl, head, TEMPLATE_HEADER, &lines));
     }
     JSON_EACH(row, rows) {
-        autojson visible = visible_row(t, row);
-        TRY(push_line(tpl, visible, TEMPLATE_ROW, &lines));
+        autojson visible = row_is_plain(t, row, format) ? NULL : visible_row(t, row);
+        TRY(push_line(tpl, visible ? visible : row, TEMPLATE_ROW, &lines));
     }
     if (table) {
         print_table(c->out, &lines);
@@ -133,7 +156,7 @@ struct err *cli_render_rows(struct cli_ctx *c, const struct cli_table *t, const 
     }
     struct template *tpl = NULL;
     TRY(compile(table ? format + strlen("table ") : format, &tpl));
-    struct err *e = render_lines(c, t, rows, tpl, table);
+    struct err *e = render_lines(c, t, rows, tpl, format);
     template_free(tpl);
     return e;
 }

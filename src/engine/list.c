@@ -69,11 +69,25 @@ static int newest_first(const void *a, const void *b) {
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
+/* Whether the list has a place for it, as far as its state alone tells: where only live containers are asked for, the
+ * many that are not need no second look. */
+static bool may_be_listed(const struct store *s, const char *id, const struct engine_list *l) {
+    struct monitor_state state = {.pid = 0};
+    autofd int dir = -1;
+    if (l->all || l->last >= 0)
+        return true;
+    autoerr gone = store_container_open(s, id, &dir);
+    autoerr bad = gone ? NULL : monitor_state_read(dir, &state);
+    return gone || bad || engine_state_alive(&state);
+}
+
 static size_t load_rows(struct engine *e, const struct strv *ids, const struct engine_list *l, struct row *rows) {
     int64_t now = clock_now();
     size_t n = 0;
     for (size_t i = 0; i < ids->n; i++) {
         autocontainer c = ENGINE_CONTAINER_INIT;
+        if (!may_be_listed(e->store, ids->v[i], l))
+            continue;
         autoerr bad = engine_container_load_id(e, ids->v[i], &c);
         if (bad) {
             if (err_kind(bad) != ERR_NOT_FOUND) /* one that was removed while we looked is no news */

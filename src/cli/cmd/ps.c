@@ -107,31 +107,13 @@ static void set_mounts(struct json *row, const struct json *mounts, bool no_trun
 }
 
 /* "2026-01-02 15:04:05 +0000 UTC", as docker prints it; UTC, whatever the zone. */
-static void set_times(struct json *row, int64_t created, int64_t now) {
+static char *created_at(int64_t created) {
     autostr struct str at = STR_INIT;
-    autostr struct str ago = STR_INIT;
     clock_format_rfc3339(created - created % NSEC_PER_SEC, &at);
-    autofree char *plain = mem_printf("%.10s %.8s +0000 UTC", str_c(&at), at.len >= 19 ? str_c(&at) + 11 : "");
-    json_set_str(row, "CreatedAt", plain);
-    clock_format_ago(created, now, &ago);
-    json_set_str(row, "RunningFor", str_c(&ago));
+    return mem_printf("%.10s %.8s +0000 UTC", str_c(&at), at.len >= 19 ? str_c(&at) + 11 : "");
 }
 
-static struct json *row_of(const struct json *view, const struct opts *o, int64_t now) {
-    struct json *row = json_object();
-    autofree char *id = mem_dupn(str_of(view, "Id"), o->no_trunc ? ID_LEN : ID_SHORT_LEN);
-    const char *name = json_str_value(json_first(json_get(view, "Names")));
-    const char *network = json_str_value(json_path(view, "HostConfig.NetworkMode"));
-    set_command(row, str_of(view, "Command"), o->no_trunc);
-    set_times(row, json_int_value(json_get(view, "CreatedNs"), 0), now);
-    json_set_str(row, "ID", id);
-    json_set_str(row, "Image", str_of(view, "Image"));
-    set_labels(row, json_get(view, "Labels"));
-    set_mounts(row, json_get(view, "Mounts"), o->no_trunc);
-    json_set_str(row, "Names", name && *name == '/' ? name + 1 : "");
-    json_set_str(row, "Networks", network && strcmp(network, "default") != 0 ? network : "none");
-    json_set_str(row, "Platform", "linux");
-    json_set_str(row, "Ports", "");
+static void set_size(struct json *row, const struct json *view) {
     autostr struct str size = STR_INIT;
     cli_human_size(json_int_value(json_get(view, "SizeRw"), 0), 3, &size);
     if (json_get(view, "SizeRootFs")) {
@@ -140,8 +122,40 @@ static struct json *row_of(const struct json *view, const struct opts *o, int64_
         str_append_c(&size, ')');
     }
     json_set_str(row, "Size", str_c(&size));
+}
+
+/* The columns that only a format of the user's asks for. */
+static void set_rest(struct json *row, const struct json *view, const struct opts *o) {
+    const char *network = json_str_value(json_path(view, "HostConfig.NetworkMode"));
+    autofree char *at = created_at(json_int_value(json_get(view, "CreatedNs"), 0));
+    json_set_str(row, "CreatedAt", at);
+    set_labels(row, json_get(view, "Labels"));
+    set_mounts(row, json_get(view, "Mounts"), o->no_trunc);
+    json_set_str(row, "Networks", network && strcmp(network, "default") != 0 ? network : "none");
+    json_set_str(row, "Platform", "linux");
     json_set_str(row, "State", str_of(view, "State"));
+}
+
+/* Only what will be shown: there may be a thousand rows. */
+static struct json *row_of(const struct json *view, const struct opts *o, int64_t now) {
+    struct json *row = json_object();
+    autofree char *id = mem_dupn(str_of(view, "Id"), o->no_trunc ? ID_LEN : ID_SHORT_LEN);
+    const char *name = json_str_value(json_first(json_get(view, "Names")));
+    json_set_str(row, "ID", id);
+    if (o->quiet && !o->format)
+        return row;
+    autostr struct str ago = STR_INIT;
+    clock_format_ago(json_int_value(json_get(view, "CreatedNs"), 0), now, &ago);
+    json_set_str(row, "Image", str_of(view, "Image"));
+    set_command(row, str_of(view, "Command"), o->no_trunc);
+    json_set_str(row, "RunningFor", str_c(&ago));
     json_set_str(row, "Status", str_of(view, "Status"));
+    json_set_str(row, "Ports", "");
+    json_set_str(row, "Names", name && *name == '/' ? name + 1 : "");
+    if (o->size || o->format)
+        set_size(row, view);
+    if (o->format)
+        set_rest(row, view, o);
     return row;
 }
 
