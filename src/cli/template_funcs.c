@@ -75,7 +75,7 @@ static struct err *fn_eq(struct template_call *c, const struct json **ret) {
     if (c->n < 2)
         return call_err(c, "missing argument for comparison");
     for (size_t i = 1; i < c->n && !any; i++) {
-        int order;
+        int order = 0;
         TRY(compare(c, c->args[0], c->args[i], &order));
         any = order == 0;
     }
@@ -84,7 +84,7 @@ static struct err *fn_eq(struct template_call *c, const struct json **ret) {
 }
 
 static struct err *fn_order(struct template_call *c, const struct json **ret) {
-    int order;
+    int order = 0;
     bool equality = c->name[0] == 'n';
     if (!equality && (!orderable(c->args[0]) || !orderable(c->args[1])))
         return call_err(c, "invalid type for comparison");

@@ -144,7 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         add_member(i, mem_printf("blobs/sha256/%s", digest_hex(parts[i].digest)));
     const struct image_load l = {.fd = -1, .platform = "linux/amd64"};
     autostrv struct strv refs = {0}, ids = {0};
-    autoerr e = image_load(&l, &refs, &ids);
+    err_free(image_load(&l, &refs, &ids));
     for (size_t i = 0; i < archive.n; i++)
         free(members[i].name);
     for (size_t i = 0; i < n_parts; i++)

@@ -43,7 +43,8 @@ static void check_rows(const char *data, const struct line *l, size_t n) {
 static void test_rows(void) {
     static const struct line lines[] = {
         {NULL, false, "CONTAINER ID   NAMES\n0123           caf\xc3\xa9-and-more\n45             x\\x1b[31m\\x0aq\n"},
-        {"table", false, "CONTAINER ID   NAMES\n0123           caf\xc3\xa9-and-more\n45             x\\x1b[31m\\x0aq\n"},
+        {"table", false,
+         "CONTAINER ID   NAMES\n0123           caf\xc3\xa9-and-more\n45             x\\x1b[31m\\x0aq\n"},
         {"table {{.Names}}\\t{{.ID}}", false,
          "NAMES            CONTAINER ID\ncaf\xc3\xa9-and-more    0123\nx\\x1b[31m\\x0aq   45\n"},
         {"table {{.Label \"a\"}}\\t{{json .ID}}", false,
