@@ -1,7 +1,7 @@
 /*
- * attack: what hostile code tries from inside a container (tests/cli/security.bats). Linked statically, run with a bind mount.
- * Whatever works that must not is printed as a line that begins with BREACH; the last line says how much was tried, so that a
- * test knows that there was something to try.
+ * attack: what hostile code tries from inside a container (tests/cli/security.bats). Linked statically, run with a bind
+ * mount. Whatever works that must not is printed as a line that begins with BREACH; the last line says how much was
+ * tried, so that a test knows that there was something to try.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -81,7 +81,8 @@ static bool reach(int pid, char *ret, size_t size) {
         if (fd < 0)
             continue;
         char byte;
-        bool got = strcmp(files[i], "maps") || read(fd, &byte, 1) == 1; /* that of a zombie can be opened, and is empty */
+        bool got =
+            strcmp(files[i], "maps") || read(fd, &byte, 1) == 1; /* that of a zombie can be opened, and is empty */
         close(fd);
         if (!got)
             continue;
@@ -106,8 +107,8 @@ static bool reach(int pid, char *ret, size_t size) {
 }
 
 /*
- * A process that is joining the container: its exe cannot be read until it has executed its program. If it could not before nor
- * after something of it was opened, that was open which must not be.
+ * A process that is joining the container: its exe cannot be read until it has executed its program. If it could not
+ * before nor after something of it was opened, that was open which must not be.
  */
 static void look_at_newcomer(int pid) {
     char exe[300], what[300];
@@ -119,7 +120,8 @@ static void look_at_newcomer(int pid) {
     if (errno == ENOENT || errno == ESRCH) /* gone, or a kernel thread */
         return;
     guarded++;
-    if (reach(pid, what, sizeof what) && link_of(pid, "exe", exe, sizeof exe) < 0 && (errno == EACCES || errno == EPERM))
+    if (reach(pid, what, sizeof what) && link_of(pid, "exe", exe, sizeof exe) < 0 &&
+        (errno == EACCES || errno == EPERM))
         breach("something", pid, what);
 }
 
@@ -144,7 +146,8 @@ static void write_to_exe(int pid) {
     tried++;
     if (!strstr(to, "busybox") && !strstr(to, "/attack/")) {
         guarded++;
-        syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, (unsigned long long[4]){0, 1 /* read-only off */}, (size_t)32);
+        syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, (unsigned long long[4]){0, 1 /* read-only off */},
+                (size_t)32);
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
         for (int i = 0; i < 200; i++) {
             int w = open(path, O_WRONLY | O_CLOEXEC);
@@ -189,7 +192,8 @@ static int find_key(const char *name) {
     for (size_t i = 0; i < 3; i++)
         if (syscall(SYS_keyctl, KEYCTL_SEARCH, rings[i], "user", name, 0) >= 0)
             printf("BREACH keyring %d has %s\n", rings[i], name);
-    printf("keyctl: %s\n", syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0) >= 0 ? "works" : strerror(errno));
+    printf("keyctl: %s\n",
+           syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0) >= 0 ? "works" : strerror(errno));
     return 0;
 }
 
