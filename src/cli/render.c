@@ -68,7 +68,7 @@ static struct json *header_row(const struct cli_table *t) {
 }
 
 /* Printable ASCII throughout, as nearly everything is. */
-static bool plain(const char *text) {
+static bool is_plain(const char *text) {
     while (*text >= ' ' && *text != 0x7f)
         text++;
     return *text == '\0';
@@ -79,7 +79,7 @@ static bool plain(const char *text) {
 static bool row_is_plain(const struct cli_table *t, const struct json *row, const char *format) {
     JSON_EACH(m, row) {
         const char *text = json_str_value(m);
-        if (text && !plain(text))
+        if (text && !is_plain(text))
             return false;
     }
     for (size_t i = 0; t->headers[i][0]; i++)

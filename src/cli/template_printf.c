@@ -129,22 +129,37 @@ static void append_in_base(const struct verb *f, int64_t v, unsigned base, struc
     str_append_n(s, buf + n, sizeof buf - n);
 }
 
+/* The base that a verb prints integers in, 0 for one that prints them otherwise. */
+static unsigned base_of(char letter) {
+    switch (letter) {
+    case 'd':
+        return 10;
+    case 'b':
+        return 2;
+    case 'o':
+        return 8;
+    case 'x':
+    case 'X':
+        return 16;
+    default:
+        return 0;
+    }
+}
+
 static bool format_integer(const struct verb *f, const struct json *v, struct str *s) {
     int64_t i = json_int_value(v, 0);
+    unsigned base = base_of(*f->letter);
     autostr struct str rune = STR_INIT;
+    if (base) {
+        append_in_base(f, i, base, s);
+        return true;
+    }
     switch (*f->letter) {
     case 'v':
         if (i == 0 && !f->plus) /* beyond the signed range it is printed as it stands */
             json_render(v, JSON_COMPACT, s);
         else
             append_in_base(f, i, 10, s);
-        return true;
-    case 'd':
-    case 'b':
-    case 'o':
-    case 'x':
-    case 'X':
-        append_in_base(f, i, *f->letter == 'd' ? 10 : *f->letter == 'b' ? 2 : *f->letter == 'o' ? 8 : 16, s);
         return true;
     case 'c':
     case 'q':
