@@ -75,7 +75,8 @@ static struct err *make_pipes(const struct engine_exec *x, struct pipes *p) {
     return NULL;
 }
 
-/* In a child: the command that the user detached from goes on, and so its terminal stays open, and is read, till then.
+/*
+ * In a child: the command that the user detached from goes on, and so its terminal stays open, and is read, till then.
  */
 static struct err *hold_terminal(int pidfd, int console) {
     pid_t child = fork();

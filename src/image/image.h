@@ -24,7 +24,7 @@ struct json;
 struct store;
 struct store_image;
 
-/* ---- references (distribution/reference grammar, docker's defaults) --------------------------------------------- */
+/* ---- references (distribution/reference grammar, docker's defaults) ---- */
 
 struct image_ref {
     char *domain; /* "docker.io", "localhost:5000" */
@@ -52,18 +52,19 @@ char *image_ref_familiar(const char *canonical) __attribute__((returns_nonnull, 
 struct err *image_find(const struct store *s, const char *text, char ret_id[65], char **ret_reference)
     __attribute__((warn_unused_result));
 
-/* ---- platforms -------------------------------------------------------------------------------------------------- */
+/* ---- platforms ---- */
 
 struct image_platform {
     char *os, *arch, *variant; /* variant "" for none */
 };
-/* "linux/arm64/v8", "arm64"; NULL gives the host's (DOCKER_DEFAULT_PLATFORM respected; a NULL host means this build's).
+/*
+ * "linux/arm64/v8", "arm64"; NULL gives the host's (DOCKER_DEFAULT_PLATFORM respected; a NULL host means this build's).
  */
 struct err *image_platform_parse(const struct host *h, const char *text, struct image_platform *ret)
     __attribute__((warn_unused_result));
 void image_platform_done(struct image_platform *p);
 
-/* ---- manifests (OCI image-spec 1.1, docker schema 2) ------------------------------------------------------------- */
+/* ---- manifests (OCI image-spec 1.1, docker schema 2) ---- */
 
 /* Picks the best manifest of an index for a platform; not_found lists what there is. Pure. ret_digest owned. */
 struct err *image_index_choose(const struct json *index, const struct image_platform *p, char **ret_digest,

@@ -29,6 +29,7 @@ struct source {
 /* Frees what the source owns. */
 void source_done(struct source *s);
 
-/* The next bytes, valid until the next call; *ret_n is 0 at the end. Errors: system, no_space (writing the copy).
+/*
+ * The next bytes, valid until the next call; *ret_n is 0 at the end. Errors: system, no_space (writing the copy).
  */
 struct err *source_read(struct source *s, const unsigned char **ret, size_t *ret_n) __attribute__((warn_unused_result));

@@ -1,4 +1,5 @@
-/* Layers and archives through a real coracle-unpack (from CORACLE_BIN, else from above this program) into a real store.
+/*
+ * Layers and archives through a real coracle-unpack (from CORACLE_BIN, else from above this program) into a real store.
  */
 #include "storage/unpack_client.c"
 

@@ -13,7 +13,8 @@
 
 static char dir[] = "/tmp/coracle-sandbox-XXXXXX";
 
-/* Enters the sandbox in a child of its own and returns the exit status of fn there; 100 when it could not be entered.
+/*
+ * Enters the sandbox in a child of its own and returns the exit status of fn there; 100 when it could not be entered.
  */
 static int inside(enum sandbox_kind kind, int (*fn)(int root)) {
     pid_t pid = fork();

@@ -67,7 +67,8 @@ static void test_name_limits(void) {
     CHECK_OK(tree_clean(path, out, &len, &base));
 }
 
-/* Leaves and comes back: times of directories are what they were set to, whatever was made in them and in which order.
+/*
+ * Leaves and comes back: times of directories are what they were set to, whatever was made in them and in which order.
  */
 static void test_times(void) {
     char dir[] = "/tmp/coracle-tree-XXXXXX";
