@@ -96,8 +96,7 @@ void cli_error(const struct cli_ctx *c, const struct err *e) {
         fprintf(stderr, "\nRun 'coracle %s --help' for more information\n", c->cmd->name);
 }
 
-/* ---- finding the command ------------------------------------------------------------------------------------------
- */
+/* ---- finding the command ---- */
 
 static bool in_list(const char *list, const char *name) {
     autostrv struct strv names = {.n = 0};
@@ -125,8 +124,7 @@ static const struct cli_group *find_group(const char *name) {
     return NULL;
 }
 
-/* ---- usage errors, as docker 28 words them --------------------------------------------------------------------------
- */
+/* ---- usage errors, as docker 28 words them ---- */
 
 struct invocation {
     const struct cmd *cmd;

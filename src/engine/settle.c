@@ -63,8 +63,7 @@ struct err *engine_container_settle(struct engine *e, struct engine_container *c
     return NULL;
 }
 
-/* ---- run directories -----------------------------------------------------------------------------------------------
- */
+/* ---- run directories ---- */
 
 void engine_run_dir_remove(const struct engine *e, const char *id) {
     autofd int root = -1;

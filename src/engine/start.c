@@ -92,8 +92,7 @@ static struct err *write_host_files(const struct starting *s) {
     return write_host_file(s, "hostname", "", line);
 }
 
-/* ---- namespaces of other containers -------------------------------------------------------------------------------
- */
+/* ---- namespaces of other containers ---- */
 
 static const struct {
     const char *kind, *file;
@@ -140,8 +139,7 @@ static struct err *share_namespaces(struct starting *s) {
     return NULL;
 }
 
-/* ---- the monitor's parameters ---------------------------------------------------------------------------------------
- */
+/* ---- the monitor's parameters ---- */
 
 static struct err *log_settings(struct monitor *m, const struct json *summary) {
     const char *driver = json_str_value(json_get(summary, "LogDriver"));

@@ -74,8 +74,7 @@ struct err *image_index_choose(const struct json *index, const struct image_plat
 struct err *image_build_record(const struct str *manifest, const char *manifest_digest, const struct str *config,
                                struct store_image **ret) __attribute__((warn_unused_result));
 
-/* ---- operations ----------------------------------------------------------------------------------------------------
- */
+/* ---- operations ---- */
 
 /* Progress events, called from the operation's own loop; everything borrowed. */
 struct image_progress {

@@ -134,8 +134,7 @@ struct err *monitor_wait(const struct host *h, const char *id, int *ret_code) {
     return NULL;
 }
 
-/* ---- attach --------------------------------------------------------------------------------------------------------
- */
+/* ---- attach ---- */
 
 static struct err *send_line(int fd, const struct json *j) {
     autostr struct str s = STR_INIT;

@@ -12,8 +12,7 @@ static union ref client_ref(const struct client *c) {
     return (union ref){.kind = REF_CLIENT, .index = c->slot, .generation = c->generation};
 }
 
-/* ---- the table of clients ------------------------------------------------------------------------------------------
- */
+/* ---- the table of clients ---- */
 
 /* Puts the interest mask right. A connection that is neither read nor written is taken out: its hang-up would never
  * end. */
@@ -74,8 +73,7 @@ void client_attach(struct client *c, bool in, bool out, bool err) {
     c->out[1] = err;
 }
 
-/* ---- to the client -------------------------------------------------------------------------------------------------
- */
+/* ---- to the client ---- */
 
 /* Its reader is gone: no more output for it. What it sent before may still be read. */
 static void client_mute(struct client *c) {
@@ -156,8 +154,7 @@ void clients_idle(struct mon *o) {
             pages_release(&o->clients[i]->waiting.mem);
 }
 
-/* ---- from the client -----------------------------------------------------------------------------------------------
- */
+/* ---- from the client ---- */
 
 static unsigned short be16(const uint8_t *p) { return (unsigned short)(p[0] << 8 | p[1]); }
 

@@ -38,8 +38,7 @@ void control_accept(struct mon *o) {
         client_new(o, fd);
 }
 
-/* ---- answers -------------------------------------------------------------------------------------------------------
- */
+/* ---- answers ---- */
 
 static void answer(struct mon *o, struct client *c, const char *text) {
     const struct iovec v = {(void *)(uintptr_t)text, strlen(text)};
@@ -55,8 +54,7 @@ static void answer_error(struct mon *o, struct client *c, const struct err *e) {
     c->state = CLIENT_CLOSING;
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------
- */
+/* ---- requests ---- */
 
 static struct err *get_number(const struct json *j, const char *key, int64_t min, int64_t max, int64_t *ret) {
     TRY(json_get_i64(j, key, ret));
@@ -136,8 +134,7 @@ void control_request(struct mon *o, struct client *c, const char *line, size_t n
         answer_error(o, c, e);
 }
 
-/* ---- the end -------------------------------------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 static void answer_end(struct mon *o, struct client *c) {
     char text[96];

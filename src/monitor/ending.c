@@ -18,8 +18,7 @@
 
 enum { CODE_START_FAILED = 128, CODE_NOT_FOUND = 127, CODE_NOT_EXECUTABLE = 126 };
 
-/* ---- state.json ----------------------------------------------------------------------------------------------------
- */
+/* ---- state.json ---- */
 
 /* Copies at most size - 1 bytes, whole characters only: the file is JSON. */
 static void copy_text(char *to, size_t size, const char *text) {
@@ -57,8 +56,7 @@ struct err *mon_state_write(const struct mon *o, const char *status, const char 
     return monitor_state_write(o->m->dir_fd, &s);
 }
 
-/* ---- the last steps, shared ----------------------------------------------------------------------------------------
- */
+/* ---- the last steps, shared ---- */
 
 static void remove_run_dir(struct mon *o) {
     unlinkat(o->run_fd, "monitor", 0);
@@ -84,8 +82,7 @@ static void finish(struct mon *o) {
     _exit(0);
 }
 
-/* ---- a container that ran ------------------------------------------------------------------------------------------
- */
+/* ---- a container that ran ---- */
 
 static void reap(struct mon *o) {
     siginfo_t si = {0};
@@ -115,8 +112,7 @@ void ending(struct mon *o) {
     finish(o);
 }
 
-/* ---- one that did not ----------------------------------------------------------------------------------------------
- */
+/* ---- one that did not ---- */
 
 static int code_of(const struct err *e) {
     if (err_kind(e) == ERR_EXEC_NOT_FOUND)

@@ -26,8 +26,7 @@ struct attach {
     bool done;
 };
 
-/* ---- to the container ----------------------------------------------------------------------------------------------
- */
+/* ---- to the container ---- */
 
 static void queue_frame(struct pump *p, enum monitor_frame type, const void *data, size_t n) {
     uint8_t head[FRAME_HEAD];
@@ -79,8 +78,7 @@ static void send_waiting(struct attach *a) {
     }
 }
 
-/* ---- from the container --------------------------------------------------------------------------------------------
- */
+/* ---- from the container ---- */
 
 /* Writes the current piece; false while the output takes no more. */
 static bool write_piece(struct attach *a) {
@@ -148,8 +146,7 @@ static struct err *receive(struct attach *a) {
     return take_received(a);
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------------------
- */
+/* ---- the loop ---- */
 
 static struct err *step(struct attach *a) {
     struct pump *p = &a->pump;

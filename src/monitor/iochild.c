@@ -47,8 +47,7 @@ static void signal_child(struct pump *p, int signo) {
         sys_pidfd_send_signal(c->pidfd, signo);
 }
 
-/* ---- output --------------------------------------------------------------------------------------------------------
- */
+/* ---- output ---- */
 
 static void flow_read(struct flow *f) {
     char *buf = pages_get(&f->buf, BLOCK);
@@ -86,8 +85,7 @@ static bool flow_over(const struct flow *f, bool ended) {
     return f->at == f->len && (f->from < 0 || (ended && f->dry));
 }
 
-/* ---- input ---------------------------------------------------------------------------------------------------------
- */
+/* ---- input ---- */
 
 static void close_input(struct child *c) {
     if (c->to >= 0 && c->to != c->master)
@@ -125,8 +123,7 @@ static void take_input(struct child *c) {
     c->done = c->done || c->pump.r.detached;
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------------------
- */
+/* ---- the loop ---- */
 
 static struct pollfd poll_flow_in(const struct flow *f) {
     return (struct pollfd){.fd = f->from >= 0 && f->at == f->len ? f->from : -1, .events = POLLIN};

@@ -27,8 +27,7 @@
 
 static const char title[] = "coracle-mon";
 
-/* ---- leaving the starter behind ------------------------------------------------------------------------------------
- */
+/* ---- leaving the starter behind ---- */
 
 static void close_inherited(const struct monitor *m) {
     int keep[5 + sizeof m->join / sizeof m->join[0]] = {m->dir_fd, m->lock_fd, m->sync_fd, m->first_client,
@@ -62,8 +61,7 @@ static void leave_starter(struct mon *o) {
     prctl(PR_SET_NAME, title);
 }
 
-/* ---- own signals ---------------------------------------------------------------------------------------------------
- */
+/* ---- own signals ---- */
 
 /* Only once the container is cloned off. SIGXFSZ: a file size limit is a full disk, not a reason to die. */
 static struct err *own_signals(struct mon *o) {
@@ -80,8 +78,7 @@ static struct err *own_signals(struct mon *o) {
     return NULL;
 }
 
-/* ---- places --------------------------------------------------------------------------------------------------------
- */
+/* ---- places ---- */
 
 static struct err *make_run_dir(struct mon *o) {
     const char *root = o->m->host->run_root;
@@ -121,8 +118,7 @@ static struct err *open_log(struct mon *o) {
     return jsonlog_open(&c, &o->log);
 }
 
-/* ---- the container -------------------------------------------------------------------------------------------------
- */
+/* ---- the container ---- */
 
 static struct err *create(struct mon *o, const int stdio[3]) {
     const struct monitor *m = o->m;

@@ -117,8 +117,7 @@ struct mon {
     struct monitor_exit x;
 };
 
-/* ---- loop.c --------------------------------------------------------------------------------------------------------
- */
+/* ---- loop.c ---- */
 
 /* Adds, changes, removes a descriptor. False when the kernel refuses. */
 bool mon_watch(struct mon *o, int fd, union ref ref, uint32_t events);
@@ -127,8 +126,7 @@ void mon_unwatch(struct mon *o, int fd);
 /* Runs until init has ended. */
 void mon_loop(struct mon *o);
 
-/* ---- stdio.c -------------------------------------------------------------------------------------------------------
- */
+/* ---- stdio.c ---- */
 
 /* Makes the pipes; theirs[3] are the container's ends (the caller's to close). Nothing with a terminal. */
 struct err *stdio_make(struct mon *o, int theirs[3]) __attribute__((warn_unused_result));
@@ -150,8 +148,7 @@ void stdio_drain(struct mon *o);
 void stdio_idle(struct mon *o);
 void stdio_done(struct mon *o);
 
-/* ---- clients.c -----------------------------------------------------------------------------------------------------
- */
+/* ---- clients.c ---- */
 
 /* Takes a connected socket; NULL (and closed) when there are too many. */
 struct client *client_new(struct mon *o, int take_fd);
@@ -173,8 +170,7 @@ void clients_deliver(struct mon *o);
 /* Attaches a client (state, streams). */
 void client_attach(struct client *c, bool in, bool out, bool err);
 
-/* ---- control.c -----------------------------------------------------------------------------------------------------
- */
+/* ---- control.c ---- */
 
 struct err *control_listen(struct mon *o) __attribute__((warn_unused_result));
 void control_accept(struct mon *o);
@@ -185,8 +181,7 @@ void control_answer_end(struct mon *o);
 /* Stops listening. */
 void control_done(struct mon *o);
 
-/* ---- stop.c --------------------------------------------------------------------------------------------------------
- */
+/* ---- stop.c ---- */
 
 /* Signals PID 1. */
 void stop_signal(struct mon *o, int signo);
@@ -196,8 +191,7 @@ void stop_deadline(struct mon *o);
 /* SIGTERM to the monitor itself. */
 void stop_from_signalfd(struct mon *o);
 
-/* ---- ending.c ------------------------------------------------------------------------------------------------------
- */
+/* ---- ending.c ---- */
 
 /* Init has ended: reap it, drain, record, answer, clean up. Never returns. */
 void ending(struct mon *o) __attribute__((noreturn));

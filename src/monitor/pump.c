@@ -19,8 +19,7 @@ enum {
     SIGNAL_LAST = 64
 };
 
-/* ---- outputs -------------------------------------------------------------------------------------------------------
- */
+/* ---- outputs ---- */
 
 static void outlet_open(struct outlet *o, int fd) {
     struct stat st;
@@ -57,8 +56,7 @@ ssize_t outlet_write(const struct outlet *o, const void *data, size_t n) {
     return k < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : k;
 }
 
-/* ---- signals -------------------------------------------------------------------------------------------------------
- */
+/* ---- signals ---- */
 
 /* Faults of our own, what cannot be caught, what a container has no use for, and the terminal's stop for background
  * jobs. */
@@ -143,8 +141,7 @@ struct err *pump_signal(struct pump *p) {
     return NULL;
 }
 
-/* ---- the whole -----------------------------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 struct err *pump_begin(struct pump *p, const struct monitor_io *io) {
     p->io = io;

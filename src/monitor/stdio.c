@@ -55,8 +55,7 @@ struct err *stdio_watch(struct mon *o) {
     return NULL;
 }
 
-/* ---- output --------------------------------------------------------------------------------------------------------
- */
+/* ---- output ---- */
 
 static union ref output_ref(unsigned i) { return (union ref){.kind = REF_OUTPUT, .index = (uint16_t)i}; }
 
@@ -131,8 +130,7 @@ void stdio_drain(struct mon *o) {
             ;
 }
 
-/* ---- input ---------------------------------------------------------------------------------------------------------
- */
+/* ---- input ---- */
 
 static void input_close(struct mon *o) {
     if (o->in.watched)
@@ -211,8 +209,7 @@ size_t stdio_input_room(const struct mon *o) {
     return o->in.fd < 0 ? MON_INPUT_MAX : o->in.waiting.len ? 0 : MON_INPUT_MAX;
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------------------------
- */
+/* ---- the rest ---- */
 
 void stdio_resize(const struct mon *o, unsigned short rows, unsigned short cols) {
     const struct winsize ws = {.ws_row = rows, .ws_col = cols};

@@ -143,9 +143,7 @@ static struct err *run_middle(struct exec *ex, struct runtime_proc *p) {
     return NULL;
 }
 
-/* ---- the caller
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the caller ---- */
 
 /* A terminal's master comes first; end of file is execve. */
 static struct err *wait_exec(struct runtime_proc *p) {

@@ -20,8 +20,7 @@
 struct err;
 struct json;
 
-/* ---- sync.c: messages between a child and its parent ---------------------------------------------------------------
- */
+/* ---- sync.c: messages between a child and its parent ---- */
 
 enum sync_type {
     SYNC_EOF = 0,     /* the other side is gone, or has executed its program */
@@ -44,8 +43,7 @@ void sync_send_err(int sock, const struct err *e);
 /* Waits for a message. */
 struct err *sync_recv(int sock, struct sync_msg *ret) __attribute__((warn_unused_result));
 
-/* ---- launch.c, walls.c, caps.c, limits.c, tty.c --------------------------------------------------------------------
- */
+/* ---- launch.c, walls.c, caps.c, limits.c, tty.c ---- */
 
 struct caps {
     uint64_t bounding, effective, permitted, inheritable, ambient;

@@ -99,8 +99,7 @@ static size_t emit_load(struct builder *b, size_t offset) {
     return emit(b, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
 }
 
-/* ---- conditions on arguments --------------------------------------------------------------------------------------
- */
+/* ---- conditions on arguments ---- */
 
 static size_t low_word(unsigned arg) { return offsetof(struct seccomp_data, args) + arg * sizeof(uint64_t); }
 static size_t high_word(unsigned arg) { return low_word(arg) + sizeof(uint32_t); }
@@ -174,8 +173,7 @@ static size_t emit_condition(struct builder *b, const struct seccomp_cond *c, bo
     return no;
 }
 
-/* ---- rules of one call ----------------------------------------------------------------------------------------------
- */
+/* ---- rules of one call ---- */
 
 struct chain {
     const struct seccomp_rule *rule[SECCOMP_CHAIN_MAX];

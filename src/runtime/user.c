@@ -127,8 +127,7 @@ static struct err *find_user(struct slice passwd, const struct name_or_id *want,
     return NULL;
 }
 
-/* ---- group ---------------------------------------------------------------------------------------------------------
- */
+/* ---- group ---- */
 
 static struct err *add_group(struct runtime_user *u, gid_t gid) {
     for (size_t i = 0; i < u->n_groups; i++)

@@ -99,8 +99,7 @@ struct err *spec_resolve_process(struct spec_ctx *x) {
     return hostname(x);
 }
 
-/* ---- policies: restart, logging, out of memory --------------------------------------------------------------------
- */
+/* ---- policies: restart, logging, out of memory ---- */
 
 static struct err *restart(const struct container_options *o) {
     const char *p = o->restart;

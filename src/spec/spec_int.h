@@ -87,8 +87,7 @@ struct spec_ctx {
     size_t n_ports;
 };
 
-/* ---- helpers ------------------------------------------------------------------------------------------------------
- */
+/* ---- helpers ---- */
 
 /* Frees the members of a context. */
 void spec_ctx_done(struct spec_ctx *x);
@@ -114,8 +113,7 @@ bool spec_has_control(const char *s);
 /* The way to docs/compat.md, for features of later releases. */
 #define SPEC_HINT_COMPAT "docs/compat.md lists what this release does"
 
-/* ---- resolve: one step each, in this order --------------------------------------------------------------------------
- */
+/* ---- resolve: one step each, in this order ---- */
 
 /* Namespaces and the network mode. */
 struct err *spec_resolve_namespaces(struct spec_ctx *x) __attribute__((warn_unused_result));

@@ -35,8 +35,7 @@ struct err *node_link(const struct node *n, const char *target) __attribute__((w
 /* ".wh.<hidden>". Hides only what lower layers have: what this layer has under that name stays. */
 struct err *node_whiteout(struct tree *t, const char *hidden) __attribute__((warn_unused_result));
 
-/* ---- xattr.c ------------------------------------------------------------------------------------------------------
- */
+/* ---- xattr.c ---- */
 
 /*
  * Whether an extended attribute of a layer is kept: user.* and security.capability and POSIX ACLs are; whatever steers

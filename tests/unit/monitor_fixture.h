@@ -29,8 +29,7 @@
 #include "monitor/terminal_int.h"
 #include "runtime/runtime.h"
 
-/* ---- a runtime that only forks -------------------------------------------------------------------------------------
- */
+/* ---- a runtime that only forks ---- */
 
 struct err *runtime_userns_get(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
     (void)h, (void)ret_ids;
@@ -107,8 +106,7 @@ struct err *runtime_start(struct runtime_proc *p) {
 }
 void runtime_proc_done(struct runtime_proc *p) { kill(p->pid, SIGKILL); }
 
-/* ---- a place and a start -------------------------------------------------------------------------------------------
- */
+/* ---- a place and a start ---- */
 
 static char base_dir[64];
 static struct host host;

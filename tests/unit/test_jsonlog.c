@@ -60,8 +60,7 @@ static void print(int dir, struct monitor_log_read r, struct str *out, struct st
     close(fe);
 }
 
-/* ---- escapes -------------------------------------------------------------------------------------------------------
- */
+/* ---- escapes ---- */
 
 /* How many bytes a first byte announces; 0 for one that cannot be first. */
 static size_t announced(unsigned char first) {
@@ -147,8 +146,7 @@ static void test_escape(void) {
     }
 }
 
-/* ---- entries -------------------------------------------------------------------------------------------------------
- */
+/* ---- entries ---- */
 
 static void read_log(int dir, const char *name, struct str *out) { CHECK_OK(io_read_file(dir, name, 1 << 28, out)); }
 
@@ -351,8 +349,7 @@ static void test_foreign(void) {
     scratch_remove(dir);
 }
 
-/* ---- following -----------------------------------------------------------------------------------------------------
- */
+/* ---- following ---- */
 
 enum { FOLLOW_LINES = 1000000 };
 
@@ -418,8 +415,7 @@ static void test_follow(void) {
     scratch_remove(dir);
 }
 
-/* ---- a full disk ---------------------------------------------------------------------------------------------------
- */
+/* ---- a full disk ---- */
 
 /* A file size limit stands for a full disk: writes are cut short and fail just so. */
 static void test_full(void) {

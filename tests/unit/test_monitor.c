@@ -4,8 +4,7 @@
  */
 #include "monitor_fixture.h"
 
-/* ---- tests ---------------------------------------------------------------------------------------------------------
- */
+/* ---- tests ---- */
 
 static void test_run(void) {
     struct run r = {.cmd = "echo hello; echo oops >&2; exit 3"};
@@ -230,8 +229,7 @@ static void test_dead_monitor(void) {
     close(r.lock);
 }
 
-/* ---- exec's pump ---------------------------------------------------------------------------------------------------
- */
+/* ---- exec's pump ---- */
 
 static int run_child(const char *cmd, int in, struct str *out) {
     int p[3][2], fo = memfd_create("out", MFD_CLOEXEC);
@@ -279,8 +277,7 @@ static void test_child(void) {
     CHECK(str_ends(str_c(&c), "\n30000\n"));
 }
 
-/* ---- detach keys ---------------------------------------------------------------------------------------------------
- */
+/* ---- detach keys ---- */
 
 static void check_keys(const char *text, const char *want, size_t n) {
     unsigned char keys[16];
