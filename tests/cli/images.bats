@@ -21,8 +21,7 @@ setup() {
     local all
     all=$(coracle ps -aq)
     [ -z "$all" ] || coracle rm -f $all >/dev/null
-    all=$(image_ids)
-    [ -z "$all" ] || coracle rmi -f $all >/dev/null
+    no_images
 }
 
 id_of() { coracle image inspect -f '{{.Id}}' "$1"; }
@@ -180,7 +179,6 @@ make() { coracle import --change 'CMD ["/bin/sh"]' --change "ENV N=${2:-$1}" "$(
     assert_status 1
     assert_output_has "no such image: b"
 }
-nothing_stored() { [ -z "$(ls -A "$STORE/layers" "$STORE/blobs/sha256" | grep -xE '[0-9a-f]{64}')" ]; }
 
 @test "rmi by id: several names of one repository go together, of several only with -f" {
     make a:1

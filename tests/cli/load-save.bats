@@ -21,8 +21,7 @@ setup() {
     registry_dir "$BATS_FILE_TMPDIR/registry"
     P=$(registry_addr plain)
     T=$BATS_TEST_TMPDIR
-    ids=$(image_ids)
-    [ -z "$ids" ] || coracle rmi -f $ids >/dev/null
+    no_images
 }
 
 id_of() { coracle image inspect -f '{{.Id}}' "$1"; }

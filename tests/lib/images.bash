@@ -6,6 +6,7 @@
 #   store_is_clean                   nothing in tmp, no partial blob, no layer or blob without an image
 #   store_settles                    waits until tmp is empty: the collector that a command leaves behind has done its work
 #   image_ids                        the ids of all images, sorted
+#   no_images                        removes all images, and waits until their layers and blobs are gone too
 #   tree DIR                         a directory as text: kinds, modes, owners, times, links, xattrs, contents (tree.py),
 #                                    seen from inside a user namespace with the caller's subordinate ids
 #   layer_dir IMAGE N                where the store has layer N (from 0) of an image
@@ -41,6 +42,19 @@ static_reset() { : >"$CTR_HOME/static/$1/log"; }
 tmp_is_empty() { [ -z "$(ls -A "${CORACLE_ROOT:-$STORE}/tmp" 2>/dev/null)" ]; }
 store_settles() { wait_for tmp_is_empty || fail "debris: $(ls -la "$STORE/tmp")"; }
 image_ids() { coracle images -q --no-trunc | sort -u; }
+
+nothing_stored() { [ -z "$(find "$STORE/layers" "$STORE/blobs/sha256" -mindepth 1 -maxdepth 1 2>/dev/null | grep -E '/[0-9a-f]{64}$')" ]; }
+no_images() {
+    local ids
+    ids=$(image_ids)
+    if [ -n "$ids" ]; then
+        coracle rmi -f $ids >/dev/null || return 1
+    elif ! nothing_stored; then
+        # what failed pulls have brought is nobody's, and goes with the next removal
+        tar -cf - --files-from /dev/null | coracle import - sweep:1 >/dev/null && coracle rmi sweep:1 >/dev/null || return 1
+    fi
+    wait_for nothing_stored || fail "left: $(ls "$STORE/layers" "$STORE/blobs/sha256")"
+}
 
 # What the records of images name, and what is there.
 store_is_clean() {
@@ -103,7 +117,7 @@ chown -R 1000:1000 "\$D/home" "\$D/run" "\$D/tmp"
 chown 1000:1000 "\$D/disk" 2>/dev/null || true
 chmod 700 "\$D/run"
 exec setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all env -i HOME="\$D/home" XDG_RUNTIME_DIR="\$D/run" \\
-    TMPDIR="\$D/tmp" USER=tester PATH="\$D/bin:\$PATH" CTR_HOME="$CTR_HOME" D="\$D" bash "\$D/script"
+    TMPDIR="\$D/tmp" ASAN_OPTIONS="\$ASAN_OPTIONS" UBSAN_OPTIONS="\$UBSAN_OPTIONS" USER=tester PATH="\$D/bin:\$PATH" CTR_HOME="$CTR_HOME" D="\$D" bash "\$D/script"
 S
     printf 'cd "$HOME"\n%s\n' "$2" >"$d/script"
     unshare --map-auto --map-root-user --mount bash "$d/setup"
