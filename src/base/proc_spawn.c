@@ -69,9 +69,7 @@ static int child_place_fds(struct spawn_child *c) {
 
 /* Handled signals go back to default at exec by themselves; ignored ones would stay. */
 static void child_reset_signals(void) {
-    const struct sigaction dfl = {.sa_handler = SIG_DFL};
-    for (int i = 1; i < NSIG; i++)
-        sigaction(i, &dfl, NULL);
+    sys_signals_default();
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -87,11 +87,8 @@ static struct err *leave_keyring(const struct launch *l) {
 }
 
 static struct err *default_signals(void) {
-    const struct sigaction dfl = {.sa_handler = SIG_DFL};
     sigset_t none;
-    for (int s = 1; s < 32; s++)
-        if (s != SIGKILL && s != SIGSTOP && sigaction(s, &dfl, NULL) < 0)
-            return err_sys(errno, "reset signal %d", s);
+    sys_signals_default();
     (void)sigemptyset(&none);
     if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
         return err_sys(errno, "reset the signal mask");

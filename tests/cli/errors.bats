@@ -28,7 +28,7 @@ refused() {
     refused 1 'unknown command: coracle container nosuch' container nosuch
     refused 125 'unknown flag: --nosuch' run --nosuch busybox
     refused 125 "unknown shorthand flag: 'y' in -y" run -y busybox
-    refused 125 "unknown shorthand flag: 'y' in -ty" run -ty busybox
+    refused 125 "unknown shorthand flag: 'y' in -y" run -ty busybox
     refused 125 'unknown flag: --nosuch' ps --nosuch
     refused 125 'unknown flag: --nosuch' --nosuch ps
     refused 125 'flag needs an argument: --name' run --name

@@ -64,3 +64,5 @@ int sys_ns_parent(int nsfd);
 int sys_link_up(const char *name);
 /* FICLONE: 0 when `to` now shares the blocks of `from`. */
 int sys_reflink(int to, int from);
+/* Every signal back to its default, also the two that glibc keeps to itself and its posix_spawn leaves ignored. */
+void sys_signals_default(void);
