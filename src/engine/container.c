@@ -5,6 +5,7 @@
  */
 #include "engine/engine_int.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 
@@ -27,15 +28,35 @@ static void kill_orphan(const struct engine *e, const struct monitor_state *s) {
     log_debug("killed process %d that had lost its monitor", (int)s->pid);
 }
 
-/* Rewrites a stale state under the container's lock; whoever is starting the container right now holds it, and wins. */
+/*
+ * Takes the lock of a container that says it runs while nobody holds it; *ret_lock stays -1 when its monitor answers
+ * (it has just started, then). The lock is shared, which does not look like a monitor's to another command that finds
+ * the same and puts it right, too, and keeps a start away.
+ */
+static struct err *lock_stale(struct engine *e, struct engine_container *c, int *ret_lock) {
+    autofd int fd = -1;
+    TRY(fd_open_at(c->dirfd, "lock", O_RDONLY | O_CREAT | O_NOFOLLOW, 0600, &fd));
+    for (;;) {
+        bool got = false;
+        TRY(io_try_lock(fd, IO_LOCK_SHARED, &got));
+        TRY(monitor_state_read(c->dirfd, &c->state));
+        if (got)
+            *ret_lock = take_fd(&fd);
+        if (got || !engine_state_alive(&c->state))
+            return NULL;
+        autofd int conn = -1;
+        autoerr silent = monitor_connect(e->host, c->id, &conn);
+        if (!silent)
+            return NULL;
+        TRY(engine_container_await_change(c));
+    }
+}
+
+/* Rewrites a stale state under the container's lock. */
 static struct err *refresh(struct engine *e, struct engine_container *c) {
     autofd int lock = -1;
-    autoerr busy = store_container_lock(e->store, c->id, false, &lock);
-    if (busy) { /* the monitor is alive after all (or just started): read what it says */
-        return monitor_state_read(c->dirfd, &c->state);
-    }
-    TRY(monitor_state_read(c->dirfd, &c->state));
-    if (!engine_state_alive(&c->state))
+    TRY(lock_stale(e, c, &lock));
+    if (lock < 0 || !engine_state_alive(&c->state))
         return NULL;
     kill_orphan(e, &c->state);
     engine_run_dir_remove(e, c->id);

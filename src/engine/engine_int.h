@@ -68,6 +68,8 @@ bool engine_state_alive(const struct monitor_state *s);
  */
 struct err *engine_container_settle(struct engine *e, struct engine_container *c, int *ret_lock)
     __attribute__((warn_unused_result));
+/* Returns when the container's record or lock may have changed, after 20 ms at the latest. */
+struct err *engine_container_await_change(const struct engine_container *c) __attribute__((warn_unused_result));
 /* Removes the run directory of a container whose lock is ours, best effort: what a killed monitor left. */
 void engine_run_dir_remove(const struct engine *e, const char *id);
 /* Removes those of monitors that are no more, apart from those of `known` containers, which have a lock to ask. */

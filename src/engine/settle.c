@@ -32,6 +32,13 @@ static void wait_for_change(int notify) {
         log_debug("watching a container: %s", strerror(errno));
 }
 
+struct err *engine_container_await_change(const struct engine_container *c) {
+    autofd int notify = -1;
+    TRY(watch(c->dirfd, &notify));
+    wait_for_change(notify);
+    return NULL;
+}
+
 /* Free, whatever its state says: its lock is ours now. Alive: *ret_lock stays -1. */
 static struct err *look(struct engine *e, struct engine_container *c, bool *ret_settled, int *ret_lock) {
     bool held = true;
