@@ -39,7 +39,7 @@ assert_restored() {
 
 @test "SIGWINCH reaches a program in the container" {
     term_open 80 24
-    term_type 'coracle run --rm -it busybox sh -c "trap \"stty size\" WINCH; echo go; while :; do usleep 20000; done"'
+    term_type 'coracle run --rm -it busybox sh -c "trap \"stty size\" WINCH; echo g\"\"o; while :; do usleep 20000; done"'
     term_expect go
     term_resize 66 22
     term_expect '22 66'
