@@ -72,3 +72,7 @@ void cli_warnings(const struct strv *warnings);
 void cli_ellipsis(const char *text, size_t max, struct str *out);
 /* docker's sizes: "1.23MB" with three or four significant digits, decimal units. Appended. */
 void cli_human_size(int64_t bytes, int precision, struct str *out);
+/* docker's CreatedAt, "2026-01-02 15:04:05 +0000 UTC": UTC, whatever the zone. `created` in ns; appended. */
+void cli_created_at(int64_t created, struct str *out);
+/* docker's label filter: "key" wants the label to be there, "key=value" that value. */
+bool cli_label_matches(const struct json *labels, const char *wanted);

@@ -43,3 +43,10 @@ struct err *cli_filters_parse(const struct strv *texts, const char *const *valid
     }
     return NULL;
 }
+
+bool cli_label_matches(const struct json *labels, const char *wanted) {
+    const char *equals = strchr(wanted, '=');
+    autofree char *key = equals ? mem_dupn(wanted, (size_t)(equals - wanted)) : mem_dup(wanted);
+    const struct json *value = json_get(labels, key);
+    return value && (!equals || str_eq(json_str_value(value), equals + 1));
+}

@@ -77,3 +77,9 @@ void cli_human_size(int64_t bytes, int precision, struct str *out) {
     }
     str_appendf(out, "%.*g%s", precision, size, units[i]);
 }
+
+void cli_created_at(int64_t created, struct str *out) {
+    autostr struct str at = STR_INIT;
+    clock_format_rfc3339(created - created % NSEC_PER_SEC, &at);
+    str_appendf(out, "%.10s %.8s +0000 UTC", str_c(&at), at.len >= 19 ? str_c(&at) + 11 : "");
+}

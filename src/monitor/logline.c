@@ -91,7 +91,8 @@ static size_t put_utf8(unsigned cp, char *to) {
     return n;
 }
 
-/* A \uXXXX (or a surrogate pair of them) at p; returns the bytes of input used, 0 when it is broken. */
+/* A \u with its four hex digits (or a surrogate pair of them) at p; returns the bytes of input used, 0 when it is
+ * broken. */
 static size_t take_unicode(const char *p, size_t left, char **to) {
     int v = left >= 6 ? hex4(p + 2) : -1;
     if (v < 0)

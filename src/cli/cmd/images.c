@@ -64,9 +64,8 @@ static const char *tag_of(const char *name) {
 static void set_times(struct json *row, int64_t seconds, int64_t now) {
     autostr struct str at = STR_INIT;
     autostr struct str ago = STR_INIT;
-    clock_format_rfc3339(seconds * NSEC_PER_SEC, &at);
-    autofree char *plain = mem_printf("%.10s %.8s +0000 UTC", str_c(&at), at.len >= 19 ? str_c(&at) + 11 : "");
-    json_set_str(row, "CreatedAt", plain);
+    cli_created_at(seconds * NSEC_PER_SEC, &at);
+    json_set_str(row, "CreatedAt", str_c(&at));
     if (seconds > 0)
         clock_format_ago(seconds * NSEC_PER_SEC, now, &ago);
     else
@@ -133,13 +132,6 @@ struct query {
     int64_t before, since; /* seconds, 0: unset */
 };
 
-static bool label_matches(const struct json *labels, const char *wanted) {
-    const char *equals = strchr(wanted, '=');
-    autofree char *key = equals ? mem_dupn(wanted, (size_t)(equals - wanted)) : mem_dup(wanted);
-    const struct json *value = json_get(labels, key);
-    return value && (!equals || str_eq(json_str_value(value), equals + 1));
-}
-
 static bool image_matches(const struct query *q, const struct json *view) {
     const char *dangling = strmap_get(&q->filters, "dangling"), *labels = strmap_get(&q->filters, "label");
     int64_t created = json_int_value(json_get(view, "Created"), 0);
@@ -150,7 +142,7 @@ static bool image_matches(const struct query *q, const struct json *view) {
     if (labels)
         strv_split(&wanted, labels, '\n');
     for (size_t i = 0; i < wanted.n; i++)
-        if (!label_matches(json_get(view, "Labels"), wanted.v[i]))
+        if (!cli_label_matches(json_get(view, "Labels"), wanted.v[i]))
             return false;
     return (!q->before || created < q->before) && (!q->since || created > q->since);
 }

@@ -106,11 +106,10 @@ static void set_mounts(struct json *row, const struct json *mounts, bool no_trun
     json_set_str(row, "LocalVolumes", "0");
 }
 
-/* "2026-01-02 15:04:05 +0000 UTC", as docker prints it; UTC, whatever the zone. */
 static char *created_at(int64_t created) {
     autostr struct str at = STR_INIT;
-    clock_format_rfc3339(created - created % NSEC_PER_SEC, &at);
-    return mem_printf("%.10s %.8s +0000 UTC", str_c(&at), at.len >= 19 ? str_c(&at) + 11 : "");
+    cli_created_at(created, &at);
+    return str_take(&at);
 }
 
 static void set_size(struct json *row, const struct json *view) {
@@ -168,13 +167,6 @@ struct query {
     int64_t before, since; /* CreatedNs of the containers that filters name, 0: unset */
 };
 
-static bool label_matches(const struct json *labels, const char *wanted) {
-    const char *equals = strchr(wanted, '=');
-    autofree char *key = equals ? mem_dupn(wanted, (size_t)(equals - wanted)) : mem_dup(wanted);
-    const struct json *value = json_get(labels, key);
-    return value && (!equals || str_eq(json_str_value(value), equals + 1));
-}
-
 static bool ancestor_matches(const struct json *view, const char *wanted) {
     const char *image = str_of(view, "Image"), *id = str_of(view, "ImageID") + strlen("sha256:");
     const char *bare = str_starts(wanted, "sha256:") ? wanted + strlen("sha256:") : wanted;
@@ -208,7 +200,7 @@ static bool one_matches(const struct query *q, const struct json *view, const ch
     if (!strcmp(key, "name"))
         return name_matches(view, value);
     if (!strcmp(key, "label"))
-        return label_matches(json_get(view, "Labels"), value);
+        return cli_label_matches(json_get(view, "Labels"), value);
     if (!strcmp(key, "status"))
         return !strcmp(str_of(view, "State"), value);
     if (!strcmp(key, "exited"))
