@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,8 +23,6 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "monitor/monitor_int.h"
-
-static const char title[] = "coracle-mon";
 
 /* ---- leaving the starter behind ---- */
 
@@ -58,7 +55,8 @@ static void leave_starter(struct mon *o) {
     if (chdir("/") < 0)
         return;
     umask(022);
-    prctl(PR_SET_NAME, title);
+    autofree char *title = mem_printf("coracle-mon %.12s", o->m->id);
+    proc_title(title);
 }
 
 /* ---- own signals ---- */

@@ -176,6 +176,16 @@ bool hooks_any(const struct json *config, const char *name);
 /* Runs them in order; stops at the first that fails. */
 struct err *hooks_run(const char *name, const struct hook_state *st) __attribute__((warn_unused_result));
 
+/* ---- userns.c ---- */
+extern const char userns_record[], userns_kept[]; /* files of the run directory: who holds the namespace */
+/* Writes who holds the namespace: a process that is inside, or, with fd >= 0, one that has this descriptor of it. */
+struct err *userns_write_record(int dir, const char *name, pid_t pid, int fd, uint32_t ids)
+    __attribute__((warn_unused_result));
+
+/* ---- userns_keep.c ---- */
+/* Leaves a process behind that holds the namespace until no container has started for two seconds. */
+void userns_keep(int run_fd, int ns_fd, uint32_t ids);
+
 /* ---- userns_make.c ---- */
 
 /* Makes a user namespace with the user's default map and returns a descriptor of it. */

@@ -5,7 +5,7 @@
  * It is the container's first process whose namespace link is opened, not the monitor's: that would have to be dumpable
  * for it, and then lie open to a container with --pid=host and CAP_SYS_PTRACE, as they share the user namespace. But a
  * container may have gone on into a namespace of its own making, where ids mean what it likes: only one right below
- * ours is taken.
+ * ours is taken. When the last container has ended, userns_keep.c has it a moment longer.
  *
  * Containers can only join each other's namespaces, and share a network, in one user namespace. So that commands that
  * start at the same time agree on one, a new one is made under a lock, and the command that made it is recorded with
@@ -34,7 +34,8 @@
 #include "runtime/runtime_int.h"
 
 enum { RECORD_MAX = 128, MAP_MAX = 4096 };
-static const char record[] = "userns", holder_file[] = "init"; /* in the run directory; in one of a container */
+const char userns_record[] = "userns", userns_kept[] = "userns.kept"; /* in the run directory */
+static const char holder_file[] = "init";                             /* in one of a container */
 
 /* Number of ids in the uid map of a process, 0 if it cannot be read or does not map root to `uid`. */
 static uint32_t mapped_ids(pid_t pid, uid_t uid) {
@@ -151,7 +152,7 @@ static bool inside_already(uint32_t *ret_ids) {
 }
 
 static bool find_live(const struct host *h, int run, int *ret_fd, uint32_t *ret_ids) {
-    if (open_record(h, run, record, ret_fd, ret_ids))
+    if (open_record(h, run, userns_record, ret_fd, ret_ids) || open_record(h, run, userns_kept, ret_fd, ret_ids))
         return true;
     struct scan s = {h, run, -1, 0};
     err_free(io_each_entry(run, scan_one, &s));
@@ -162,8 +163,7 @@ static bool find_live(const struct host *h, int run, int *ret_fd, uint32_t *ret_
     return true;
 }
 
-/* Writes who holds the namespace: a process that is inside, or, with `fd`, one that has a descriptor of it. */
-static struct err *write_record(int dir, const char *name, pid_t pid, int fd, uint32_t ids) {
+struct err *userns_write_record(int dir, const char *name, pid_t pid, int fd, uint32_t ids) {
     autostr struct str text = STR_INIT;
     uint64_t start;
     TRY(proc_start_time(pid, &start));
@@ -187,8 +187,9 @@ static struct err *find_or_make(const struct host *h, int *ret_fd, uint32_t *ret
     if (find_live(h, run, ret_fd, ret_ids)) /* made while we waited */
         return NULL;
     TRY(userns_make(h, ret_fd, ret_ids));
-    err_free(
-        write_record(run, record, getpid(), *ret_fd, *ret_ids)); /* without it the next command makes one of its own */
+    /* Without a record the next command makes one of its own. */
+    err_free(userns_write_record(run, userns_record, getpid(), *ret_fd, *ret_ids));
+    userns_keep(run, *ret_fd, *ret_ids);
     return NULL;
 }
 
@@ -221,8 +222,8 @@ struct err *runtime_userns_enter(int userns_fd) {
 struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init) {
     autofd int run = -1;
     TRY(fd_open_dir(AT_FDCWD, h->run_root, &run));
-    TRY(write_record(run_fd, holder_file, init, -1, 0));
-    return write_record(run, record, init, -1, 0);
+    TRY(userns_write_record(run_fd, holder_file, init, -1, 0));
+    return userns_write_record(run, userns_record, init, -1, 0);
 }
 
 /* ---- a call inside ---- */

@@ -362,3 +362,39 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
     coracle container rename grp grp2
     coracle container rm grp2
 }
+
+keeper() { cut -d' ' -f1 "$XDG_RUNTIME_DIR/coracle/userns.kept"; }
+keeper_gone() { [ ! -e "/proc/$1/fd/0" ]; }
+
+@test "the user namespace outlives a container by a moment, then nothing is left" {
+    first=$(coracle run --rm busybox readlink /proc/self/ns/user)
+    wait_for test -s "$XDG_RUNTIME_DIR/coracle/userns.kept"
+    pid=$(keeper)
+    # what it holds: /dev/null, the run directory and the namespace; nothing of the command's, whose pipes would never end
+    assert_eq "$(find "/proc/$pid/fd" -lname '*pipe*' -o -lname '*socket*' -o -lname '*tty*' -o -lname '*/containers/*')" ""
+    assert_eq "$(readlink "/proc/$pid/cwd")" /
+    assert_eq "$(tr -d '\0' <"/proc/$pid/cmdline")" coracle-keep
+    assert_eq "$(coracle run --rm busybox readlink /proc/self/ns/user)" "$first"
+    assert_eq "$(keeper)" "$pid"
+    wait_for keeper_gone "$pid"
+    coracle run --rm busybox true
+    [ "$(keeper)" != "$pid" ]
+}
+
+@test "a kept namespace that is killed costs nothing but a new one" {
+    coracle run --rm busybox true
+    wait_for test -s "$XDG_RUNTIME_DIR/coracle/userns.kept"
+    kill -9 "$(keeper)" 2>/dev/null || true
+    coracle run --rm busybox true
+    printf '1 1 3 65537\n' >"$XDG_RUNTIME_DIR/coracle/userns.kept" # a record of somebody else's process
+    rm "$XDG_RUNTIME_DIR/coracle/userns"
+    coracle run --rm busybox true
+}
+
+@test "the command line of a monitor tells the container, and no secret of its options" {
+    coracle run -d --name discreet -e PASSWORD=swordfish busybox sleep 1000
+    id=$(coracle inspect -f '{{.Id}}' discreet)
+    pid=$(cut -d' ' -f1 "$XDG_RUNTIME_DIR/coracle/$id/monitor")
+    assert_eq "$(tr -d '\0' <"/proc/$pid/cmdline")" "coracle-mon ${id:0:12}"
+    coracle rm -f discreet
+}

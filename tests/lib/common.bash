@@ -44,7 +44,8 @@ left_processes() {
     local f
     for f in /proc/[0-9]*/comm; do
         [ -O "$f" ] || continue
-        case $(cat "$f" 2>/dev/null) in coracle*) ;; *) continue ;; esac
+        # coracle-keep holds the user namespace a moment longer and ends by itself: lifecycle.bats
+        case $(cat "$f" 2>/dev/null) in coracle-keep) continue ;; coracle*) ;; *) continue ;; esac
         grep -qzF "$CTR_HOME" "${f%comm}environ" 2>/dev/null && echo "${f%comm} $(tr '\0' ' ' <"${f%comm}cmdline" 2>/dev/null)"
     done
     find "$CTR_HOME/run/coracle" -mindepth 1 -maxdepth 1 -type d 2>/dev/null
