@@ -49,9 +49,10 @@ struct err *proc_signal_parse(const char *s, int *ret) __attribute__((warn_unuse
 const char *proc_signal_name(int signo);
 
 /*
- * The title of a process: its name (the first word), and its command line, in place of the one that it was started with, which may hold
- * secrets of the user's and outlives the command in a process that was forked from it. proc_title_init() is told main's
- * arguments, once; proc_title() overwrites them, cut to the room that they leave: nobody may read them after it.
+ * The title of a process: its name (the first word), and its command line, in place of the one that it was started
+ * with, which may hold secrets of the user's and outlives the command in a process that was forked from it.
+ * proc_title_init() is told main's arguments, once; proc_title() overwrites them, cut to the room that they leave:
+ * nobody may read them after it.
  */
 void proc_title_init(int argc, char **argv);
 void proc_title(const char *title);
