@@ -1,0 +1,166 @@
+/*
+ * helper: coracle-net, the one process pair that a user's bridge networks have.
+ *
+ *   warden   in the helper's own network namespace, with the capabilities of the user namespace. Speaks with monitors
+ *            (net/net.h): it makes bridges, links, routes, nft rules and sockets, and gives out addresses. It sees no
+ *            packet and no byte of a container's.
+ *   loop     forked by the warden before anything else, in the host's network namespace, without a capability, behind a
+ *            seccomp allow-list, in an empty root. It does all that touches containers' bytes: libslirp (UDP, ICMP, and
+ *            TCP where there is no bypass), the TCP bypass, published ports, DNS. Every socket of the inner side comes
+ *            from the warden by SCM_RIGHTS; sockets of the host side it makes itself.
+ *
+ * Between them a unix stream socket with base/msg.h. Requests of the warden have a "seq" and are answered with the same
+ * "seq"; the loop asks for nothing but sockets ("want").
+ *
+ *   warden → loop
+ *     {"op":"uplink","kind":"tap"|"packet","mtu":N}            fd: the tap, or an AF_PACKET socket
+ *     {"op":"bypass"}                                          fds: listener v4, listener v6, [nfqueue netlink socket]
+ *     {"op":"inner","family":4|6,"proto":"tcp"|"udp"}          fds: up to 8 transparent sockets, made in the helper's
+ *                                                              namespace, for the pool of published ports
+ *     {"op":"publish","seq":N,"id":…,"proto","host_ip","host_port","port","ip":"10.89.7.2","ip6":"","gateway","gateway6"}
+ *                                                            → {"seq":N,"host_port":8080} or {"seq":N,"error":…}
+ *     {"op":"unpublish","id":…}  {"op":"unpublish","id":…,"proto","host_ip","host_port"}
+ *     {"op":"dns","id":"<container>" or "net:<network id>"}    fds: udp, tcp listener, where queries arrive; scope of
+ * the answers: the networks of that container, that network
+ *     {"op":"undns","id":…}
+ *     {"op":"names","network":"<id>","names":[{"id","ip","ip6","names":["web","store","0123456789ab"]}],"host":"…"}
+ *                                                              replaces what is known of a network
+ *     {"op":"scope","id":"<container>","networks":["<id>", …],"dns":[…]}  what a container sees; own forwarders
+ *     {"op":"resolv","servers":["192.0.2.1", …],"search":[…]}  the host's resolv.conf, again when it changes
+ *     {"op":"deny","nets":["172.17.0.1/32", …]}                addresses of the helper itself, never connected to
+ *   loop → warden
+ *     {"want":"inner","family":4|6,"proto":"tcp"|"udp"}        the pool runs low
+ *     {"ready":true,"level":…}                                 after self-isolation
+ *
+ * The helper's namespace: one bridge a network ("br-" and the first 11 digits of the network's id), holding the
+ * gateway's address; link "v" + 12 digits of the endpoint on it; "uplink" (tap, or one end of a veth
+ * pair) 10.0.2.100/24 and fd00:10:2::100/64 with the default routes to libslirp at .2; ip_forward on; rp_filter off;
+ * nft table inet coracle: prerouting -150  new SYN from a bridge that is not for us → queue (native `queue`, else the
+ * xtables target NFQUEUE through nft_compat); after the verdict, mark 1 → reject with reset, mark 2 → host unreachable,
+ * mark 3 → net unreachable prerouting -100  TCP from a bridge to what is not ours → redirect to the listener's port
+ *   forward          between two bridges: drop; from or to an internal network: drop
+ *   postrouting 100  out by the uplink: masquerade
+ * Replies to transparent sockets come home by `ip rule iif br-… ipproto … sport <port> lookup 100`, table 100 being
+ * "local default dev lo", one rule a published port.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "net/net.h"
+
+struct msg_chan;
+
+enum {
+    MARK_REFUSED = 1,
+    MARK_HOST_UNREACHABLE = 2,
+    MARK_NET_UNREACHABLE = 3,
+    NFQUEUE_NUMBER = 7,
+    RULE_TABLE = 100,
+    DNS_PORT = 53,
+    UPLINK_MTU = 65520
+};
+
+/* ---- loop.c: one epoll table; every descriptor has a handler ---- */
+
+struct loop;
+/* What is called when a descriptor is ready. Embed it in the object that it belongs to. */
+struct watch {
+    int fd;
+    void (*ready)(struct loop *l, struct watch *w, uint32_t events);
+};
+struct timer {
+    int64_t due; /* ns of CLOCK_MONOTONIC, 0: not set */
+    void (*fire)(struct loop *l, struct timer *t);
+    struct timer *next, *prev;
+};
+struct loop {
+    int epoll;
+    struct msg_chan *warden;
+    struct timer timers; /* ring, the earliest first; no wake-up without one */
+    struct slirp_uplink *uplink;
+    struct bypass *bypass;
+    struct ports *ports;
+    struct dns *dns;
+};
+/* Runs the loop process; never returns. Takes the channel to the warden. */
+void loop_main(int warden_fd) __attribute__((noreturn));
+bool loop_add(struct loop *l, struct watch *w, uint32_t events);
+void loop_mod(struct loop *l, struct watch *w, uint32_t events);
+/* Takes it out of the table and closes it. Safe for a watch whose event is still to be handled in this round. */
+void loop_drop(struct loop *l, struct watch *w);
+void loop_timer(struct loop *l, struct timer *t, int64_t after_ns);
+void loop_untimer(struct loop *l, struct timer *t);
+
+/* ---- sandbox.c ---- */
+/* No new privileges, no capability, an empty root, the allow-list. After it the process can make AF_INET and AF_INET6
+ * stream and datagram sockets and receive others, and nothing else. */
+struct err *sandbox_enter(void) __attribute__((warn_unused_result));
+
+/* ---- slirp.c ---- */
+struct err *uplink_start(struct loop *l, int fd, const char *kind, int mtu) __attribute__((warn_unused_result));
+
+/* ---- relay.c: two stream sockets, bytes both ways, half-close and reset carried over ---- */
+struct relay_end;
+/* Takes both; `first` is sent to b before anything else (may be NULL). Frees itself. */
+void relay_start(struct loop *l, int a, int b);
+
+/* ---- bypass.c: outgoing TCP; queue.c: the held SYN ---- */
+struct err *bypass_start(struct loop *l, int listen4, int listen6, int nfqueue) __attribute__((warn_unused_result));
+/* Addresses that a container may not reach through the host: loopback, unspecified, multicast, the helper's own. */
+bool policy_denies(const struct loop *l, const struct sockaddr *to);
+void policy_set(struct loop *l, const struct json *nets);
+
+/* ---- publish.c, publish_udp.c ---- */
+struct err *publish(struct loop *l, const struct json *request, uint16_t *ret_port) __attribute__((warn_unused_result));
+void unpublish(struct loop *l, const struct json *request);
+void inner_add(struct loop *l, int family, bool udp, const int *fds, size_t n);
+
+/* ---- dns.c: sockets and forwarding; dns_message.c: bytes (pure, fuzzed); dns_names.c: who has what name ---- */
+void dns_message(struct loop *l, const struct json *request, const int *fds,
+                 size_t n); /* dns undns names scope resolv */
+
+/* ---- warden.c ---- */
+/* Serves monitors on a listening socket until a few seconds after the last lease; never returns. */
+void warden_main(int listener, int loop_fd, const struct host *h) __attribute__((noreturn));
+
+/* ---- link.c: rtnetlink on a socket of one namespace ---- */
+struct rtnl; /* an AF_NETLINK socket made in the namespace that the caller is in */
+struct err *rtnl_open(struct rtnl **ret) __attribute__((warn_unused_result));
+void rtnl_free(struct rtnl *r);
+static inline void rtnl_freep(struct rtnl **r) { rtnl_free(*r); }
+struct err *rtnl_index(struct rtnl *r, const char *name, unsigned *ret) __attribute__((warn_unused_result));
+struct err *rtnl_bridge(struct rtnl *r, const char *name, unsigned mtu)
+    __attribute__((warn_unused_result)); /* or exists */
+/* A veth pair: `name` here on bridge `master` (0: none) and up, `peer` in netns_fd with the MAC. */
+struct err *rtnl_veth(struct rtnl *r, const char *name, unsigned master, const char *peer, const uint8_t mac[6],
+                      int netns_fd) __attribute__((warn_unused_result));
+struct err *rtnl_up(struct rtnl *r, unsigned index, unsigned mtu) __attribute__((warn_unused_result));
+struct err *rtnl_addr(struct rtnl *r, unsigned index, const struct net_addr *a) __attribute__((warn_unused_result));
+struct err *rtnl_default_route(struct rtnl *r, unsigned index, const struct net_addr *gateway, unsigned metric)
+    __attribute__((warn_unused_result));
+struct err *rtnl_delete(struct rtnl *r, const char *name) __attribute__((warn_unused_result));
+/* Rule: packets from `iif` with this protocol and source port look into RULE_TABLE; and the table itself. */
+struct err *rtnl_rule(struct rtnl *r, bool add, int family, const char *iif, int ipproto, uint16_t sport)
+    __attribute__((warn_unused_result));
+struct err *rtnl_local_table(struct rtnl *r, int family) __attribute__((warn_unused_result));
+
+/* ---- nft.c: the rule set as one netlink batch (libmnl) ---- */
+enum nft_level { NFT_NONE, NFT_REDIRECT, NFT_QUEUE }; /* what the kernel took */
+struct err *nft_load(uint16_t redirect_port, enum nft_level *ret) __attribute__((warn_unused_result));
+struct err *nft_internal(const char *bridge, bool internal) __attribute__((warn_unused_result)); /* set element */
+/* An nfnetlink socket bound to NFQUEUE_NUMBER, copying whole packets. */
+struct err *nfqueue_open(int *ret) __attribute__((warn_unused_result));
+
+/* ---- ipam.c (pure): addresses of one network ---- */
+struct ipam;
+struct ipam *ipam_new(const struct net_def *d);
+void ipam_free(struct ipam *i);
+/* The address asked for, or the next free one (round robin, so that one just given back is not used again at once).
+ * Errors: outside of the subnet, in use by whom, none left. */
+struct err *ipam_take(struct ipam *i, const char *wanted, int family, const char *owner, struct net_addr *ret)
+    __attribute__((warn_unused_result));
+void ipam_give(struct ipam *i, const struct net_addr *a);

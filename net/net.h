@@ -1,0 +1,143 @@
+/*
+ * net: docker's networks without root. This layer knows what a network is (definitions, address pools), how the helper
+ * coracle-net is started and spoken to (leases), and nothing of containers: callers describe endpoints and ports in
+ * JSON.
+ *
+ *     <data_root>/networks/<name>     one JSON file a user-made network, created by link(2): a name is taken once
+ *     bridge, host, none              are always there and are no files
+ *     <run_root>/net/socket           where coracle-net listens, one for a user; net/lock: who may start it
+ *
+ * A lease is a connection to coracle-net, held by a container's monitor for as long as the container lives. Its end
+ * frees addresses, links and ports; the helper ends a few seconds after the last lease. Addresses are given out by the
+ * helper, from what its leases hold: there is no file that a crash could leave wrong. When the helper dies, each
+ * monitor sees the end of its lease and calls net_restore() with the answer that it was given and the descriptors of
+ * the namespaces, which it kept: the next helper enters the same namespaces and finds bridges and links in place.
+ *
+ * Requests and answers are JSON objects (base/msg.h), an error is {"error": …}:
+ *
+ *   attach (descriptor: the container's network namespace)
+ *     {"op":"attach", "id":"<64 hex>", "name":"web", "hostname":"web",
+ *      "endpoints":[{"network":<definition>, "ifname":"eth0", "ip":"", "ip6":"", "mac":"", "aliases":["store"]}],
+ *      "ports":[{"proto":"tcp", "host_ip":"", "host_port":8080, "port":80}],      host_port 0: any free one;
+ *      "dns":["1.1.1.1"], "dns_internal":true}        host_ip "": all addresses, v4 and v6. dns: forwarders instead
+ *                                                     of the host's; dns_internal: answer at 127.0.0.11 inside
+ *     → {"ok":true, "level":"nfqueue", "endpoints":[{"network":"<id>", "name":"back", "ifname":"eth0",
+ * "ip":"10.89.7.2", "prefix":24, "gateway":"10.89.7.1", "mac":"02:42:0a:59:07:02", "ip6":"", "prefix6":0,
+ * "gateway6":"", "aliases":[…]}], "ports":[{"proto","host_ip","host_port","port"}], "nameserver":"127.0.0.11" or the
+ * gateway's, "host":"192.0.2.7" (what host-gateway and host.docker.internal stand for), "restore":<opaque>} descriptor:
+ * the helper's network namespace connect, disconnect: {"op":"connect","id":…,"endpoint":{…}}
+ * {"op":"disconnect","id":…,"network":"<id>"} → {"ok":true} from any connection; the lease gets {"event":"changed",
+ * "endpoints":[…], "ports":[…], "restore":…} list: {"op":"list"} →
+ * {"containers":[{"id","name","endpoints":[…],"ports":[…]}], "level":…} restore (descriptors: container's namespace,
+ * helper's namespace): {"op":"restore","restore":<opaque>} → as attach
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+struct err;
+struct host;
+struct json;
+
+/* ---- definitions ---- */
+
+struct net_subnet {
+    char *subnet;   /* "10.89.7.0/24" or "fd00:1::/64", canonical */
+    char *gateway;  /* address without prefix */
+    char *ip_range; /* CIDR inside of the subnet, or NULL */
+};
+
+struct net_def {
+    char *id;     /* 64 hex digits */
+    char *name;   /* [a-zA-Z0-9][a-zA-Z0-9_.-]* */
+    char *driver; /* "bridge", "host", "null" */
+    int64_t created;
+    bool internal, ipv6, attachable;
+    bool builtin;
+    struct strv labels, options; /* KEY=VALUE */
+    struct net_subnet *subnets;  /* v4 first */
+    size_t n_subnets;
+};
+void net_def_free(struct net_def *d);
+static inline void net_def_freep(struct net_def **d) { net_def_free(*d); }
+#define autonetdef __attribute__((cleanup(net_def_freep))) struct net_def *
+
+struct net_defs {
+    struct net_def **v;
+    size_t n;
+};
+void net_defs_done(struct net_defs *d);
+
+/* The form of the files and of requests: {"id","name","driver","created","internal","ipv6","labels":[…],"options":[…],
+ * "subnets":[{"subnet","gateway","ip_range"}]}. net_def_parse() checks everything, for files can be edited by hand. */
+struct json *net_def_json(const struct net_def *d);
+struct err *net_def_parse(const struct json *j, struct net_def **ret) __attribute__((warn_unused_result));
+
+/* All networks, the built-in ones first, then by name. A damaged file is skipped with a warning in the log. */
+struct err *net_list(const struct host *h, struct net_defs *ret) __attribute__((warn_unused_result));
+/* By name, id, or an unambiguous prefix of an id, in docker's order; "default" is bridge. not_found in docker's words.
+ */
+struct err *net_find(const struct host *h, const char *ref, struct net_def **ret) __attribute__((warn_unused_result));
+
+struct net_create {
+    const char *name, *driver; /* driver NULL: bridge; others are refused with the reason */
+    bool internal, ipv6, attachable;
+    struct strv subnets, gateways,
+        ip_ranges; /* as typed: the i-th gateway and range belong to the subnet that holds them */
+    struct strv labels, options;
+};
+/*
+ * Makes a network. Without --subnet one is chosen from docker's pools (172.18.0.0/16 … 172.31.0.0/16, then
+ * 192.168.0.0/20 …) that overlaps neither another network nor a route of the host; with --ipv6 also a fd…/64. Errors in
+ * docker's words: name taken (conflict), overlapping pool, gateway outside of the subnet, no free pool.
+ */
+struct err *net_create(const struct host *h, const struct net_create *c, struct net_def **ret)
+    __attribute__((warn_unused_result));
+/* Removes a definition; a built-in one is refused. Whether containers use it is the caller's to ask (op list). */
+struct err *net_remove(const struct host *h, const struct net_def *d) __attribute__((warn_unused_result));
+
+/* ---- addresses (pure) ---- */
+
+struct net_addr {
+    int family; /* AF_INET, AF_INET6, 0: none */
+    uint8_t b[16];
+    unsigned prefix;
+};
+/* "10.0.0.1" (prefix 32) or "10.0.0.0/8"; usage error naming the text. */
+struct err *net_addr_parse(const char *text, struct net_addr *ret) __attribute__((warn_unused_result));
+/* Text without prefix, and as CIDR; owned. */
+char *net_addr_text(const struct net_addr *a);
+char *net_addr_cidr(const struct net_addr *a);
+bool net_addr_contains(const struct net_addr *net, const struct net_addr *a);
+bool net_addr_overlaps(const struct net_addr *a, const struct net_addr *b);
+/* "02:42:ac:11:00:02" into 6 bytes; usage error for a multicast or malformed one. */
+struct err *net_mac_parse(const char *text, uint8_t ret[6]) __attribute__((warn_unused_result));
+
+/* ---- leases ---- */
+
+struct net_lease {
+    int fd;              /* the connection, -1: none; readable when the helper has something to say or has died */
+    int helper_netns;    /* kept for net_restore() */
+    struct json *answer; /* the last one, owned */
+};
+void net_lease_done(struct net_lease *l);
+
+/*
+ * Attaches a container: starts the helper when none runs (under a lock; the socket is bound here and inherited, so that
+ * nobody waits for anything), sends the request with the namespace, waits for the answer. Called inside the user
+ * namespace, in the host's network namespace. Errors carry the helper's own words (address in use, port taken by …).
+ */
+struct err *net_attach(const struct host *h, const struct json *request, int netns_fd, struct net_lease *ret)
+    __attribute__((warn_unused_result));
+/* After the end of a lease: starts the next helper if none has done so yet, and takes the lease up again. */
+struct err *net_restore(const struct host *h, int netns_fd, struct net_lease *l) __attribute__((warn_unused_result));
+/* Reads one message from the lease: an event replaces l->answer and *ret_changed is set; end of file is ERR_NOT_FOUND.
+ */
+struct err *net_lease_read(struct net_lease *l, bool *ret_changed) __attribute__((warn_unused_result));
+/* One question to a running helper, from anywhere; not_found when none runs. */
+struct err *net_ask(const struct host *h, const struct json *request, struct json **ret)
+    __attribute__((warn_unused_result));
