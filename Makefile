@@ -36,9 +36,9 @@ obj_of      = $(patsubst %.c,$(B)/obj/%.o,$(1))
 $(foreach d,$(LAYER_DIRS),$(eval OBJS_$(notdir $(d)) := $(call obj_of,$(call src_of,$(d)))))
 lib_of      = $(foreach l,$(1),$(if $(OBJS_$(l)),$(B)/lib/lib$(l).a))
 
-PROGRAMS := coracle coracle-runtime coracle-unpack coracle-fetch coracle-init
+PROGRAMS := coracle coracle-runtime coracle-unpack coracle-fetch coracle-net coracle-init
 BINARIES := $(addprefix $(B)/,$(PROGRAMS))
-HELPERS  := coracle-unpack coracle-fetch coracle-init
+HELPERS  := coracle-unpack coracle-fetch coracle-net coracle-init
 
 .PHONY: all
 all: $(BINARIES)
@@ -71,6 +71,7 @@ endef
 $(eval $(call program,coracle,$(call obj_of,src/cli/main.c),$(LAYERS),-lcjson -ldl))
 $(eval $(call program,coracle-runtime,$(call obj_of,$(wildcard src/runtime/oci/*.c)),runtime spec base,-lcjson -ldl))
 $(eval $(call program,coracle-unpack,$(call obj_of,$(wildcard storage/unpack/*.c)),base,-larchive -lisal -lzstd -lz -lcrypto -lcjson -ldl))
+$(eval $(call program,coracle-net,$(call obj_of,$(wildcard net/helper/*.c)),net base,-lslirp -lmnl -lcjson -ldl))
 $(eval $(call program,coracle-fetch,$(call obj_of,$(wildcard src/fetch/*.c)),base,-lcurl -lcrypto -lcjson -ldl))
 
 # Runs inside any image, so it is static and needs nothing.
