@@ -1,10 +1,15 @@
 /*
  * seccomp_bpf: a profile as classic BPF.
  *
- * The system call numbers of an architecture are cut into ranges of equal treatment, and a balanced tree of comparisons
- * finds the range: eight or so instructions for any call, and the kernel's bitmap of always-allowed calls sees through
- * it. x32 calls come under x86_64's audit code with bit 30 set, so both share a tree. Numbers that no table knows
- * answer ENOSYS unless the default is to let calls pass.
+ * The system call numbers of an architecture are cut into ranges of equal treatment. A balanced tree of comparisons
+ * finds the neighbourhood, a range and a few single numbers in it that are treated otherwise, which are then asked for
+ * one by one: eight or so instructions for any call, and the kernel's bitmap of always-allowed calls sees through it.
+ * The kernel translates the program at every start of a container, so its length is time: a third of a microsecond for
+ * each instruction.
+ *
+ * x32 calls come under x86_64's audit code with bit 30 set. Those below 512 are the 64 bit calls of the same number
+ * and are treated like them, by the same tree; where x32 has none of that number the kernel itself answers ENOSYS.
+ * Numbers that no table knows answer ENOSYS unless the default is to let calls pass.
  *
  * Jumps in classic BPF go forwards and conditional ones at most 255 instructions, so the program is made from its end:
  * whatever a jump needs is already there, at a known distance. A "label" is an instruction's index counted from the
@@ -24,6 +29,8 @@
 #define ACTION_BAD_ARCH SECCOMP_RET_KILL_PROCESS
 #define X32_FIRST 0x40000000u
 #define X32_END 0x80000000u
+#define X32_OWN 512u /* from here on x32 has numbers of its own */
+#define SINGLES_MAX 3
 #define NEAR 250u /* a target within it can be jumped to even after its twin was brought near */
 #define RETURNS_MAX 16
 
@@ -40,13 +47,15 @@ struct range {
 
 struct builder {
     const struct seccomp_profile *p;
-    struct sock_filter *rev; /* SECCOMP_PROGRAM_MAX; last instruction first */
-    size_t n;
+    struct sock_filter *rev; /* last instruction first; grows up to SECCOMP_PROGRAM_MAX */
+    size_t n, cap;
     bool full;
     size_t returns[RETURNS_MAX]; /* labels of returns that were emitted lately */
     size_t n_returns;
     struct range *ranges;
     size_t n_ranges, cap_ranges;
+    size_t *cuts; /* where neighbourhoods begin in ranges; n_cuts and one more for the end */
+    size_t n_cuts;
 };
 
 /* ---- instructions and jumps ---- */
@@ -55,6 +64,10 @@ static size_t emit(struct builder *b, unsigned code, uint32_t k, size_t jt, size
     if (b->n == SECCOMP_PROGRAM_MAX) {
         b->full = true;
         return b->n - 1;
+    }
+    if (b->n == b->cap) {
+        b->cap = b->cap ? 2 * b->cap : 256;
+        b->rev = mem_resize(b->rev, b->cap, sizeof *b->rev);
     }
     b->rev[b->n] = (struct sock_filter){.code = (uint16_t)code, .jt = (uint8_t)jt, .jf = (uint8_t)jf, .k = k};
     return b->n++;
@@ -249,16 +262,16 @@ static bool same_target(const struct target *a, const struct target *b) {
     return a->id < 0 && b->id < 0 && a->action == b->action;
 }
 
-static void add_range(struct builder *b, uint32_t start, struct target to) {
+static void add_range(struct builder *b, uint32_t start, const struct target *to) {
     if (b->n_ranges && b->ranges[b->n_ranges - 1].start == start)
         b->n_ranges--;
-    if (b->n_ranges && same_target(&b->ranges[b->n_ranges - 1].to, &to))
+    if (b->n_ranges && same_target(&b->ranges[b->n_ranges - 1].to, to))
         return;
     if (b->n_ranges == b->cap_ranges) {
         b->cap_ranges = b->cap_ranges ? 2 * b->cap_ranges : 256;
         b->ranges = mem_resize(b->ranges, b->cap_ranges, sizeof *b->ranges);
     }
-    b->ranges[b->n_ranges++] = (struct range){start, to};
+    b->ranges[b->n_ranges++] = (struct range){start, *to};
 }
 
 static struct target plain(uint32_t action) { return (struct target){.action = action, .id = -1}; }
@@ -266,10 +279,11 @@ static struct target plain(uint32_t action) { return (struct target){.action = a
 static struct target target_of(const struct seccomp_profile *p, unsigned id, bool narrow) {
     if (!p->head[id])
         return plain(p->default_action);
-    struct chain c;
-    gather(p, id, &c);
-    if (c.n == 1 && !c.rule[0]->n_conds)
-        return plain(c.rule[0]->action);
+    for (uint16_t at = p->head[id]; at; at = p->links[at - 1].next) {
+        const struct seccomp_rule *r = &p->rules[p->links[at - 1].rule];
+        if (!r->n_conds)
+            return plain(r->action);
+    }
     return (struct target){.id = (int)id, .narrow = narrow};
 }
 
@@ -285,44 +299,88 @@ static uint32_t unknown_action(const struct seccomp_profile *p) {
     }
 }
 
-static void add_ranges(struct builder *b, enum seccomp_arch a) {
+/* Of the numbers from `first` on, less what is common to all of them. */
+static void add_ranges(struct builder *b, enum seccomp_arch a, uint32_t first, uint32_t base) {
     bool narrow = a != SECCOMP_X86_64 && a != SECCOMP_AARCH64;
     size_t n;
     const uint16_t *ids = seccomp_arch_ids(a, &n);
+    const struct target unknown = plain(unknown_action(b->p));
+    b->n_ranges = 0;
+    add_range(b, 0, &unknown);
     for (size_t i = 0; i < n; i++) {
-        uint32_t number = seccomp_number(a, ids[i]);
-        add_range(b, number, target_of(b->p, ids[i], narrow));
-        add_range(b, number + 1, plain(unknown_action(b->p)));
+        uint32_t number = seccomp_number(a, ids[i]) - base;
+        if (number < first)
+            continue;
+        const struct target to = target_of(b->p, ids[i], narrow);
+        add_range(b, number, &to);
+        add_range(b, number + 1, &unknown);
     }
 }
 
-static size_t emit_tree(struct builder *b, size_t lo, size_t hi) {
+/* The end of the neighbourhood that begins with a range: single numbers after it between which it goes on. */
+static size_t neighbours_end(const struct builder *b, size_t at) {
     const struct range *r = b->ranges;
-    if (hi - lo == 1)
-        return emit_target(b, &r[lo].to);
-    if (hi - lo == 3 && r[lo + 2].start == r[lo + 1].start + 1 && same_target(&r[lo].to, &r[lo + 2].to)) {
-        size_t other = emit_target(b, &r[lo].to), one = emit_target(b, &r[lo + 1].to);
-        return emit_jump(b, BPF_JEQ, r[lo + 1].start, one, other);
+    size_t end = at + 1;
+    while (end + 1 < b->n_ranges && end - at < 2 * SINGLES_MAX && r[end + 1].start == r[end].start + 1 &&
+           same_target(&r[at].to, &r[end + 1].to))
+        end += 2;
+    return end;
+}
+
+static size_t emit_neighbours(struct builder *b, size_t at, size_t end) {
+    size_t label = emit_target(b, &b->ranges[at].to);
+    for (size_t i = end - 1; i > at; i -= 2) {
+        size_t one = emit_target(b, &b->ranges[i - 1].to);
+        label = emit_jump(b, BPF_JEQ, b->ranges[i - 1].start, one, label);
     }
+    return label;
+}
+
+static size_t emit_cuts(struct builder *b, size_t lo, size_t hi) {
+    if (hi - lo == 1)
+        return emit_neighbours(b, b->cuts[lo], b->cuts[hi]);
     size_t mid = lo + (hi - lo) / 2;
-    size_t right = emit_tree(b, mid, hi), left = emit_tree(b, lo, mid);
-    return emit_jump(b, BPF_JGE, r[mid].start, right, left);
+    size_t right = emit_cuts(b, mid, hi), left = emit_cuts(b, lo, mid);
+    return emit_jump(b, BPF_JGE, b->ranges[b->cuts[mid]].start, right, left);
+}
+
+static size_t emit_tree(struct builder *b) {
+    b->cuts = mem_resize(b->cuts, b->n_ranges + 1, sizeof *b->cuts);
+    b->n_cuts = 0;
+    for (size_t at = 0; at < b->n_ranges; at = neighbours_end(b, at))
+        b->cuts[b->n_cuts++] = at;
+    b->cuts[b->n_cuts] = b->n_ranges;
+    return emit_cuts(b, 0, b->n_cuts);
+}
+
+/* What is emitted next goes on at `label`. */
+static void emit_go(struct builder *b, size_t label) {
+    if (label != b->n - 1)
+        (void)emit(b, BPF_JMP | BPF_JA, (uint32_t)distance(b, label), 0, 0);
+}
+
+/* Numbers with bit 30: an x32 call, or (from bit 31 on, -1 among them) one that its tracer has cancelled. */
+static size_t emit_x32(struct builder *b, size_t tree) {
+    size_t other = emit_return(b, unknown_action(b->p)), x32;
+    if (b->p->arches & SECCOMP_ARCH_BIT(SECCOMP_X32)) {
+        add_ranges(b, SECCOMP_X32, X32_OWN, X32_FIRST);
+        size_t own = emit_tree(b);
+        emit_go(b, emit_jump(b, BPF_JGE, X32_OWN, own, tree));
+        x32 = emit(b, BPF_ALU | BPF_AND | BPF_K, ~X32_FIRST, 0, 0);
+    } else {
+        x32 = emit_return(b, ACTION_BAD_ARCH);
+    }
+    size_t high = emit_jump(b, BPF_JGE, X32_END, other, x32);
+    return emit_jump(b, BPF_JGE, X32_FIRST, high, tree);
 }
 
 /* Everything for one audit architecture, the load of the number first. */
 static size_t emit_arch(struct builder *b, enum seccomp_arch a) {
-    b->n_ranges = 0;
-    add_range(b, 0, plain(unknown_action(b->p)));
-    add_ranges(b, a);
-    if (a == SECCOMP_X86_64 && (b->p->arches & SECCOMP_ARCH_BIT(SECCOMP_X32))) {
-        add_ranges(b, SECCOMP_X32);
-    } else if (a == SECCOMP_X86_64) {
-        add_range(b, X32_FIRST, plain(ACTION_BAD_ARCH));
-        add_range(b, X32_END, plain(unknown_action(b->p))); /* also -1: a call that its tracer has cancelled */
-    }
-    size_t label = emit_tree(b, 0, b->n_ranges);
-    if (label != b->n - 1)
-        (void)emit(b, BPF_JMP | BPF_JA, (uint32_t)distance(b, label), 0, 0);
+    add_ranges(b, a, 0, 0);
+    size_t label = emit_tree(b);
+    if (a == SECCOMP_X86_64)
+        label = emit_x32(b, label);
+    emit_go(b, label);
     return emit_load(b, offsetof(struct seccomp_data, nr));
 }
 
@@ -340,18 +398,26 @@ static void emit_program(struct builder *b, enum seccomp_arch native) {
     (void)emit_load(b, offsetof(struct seccomp_data, arch));
 }
 
+static void reverse(struct sock_filter *f, size_t n) {
+    for (size_t i = 0; i < n / 2; i++) {
+        struct sock_filter first = f[i];
+        f[i] = f[n - 1 - i];
+        f[n - 1 - i] = first;
+    }
+}
+
 struct err *seccomp_bpf_compile(const struct seccomp_profile *p, enum seccomp_arch native, struct sock_filter **ret,
                                 size_t *ret_n) {
-    autofree struct sock_filter *rev = mem_array(SECCOMP_PROGRAM_MAX, sizeof *rev);
-    struct builder b = {.p = p, .rev = rev};
+    struct builder b = {.p = p};
     emit_program(&b, native);
     free(b.ranges);
-    if (b.full)
+    free(b.cuts);
+    if (b.full) {
+        free(b.rev);
         return err_new(ERR_UNSUPPORTED, "the seccomp profile needs more than %d instructions", SECCOMP_PROGRAM_MAX);
-    struct sock_filter *program = mem_array(b.n, sizeof *program);
-    for (size_t i = 0; i < b.n; i++)
-        program[i] = rev[b.n - 1 - i];
-    *ret = program;
+    }
+    reverse(b.rev, b.n);
+    *ret = b.rev;
     *ret_n = b.n;
     return NULL;
 }
