@@ -28,7 +28,9 @@ static struct err *record_path(const char *id, const char *file, char ret[512]) 
         return no_such(id);
     if (!path_is_component(file))
         return err_new(ERR_USAGE, "%s is not the name of a record", file);
-    snprintf(ret, 512, "%s/%s", id, file);
+    memcpy(ret, id, ID_LEN);
+    ret[ID_LEN] = '/';
+    snprintf(ret + ID_LEN + 1, 512 - ID_LEN - 1, "%s", file);
     return NULL;
 }
 
@@ -222,17 +224,24 @@ struct err *store_container_open(const struct store *s, const char *id, int *ret
     return NULL;
 }
 
-struct err *store_container_read(const struct store *s, const char *id, const char *file, struct json **ret) {
+struct err *store_container_text(const struct store *s, const char *id, const char *file, struct str *out) {
     char path[512];
     int containers;
     TRY(record_path(id, file, path));
     TRY(store_dir(s, STORE_CONTAINERS, &containers));
-    struct err *e = json_read_file(containers, path, ret);
+    struct err *e = io_read_record(containers, path, JSON_SIZE_MAX, out);
     if (e && err_errno(e) == ENOENT && !store_exists(containers, id)) {
         err_free(e);
         return no_such(id);
     }
     return e ? err_wrap(e, "container %.12s", id) : NULL;
+}
+
+struct err *store_container_read(const struct store *s, const char *id, const char *file, struct json **ret) {
+    autostr struct str text = STR_INIT;
+    TRY(store_container_text(s, id, file, &text));
+    TRY_CTX(json_parse(str_c(&text), text.len, file, 0, ret), "container %.12s", id);
+    return NULL;
 }
 
 /* ---- lock ---- */

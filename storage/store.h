@@ -38,8 +38,7 @@ struct store;
 /* Opens the store, making it when it is missing. A newer version is unsupported; a read-only one opens for reading. */
 struct err *store_open(const struct host *host, struct store **ret) __attribute__((warn_unused_result));
 void store_free(struct store *s);
-/* Descriptors of the store's directories, borrowed; -1 when it cannot be opened. `which` is one of "", "blobs/sha256",
- * "blobs/partial", "layers", "images", "refs", "names", "containers", "tmp", "volumes", "networks". */
+/* Descriptor of one of its directories ("blobs/sha256", "" for the root), borrowed; -1 when it cannot be opened. */
 int store_dirfd(const struct store *s, const char *which);
 /* Absolute path of the root, borrowed. */
 const char *store_root(const struct store *s);
@@ -220,8 +219,10 @@ struct err *store_container_ids(const struct store *s, struct strv *out) __attri
 /* dirfd of containers/<id>. */
 struct err *store_container_open(const struct store *s, const char *id, int *ret_dirfd)
     __attribute__((warn_unused_result));
-/* Reads one of its JSON files ("state.json"). */
+/* Reads one of its JSON files ("state.json"), or appends its text: for who reads a thousand of them. */
 struct err *store_container_read(const struct store *s, const char *id, const char *file, struct json **ret)
+    __attribute__((warn_unused_result));
+struct err *store_container_text(const struct store *s, const char *id, const char *file, struct str *out)
     __attribute__((warn_unused_result));
 /* Takes the container's lock, waiting when `wait`; in_use when another process has it. The monitor inherits it. */
 struct err *store_container_lock(const struct store *s, const char *id, bool wait, int *ret_fd)

@@ -60,9 +60,11 @@ static struct err *read_some(int fd, size_t want, const char *what, struct str *
     }
 }
 
-/* Reads to EOF. `hint` is the size to expect: one byte more is asked for. When that is `exact`, as for a regular file,
- * one read does: it comes back with the byte missing. */
-static struct err *read_all(int fd, size_t max, size_t hint, bool exact, const char *what, struct str *out) {
+/* How the end shows: always by a read of nothing; by the size that was expected; by a read of less than asked for. */
+enum end { END_EMPTY, END_EXACT, END_SHORT };
+
+/* Reads to EOF. `hint` is the size to expect: one byte more is asked for, so that for a regular file one read does. */
+static struct err *read_all(int fd, size_t max, size_t hint, enum end end, const char *what, struct str *out) {
     if (max > SSIZE_MAX - 1)
         max = SSIZE_MAX - 1; /* so that max + 1 is a size that read(2) takes */
     size_t total = 0, n = 0, want = hint < max ? hint + 1 : max + 1;
@@ -74,7 +76,7 @@ static struct err *read_all(int fd, size_t max, size_t hint, bool exact, const c
             out->ptr[out->len] = '\0';
             return err_new(ERR_CORRUPT, "%s is larger than %zu bytes", what, max);
         }
-        if (exact && total == hint)
+        if ((end == END_EXACT && total == hint) || (end == END_SHORT && n < want))
             return NULL;
         want = n < want ? want - n : IO_CHUNK;
         if (want > max - total + 1)
@@ -84,7 +86,7 @@ static struct err *read_all(int fd, size_t max, size_t hint, bool exact, const c
 }
 
 struct err *io_read_all(int fd, size_t max, const char *what, struct str *out) {
-    return read_all(fd, max, 4095, false, what, out);
+    return read_all(fd, max, 4095, END_EMPTY, what, out);
 }
 
 struct err *io_read_file(int dirfd, const char *name, size_t max, struct str *out) {
@@ -96,7 +98,13 @@ struct err *io_read_file(int dirfd, const char *name, size_t max, struct str *ou
     if (!S_ISREG(st.st_mode))
         return err_new(ERR_CORRUPT, "%s is not a regular file", name);
     size_t hint = st.st_size > 0 ? (size_t)st.st_size : 4095; /* files of /proc say 0 */
-    return read_all(fd, max, hint, st.st_size > 0, name, out);
+    return read_all(fd, max, hint, st.st_size > 0 ? END_EXACT : END_EMPTY, name, out);
+}
+
+struct err *io_read_record(int dirfd, const char *name, size_t max, struct str *out) {
+    autofd int fd = -1;
+    TRY(fd_open_at(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &fd));
+    return read_all(fd, max, 4095, END_SHORT, name, out);
 }
 
 /* ".tmp-<random>" in the directory of `name`; owned. */

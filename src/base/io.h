@@ -28,6 +28,13 @@ struct err *io_read_all(int fd, size_t max, const char *what, struct str *out) _
  * appends to out. */
 struct err *io_read_file(int dirfd, const char *name, size_t max, struct str *out) __attribute__((warn_unused_result));
 
+/*
+ * The same for a small file of our own, where nobody else could have put anything else: what it is is not looked at,
+ * and less than was asked for is its end, so that it costs an open, a read and a close.
+ */
+struct err *io_read_record(int dirfd, const char *name, size_t max, struct str *out)
+    __attribute__((warn_unused_result));
+
 /* Replaces dirfd/name by temporary file and rename. flags: IO_DURABLE. Leaves nothing behind on failure. */
 struct err *io_write_file(int dirfd, const char *name, const void *data, size_t n, mode_t mode, int flags)
     __attribute__((warn_unused_result));

@@ -130,7 +130,17 @@ struct cli_table {
     const char *const (*headers)[2]; /* field name → header word, NULL-terminated: {"ID","CONTAINER ID"} */
     bool quiet_is_id;                /* -q prints .ID */
 };
-/* `rows`: array of flat objects whose members are the template's fields. */
+/* Row by row, for lists that may be long: a row is a flat object whose members are the template's fields, borrowed for
+ * the call. Lines come with cli_rows_print(), when the columns' widths are known and no row was wrong. */
+struct cli_rows;
+struct err *cli_rows_open(struct cli_ctx *c, const struct cli_table *t, const char *format, bool quiet,
+                          struct cli_rows **ret) __attribute__((warn_unused_result));
+struct err *cli_rows_add(struct cli_rows *r, const struct json *row) __attribute__((warn_unused_result));
+void cli_rows_print(const struct cli_rows *r);
+void cli_rows_free(struct cli_rows *r);
+static inline void cli_rows_freep(struct cli_rows **r) { cli_rows_free(*r); }
+#define autocli_rows __attribute__((cleanup(cli_rows_freep))) struct cli_rows *
+/* All of an array of them. */
 struct err *cli_render_rows(struct cli_ctx *c, const struct cli_table *t, const struct json *rows, const char *format,
                             bool quiet) __attribute__((warn_unused_result));
 /* Renders one or many full objects: NULL: a JSON array, four spaces; else template or json. */

@@ -28,36 +28,42 @@ static struct err *compile(const char *text, struct template **ret) {
 
 /* ---- tables ---- */
 
-/* Columns of text on a terminal; every code point counts one. */
-static size_t width_of(const char *s) {
-    size_t n = 0;
-    for (; *s; s++)
-        n += ((unsigned char)*s & 0xc0) != 0x80;
-    return n;
+/* The columns' widths: that of the widest cell and what parts it from the next; the last cell of a line has none. */
+static void measure(const struct strv *lines, size_t *widths, size_t n) {
+    for (size_t i = 0; i < lines->n; i++) {
+        const char *cell = lines->v[i];
+        for (size_t k = 0; k < n; k++) {
+            size_t room = CELL_PAD;
+            for (; *cell && *cell != '\t'; cell++)
+                room += ((unsigned char)*cell & 0xc0) != 0x80; /* every code point counts one */
+            if (!*cell++)
+                break;
+            widths[k] = room > widths[k] ? room : widths[k];
+        }
+    }
+}
+
+static void print_cell(FILE *out, const char *cell, size_t n, size_t room) {
+    static const char blanks[] = "                                                                ";
+    fwrite(cell, 1, n, out);
+    for (size_t i = 0; i < n; i++)
+        room -= room && ((unsigned char)cell[i] & 0xc0) != 0x80;
+    for (; room >= sizeof blanks; room -= sizeof blanks - 1)
+        fputs(blanks, out);
+    fwrite(blanks, 1, room, out);
 }
 
 static void print_table(FILE *out, const struct strv *lines) {
     size_t widths[64] = {0};
-    struct strv *cells = mem_array(lines->n + 1, sizeof *cells);
+    measure(lines, widths, ARRAY_LEN(widths));
     for (size_t i = 0; i < lines->n; i++) {
-        strv_split(&cells[i], lines->v[i], '\t');
-        for (size_t k = 0; k + 1 < cells[i].n && k < ARRAY_LEN(widths); k++) {
-            size_t w = width_of(cells[i].v[k]) + CELL_PAD;
-            widths[k] = w > widths[k] ? w : widths[k];
-        }
-    }
-    for (size_t i = 0; i < lines->n; i++) {
-        for (size_t k = 0; k < cells[i].n; k++) {
-            fputs(cells[i].v[k], out);
-            size_t w = width_of(cells[i].v[k]),
-                   room = k < ARRAY_LEN(widths) && widths[k] > CELL_MIN ? widths[k] : CELL_MIN;
-            for (; k + 1 < cells[i].n && w < room; w++)
-                fputc(' ', out);
-        }
+        const char *cell = lines->v[i], *end;
+        for (size_t k = 0; *(end = strchrnul(cell, '\t')); k++, cell = end + 1)
+            print_cell(out, cell, (size_t)(end - cell),
+                       k < ARRAY_LEN(widths) && widths[k] > CELL_MIN ? widths[k] : CELL_MIN);
+        fputs(cell, out);
         fputc('\n', out);
-        strv_done(&cells[i]);
     }
-    free(cells);
 }
 
 static struct json *header_row(const struct cli_table *t) {
@@ -72,20 +78,6 @@ static bool is_plain(const char *text) {
     while (*text >= ' ' && *text != 0x7f)
         text++;
     return *text == '\0';
-}
-
-/* Whether the row can be executed as it is: nothing in it needs to be spelled out, and every column that the format may
- * ask for is there. */
-static bool row_is_plain(const struct cli_table *t, const struct json *row, const char *format) {
-    JSON_EACH(m, row) {
-        const char *text = json_str_value(m);
-        if (text && !is_plain(text))
-            return false;
-    }
-    for (size_t i = 0; t->headers[i][0]; i++)
-        if (strstr(format, t->headers[i][0]) && !json_get(row, t->headers[i][0]))
-            return false;
-    return !strstr(format, "json") && !strstr(format, "{{.}}") && !strstr(format, "$");
 }
 
 /* The members of a row with control characters spelled out; every column is there. */
@@ -103,62 +95,123 @@ static struct json *visible_row(const struct cli_table *t, const struct json *ro
     return out;
 }
 
-static struct err *push_line(const struct template *t, const struct json *row, int flags, struct strv *lines) {
-    autostr struct str s = STR_INIT;
-    TRY(template_execute_with(t, row, flags, &s));
-    strv_push(lines, str_c(&s));
-    return NULL;
+/* ---- rows ---- */
+
+enum { COLUMNS_MAX = 64 };
+
+struct cli_rows {
+    FILE *out;
+    const struct cli_table *table;
+    const char *format;   /* without "table " */
+    struct template *tpl; /* NULL: JSON */
+    bool is_table;
+    bool needs_all;                 /* the format may look at more than the columns it names */
+    const char *named[COLUMNS_MAX]; /* columns that it names */
+    size_t n_named;
+    struct str line; /* of the row at hand */
+    struct strv lines;
+};
+
+/* Whether the row can be executed as it is: nothing in it needs to be spelled out, and every column that the format may
+ * ask for is there. */
+static bool row_is_plain(const struct cli_rows *r, const struct json *row) {
+    if (r->needs_all)
+        return false;
+    JSON_EACH(m, row) {
+        const char *text = json_str_value(m);
+        if (text && !is_plain(text))
+            return false;
+    }
+    for (size_t i = 0; i < r->n_named; i++)
+        if (!json_get(row, r->named[i]))
+            return false;
+    return true;
 }
 
-/* `format` is what the template was made of, with "table " before it for a table. */
-static struct err *render_lines(struct cli_ctx *c, const struct cli_table *t, const struct json *rows,
-                                const struct template *tpl, const char *format) {
-    bool table = str_starts(format, "table ");
-    autostrv struct strv lines = {.n = 0};
-    if (table) {
-        autojson head = header_row(t);
-        TRY(push_line(tpl, head, TEMPLATE_HEADER, &lines));
-    }
-    JSON_EACH(row, rows) {
-        autojson visible = row_is_plain(t, row, format) ? NULL : visible_row(t, row);
-        TRY(push_line(tpl, visible ? visible : row, TEMPLATE_ROW, &lines));
-    }
-    if (table) {
-        print_table(c->out, &lines);
-        return NULL;
-    }
-    for (size_t i = 0; i < lines.n; i++)
-        fprintf(c->out, "%s\n", lines.v[i]);
-    return NULL;
-}
-
-static void print_json_row(struct cli_ctx *c, const struct json *row) {
+static void print_json_row(FILE *out, const struct json *row) {
     autojson plain = json_copy(row);
     json_remove(plain, "__labels");
     autostr struct str s = STR_INIT;
     json_render(plain, JSON_COMPACT, &s);
-    fprintf(c->out, "%s\n", str_c(&s));
+    fprintf(out, "%s\n", str_c(&s));
+}
+
+static struct err *push_line(struct cli_rows *r, const struct json *row, int flags) {
+    str_clear(&r->line);
+    TRY(template_execute_with(r->tpl, row, flags, &r->line));
+    strv_push(&r->lines, str_c(&r->line));
+    return NULL;
+}
+
+static struct err *prepare(struct cli_rows *r) {
+    const struct cli_table *t = r->table;
+    if (!strcmp(r->format, "json"))
+        return NULL;
+    r->is_table = str_starts(r->format, "table ");
+    r->format += r->is_table ? strlen("table ") : 0;
+    TRY(compile(r->format, &r->tpl));
+    r->needs_all = strstr(r->format, "json") || strstr(r->format, "{{.}}") || strchr(r->format, '$');
+    for (size_t i = 0; t->headers[i][0]; i++) {
+        if (strstr(r->format, t->headers[i][0])) {
+            r->needs_all = r->needs_all || r->n_named == COLUMNS_MAX;
+            r->named[r->n_named] = t->headers[i][0];
+            r->n_named += r->n_named < COLUMNS_MAX;
+        }
+    }
+    autojson head = header_row(t);
+    return r->is_table ? push_line(r, head, TEMPLATE_HEADER) : NULL;
+}
+
+struct err *cli_rows_open(struct cli_ctx *c, const struct cli_table *t, const char *format, bool quiet,
+                          struct cli_rows **ret) {
+    bool only_ids = quiet && t->quiet_is_id;
+    if (!format || !*format || !strcmp(format, "table"))
+        format = t->default_format;
+    else
+        only_ids = only_ids && str_starts(format, "table ");
+    struct cli_rows *r = mem_alloc(sizeof *r);
+    *r = (struct cli_rows){.out = c->out, .table = t, .format = only_ids ? "{{.ID}}" : format};
+    struct err *e = prepare(r);
+    if (e)
+        cli_rows_free(r);
+    else
+        *ret = r;
+    return e;
+}
+
+struct err *cli_rows_add(struct cli_rows *r, const struct json *row) {
+    if (!r->tpl) {
+        print_json_row(r->out, row);
+        return NULL;
+    }
+    autojson visible = row_is_plain(r, row) ? NULL : visible_row(r->table, row);
+    return push_line(r, visible ? visible : row, TEMPLATE_ROW);
+}
+
+void cli_rows_print(const struct cli_rows *r) {
+    if (r->is_table)
+        print_table(r->out, &r->lines);
+    for (size_t i = 0; !r->is_table && i < r->lines.n; i++)
+        fprintf(r->out, "%s\n", r->lines.v[i]);
+}
+
+void cli_rows_free(struct cli_rows *r) {
+    if (!r)
+        return;
+    template_free(r->tpl);
+    str_done(&r->line);
+    strv_done(&r->lines);
+    free(r);
 }
 
 struct err *cli_render_rows(struct cli_ctx *c, const struct cli_table *t, const struct json *rows, const char *format,
                             bool quiet) {
-    if (!format || !*format || !strcmp(format, "table"))
-        format = quiet && t->quiet_is_id ? "{{.ID}}" : t->default_format;
-    if (!strcmp(format, "json")) {
-        JSON_EACH(row, rows)
-        print_json_row(c, row);
-        return NULL;
-    }
-    bool table = str_starts(format, "table ");
-    if (table && quiet && t->quiet_is_id) {
-        format = "{{.ID}}";
-        table = false;
-    }
-    struct template *tpl = NULL;
-    TRY(compile(table ? format + strlen("table ") : format, &tpl));
-    struct err *e = render_lines(c, t, rows, tpl, format);
-    template_free(tpl);
-    return e;
+    autocli_rows r = NULL;
+    TRY(cli_rows_open(c, t, format, quiet, &r));
+    JSON_EACH(row, rows)
+    TRY(cli_rows_add(r, row));
+    cli_rows_print(r);
+    return NULL;
 }
 
 /* ---- objects ---- */

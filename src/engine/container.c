@@ -119,20 +119,6 @@ const char *engine_container_name(const struct engine_container *c) {
     return n ? n : c->id;
 }
 
-void engine_container_status(const struct monitor_state *s, int64_t now, struct str *out) {
-    if (!strcmp(s->status, "created")) {
-        str_append(out, "Created");
-    } else if (engine_state_alive(s)) {
-        str_append(out, "Up ");
-        clock_format_human(now - s->started, out);
-        if (!strcmp(s->status, "paused"))
-            str_append(out, " (Paused)");
-    } else {
-        str_appendf(out, "%s (%d) ", !strcmp(s->status, "dead") ? "Dead" : "Exited", s->exit_code);
-        clock_format_ago(s->finished, now, out);
-    }
-}
-
 struct err *engine_container_facts(struct engine *e, const char *name, struct engine_container_facts *ret) {
     autocontainer c = ENGINE_CONTAINER_INIT;
     TRY(engine_container_load(e, name, &c));

@@ -3,8 +3,9 @@
  * server later call these and nothing below. The engine owns no process and no state: it opens the store, takes locks
  * for as long as it needs them, forks monitors, and talks to them over their control sockets.
  *
- * Views: list and inspect functions give JSON in the shapes of docker's API (GET /containers/json, /images/json,
- * /containers/x/json, …); renderers format those and nothing else, so --format and --filter work everywhere alike.
+ * Views: list and inspect functions give JSON in the shapes of docker's API (/images/json, /containers/x/json, …);
+ * renderers format those and nothing else, so --format and --filter work everywhere alike. The list of containers, of
+ * which there may be thousands, is typed rows.
  * Names: every `name` argument is what a user typed: a name, an id, or a unique prefix of one.
  * Recovery: whatever a crash left is recognised here (a "running" state without a lock holder, debris in tmp) and put
  * right by the next command that meets it. Terminal input and output happen only through the monitor's io functions,
@@ -139,12 +140,33 @@ struct err *engine_container_exec(struct engine *e, const char *name, const stru
 struct engine_list {
     bool all;  /* not only running ones */
     int last;  /* -1; n newest, whatever their state */
-    bool size; /* fill SizeRw (walks upper directories) */
+    bool size; /* fill size_rw and size_rootfs (walks upper directories) */
 };
-/* An array of docker's container summaries, newest first, plus "CreatedNs", "ExitCode", "StartedNs", "FinishedNs" for
- * filters. */
-struct err *engine_container_list(struct engine *e, const struct engine_list *l, struct json **ret)
+/* One container of a list. What is not known is "". */
+struct engine_row {
+    char id[65], status[16];
+    bool alive; /* running, paused or restarting */
+    int exit_code;
+    const char *name;     /* without "/" */
+    const char *image;    /* as the user named it */
+    const char *image_id; /* hex */
+    const char *command, *network;
+    const char *labels, *mounts;        /* JSON: an object of strings; an array of docker's mount points */
+    int64_t created, started, finished; /* ns, 0: never */
+    int64_t size_rw, size_rootfs;
+    char text[]; /* what the members point into */
+};
+struct engine_rows {
+    struct engine_row **v;
+    size_t n;
+};
+/* The containers, newest first; done with engine_rows_done(). Damaged records are skipped with a warning. */
+struct err *engine_container_list(struct engine *e, const struct engine_list *l, struct engine_rows *ret)
     __attribute__((warn_unused_result));
+void engine_rows_done(struct engine_rows *rows);
+#define autorows __attribute__((cleanup(engine_rows_done))) struct engine_rows
+/* "Up 2 minutes", "Exited (0) 3 hours ago", … as docker's ps shows it; appended. */
+void engine_row_status(const struct engine_row *r, int64_t now, struct str *out);
 /* docker's container inspect object. */
 struct err *engine_container_inspect(struct engine *e, const char *name, bool size, struct json **ret)
     __attribute__((warn_unused_result));

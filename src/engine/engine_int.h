@@ -58,8 +58,6 @@ void engine_container_done(struct engine_container *c);
     { .dirfd = -1 }
 /* The container's name without "/", borrowed from its summary. */
 const char *engine_container_name(const struct engine_container *c);
-/* "Up 2 minutes", "Exited (0) 3 hours ago", … as docker's ps shows it; appended. */
-void engine_container_status(const struct monitor_state *s, int64_t now, struct str *out);
 /* "running" and so on: is one of the states in which a monitor is alive. */
 bool engine_state_alive(const struct monitor_state *s);
 /*
@@ -74,5 +72,7 @@ struct err *engine_container_await_change(const struct engine_container *c) __at
 void engine_run_dir_remove(const struct engine *e, const char *id);
 /* Removes those of monitors that are no more, apart from those of `known` containers, which have a lock to ask. */
 void engine_run_dirs_sweep(const struct engine *e, const struct strv *known);
+/* For qsort() by time of creation. */
+static inline int engine_newest_first(int64_t x, int64_t y) { return x < y ? 1 : x > y ? -1 : 0; }
 /* docker's "X is not running" error. */
 struct err *engine_err_not_running(const char *id) __attribute__((returns_nonnull, warn_unused_result));

@@ -129,8 +129,7 @@ static struct json *summary_of(const struct store *s, const struct store_image *
 }
 
 static int newest_first(const void *a, const void *b) {
-    int64_t x = ((const struct image_row *)a)->created, y = ((const struct image_row *)b)->created;
-    return x < y ? 1 : x > y ? -1 : 0;
+    return engine_newest_first(((const struct image_row *)a)->created, ((const struct image_row *)b)->created);
 }
 
 struct err *engine_image_list(struct engine *e, struct json **ret) {

@@ -24,15 +24,16 @@ static const char *cgroup_word(enum cgroup_mode m) {
 
 static void count_containers(struct engine *e, struct json *o) {
     const struct engine_list l = {.all = true, .last = -1};
-    autojson list = NULL;
-    autoerr bad = engine_container_list(e, &l, &list);
+    struct engine_rows list = {.n = 0};
+    err_free(engine_container_list(e, &l, &list));
     int running = 0, paused = 0, stopped = 0;
-    JSON_EACH(v, bad ? NULL : list) {
-        const char *state = json_str_value(json_get(v, "State"));
-        running += str_eq(state, "running");
-        paused += str_eq(state, "paused");
-        stopped += !str_eq(state, "running") && !str_eq(state, "paused");
+    for (size_t i = 0; i < list.n; i++) {
+        const char *status = list.v[i]->status;
+        running += str_eq(status, "running");
+        paused += str_eq(status, "paused");
+        stopped += !str_eq(status, "running") && !str_eq(status, "paused");
     }
+    engine_rows_done(&list);
     json_set_int(o, "Containers", running + paused + stopped);
     json_set_int(o, "ContainersRunning", running);
     json_set_int(o, "ContainersPaused", paused);

@@ -1,5 +1,7 @@
-/* ps: a view per container, made from container.json and state.json alone, so that a thousand of them cost
- * milliseconds. */
+/*
+ * ps: a row per container, made from state.json and container.json alone, each read by an open, a read and a close and
+ * without a tree, so that a thousand of them cost milliseconds.
+ */
 #include "engine/engine_int.h"
 
 #include <string.h>
@@ -11,129 +13,165 @@ static int64_t size_of(const struct engine *e, const char *id) {
     return denied ? 0 : bytes;
 }
 
-static const char *text(const struct json *o, const char *key) {
-    const char *s = json_str_value(json_get(o, key));
-    return s ? s : "";
-}
-
-static struct json *view_of(const struct engine_container *c, int64_t now) {
-    const struct json *sum = c->summary;
-    struct json *v = json_object(), *names = json_array();
-    autofree char *slash_name = mem_printf("/%s", engine_container_name(c));
-    autofree char *image_id = mem_printf("sha256:%s", text(sum, "Image"));
-    int64_t created = json_int_value(json_get(sum, "CreatedNs"), 0);
-    autostr struct str status = STR_INIT;
-    engine_container_status(&c->state, now, &status);
-    json_set_str(v, "Id", c->id);
-    json_push_str(names, slash_name);
-    json_set(v, "Names", names);
-    json_set_str(v, "Image", text(sum, "ImageName"));
-    json_set_str(v, "ImageID", image_id);
-    json_set_str(v, "Command", text(sum, "Command"));
-    json_set_int(v, "Created", created / NSEC_PER_SEC);
-    json_set(v, "Ports", json_array());
-    struct json *labels = json_copy(json_get(sum, "Labels"));
-    json_set(v, "Labels", labels ? labels : json_object());
-    json_set_str(v, "State", c->state.status);
-    json_set_str(v, "Status", str_c(&status));
-    struct json *host_config = json_object();
-    json_set_str(host_config, "NetworkMode", text(sum, "NetworkMode"));
-    json_set(v, "HostConfig", host_config);
-    struct json *mounts = json_copy(json_get(sum, "Mounts"));
-    json_set(v, "Mounts", mounts ? mounts : json_array());
-    json_set_int(v, "CreatedNs", created);
-    json_set_int(v, "StartedNs", c->state.started);
-    json_set_int(v, "FinishedNs", c->state.finished);
-    json_set_int(v, "ExitCode", c->state.exit_code);
-    return v;
-}
-
 /* What the container wrote, and with its image, as docker counts. */
-static void set_sizes(const struct engine *e, const struct engine_container *c, struct json *view) {
+static void set_sizes(const struct engine *e, struct engine_row *r) {
     struct store_image *img = NULL;
-    int64_t own = size_of(e, c->id);
-    err_free(store_image_get(e->store, text(c->summary, "Image"), &img)); /* one that is gone counts nothing */
-    json_set_int(view, "SizeRw", own);
-    json_set_int(view, "SizeRootFs", own + (img ? img->size : 0));
+    r->size_rw = size_of(e, r->id);
+    err_free(store_image_get(e->store, r->image_id, &img)); /* one that is gone counts nothing */
+    r->size_rootfs = r->size_rw + (img ? img->size : 0);
     store_image_free(img);
 }
 
-struct row {
-    int64_t created;
-    bool alive;
-    struct json *view;
-};
+void engine_row_status(const struct engine_row *r, int64_t now, struct str *out) {
+    if (!strcmp(r->status, "created")) {
+        str_append(out, "Created");
+    } else if (r->alive) {
+        str_append(out, "Up ");
+        clock_format_human(now - r->started, out);
+        if (!strcmp(r->status, "paused"))
+            str_append(out, " (Paused)");
+    } else {
+        str_appendf(out, "%s (%d) ", !strcmp(r->status, "dead") ? "Dead" : "Exited", r->exit_code);
+        clock_format_ago(r->finished, now, out);
+    }
+}
+
+/* ---- one row ---- */
+
+enum { NAME, IMAGE, IMAGE_NAME, COMMAND, NETWORK, LABELS, MOUNTS, N_TEXTS, CREATED = N_TEXTS, N_FIELDS };
+
+static void set_state(struct engine_row *r, const struct monitor_state *s) {
+    memcpy(r->status, s->status, sizeof r->status);
+    r->alive = engine_state_alive(s);
+    r->exit_code = s->exit_code;
+    r->started = s->started;
+    r->finished = s->finished;
+}
+
+/* The row of what was cut out of container.json, with copies of it. */
+static struct engine_row *row_of(const char *id, const struct json_field *f, const struct monitor_state *state) {
+    const char *texts[N_TEXTS];
+    size_t size[N_TEXTS], total = 0;
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        bool fits = f[i].text && f[i].string == (i < LABELS);
+        texts[i] = fits ? f[i].text : i == LABELS ? "{}" : i == MOUNTS ? "[]" : "";
+        texts[i] += i == NAME && texts[i][0] == '/';
+        size[i] = strlen(texts[i]) + 1;
+        total += size[i];
+    }
+    struct engine_row *r = mem_alloc(sizeof *r + total);
+    const char **members[N_TEXTS] = {&r->name,    &r->image_id, &r->image, &r->command,
+                                     &r->network, &r->labels,   &r->mounts};
+    char *to = r->text;
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        *members[i] = memcpy(to, texts[i], size[i]);
+        to += size[i];
+    }
+    memcpy(r->id, id, ID_LEN);
+    if (!str_to_i64(f[CREATED].text, INT64_MIN, INT64_MAX, &r->created))
+        r->created = 0;
+    set_state(r, state);
+    return r;
+}
+
+/* From the text of container.json, which ends in pieces. NULL when it is not as we write it. */
+static struct engine_row *cut_row(const char *id, struct str *text, const struct monitor_state *state) {
+    struct json_field f[N_FIELDS] = {
+        [NAME] = {.key = "Name"},       [IMAGE] = {.key = "Image"},         [IMAGE_NAME] = {.key = "ImageName"},
+        [COMMAND] = {.key = "Command"}, [CREATED] = {.key = "CreatedNs"},   [LABELS] = {.key = "Labels"},
+        [MOUNTS] = {.key = "Mounts"},   [NETWORK] = {.key = "NetworkMode"},
+    };
+    bool whole = text->len && json_cut(text->ptr, text->len, f, N_FIELDS);
+    return whole && f[NAME].string ? row_of(id, f, state) : NULL;
+}
+
+/* The general way, which puts a stale state right, and says what is wrong with a record. */
+static struct err *load_slowly(struct engine *e, const char *id, struct engine_row **ret) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    autostr struct str text = STR_INIT;
+    TRY(engine_container_load_id(e, id, &c));
+    json_render(c.summary, JSON_COMPACT, &text);
+    struct engine_row *r = cut_row(id, &text, &c.state);
+    if (!r)
+        return err_new(ERR_CORRUPT, "the record of container %.12s is damaged", id);
+    *ret = r;
+    return NULL;
+}
+
+/*
+ * The state first: where only live containers are asked for, the many that are not need no second look, and *ret stays
+ * NULL. `text` is a buffer that all rows share.
+ */
+static struct err *load_row(struct engine *e, const char *id, bool all, struct str *text, struct engine_row **ret) {
+    struct monitor_state state;
+    bool held = true;
+    str_clear(text);
+    TRY(store_container_text(e->store, id, "state.json", text));
+    TRY(monitor_state_parse(text, &state));
+    bool alive = engine_state_alive(&state);
+    if (!alive && !all)
+        return NULL;
+    if (alive)
+        TRY(store_container_running(e->store, id, &held));
+    str_clear(text);
+    TRY(store_container_text(e->store, id, "container.json", text));
+    struct engine_row *r = held ? cut_row(id, text, &state) : NULL;
+    if (!r)
+        return load_slowly(e, id, ret);
+    *ret = r;
+    return NULL;
+}
+
+/* ---- the list ---- */
 
 static int newest_first(const void *a, const void *b) {
-    int64_t x = ((const struct row *)a)->created, y = ((const struct row *)b)->created;
-    return x < y ? 1 : x > y ? -1 : 0;
+    return engine_newest_first((*(struct engine_row *const *)a)->created, (*(struct engine_row *const *)b)->created);
 }
 
-/* Whether the list has a place for it, as far as its state alone tells: where only live containers are asked for, the
- * many that are not need no second look. */
-static bool may_be_listed(const struct store *s, const char *id, const struct engine_list *l) {
-    struct monitor_state state = {.pid = 0};
-    autofd int dir = -1;
-    if (l->all || l->last >= 0)
-        return true;
-    autoerr gone = store_container_open(s, id, &dir);
-    autoerr bad = gone ? NULL : monitor_state_read(dir, &state);
-    return gone || bad || engine_state_alive(&state);
-}
-
-static size_t load_rows(struct engine *e, const struct strv *ids, const struct engine_list *l, struct row *rows) {
-    int64_t now = clock_now();
-    size_t n = 0;
+static void load_rows(struct engine *e, const struct strv *ids, const struct engine_list *l, struct engine_rows *rows) {
+    autostr struct str text = STR_INIT;
+    bool all = l->all || l->last >= 0;
     for (size_t i = 0; i < ids->n; i++) {
-        autocontainer c = ENGINE_CONTAINER_INIT;
-        if (!may_be_listed(e->store, ids->v[i], l))
-            continue;
-        autoerr bad = engine_container_load_id(e, ids->v[i], &c);
-        if (bad) {
-            if (err_kind(bad) != ERR_NOT_FOUND) /* one that was removed while we looked is no news */
-                log_warn("container %.12s is damaged and was skipped", ids->v[i]);
-            continue;
+        struct engine_row *r = NULL;
+        autoerr bad = load_row(e, ids->v[i], all, &text, &r);
+        if (bad && err_kind(bad) != ERR_NOT_FOUND) /* one that was removed while we looked is no news */
+            log_warn("container %.12s is damaged and was skipped", ids->v[i]);
+        if (r && !all && !r->alive) { /* its monitor was lost */
+            free(r);
+            r = NULL;
         }
-        bool alive = engine_state_alive(&c.state);
-        if (!alive && !l->all && l->last < 0)
-            continue;
-        struct json *view = view_of(&c, now);
-        if (l->size)
-            set_sizes(e, &c, view);
-        rows[n++] = (struct row){json_int_value(json_get(view, "CreatedNs"), 0), alive, view};
+        if (r)
+            rows->v[rows->n++] = r;
     }
-    return n;
 }
 
-struct err *engine_container_list(struct engine *e, const struct engine_list *l, struct json **ret) {
+struct err *engine_container_list(struct engine *e, const struct engine_list *l, struct engine_rows *ret) {
     struct store *s;
     TRY(engine_store(e, &s));
     autostrv struct strv ids = {.n = 0};
     TRY(store_container_ids(s, &ids));
-    struct row *rows = mem_array(ids.n + 1, sizeof *rows);
-    size_t n = load_rows(e, &ids, l, rows);
-    qsort(rows, n, sizeof *rows, newest_first);
-    struct json *list = json_array();
-    for (size_t i = 0; i < n; i++) {
-        if (l->last >= 0 && i >= (size_t)l->last)
-            json_free(rows[i].view);
-        else
-            json_push(list, rows[i].view);
-    }
-    free(rows);
-    *ret = list;
+    struct engine_rows rows = {.v = mem_array(ids.n + 1, sizeof(struct engine_row *))};
+    load_rows(e, &ids, l, &rows);
+    qsort(rows.v, rows.n, sizeof *rows.v, newest_first);
+    while (l->last >= 0 && rows.n > (size_t)l->last)
+        free(rows.v[--rows.n]);
+    for (size_t i = 0; l->size && i < rows.n; i++)
+        set_sizes(e, rows.v[i]);
+    *ret = rows;
     return NULL;
+}
+
+void engine_rows_done(struct engine_rows *rows) {
+    for (size_t i = 0; i < rows->n; i++)
+        free(rows->v[i]);
+    free(rows->v);
+    *rows = (struct engine_rows){.n = 0};
 }
 
 void engine_complete_containers(struct engine *e, bool running_only, struct strv *out) {
     const struct engine_list l = {.all = !running_only, .last = -1};
-    autojson list = NULL;
+    autorows list = {.n = 0};
     autoerr bad = engine_container_list(e, &l, &list);
-    if (bad)
-        return;
-    JSON_EACH(v, list) {
-        const char *name = json_str_value(json_first(json_get(v, "Names")));
-        if (name)
-            strv_push(out, name + 1);
-    }
+    for (size_t i = 0; !bad && i < list.n; i++)
+        strv_push(out, list.v[i]->name);
 }

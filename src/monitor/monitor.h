@@ -151,8 +151,9 @@ struct monitor_state {
     int restart_count;
     char error[256];
 };
-/* Reads and writes containers/<id>/state.json (dirfd). Writing is atomic, not durable. */
+/* Reads and writes containers/<id>/state.json (dirfd); reads its text. Writing is atomic, not durable. */
 struct err *monitor_state_read(int dirfd, struct monitor_state *ret) __attribute__((warn_unused_result));
+struct err *monitor_state_parse(const struct str *text, struct monitor_state *ret) __attribute__((warn_unused_result));
 struct err *monitor_state_write(int dirfd, const struct monitor_state *s) __attribute__((warn_unused_result));
 /* The JSON form, for the first state.json of a new container. */
 struct json *monitor_state_json(const struct monitor_state *s);

@@ -128,18 +128,22 @@ static bool parse_own(const struct str *text, struct monitor_state *s) {
     return c.p == str_c(text) + text->len && (int64_t)s->pid_start >= 0 && str_utf8_ok(text->ptr, text->len);
 }
 
-struct err *monitor_state_read(int dirfd, struct monitor_state *ret) {
-    autostr struct str text = STR_INIT;
+struct err *monitor_state_parse(const struct str *text, struct monitor_state *ret) {
     autojson j = NULL;
     struct monitor_state s = {0};
-    TRY(io_read_file(dirfd, file, JSON_SIZE_MAX, &text));
-    if (!parse_own(&text, &s)) {
+    if (!parse_own(text, &s)) {
         s = (struct monitor_state){0};
-        TRY(json_parse(str_c(&text), text.len, file, 0, &j));
+        TRY(json_parse(str_c(text), text->len, file, 0, &j));
         TRY_CTX(parse(j, &s), "%s", file);
     }
     *ret = s;
     return NULL;
+}
+
+struct err *monitor_state_read(int dirfd, struct monitor_state *ret) {
+    autostr struct str text = STR_INIT;
+    TRY(io_read_record(dirfd, file, JSON_SIZE_MAX, &text));
+    return monitor_state_parse(&text, ret);
 }
 
 struct err *monitor_state_write(int dirfd, const struct monitor_state *s) {

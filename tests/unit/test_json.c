@@ -352,7 +352,84 @@ static void test_mutations(void) {
     }
 }
 
+struct cut {
+    const char *text, *a, *b;
+};
+
+/* Members of the names "a" and "b", as json_cut() gives them from a copy of the text. */
+static bool cut(const char *text, struct json_field f[2], char **ret_copy) {
+    *ret_copy = mem_dup(text);
+    f[0] = (struct json_field){.key = "a"};
+    f[1] = (struct json_field){.key = "b"};
+    return json_cut(*ret_copy, strlen(*ret_copy), f, 2);
+}
+
+static void test_cut(void) {
+    static const struct cut good[] = {
+        {"{\"a\":\"x\",\"b\":1}", "x", "1"},
+        {"{\"b\":[1,\"]\",{\"a\":2}],\"c\":null,\"a\":\"\"}", "", "[1,\"]\",{\"a\":2}]"},
+        {"{\"c\":\"q\\\"\",\"a\":\"\\\"\\\\\\n\\u0001\\u00e4\\u2028\"}", "\"\\\n\x01\xc3\xa4\xe2\x80\xa8", NULL},
+        {"{\"a\":\"one\",\"a\":\"two\"}", "one", NULL},
+        {"{\"x\":{}}", NULL, NULL},
+        {"{\"a\":\"\xc3\xa4\",\"b\":true}", "\xc3\xa4", "true"},
+    };
+    static const char *const bad[] = {"",
+                                      "{",
+                                      "[]",
+                                      "{}",
+                                      "{\"a\"}",
+                                      "{\"a\":}",
+                                      "{\"a\": 1}",
+                                      "{\"a\":\"x}",
+                                      "{\"a\":1}x",
+                                      "{\"a\":1,}",
+                                      "{\"a\":[1}",
+                                      "{\"a\":\"\\ud83d\\udea3\"}",
+                                      "{\"a\":\"\\u0000\"}",
+                                      "{\"a\":\"\n\"}",
+                                      "{\"a\":\"\xff\"}",
+                                      "{\"a\":\"\\q\"}",
+                                      "{\"a\":\"\\u00\"}",
+                                      "{\"c\":\"\\"};
+    struct json_field f[2];
+    char *copy;
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        CHECK(cut(good[i].text, f, &copy));
+        CHECK_STR(f[0].text ? f[0].text : "-", good[i].a ? good[i].a : "-");
+        CHECK_STR(f[1].text ? f[1].text : "-", good[i].b ? good[i].b : "-");
+        free(copy);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        CHECK(!cut(bad[i], f, &copy));
+        free(copy);
+    }
+}
+
+/* Whatever json_cut() takes of mutated texts and cJSON, too, they read alike; and nothing is read beyond the end. */
+static void test_cut_mutations(void) {
+    static const char seed[] = "{\"a\":\"x\\n\\u00e4y\",\"c\":[{\"d\":\"\"},-2.5e10],\"b\":{\"a\":[[]]},\"e\":true}";
+    unsigned state = 4711;
+    for (int round = 0; round < 50000; round++) {
+        autofree char *text = mem_dup(seed);
+        for (int k = 0; k < 1 + round % 3; k++) {
+            state = state * 1103515245U + 12345U;
+            text[(state >> 16) % (sizeof seed - 1)] = "\"{}[],:\\0129ntu.e+- \xc3\x01"[(state >> 8) % 23];
+        }
+        struct json_field f[2];
+        char *copy;
+        autojson j = NULL;
+        bool taken = cut(text, f, &copy);
+        autoerr e = json_parse(text, strlen(text), "x", 0, &j);
+        if (taken && !e) {
+            const char *want = json_str_value(json_get(j, "a"));
+            CHECK_STR(f[0].text && f[0].string ? f[0].text : "-", want ? want : "-");
+            CHECK((f[1].text != NULL) == (json_get(j, "b") != NULL));
+        }
+        free(copy);
+    }
+}
+
 UNIT_MAIN({"round_trip", test_round_trip}, {"refused", test_refused}, {"truncations", test_truncations},
           {"depth", test_depth}, {"size", test_size}, {"duplicates", test_duplicates}, {"many_keys", test_many_keys},
           {"integers", test_integers}, {"getters", test_getters}, {"build", test_build}, {"files", test_files},
-          {"mutations", test_mutations})
+          {"mutations", test_mutations}, {"cut", test_cut}, {"cut_mutations", test_cut_mutations})

@@ -1,4 +1,4 @@
-/* ps: engine views → docker's placeholders → filters → rows. */
+/* ps: the engine's rows → filters → docker's placeholders. */
 #include "cli/cli_int.h"
 
 #include <fnmatch.h>
@@ -67,9 +67,11 @@ static const char *const headers[][2] = {
     {NULL, NULL},
 };
 
-static const char *str_of(const struct json *o, const char *key) {
-    const char *s = json_str_value(json_get(o, key));
-    return s ? s : "";
+/* The JSON that a row carries as text; NULL when it is none. */
+static struct json *json_in(const char *text) {
+    struct json *j = NULL;
+    autoerr bad = json_parse(text, strlen(text), "a container's record", 0, &j);
+    return bad ? NULL : j;
 }
 
 /* ---- rows ---- */
@@ -82,19 +84,20 @@ static void set_command(struct json *row, const char *command, bool no_trunc) {
     json_set_str(row, "Command", str_c(&s));
 }
 
-static void set_labels(struct json *row, const struct json *labels) {
+static void set_labels(struct json *row, const char *text) {
     autostr struct str s = STR_INIT;
+    struct json *labels = json_in(text);
     JSON_EACH(l, labels) {
         const char *value = json_str_value(l);
         str_appendf(&s, "%s%s=%s", s.len ? "," : "", json_key(l), value ? value : "");
     }
     json_set_str(row, "Labels", str_c(&s));
-    struct json *copy = json_copy(labels);
-    json_set(row, "__labels", copy ? copy : json_object()); /* for {{.Label "key"}} */
+    json_set(row, "__labels", labels ? labels : json_object()); /* for {{.Label "key"}} */
 }
 
-static void set_mounts(struct json *row, const struct json *mounts, bool no_trunc) {
+static void set_mounts(struct json *row, const char *text, bool no_trunc) {
     autostr struct str s = STR_INIT;
+    autojson mounts = json_in(text);
     JSON_EACH(m, mounts) {
         const char *source = json_str_value(json_get(m, "Source"));
         if (!source)
@@ -112,122 +115,127 @@ static char *created_at(int64_t created) {
     return str_take(&at);
 }
 
-static void set_size(struct json *row, const struct json *view) {
+static void set_size(struct json *row, const struct engine_row *r, bool known) {
     autostr struct str size = STR_INIT;
-    cli_human_size(json_int_value(json_get(view, "SizeRw"), 0), 3, &size);
-    if (json_get(view, "SizeRootFs")) {
+    cli_human_size(r->size_rw, 3, &size);
+    if (known) {
         str_append(&size, " (virtual ");
-        cli_human_size(json_int_value(json_get(view, "SizeRootFs"), 0), 3, &size);
+        cli_human_size(r->size_rootfs, 3, &size);
         str_append_c(&size, ')');
     }
     json_set_str(row, "Size", str_c(&size));
 }
 
 /* The columns that only a format of the user's asks for. */
-static void set_rest(struct json *row, const struct json *view, const struct opts *o) {
-    const char *network = json_str_value(json_path(view, "HostConfig.NetworkMode"));
-    autofree char *at = created_at(json_int_value(json_get(view, "CreatedNs"), 0));
+static void set_rest(struct json *row, const struct engine_row *r, const struct opts *o) {
+    autofree char *at = created_at(r->created);
     json_set_str(row, "CreatedAt", at);
-    set_labels(row, json_get(view, "Labels"));
-    set_mounts(row, json_get(view, "Mounts"), o->no_trunc);
-    json_set_str(row, "Networks", network && strcmp(network, "default") != 0 ? network : "none");
+    set_labels(row, r->labels);
+    set_mounts(row, r->mounts, o->no_trunc);
+    json_set_str(row, "Networks", *r->network && strcmp(r->network, "default") != 0 ? r->network : "none");
     json_set_str(row, "Platform", "linux");
-    json_set_str(row, "State", str_of(view, "State"));
+    json_set_str(row, "State", r->status);
 }
 
 /* Only what will be shown: there may be a thousand rows. */
-static struct json *row_of(const struct json *view, const struct opts *o, int64_t now) {
+static struct json *row_of(const struct engine_row *r, const struct opts *o, int64_t now) {
     struct json *row = json_object();
-    autofree char *id = mem_dupn(str_of(view, "Id"), o->no_trunc ? ID_LEN : ID_SHORT_LEN);
-    const char *name = json_str_value(json_first(json_get(view, "Names")));
+    char id[ID_LEN + 1];
+    memcpy(id, r->id, sizeof id);
+    id[o->no_trunc ? ID_LEN : ID_SHORT_LEN] = '\0';
     json_set_str(row, "ID", id);
     if (o->quiet && !o->format)
         return row;
     autostr struct str ago = STR_INIT;
-    clock_format_ago(json_int_value(json_get(view, "CreatedNs"), 0), now, &ago);
-    json_set_str(row, "Image", str_of(view, "Image"));
-    set_command(row, str_of(view, "Command"), o->no_trunc);
+    autostr struct str status = STR_INIT;
+    clock_format_ago(r->created, now, &ago);
+    engine_row_status(r, now, &status);
+    json_set_str(row, "Image", r->image);
+    set_command(row, r->command, o->no_trunc);
     json_set_str(row, "RunningFor", str_c(&ago));
-    json_set_str(row, "Status", str_of(view, "Status"));
+    json_set_str(row, "Status", str_c(&status));
     json_set_str(row, "Ports", "");
-    json_set_str(row, "Names", name && *name == '/' ? name + 1 : "");
+    json_set_str(row, "Names", r->name);
     if (o->size || o->format)
-        set_size(row, view);
+        set_size(row, r, o->size);
     if (o->format)
-        set_rest(row, view, o);
+        set_rest(row, r, o);
     return row;
 }
 
 /* ---- filters ---- */
 
 struct query {
-    struct cli_ctx *ctx;
-    const struct opts *o;
-    const struct json *list;
-    int64_t before, since; /* CreatedNs of the containers that filters name, 0: unset */
+    const struct engine_rows *list;
+    int64_t before, since; /* when the containers that filters name were created, 0: unset */
 };
 
-static bool ancestor_matches(const struct json *view, const char *wanted) {
-    const char *image = str_of(view, "Image"), *id = str_of(view, "ImageID") + strlen("sha256:");
+static bool ancestor_matches(const struct engine_row *r, const char *wanted) {
     const char *bare = str_starts(wanted, "sha256:") ? wanted + strlen("sha256:") : wanted;
     autofree char *latest = mem_printf("%s:latest", wanted);
-    return !strcmp(image, wanted) || !strcmp(image, latest) || (strlen(bare) >= 4 && str_starts(id, bare));
+    return !strcmp(r->image, wanted) || !strcmp(r->image, latest) ||
+           (strlen(bare) >= 4 && str_starts(r->image_id, bare));
 }
 
 /* docker's name filter is a regular expression, held against "/name" and "name". One that is none matches nothing. */
-static bool name_matches(const struct json *view, const char *wanted) {
-    const char *name = json_str_value(json_first(json_get(view, "Names")));
+static bool name_matches(const struct engine_row *r, const char *wanted) {
     regex_t re;
-    if (!name || regcomp(&re, wanted, REG_EXTENDED | REG_NOSUB) != 0)
+    if (regcomp(&re, wanted, REG_EXTENDED | REG_NOSUB) != 0)
         return false;
-    bool hit = regexec(&re, name, 0, NULL, 0) == 0 || (*name == '/' && regexec(&re, name + 1, 0, NULL, 0) == 0);
+    autofree char *slashed = mem_printf("/%s", r->name);
+    bool hit = regexec(&re, slashed, 0, NULL, 0) == 0 || regexec(&re, r->name, 0, NULL, 0) == 0;
     regfree(&re);
     return hit;
 }
 
-static bool mount_matches(const struct json *view, const char *wanted) {
-    JSON_EACH(m, json_get(view, "Mounts"))
+static bool label_matches(const struct engine_row *r, const char *wanted) {
+    autojson labels = json_in(r->labels);
+    return cli_label_matches(labels, wanted);
+}
+
+static bool mount_matches(const struct engine_row *r, const char *wanted) {
+    autojson mounts = json_in(r->mounts);
+    JSON_EACH(m, mounts)
     if (str_eq(json_str_value(json_get(m, "Source")), wanted) ||
         str_eq(json_str_value(json_get(m, "Destination")), wanted))
         return true;
     return false;
 }
 
-static bool one_matches(const struct query *q, const struct json *view, const char *key, const char *value) {
-    int64_t created = json_int_value(json_get(view, "CreatedNs"), 0), code = 0;
+static bool one_matches(const struct query *q, const struct engine_row *r, const char *key, const char *value) {
+    int64_t code = 0;
     if (!strcmp(key, "id"))
-        return str_starts(str_of(view, "Id"), value);
+        return str_starts(r->id, value);
     if (!strcmp(key, "name"))
-        return name_matches(view, value);
+        return name_matches(r, value);
     if (!strcmp(key, "label"))
-        return cli_label_matches(json_get(view, "Labels"), value);
+        return label_matches(r, value);
     if (!strcmp(key, "status"))
-        return !strcmp(str_of(view, "State"), value);
+        return !strcmp(r->status, value);
     if (!strcmp(key, "exited"))
-        return !strcmp(str_of(view, "State"), "exited") && str_to_i64(value, 0, 255, &code) &&
-               json_int_value(json_get(view, "ExitCode"), -1) == code;
+        return !strcmp(r->status, "exited") && str_to_i64(value, 0, 255, &code) && r->exit_code == code;
     if (!strcmp(key, "ancestor"))
-        return ancestor_matches(view, value);
+        return ancestor_matches(r, value);
     if (!strcmp(key, "volume"))
-        return mount_matches(view, value);
+        return mount_matches(r, value);
     if (!strcmp(key, "network"))
-        return str_eq(json_str_value(json_path(view, "HostConfig.NetworkMode")), value);
+        return str_eq(r->network, value);
     if (!strcmp(key, "before"))
-        return created < q->before;
+        return r->created < q->before;
     if (!strcmp(key, "since"))
-        return created > q->since;
+        return r->created > q->since;
     return !strcmp(key, "is-task") ? !strcmp(value, "false") : !strcmp(key, "health") && !strcmp(value, "none");
 }
 
 /* Values of one key are alternatives, but labels must all match; different keys must all match. */
-static bool matches(const struct query *q, const struct json *view, const struct strmap *filters) {
+static bool matches(const struct query *q, const struct engine_row *r, const struct strmap *filters) {
     for (size_t i = 0; i < filters->n; i++) {
         autostrv struct strv values = {.n = 0};
         strv_split(&values, filters->e[i].value, '\n');
         bool every = !strcmp(filters->e[i].key, "label");
         size_t hits = 0;
         for (size_t k = 0; k < values.n; k++)
-            hits += one_matches(q, view, filters->e[i].key, values.v[k]);
+            hits += one_matches(q, r, filters->e[i].key, values.v[k]);
         if (every ? hits < values.n : hits == 0)
             return false;
     }
@@ -235,10 +243,10 @@ static bool matches(const struct query *q, const struct json *view, const struct
 }
 
 static struct err *created_of(const struct query *q, const char *name, int64_t *ret) {
-    JSON_EACH(v, q->list) {
-        const char *n = json_str_value(json_first(json_get(v, "Names")));
-        if ((n && !strcmp(n + (*n == '/'), name)) || str_starts(str_of(v, "Id"), name)) {
-            *ret = json_int_value(json_get(v, "CreatedNs"), 0);
+    for (size_t i = 0; i < q->list->n; i++) {
+        const struct engine_row *r = q->list->v[i];
+        if (!strcmp(r->name, name) || str_starts(r->id, name)) {
+            *ret = r->created;
             return NULL;
         }
     }
@@ -270,7 +278,7 @@ static struct err *check_exited(const struct strmap *filters) {
     return NULL;
 }
 
-static struct err *collect(struct cli_ctx *c, struct json *rows) {
+static struct err *list(struct cli_ctx *c, struct cli_rows *rows) {
     const struct opts *o = c->opts;
     autostrmap struct strmap filters = {.n = 0};
     TRY(cli_filters_parse(&o->filter, filter_keys, &filters));
@@ -283,18 +291,19 @@ static struct err *collect(struct cli_ctx *c, struct json *rows) {
                             : (int)o->last,
         .size = o->size,
     };
-    autojson list = NULL;
-    TRY(engine_container_list(c->engine, &everything, &list));
-    struct query q = {.ctx = c, .o = o, .list = list};
+    autorows found = {.n = 0};
+    TRY(engine_container_list(c->engine, &everything, &found));
+    struct query q = {.list = &found};
     if (strmap_get(&filters, "before"))
         TRY(created_of(&q, strmap_get(&filters, "before"), &q.before));
     if (strmap_get(&filters, "since"))
         TRY(created_of(&q, strmap_get(&filters, "since"), &q.since));
     int64_t now = clock_now(), left = o->latest ? 1 : o->last >= 0 ? o->last : INT64_MAX;
-    JSON_EACH(v, list) {
-        if (left <= 0 || !matches(&q, v, &filters))
+    for (size_t i = 0; i < found.n && left > 0; i++) {
+        if (!matches(&q, found.v[i], &filters))
             continue;
-        json_push(rows, row_of(v, o, now));
+        autojson row = row_of(found.v[i], o, now);
+        TRY(cli_rows_add(rows, row));
         left--;
     }
     return NULL;
@@ -312,9 +321,11 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         .headers = headers,
         .quiet_is_id = true,
     };
-    autojson rows = json_array();
-    TRY(collect(c, rows));
-    return cli_render_rows(c, &table, rows, o->format, o->quiet);
+    autocli_rows rows = NULL;
+    TRY(cli_rows_open(c, &table, o->format, o->quiet, &rows));
+    TRY(list(c, rows));
+    cli_rows_print(rows);
+    return NULL;
 }
 
 const struct cmd cmd_ps = {
