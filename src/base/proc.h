@@ -40,6 +40,15 @@ struct proc_spawn {
 /* Starts a process; its pid and pidfd are the caller's to reap. Fails if the exec fails (reported over a pipe). */
 struct err *proc_spawn(const struct proc_spawn *p, pid_t *ret_pid, int *ret_pidfd) __attribute__((warn_unused_result));
 
+/*
+ * Runs fn(ctx) in a child on a stack of its own, with every signal blocked; returns when the child has ended or has
+ * executed a program, with its pid and (unless NULL) its pidfd, or -1 and errno. With SYS_BORROWED_VM (base/sys/sys.h)
+ * in `flags` the child works in the caller's memory: nothing is copied, what it changes the caller sees, a SIGKILL
+ * while it changes the heap leaves that broken, and what it does to its dumpable flag it does to the caller's. fn must
+ * not return.
+ */
+pid_t proc_borrow(int (*fn)(void *ctx), void *ctx, int flags, int *ret_pidfd);
+
 /* waitpid over EINTR; status as exit code, 128+n for a signal. */
 struct err *proc_reap(pid_t pid, int *ret_code) __attribute__((warn_unused_result));
 

@@ -18,7 +18,7 @@
 #include "base/proc.h"
 #include "base/sys/sys.h"
 
-enum { SPAWN_FDS_MAX = ARRAY_LEN(((struct proc_spawn *)NULL)->fds), SPAWN_STACK = 16 << 10 };
+enum { SPAWN_FDS_MAX = ARRAY_LEN(((struct proc_spawn *)NULL)->fds), BORROWED_STACK = 256 << 10 };
 
 enum spawn_stage { STAGE_FDS, STAGE_USERNS, STAGE_PARENT, STAGE_EXEC };
 
@@ -94,22 +94,16 @@ static int child_run(void *ctx) {
     child_fail(c, STAGE_EXEC);
 }
 
-/* Whether the child may borrow the parent's memory: entering a user namespace changes who may look at it. */
-static int borrowed_memory(const struct proc_spawn *p) { return p->join_userns ? 0 : SYS_BORROWED_VM; }
-
-/* All signals are blocked, so that no handler of ours runs in the child. */
-static pid_t spawn_clone(struct spawn_child *c, int *ret_pidfd) {
-    _Alignas(16) char stack[SPAWN_STACK];
-    int pidfd = -1;
+pid_t proc_borrow(int (*fn)(void *ctx), void *ctx, int flags, int *ret_pidfd) {
+    _Alignas(16) char stack[BORROWED_STACK];
     sigset_t all, old;
     sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &old);
-    pid_t pid =
-        clone(child_run, stack + sizeof stack, CLONE_PIDFD | CLONE_VFORK | SIGCHLD | borrowed_memory(c->p), c, &pidfd);
+    sigprocmask(SIG_SETMASK, &all, &old); /* no handler of ours runs in the child */
+    flags |= CLONE_VFORK | SIGCHLD | (ret_pidfd ? CLONE_PIDFD : 0);
+    pid_t pid = clone(fn, stack + sizeof stack, flags, ctx, ret_pidfd);
     int saved = errno;
     sigprocmask(SIG_SETMASK, &old, NULL);
     errno = saved;
-    *ret_pidfd = pidfd;
     return pid;
 }
 
@@ -137,7 +131,8 @@ struct err *proc_spawn(const struct proc_spawn *p, pid_t *ret_pid, int *ret_pidf
     report_read = pipe_fds[0];
     report_write = pipe_fds[1];
     struct spawn_child child = {.p = p, .null_fd = null_fd, .report_fd = report_write, .parent = getpid()};
-    pid_t pid = spawn_clone(&child, &pidfd);
+    /* Entering a user namespace changes who may look at the memory, so there it is a copy. */
+    pid_t pid = proc_borrow(child_run, &child, p->join_userns ? 0 : SYS_BORROWED_VM, &pidfd);
     if (pid < 0)
         return err_sys(errno, "start %s", p->path);
     fd_replace(&report_write, -1);

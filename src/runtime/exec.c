@@ -3,6 +3,9 @@
  * target's namespaces by its pidfd, all in one call, and makes the real process as the caller's own child
  * (CLONE_PARENT). Neither is dumpable, and neither holds a descriptor of the host beyond what the program is given,
  * before it is inside.
+ *
+ * The middle process has nothing of its own to remember, so it works in the caller's memory, which is not dumpable
+ * either meanwhile. The real one has a copy: it ends whenever its container does.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +24,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/proc.h"
 #include "base/sys/sys.h"
 #include "runtime/runtime_int.h"
 
@@ -112,20 +116,25 @@ static struct err *middle_work(struct exec *ex) {
     return sync_send(ex->middle, SYNC_PID, pid, pidfd);
 }
 
+static int middle_main(void *ctx) {
+    struct exec *ex = ctx;
+    struct err *e = middle_work(ex);
+    if (e)
+        sync_send_err(ex->middle, e);
+    _exit(e != NULL);
+}
+
 static struct err *run_middle(struct exec *ex, struct runtime_proc *p) {
     int pair[2];
     struct sync_msg m;
     TRY(fd_socketpair(SOCK_SEQPACKET, pair));
     autofd int ours = pair[0];
     ex->middle = pair[1];
-    pid_t pid = fork();
-    if (pid == 0) {
-        struct err *e = middle_work(ex);
-        if (e)
-            sync_send_err(ex->middle, e);
-        _exit(e != NULL);
-    }
+    int dumpable = prctl(PR_GET_DUMPABLE);
+    pid_t pid = proc_borrow(middle_main, ex, SYS_BORROWED_VM, NULL);
     int saved = errno;
+    if (dumpable == 1)
+        (void)prctl(PR_SET_DUMPABLE, 1);
     fd_replace(&ex->middle, -1);
     if (pid < 0)
         return err_sys(saved, "fork");
