@@ -3,10 +3,14 @@ UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNIT_BINS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRCS))
 UNIT_LIBS_test_seccomp := -lseccomp
 UNIT_LIBS_test_seccomp_json := -lseccomp
-$(B)/unit/%: tests/unit/%.c $(call lib_of,$(LAYERS)) tests/unit/unit.h $(B)/flags
+# coracle-net's objects as a library, for tests and fuzzers of its parts.
+HELPER_LIB := $(B)/lib/libhelper.a
+$(HELPER_LIB): $(call obj_of,$(filter-out net/helper/main.c,$(wildcard net/helper/*.c)))
+$(B)/unit/%: tests/unit/%.c $(call lib_of,$(LAYERS)) $(HELPER_LIB) tests/unit/unit.h $(B)/flags
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
-	$(Q)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(call lib_of,$(LAYERS)) -Wl,--end-group -lcjson -ldl $(UNIT_LIBS_$*)
+	$(Q)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(call lib_of,$(LAYERS)) $(HELPER_LIB) \
+	    -Wl,--end-group -lslirp -lmnl -lcjson -ldl $(UNIT_LIBS_$*)
 
 .PHONY: deps test-deps demo unit check check-bats
 deps:
@@ -31,11 +35,11 @@ check: test-deps
 # fuzz-smoke: the seeds and the kept corpus once, and a second each.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-$(B)/bin/fuzz_%: tests/fuzz/fuzz_%.c $(call lib_of,$(LAYERS)) $(B)/flags
+$(B)/bin/fuzz_%: tests/fuzz/fuzz_%.c $(call lib_of,$(LAYERS)) $(HELPER_LIB) $(B)/flags
 	@mkdir -p $(@D)
 	@echo "  FUZZ  $<"
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(call lib_of,$(LAYERS)) \
-	    -Wl,--end-group -lcjson -ldl -larchive -lisal -lzstd -lz -lcrypto
+	    $(HELPER_LIB) -Wl,--end-group -lslirp -lmnl -lcjson -ldl -larchive -lisal -lzstd -lz -lcrypto
 .PHONY: fuzz fuzz-smoke fuzz-bins
 fuzz-bins: $(patsubst %,$(B)/bin/%,$(FUZZ_TARGETS))
 fuzz:
