@@ -3,8 +3,10 @@
  * coracle-net is started and spoken to (leases), and nothing of containers: callers describe endpoints and ports in
  * JSON.
  *
- *     <data_root>/networks/<name>     one JSON file a user-made network, created by link(2): a name is taken once
- *     bridge, host, none              are always there and are no files
+ *     <data_root>/networks/<name>     one JSON file a user-made network, which lands whole and takes its name once
+ *     <data_root>/networks/.bridge    the network bridge, whose subnet is chosen when it is first asked for, and stays
+ *     host, none                      are always there and are no files
+ *     <data_root>/networks/.lock      held by who makes or removes one: no two networks get the same subnet
  *     <run_root>/net/socket           where coracle-net listens, one for a user; net/lock: who may start it
  *
  * A lease is a connection to coracle-net, held by a container's monitor for as long as the container lives. Its end
@@ -13,23 +15,35 @@
  * monitor sees the end of its lease and calls net_restore() with the answer that it was given and the descriptors of
  * the namespaces, which it kept: the next helper enters the same namespaces and finds bridges and links in place.
  *
+ * coracle-net is started as `coracle-net --run-root <dir> --data-root <dir>` with an empty environment and these
+ * descriptors: 0 and 1 /dev/null, 2 a file in memory, 3 the listening socket. Its first process leaves the rest to a
+ * child and ends with 0 at once; or with another status when it cannot, and then the last line of what it wrote to
+ * descriptor 2 is the reason that the user is told. It never removes the socket's name.
+ *
  * Requests and answers are JSON objects (base/msg.h), an error is {"error": …}:
  *
  *   attach (descriptor: the container's network namespace)
  *     {"op":"attach", "id":"<64 hex>", "name":"web", "hostname":"web",
  *      "endpoints":[{"network":<definition>, "ifname":"eth0", "ip":"", "ip6":"", "mac":"", "aliases":["store"]}],
- *      "ports":[{"proto":"tcp", "host_ip":"", "host_port":8080, "port":80}],      host_port 0: any free one;
- *      "dns":["1.1.1.1"], "dns_internal":true}        host_ip "": all addresses, v4 and v6. dns: forwarders instead
- *                                                     of the host's; dns_internal: answer at 127.0.0.11 inside
- *     → {"ok":true, "level":"nfqueue", "endpoints":[{"network":"<id>", "name":"back", "ifname":"eth0",
- * "ip":"10.89.7.2", "prefix":24, "gateway":"10.89.7.1", "mac":"02:42:0a:59:07:02", "ip6":"", "prefix6":0,
- * "gateway6":"", "aliases":[…]}], "ports":[{"proto","host_ip","host_port","port"}], "nameserver":"127.0.0.11" or the
- * gateway's, "host":"192.0.2.7" (what host-gateway and host.docker.internal stand for), "restore":<opaque>} descriptor:
- * the helper's network namespace connect, disconnect: {"op":"connect","id":…,"endpoint":{…}}
- * {"op":"disconnect","id":…,"network":"<id>"} → {"ok":true} from any connection; the lease gets {"event":"changed",
- * "endpoints":[…], "ports":[…], "restore":…} list: {"op":"list"} →
- * {"containers":[{"id","name","endpoints":[…],"ports":[…]}], "level":…} restore (descriptors: container's namespace,
- * helper's namespace): {"op":"restore","restore":<opaque>} → as attach
+ *      "ports":[{"proto":"tcp", "host_ip":"", "host_port":8080, "port":80}],
+ *      "dns":["1.1.1.1"], "dns_internal":true}
+ *       host_port 0: any free one; host_ip "": all addresses, v4 and v6
+ *       dns: forwarders instead of the host's; dns_internal: answer at 127.0.0.11 inside
+ *     → {"ok":true, "level":"nfqueue",
+ *        "endpoints":[{"network":"<id>", "name":"back", "ifname":"eth0", "ip":"10.89.7.2", "prefix":24,
+ *                      "gateway":"10.89.7.1", "mac":"02:42:0a:59:07:02", "ip6":"", "prefix6":0, "gateway6":"",
+ *                      "aliases":[…]}],
+ *        "ports":[{"proto","host_ip","host_port","port"}], "nameserver":"127.0.0.11" or the gateway's,
+ *        "host":"192.0.2.7", "restore":<opaque>}       descriptor: the helper's network namespace
+ *       host: what host-gateway and host.docker.internal stand for
+ *   connect, disconnect
+ *     {"op":"connect", "id":…, "endpoint":{…}}   {"op":"disconnect", "id":…, "network":"<id>"}
+ *     → {"ok":true}, from any connection; the lease gets
+ *       {"event":"changed", "endpoints":[…], "ports":[…], "restore":…}
+ *   list
+ *     {"op":"list"} → {"containers":[{"id","name","endpoints":[…],"ports":[…]}], "level":…}
+ *   restore (descriptors: the container's namespace, the helper's namespace)
+ *     {"op":"restore", "restore":<opaque>} → as attach
  */
 #pragma once
 
@@ -42,6 +56,7 @@
 struct err;
 struct host;
 struct json;
+struct msg_chan;
 
 /* ---- definitions ---- */
 
@@ -79,25 +94,28 @@ struct err *net_def_parse(const struct json *j, struct net_def **ret) __attribut
 
 /* All networks, the built-in ones first, then by name. A damaged file is skipped with a warning in the log. */
 struct err *net_list(const struct host *h, struct net_defs *ret) __attribute__((warn_unused_result));
-/* By name, id, or an unambiguous prefix of an id, in docker's order; "default" is bridge. not_found in docker's words.
- */
+/* By id, name, or an unambiguous prefix of an id, in docker's order; "default" is bridge. not_found in docker's words;
+ * corrupt, with a hint, when the file of that name is damaged. */
 struct err *net_find(const struct host *h, const char *ref, struct net_def **ret) __attribute__((warn_unused_result));
 
 struct net_create {
     const char *name, *driver; /* driver NULL: bridge; others are refused with the reason */
     bool internal, ipv6, attachable;
-    struct strv subnets, gateways,
-        ip_ranges; /* as typed: the i-th gateway and range belong to the subnet that holds them */
-    struct strv labels, options;
+    struct strv subnets, gateways, ip_ranges; /* as typed, in any order: a gateway goes to the subnet that holds it */
+    struct strv labels, options;              /* KEY=VALUE; KEY alone is KEY= */
 };
 /*
- * Makes a network. Without --subnet one is chosen from docker's pools (172.18.0.0/16 … 172.31.0.0/16, then
- * 192.168.0.0/20 …) that overlaps neither another network nor a route of the host; with --ipv6 also a fd…/64. Errors in
- * docker's words: name taken (conflict), overlapping pool, gateway outside of the subnet, no free pool.
+ * Makes a network, of at most one subnet of IPv4 and one of IPv6 (which implies --ipv6). Without one of IPv4, that is
+ * chosen from docker's pools (172.18.0.0/16 … 172.31.0.0/16, then 192.168.0.0/20 …) so that it overlaps neither another
+ * network nor a route of the host; with --ipv6 also a random fd…/64. One that is typed may hide a route of the host's.
+ * The gateway is the first address of the subnet unless told. Errors in docker's words: name taken or pre-defined,
+ * overlapping pool (conflict), gateway outside of the subnet (usage), no free pool (conflict). Called in the host's
+ * network namespace; durable.
  */
 struct err *net_create(const struct host *h, const struct net_create *c, struct net_def **ret)
     __attribute__((warn_unused_result));
-/* Removes a definition; a built-in one is refused. Whether containers use it is the caller's to ask (op list). */
+/* Removes a definition; a built-in one is refused (denied), one that is gone, or another by now, is not_found. Whether
+ * containers use it is the caller's to ask (op list). */
 struct err *net_remove(const struct host *h, const struct net_def *d) __attribute__((warn_unused_result));
 
 /* ---- addresses (pure) ---- */
@@ -107,36 +125,45 @@ struct net_addr {
     uint8_t b[16];
     unsigned prefix;
 };
-/* "10.0.0.1" (prefix 32) or "10.0.0.0/8"; usage error naming the text. */
+/* "10.0.0.1" (prefix 32) or "10.0.0.5/8" (bits after the prefix are kept), as inet_pton(3) reads them; usage error
+ * naming the text. */
 struct err *net_addr_parse(const char *text, struct net_addr *ret) __attribute__((warn_unused_result));
-/* Text without prefix, and as CIDR; owned. */
+/* Text without prefix, and as CIDR; owned; "" for none. */
 char *net_addr_text(const struct net_addr *a);
 char *net_addr_cidr(const struct net_addr *a);
+/* Whether all of `a` lies in the block `net`; whether the two blocks share an address. */
 bool net_addr_contains(const struct net_addr *net, const struct net_addr *a);
 bool net_addr_overlaps(const struct net_addr *a, const struct net_addr *b);
-/* "02:42:ac:11:00:02" into 6 bytes; usage error for a multicast or malformed one. */
+/* "02:42:ac:11:00:02" (or with '-') into 6 bytes; usage error for a multicast, zero or malformed one. */
 struct err *net_mac_parse(const char *text, uint8_t ret[6]) __attribute__((warn_unused_result));
 
 /* ---- leases ---- */
 
 struct net_lease {
-    int fd;              /* the connection, -1: none; readable when the helper has something to say or has died */
-    int helper_netns;    /* kept for net_restore() */
-    struct json *answer; /* the last one, owned */
+    int fd;                /* for poll, -1: no lease; readable when the helper has something to say or has died */
+    struct msg_chan *chan; /* the connection; owns fd */
+    int helper_netns;      /* kept for net_restore() */
+    struct json *answer;   /* the last one, with the events since, owned */
 };
+#define NET_LEASE_INIT                                                                                                 \
+    { .fd = -1, .helper_netns = -1 }
+/* Ends a lease and leaves NET_LEASE_INIT behind; harmless for one that is that. */
 void net_lease_done(struct net_lease *l);
 
 /*
  * Attaches a container: starts the helper when none runs (under a lock; the socket is bound here and inherited, so that
  * nobody waits for anything), sends the request with the namespace, waits for the answer. Called inside the user
- * namespace, in the host's network namespace. Errors carry the helper's own words (address in use, port taken by …).
+ * namespace, in the host's network namespace. Errors carry the helper's own words (address in use, port taken by …). A
+ * helper that dies meanwhile is replaced by a new one, once.
  */
 struct err *net_attach(const struct host *h, const struct json *request, int netns_fd, struct net_lease *ret)
     __attribute__((warn_unused_result));
-/* After the end of a lease: starts the next helper if none has done so yet, and takes the lease up again. */
-struct err *net_restore(const struct host *h, int netns_fd, struct net_lease *l) __attribute__((warn_unused_result));
-/* Reads one message from the lease: an event replaces l->answer and *ret_changed is set; end of file is ERR_NOT_FOUND.
+/* After the end of a lease: starts the next helper if none has done so yet, and takes the lease up again. On failure
+ * the lease stays as it was, and may be tried again. The old l->fd is closed on success: take it out of tables first.
  */
+struct err *net_restore(const struct host *h, int netns_fd, struct net_lease *l) __attribute__((warn_unused_result));
+/* Reads what the helper has to say, waiting for one message and taking all that have come with it: the members of a
+ * "changed" event replace those of l->answer, and *ret_changed is set. End of file is ERR_NOT_FOUND. */
 struct err *net_lease_read(struct net_lease *l, bool *ret_changed) __attribute__((warn_unused_result));
 /* One question to a running helper, from anywhere; not_found when none runs. */
 struct err *net_ask(const struct host *h, const struct json *request, struct json **ret)

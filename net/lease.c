@@ -1,0 +1,139 @@
+/*
+ * lease: requests and answers, and the connection that a container's monitor keeps.
+ *
+ * The helper either answers or dies, so nothing here has a time-out. A helper that ends a connection without an answer
+ * was about to go (its last lease had ended) or has crashed: the request is sent once more, to the next helper. Nothing
+ * is done twice by that, for what the first one had begun ended with its connection.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/msg.h"
+#include "base/str.h"
+#include "net/net_int.h"
+
+enum { TRIES = 2 };
+
+struct request {
+    const struct json *j;
+    int fds[2];
+    size_t n_fds;
+    bool start; /* the helper when none runs */
+};
+
+struct answer {
+    struct json *j;
+    struct msg_chan *chan;
+    int fds[MSG_FDS];
+    size_t n_fds;
+};
+
+static void answer_done(struct answer *a) {
+    json_free(a->j);
+    msg_chan_free(a->chan);
+    for (size_t i = 0; i < a->n_fds; i++)
+        fd_close(a->fds[i]);
+    *a = (struct answer){0};
+}
+#define autoanswer __attribute__((cleanup(answer_done))) struct answer
+
+/* Sends and receives once. Success without an answer: the helper is gone. */
+static struct err *exchange(const struct request *r, struct answer *a) {
+    struct err *e = msg_send(a->chan, r->j, r->fds, r->n_fds);
+    if (e && (err_errno(e) == EPIPE || err_errno(e) == ECONNRESET)) {
+        err_free(e);
+        return NULL;
+    }
+    TRY(e);
+    return msg_recv(a->chan, &a->j, a->fds, &a->n_fds);
+}
+
+static struct err *call(const struct host *h, const struct request *r, struct answer *a) {
+    for (int i = 0; i < TRIES && !a->j; i++) {
+        int fd = -1;
+        answer_done(a);
+        TRY(r->start ? net_helper_reach(h, &fd) : net_helper_connect(h, &fd));
+        a->chan = msg_chan_new(fd);
+        TRY(exchange(r, a));
+    }
+    if (!a->j)
+        return err_hint(err_new(ERR_SYSTEM, "coracle-net ended without an answer, twice"),
+                        "The machine may be out of memory; see the kernel's log.");
+    return msg_err_of(a->j);
+}
+
+/* ---- leases ---- */
+
+void net_lease_done(struct net_lease *l) {
+    msg_chan_free(l->chan);
+    fd_close(l->helper_netns);
+    json_free(l->answer);
+    *l = (struct net_lease)NET_LEASE_INIT;
+}
+
+/* Asks for a lease and puts it in the place of `l`, which stays as it is on failure. */
+static struct err *take_lease(const struct host *h, const struct request *r, struct net_lease *l) {
+    autoanswer a = {0};
+    TRY(call(h, r, &a));
+    if (!a.n_fds)
+        return err_new(ERR_CORRUPT, "coracle-net answered without its network namespace");
+    net_lease_done(l);
+    *l = (struct net_lease){.fd = msg_chan_fd(a.chan), .chan = take_ptr(&a.chan), .answer = take_ptr(&a.j)};
+    l->helper_netns = a.fds[0];
+    a.fds[0] = -1;
+    return NULL;
+}
+
+struct err *net_attach(const struct host *h, const struct json *request, int netns_fd, struct net_lease *ret) {
+    const struct request r = {.j = request, .fds = {netns_fd}, .n_fds = 1, .start = true};
+    struct net_lease l = NET_LEASE_INIT;
+    TRY(take_lease(h, &r, &l));
+    *ret = l;
+    return NULL;
+}
+
+struct err *net_restore(const struct host *h, int netns_fd, struct net_lease *l) {
+    const struct json *state = json_get(l->answer, "restore");
+    if (!state || l->helper_netns < 0)
+        return err_new(ERR_CORRUPT, "coracle-net gave nothing to restore the network from");
+    autojson j = json_object();
+    json_set_str(j, "op", "restore");
+    json_set(j, "restore", json_copy(state));
+    const struct request r = {.j = j, .fds = {netns_fd, l->helper_netns}, .n_fds = 2, .start = true};
+    return take_lease(h, &r, l);
+}
+
+/* The members of an event replace those of the answer; what it does not name stays. */
+static bool apply(struct net_lease *l, const struct json *event) {
+    if (!str_eq(json_str_value(json_get(event, "event")), "changed"))
+        return false;
+    JSON_EACH(m, event)
+    if (strcmp(json_key(m), "event") != 0)
+        json_set(l->answer, json_key(m), json_copy(m));
+    return true;
+}
+
+struct err *net_lease_read(struct net_lease *l, bool *ret_changed) {
+    bool changed = false;
+    do {
+        autojson event = NULL;
+        TRY(msg_recv(l->chan, &event, NULL, NULL));
+        if (!event)
+            return err_new(ERR_NOT_FOUND, "coracle-net has ended");
+        changed |= apply(l, event);
+    } while (msg_pending(l->chan));
+    *ret_changed = changed;
+    return NULL;
+}
+
+struct err *net_ask(const struct host *h, const struct json *request, struct json **ret) {
+    const struct request r = {.j = request};
+    autoanswer a = {0};
+    TRY(call(h, &r, &a));
+    *ret = take_ptr(&a.j);
+    return NULL;
+}
