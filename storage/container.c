@@ -224,22 +224,24 @@ struct err *store_container_open(const struct store *s, const char *id, int *ret
     return NULL;
 }
 
-struct err *store_container_text(const struct store *s, const char *id, const char *file, struct str *out) {
+struct err *store_container_text(const struct store *s, const char *id, const char *file, struct str *out,
+                                 bool *ret_there) {
     char path[512];
     int containers;
     TRY(record_path(id, file, path));
     TRY(store_dir(s, STORE_CONTAINERS, &containers));
-    struct err *e = io_read_record(containers, path, JSON_SIZE_MAX, out);
-    if (e && err_errno(e) == ENOENT && !store_exists(containers, id)) {
-        err_free(e);
-        return no_such(id);
-    }
-    return e ? err_wrap(e, "container %.12s", id) : NULL;
+    TRY_CTX(io_read_record(containers, path, JSON_SIZE_MAX, out, ret_there), "container %.12s", id);
+    return NULL;
 }
 
 struct err *store_container_read(const struct store *s, const char *id, const char *file, struct json **ret) {
     autostr struct str text = STR_INIT;
-    TRY(store_container_text(s, id, file, &text));
+    bool there;
+    TRY(store_container_text(s, id, file, &text, &there));
+    if (!there)
+        return store_exists(s->dirs[STORE_CONTAINERS], id)
+                   ? err_new(ERR_NOT_FOUND, "container %.12s: there is no %s", id, file)
+                   : no_such(id);
     TRY_CTX(json_parse(str_c(&text), text.len, file, 0, ret), "container %.12s", id);
     return NULL;
 }

@@ -204,7 +204,7 @@ struct store_container_new {
     const struct json *config;  /* → config.json */
     const struct json *options; /* → options.json */
     const struct json *summary; /* → container.json: "Id", "Name", "Image" (hex), "Layers" (chain ids, bottom first) */
-    const struct json *state;   /* → state.json */
+    const struct json *state;   /* → state.json; NULL: none before the first start */
     bool durable;               /* false for run --rm: it does not outlive a crash anyway */
 };
 /* Makes the container's directory (with upper and work) and reserves its name. conflict names the owner of the name. */
@@ -219,11 +219,11 @@ struct err *store_container_ids(const struct store *s, struct strv *out) __attri
 /* dirfd of containers/<id>. */
 struct err *store_container_open(const struct store *s, const char *id, int *ret_dirfd)
     __attribute__((warn_unused_result));
-/* Reads one of its JSON files ("state.json"), or appends its text: for who reads a thousand of them. */
+/* Reads one of its JSON files ("state.json"); or appends its text, if it is there: for who reads a thousand. */
 struct err *store_container_read(const struct store *s, const char *id, const char *file, struct json **ret)
     __attribute__((warn_unused_result));
-struct err *store_container_text(const struct store *s, const char *id, const char *file, struct str *out)
-    __attribute__((warn_unused_result));
+struct err *store_container_text(const struct store *s, const char *id, const char *file, struct str *out,
+                                 bool *ret_there) __attribute__((warn_unused_result));
 /* Takes the container's lock, waiting when `wait`; in_use when another process has it. The monitor inherits it. */
 struct err *store_container_lock(const struct store *s, const char *id, bool wait, int *ret_fd)
     __attribute__((warn_unused_result));

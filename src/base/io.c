@@ -101,9 +101,13 @@ struct err *io_read_file(int dirfd, const char *name, size_t max, struct str *ou
     return read_all(fd, max, hint, st.st_size > 0 ? END_EXACT : END_EMPTY, name, out);
 }
 
-struct err *io_read_record(int dirfd, const char *name, size_t max, struct str *out) {
-    autofd int fd = -1;
-    TRY(fd_open_at(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &fd));
+struct err *io_read_record(int dirfd, const char *name, size_t max, struct str *out, bool *ret_there) {
+    autofd int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    bool there = fd >= 0 || errno != ENOENT;
+    if (ret_there)
+        *ret_there = there;
+    if (fd < 0)
+        return ret_there && !there ? NULL : err_sys(errno, "open %s", name);
     return read_all(fd, max, 4095, END_SHORT, name, out);
 }
 

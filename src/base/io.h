@@ -30,9 +30,10 @@ struct err *io_read_file(int dirfd, const char *name, size_t max, struct str *ou
 
 /*
  * The same for a small file of our own, where nobody else could have put anything else: what it is is not looked at,
- * and less than was asked for is its end, so that it costs an open, a read and a close.
+ * and less than was asked for is its end, so that it costs an open, a read and a close. One that is missing is no error
+ * where `ret_there` is given, which tells.
  */
-struct err *io_read_record(int dirfd, const char *name, size_t max, struct str *out)
+struct err *io_read_record(int dirfd, const char *name, size_t max, struct str *out, bool *ret_there)
     __attribute__((warn_unused_result));
 
 /* Replaces dirfd/name by temporary file and rename. flags: IO_DURABLE. Leaves nothing behind on failure. */

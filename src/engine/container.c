@@ -86,12 +86,11 @@ struct err *engine_container_load_id(struct engine *e, const char *id, struct en
     if (!json_str_value(json_get(c.summary, "Name")))
         return err_new(ERR_CORRUPT, "the record of container %.12s is damaged", id);
     TRY(monitor_state_read(c.dirfd, &c.state));
-    if (engine_state_alive(&c.state)) {
-        bool held = false;
+    bool held = true, alive = engine_state_alive(&c.state);
+    if (alive || !strcmp(c.state.status, "created")) /* what is being removed looks as if it had never been started */
         TRY(store_container_running(s, id, &held));
-        if (!held)
-            TRY(refresh(e, &c));
-    }
+    if (alive && !held)
+        TRY(refresh(e, &c));
     *ret = c;
     c = (struct engine_container)ENGINE_CONTAINER_INIT;
     return NULL;

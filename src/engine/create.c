@@ -191,15 +191,12 @@ static struct err *prepare_binds(const struct creation *c) {
 }
 
 static struct err *record(struct creation *c, const char *name) {
-    struct monitor_state created = {.status = "created"};
-    autojson state = monitor_state_json(&created);
     const struct store_container_new new = {
         .id = c->id,
         .name = name,
         .config = c->spec->config,
         .options = c->spec->options,
         .summary = c->spec->summary,
-        .state = state,
         .durable = !c->spec->rm,
     };
     return store_container_create(c->store, &new);

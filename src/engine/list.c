@@ -103,19 +103,20 @@ static struct err *load_slowly(struct engine *e, const char *id, struct engine_r
  * NULL. `text` is a buffer that all rows share.
  */
 static struct err *load_row(struct engine *e, const char *id, bool all, struct str *text, struct engine_row **ret) {
-    struct monitor_state state;
-    bool held = true;
+    struct monitor_state state = MONITOR_STATE_CREATED;
+    bool held = true, there;
     str_clear(text);
-    TRY(store_container_text(e->store, id, "state.json", text));
-    TRY(monitor_state_parse(text, &state));
+    TRY(store_container_text(e->store, id, "state.json", text, &there));
+    if (there)
+        TRY(monitor_state_parse(text, &state));
     bool alive = engine_state_alive(&state);
     if (!alive && !all)
         return NULL;
     if (alive)
         TRY(store_container_running(e->store, id, &held));
     str_clear(text);
-    TRY(store_container_text(e->store, id, "container.json", text));
-    struct engine_row *r = held ? cut_row(id, text, &state) : NULL;
+    TRY(store_container_text(e->store, id, "container.json", text, &there));
+    struct engine_row *r = there && held ? cut_row(id, text, &state) : NULL;
     if (!r)
         return load_slowly(e, id, ret);
     *ret = r;

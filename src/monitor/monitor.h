@@ -151,12 +151,13 @@ struct monitor_state {
     int restart_count;
     char error[256];
 };
+/* There is no state.json before the first start. */
+#define MONITOR_STATE_CREATED                                                                                          \
+    (struct monitor_state) { .status = "created" }
 /* Reads and writes containers/<id>/state.json (dirfd); reads its text. Writing is atomic, not durable. */
 struct err *monitor_state_read(int dirfd, struct monitor_state *ret) __attribute__((warn_unused_result));
 struct err *monitor_state_parse(const struct str *text, struct monitor_state *ret) __attribute__((warn_unused_result));
 struct err *monitor_state_write(int dirfd, const struct monitor_state *s) __attribute__((warn_unused_result));
-/* The JSON form, for the first state.json of a new container. */
-struct json *monitor_state_json(const struct monitor_state *s);
 
 /* ---- logs ---- */
 

@@ -10,7 +10,7 @@
 
 static const char file[] = "state.json";
 
-struct json *monitor_state_json(const struct monitor_state *s) {
+static struct json *state_json(const struct monitor_state *s) {
     struct json *j = json_object();
     json_set_str(j, "status", s->status);
     json_set_int(j, "pid", s->pid);
@@ -59,7 +59,7 @@ static struct err *parse(const struct json *j, struct monitor_state *s) {
 /* ---- the text as we write it ---------------------------------------------------------------------------------------
  *
  * A list of a thousand containers reads a thousand of these files, so the text that json_render() makes of
- * monitor_state_json() is read without building a tree. Whatever differs from that, in as little as a blank, goes the
+ * state_json() is read without building a tree. Whatever differs from that, in as little as a blank, goes the
  * general way.
  */
 
@@ -142,11 +142,15 @@ struct err *monitor_state_parse(const struct str *text, struct monitor_state *re
 
 struct err *monitor_state_read(int dirfd, struct monitor_state *ret) {
     autostr struct str text = STR_INIT;
-    TRY(io_read_record(dirfd, file, JSON_SIZE_MAX, &text));
-    return monitor_state_parse(&text, ret);
+    bool there;
+    TRY(io_read_record(dirfd, file, JSON_SIZE_MAX, &text, &there));
+    if (there)
+        return monitor_state_parse(&text, ret);
+    *ret = MONITOR_STATE_CREATED;
+    return NULL;
 }
 
 struct err *monitor_state_write(int dirfd, const struct monitor_state *s) {
-    autojson j = monitor_state_json(s);
+    autojson j = state_json(s);
     return json_write_file(dirfd, file, j, 0600, 0);
 }

@@ -128,6 +128,7 @@ names() { coracle ps --format '{{.Names}}' "$@" | paste -sd' '; }
 
 @test "a damaged record is skipped and named, the others are shown" {
     id=$(coracle create --name broken busybox true)
+    coracle start -a broken
     for damage in 'echo garbage' 'printf ""' 'head -c 100 "$f.good"' "echo '[]'" "printf '{\"a\":%0100000d' 1"; do
         for file in container.json state.json; do
             f=$STORE/containers/$id/$file

@@ -334,6 +334,8 @@ static void test_state(void) {
                               .error = "quote \" and \n"},
                          t;
     CHECK_OK(fd_open_dir(AT_FDCWD, base_dir, &dir));
+    CHECK_OK(monitor_state_read(dir, &t));
+    CHECK_STR(t.status, "created");
     CHECK_OK(monitor_state_write(dir, &s));
     CHECK_OK(monitor_state_read(dir, &t));
     CHECK(memcmp(&s, &t, sizeof s) == 0);
