@@ -30,6 +30,8 @@
  *     {"op":"deny","nets":["172.17.0.1/32", …]}                addresses of the helper itself, never connected to
  *   loop → warden
  *     {"want":"inner","family":4|6,"proto":"tcp"|"udp"}        the pool runs low
+ *     {"verdicts":[[id, mark], …]}                             on held packets, for queue_verdicts(): it takes
+ *                                                              CAP_NET_ADMIN, which the loop has not
  *     {"ready":true,"level":…}                                 after self-isolation
  *
  * The helper's namespace: one bridge a network ("br-" and the first 11 digits of the network's id), holding the
@@ -77,10 +79,18 @@ struct timer {
     void (*fire)(struct loop *l, struct timer *t);
     struct timer *next, *prev;
 };
+enum { LOOP_BUFFER = 256 << 10 };
 struct loop {
     int epoll;
+    int spare; /* given up for a moment to refuse a connection when there are no descriptors left */
     struct msg_chan *warden;
-    struct timer timers; /* ring, the earliest first; no wake-up without one */
+    struct watch channel;
+    struct timer timers;       /* ring, the earliest first; no wake-up without one */
+    struct epoll_event *round; /* what is still to be handled in this round */
+    size_t n_round;
+    uint8_t *buffer; /* LOOP_BUFFER bytes that anybody may use until it returns */
+    size_t kept;     /* bytes that relays hold for slow readers */
+    struct policy *policy;
     struct slirp_uplink *uplink;
     struct bypass *bypass;
     struct ports *ports;
@@ -90,10 +100,18 @@ struct loop {
 void loop_main(int warden_fd) __attribute__((noreturn));
 bool loop_add(struct loop *l, struct watch *w, uint32_t events);
 void loop_mod(struct loop *l, struct watch *w, uint32_t events);
+/* Out of the table until the next loop_mod(): for a hung-up descriptor that nobody can do anything about yet. */
+void loop_park(struct loop *l, struct watch *w);
 /* Takes it out of the table and closes it. Safe for a watch whose event is still to be handled in this round. */
 void loop_drop(struct loop *l, struct watch *w);
 void loop_timer(struct loop *l, struct timer *t, int64_t after_ns);
 void loop_untimer(struct loop *l, struct timer *t);
+/* ns of CLOCK_MONOTONIC. */
+int64_t loop_now(void);
+/* accept4(2), non-blocking; -1 when nobody waits any more. Without a free descriptor it hangs up on the client. */
+int loop_accept(struct loop *l, int listener, struct sockaddr_storage *ret_peer);
+/* An unasked message to the warden ("want", "verdicts"). */
+void loop_tell(struct loop *l, const struct json *message);
 
 /* ---- sandbox.c ---- */
 /* No new privileges, no capability, an empty root, the allow-list. After it the process can make AF_INET and AF_INET6
@@ -101,18 +119,60 @@ void loop_untimer(struct loop *l, struct timer *t);
 struct err *sandbox_enter(void) __attribute__((warn_unused_result));
 
 /* ---- slirp.c ---- */
-struct err *uplink_start(struct loop *l, int fd, const char *kind, int mtu) __attribute__((warn_unused_result));
+/* Takes the tap ("tap") or the AF_PACKET socket ("packet"). */
+struct err *uplink_start(struct loop *l, int take_fd, const char *kind, int mtu) __attribute__((warn_unused_result));
+/* Whether libslirp may see a frame: long enough for its headers, and not on its way to where policy denies. Pure. */
+bool frame_welcome(const struct loop *l, const uint8_t *frame, size_t len);
 
 /* ---- relay.c: two stream sockets, bytes both ways, half-close and reset carried over ---- */
-struct relay_end;
-/* Takes both; `first` is sent to b before anything else (may be NULL). Frees itself. */
-void relay_start(struct loop *l, int a, int b);
+struct relay;
+struct relay_group { /* the connections of one published port, which end with it */
+    struct relay *first;
+};
+/* Takes both sockets: a is connected, b is connected or on the way (a non-blocking connect); where that fails, a gets a
+ * reset. `group` may be NULL. The relay frees itself. */
+void relay_start(struct loop *l, struct relay_group *group, int a, int b);
+/* Ends all connections of a group with resets. */
+void relay_group_end(struct loop *l, struct relay_group *group);
+/* Options that both sockets should have: no delay, and a look after five silent minutes whether the peer is still there
+ * (a container may vanish without a word). What a listener accepts inherits them. */
+void relay_prepare(int fd);
+/* Closes a socket so that its peer sees a reset. */
+void relay_reset(int take_fd);
 
-/* ---- bypass.c: outgoing TCP; queue.c: the held SYN ---- */
+/* ---- bypass.c: outgoing TCP ---- */
 struct err *bypass_start(struct loop *l, int listen4, int listen6, int nfqueue) __attribute__((warn_unused_result));
+/* ---- queue.c: packets that the kernel holds (NFQUEUE) ---- */
+/* A connection as its first packet names it; ports in host order. */
+struct tuple {
+    struct net_addr src, dst;
+    uint16_t sport, dport;
+};
+struct held {
+    uint32_t id;
+    bool is_syn; /* else `tuple` is not set */
+    struct tuple tuple;
+};
+/* One message of the queue's socket; false when it is none about a packet. Pure. */
+bool queue_parse(const uint8_t *message, size_t n, struct held *ret);
+/* A packet that begins a TCP connection; false for anything else. Pure. */
+bool syn_parse(const uint8_t *packet, size_t n, struct tuple *ret);
+/*
+ * For the warden: carries out {"verdicts":[[id, mark], …]}, a mark of VERDICT_DROP dropping the packet and another one
+ * accepting it with this mark. The kernel takes verdicts only from a process with CAP_NET_ADMIN, so the loop asks.
+ */
+enum { VERDICT_DROP = -1 };
+void queue_verdicts(int nfqueue, const struct json *verdicts);
+
+/* ---- policy.c ---- */
 /* Addresses that a container may not reach through the host: loopback, unspecified, multicast, the helper's own. */
-bool policy_denies(const struct loop *l, const struct sockaddr *to);
+bool policy_denies(const struct loop *l, const struct net_addr *to);
 void policy_set(struct loop *l, const struct json *nets);
+/* A socket address of an address and a port (host order) and back; returns its length. */
+socklen_t sockaddr_make(const struct net_addr *a, uint16_t port, struct sockaddr_storage *ret);
+struct net_addr sockaddr_read(const struct sockaddr_storage *from, uint16_t *ret_port);
+/* At the end of a round of the loop: sends the verdicts of this round. */
+void bypass_settle(struct loop *l);
 
 /* ---- publish.c, publish_udp.c ---- */
 struct err *publish(struct loop *l, const struct json *request, uint16_t *ret_port) __attribute__((warn_unused_result));

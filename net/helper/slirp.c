@@ -1,0 +1,308 @@
+/*
+ * slirp: the uplink of the helper's namespace, for all that is not a TCP connection through the bypass.
+ *
+ * Behind the link is one guest, 10.0.2.100, for the namespace masquerades what leaves by it; libslirp turns its packets
+ * into sockets of the host. Addresses are given statically, so libslirp neither serves DHCP nor DNS nor (its timer is
+ * never set) advertises a route.
+ *
+ * libslirp wants to be asked before each wait which sockets to watch and how long at most. It is asked only after it
+ * had something to do, its sockets are in an epoll table of their own, which is one descriptor of the loop's, and a
+ * wait is limited only while it has TCP connections or packets to put together: with nothing to time nobody wakes up.
+ * Frames are read until there are none, at most FRAMES_A_TURN, before it is asked again.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <slirp/libslirp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/helper/helper_int.h"
+
+enum {
+    FRAMES_A_TURN = 64,
+    EVENTS_A_TURN = 64,
+    FRAME_MAX = ETH_HLEN + 65535,
+    ARP_LEN = 28,
+    NOTHING_TO_TIME_MS = 1000, /* libslirp says so when it has no reason to wake up */
+    FLOWS_CHECK_S = 30         /* UDP flows end after minutes; to be late by this much does no harm */
+};
+
+/* A socket of libslirp's, by its number. */
+struct polled {
+    uint32_t events;   /* as in the table; 0: not there */
+    uint32_t revents;  /* of this turn */
+    uint32_t asked_in; /* the question that it came up in last */
+};
+
+struct slirp_uplink {
+    struct watch link;
+    struct watch sockets; /* the epoll table of libslirp's sockets */
+    struct timer clock;
+    struct loop *loop;
+    Slirp *slirp;
+    struct polled *polled;
+    size_t n_polled; /* room in `polled` */
+    int *listed;     /* the sockets in the table */
+    size_t n_listed, room_listed;
+    uint32_t question;
+};
+
+/* ---- what libslirp calls ---- */
+
+static ssize_t send_frame(const void *frame, size_t len, void *ctx) {
+    const struct slirp_uplink *u = ctx;
+    ssize_t n = write(u->link.fd, frame, len);
+    /* A full queue loses the frame, as any network would. */
+    return n < 0 && (errno == EAGAIN || errno == ENOBUFS) ? (ssize_t)len : n;
+}
+
+static void guest_error(const char *text, void *ctx) {
+    (void)ctx;
+    log_debug("uplink: %s", text);
+}
+
+static int64_t clock_ns(void *ctx) {
+    (void)ctx;
+    return loop_now();
+}
+
+/* The one timer there is sends router advertisements, which nobody behind the link listens to. */
+static void *timer_new(SlirpTimerId id, void *cb_ctx, void *ctx) {
+    (void)id, (void)cb_ctx;
+    return ctx;
+}
+static void timer_free(void *timer, void *ctx) { (void)timer, (void)ctx; }
+static void timer_mod(void *timer, int64_t expire_ms, void *ctx) { (void)timer, (void)expire_ms, (void)ctx; }
+
+static void socket_opened(int fd, void *ctx) { (void)fd, (void)ctx; }
+
+/* Closing takes it out of the table; the number may be another socket's at once. */
+static void socket_closes(int fd, void *ctx) {
+    const struct slirp_uplink *u = ctx;
+    if (fd < 0 || (size_t)fd >= u->n_polled || !u->polled[fd].events)
+        return;
+    epoll_ctl(u->sockets.fd, EPOLL_CTL_DEL, fd, NULL);
+    u->polled[fd] = (struct polled){0};
+}
+
+/* More can be read soon; it is asked again at the end of every turn anyway. */
+static void notify(void *ctx) { (void)ctx; }
+
+static const SlirpCb callbacks = {
+    .send_packet = send_frame,
+    .guest_error = guest_error,
+    .clock_get_ns = clock_ns,
+    .timer_new_opaque = timer_new,
+    .timer_free = timer_free,
+    .timer_mod = timer_mod,
+    .register_poll_fd = socket_opened,
+    .unregister_poll_fd = socket_closes,
+    .notify = notify,
+};
+
+/* ---- what it wants to be watched ---- */
+
+static const struct {
+    int slirp;
+    uint32_t epoll;
+} event_names[] = {
+    {SLIRP_POLL_IN, EPOLLIN},   {SLIRP_POLL_OUT, EPOLLOUT}, {SLIRP_POLL_PRI, EPOLLPRI},
+    {SLIRP_POLL_ERR, EPOLLERR}, {SLIRP_POLL_HUP, EPOLLHUP},
+};
+
+static void list_socket(struct slirp_uplink *u, int fd) {
+    if (u->n_listed == u->room_listed) {
+        u->room_listed = u->room_listed ? 2 * u->room_listed : 16;
+        u->listed = mem_resize(u->listed, u->room_listed, sizeof *u->listed);
+    }
+    u->listed[u->n_listed++] = fd;
+}
+
+/* A descriptor is its own index. */
+static int add_poll(int fd, int events, void *ctx) {
+    struct slirp_uplink *u = ctx;
+    if ((size_t)fd >= u->n_polled) {
+        size_t n = (size_t)fd + 64;
+        u->polled = mem_resize(u->polled, n, sizeof *u->polled);
+        memset(u->polled + u->n_polled, 0, (n - u->n_polled) * sizeof *u->polled);
+        u->n_polled = n;
+    }
+    struct polled *p = &u->polled[fd];
+    struct epoll_event ev = {.data.fd = fd};
+    for (size_t i = 0; i < ARRAY_LEN(event_names); i++)
+        if (events & event_names[i].slirp)
+            ev.events |= event_names[i].epoll;
+    p->asked_in = u->question;
+    if (p->events == ev.events)
+        return fd;
+    if (!p->events)
+        list_socket(u, fd);
+    if (epoll_ctl(u->sockets.fd, p->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev) == 0)
+        p->events = ev.events;
+    return fd;
+}
+
+/* Takes out of the table what did not come up in the last question. */
+static void sweep(struct slirp_uplink *u) {
+    size_t kept = 0;
+    for (size_t i = 0; i < u->n_listed; i++) {
+        int fd = u->listed[i];
+        struct polled *p = &u->polled[fd];
+        if (p->events && p->asked_in == u->question) {
+            u->listed[kept++] = fd;
+        } else if (p->events) {
+            epoll_ctl(u->sockets.fd, EPOLL_CTL_DEL, fd, NULL);
+            p->events = 0;
+        }
+    }
+    u->n_listed = kept;
+}
+
+static void ask_slirp(struct slirp_uplink *u) {
+    uint32_t ms = UINT32_MAX;
+    u->question++;
+    slirp_pollfds_fill(u->slirp, &ms, add_poll, u);
+    sweep(u);
+    if (ms >= NOTHING_TO_TIME_MS)
+        loop_untimer(u->loop, &u->clock);
+    else if (u->loop->bypass) /* no TCP comes by here: all there is to time is the end of a flow */
+        loop_timer(u->loop, &u->clock, FLOWS_CHECK_S * NSEC_PER_SEC);
+    else
+        loop_timer(u->loop, &u->clock, ms * NSEC_PER_MSEC);
+}
+
+static int get_revents(int fd, void *ctx) {
+    const struct slirp_uplink *u = ctx;
+    int events = 0;
+    if (fd < 0 || (size_t)fd >= u->n_polled)
+        return 0;
+    for (size_t i = 0; i < ARRAY_LEN(event_names); i++)
+        if (u->polled[fd].revents & event_names[i].epoll)
+            events |= event_names[i].slirp;
+    return events;
+}
+
+/* Lets libslirp handle its sockets, and asks what next. */
+static void serve_sockets(struct slirp_uplink *u) {
+    struct epoll_event ev[EVENTS_A_TURN];
+    int n = u->n_listed ? epoll_wait(u->sockets.fd, ev, EVENTS_A_TURN, 0) : 0;
+    for (int i = 0; i < n; i++)
+        u->polled[ev[i].data.fd].revents = ev[i].events;
+    slirp_pollfds_poll(u->slirp, 0, get_revents, u);
+    for (int i = 0; i < n; i++)
+        u->polled[ev[i].data.fd].revents = 0;
+    ask_slirp(u);
+}
+
+/* ---- frames ---- */
+
+bool frame_welcome(const struct loop *l, const uint8_t *frame, size_t len) {
+    struct net_addr to = {.family = AF_INET, .prefix = 32};
+    if (len < ETH_HLEN)
+        return false;
+    unsigned type = (unsigned)frame[12] << 8 | frame[13];
+    const uint8_t *packet = frame + ETH_HLEN;
+    len -= ETH_HLEN;
+    if (type == ETHERTYPE_IP) {
+        if (len < sizeof(struct ip))
+            return false;
+        memcpy(to.b, packet + offsetof(struct ip, ip_dst), 4);
+        return !policy_denies(l, &to);
+    }
+    if (type == ETHERTYPE_IPV6) {
+        if (len < sizeof(struct ip6_hdr))
+            return false;
+        to = (struct net_addr){.family = AF_INET6, .prefix = 128};
+        memcpy(to.b, packet + offsetof(struct ip6_hdr, ip6_dst), 16);
+        /* neighbours are asked for by multicast, and answer to the link's own addresses */
+        return to.b[0] == 0xff || (to.b[0] == 0xfe && (to.b[1] & 0xc0) == 0x80) || !policy_denies(l, &to);
+    }
+    return type == ETHERTYPE_ARP && len >= ARP_LEN;
+}
+
+static void link_ready(struct loop *l, struct watch *w, uint32_t events) {
+    struct slirp_uplink *u = l->uplink;
+    (void)events;
+    for (int i = 0; i < FRAMES_A_TURN; i++) {
+        ssize_t n = read(w->fd, l->buffer, FRAME_MAX);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            log_debug("uplink: %m");
+            loop_park(l, w); /* the namespace is gone */
+            return;
+        }
+        if (n <= 0)
+            break;
+        if (frame_welcome(l, l->buffer, (size_t)n))
+            slirp_input(u->slirp, l->buffer, (int)n);
+    }
+    serve_sockets(u);
+}
+
+static void sockets_ready(struct loop *l, struct watch *w, uint32_t events) {
+    (void)w, (void)events;
+    serve_sockets(l->uplink);
+}
+
+static void clock_fires(struct loop *l, struct timer *t) {
+    (void)t;
+    serve_sockets(l->uplink);
+}
+
+/* ---- the beginning ---- */
+
+static Slirp *new_slirp(struct slirp_uplink *u, int mtu) {
+    SlirpConfig c = {.version = 4,
+                     .in_enabled = true,
+                     .in6_enabled = true,
+                     .vprefix_len = 64,
+                     .if_mtu = (size_t)mtu,
+                     .if_mru = (size_t)mtu,
+                     .disable_host_loopback = true,
+                     .disable_dns = true,
+                     .disable_dhcp = true};
+    inet_pton(AF_INET, "10.0.2.0", &c.vnetwork);
+    inet_pton(AF_INET, "255.255.255.0", &c.vnetmask);
+    inet_pton(AF_INET, "10.0.2.2", &c.vhost);
+    inet_pton(AF_INET, "10.0.2.3", &c.vnameserver);
+    inet_pton(AF_INET, "10.0.2.100", &c.vdhcp_start);
+    inet_pton(AF_INET6, "fd00:10:2::", &c.vprefix_addr6);
+    inet_pton(AF_INET6, "fd00:10:2::2", &c.vhost6);
+    inet_pton(AF_INET6, "fd00:10:2::3", &c.vnameserver6);
+    return slirp_new(&c, &callbacks, u);
+}
+
+struct err *uplink_start(struct loop *l, int take_fd, const char *kind, int mtu) {
+    static const int on = 1;
+    autofd int fd = take_fd;
+    if (fd < 0 || l->uplink)
+        return err_new(ERR_CONFLICT, fd < 0 ? "uplink without a descriptor" : "there is an uplink already");
+    TRY(fd_set_nonblock(fd, true));
+    if (strcmp(kind, "packet") == 0) /* frames of our side's kernel that go out by this interface are not for us */
+        setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on);
+    struct slirp_uplink *u = mem_alloc(sizeof *u);
+    u->loop = l;
+    u->link = (struct watch){.fd = fd, .ready = link_ready};
+    u->sockets = (struct watch){.fd = epoll_create1(EPOLL_CLOEXEC), .ready = sockets_ready};
+    u->clock.fire = clock_fires;
+    u->slirp = u->sockets.fd >= 0 ? new_slirp(u, mtu) : NULL;
+    if (!u->slirp || !loop_add(l, &u->sockets, EPOLLIN) || !loop_add(l, &u->link, EPOLLIN)) {
+        loop_drop(l, &u->sockets);
+        if (u->slirp)
+            slirp_cleanup(u->slirp);
+        free(u);
+        return err_new(ERR_SYSTEM, "start the uplink");
+    }
+    fd = -1; /* the watch's */
+    l->uplink = u;
+    return NULL;
+}
