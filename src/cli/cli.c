@@ -184,7 +184,7 @@ static int unknown_command(const char *words, const struct cli_group *g) {
 
 static int exit_code_of(const struct cmd *c, const struct err *e) {
     if (err_kind(e) == ERR_INTERRUPTED)
-        return 130;             /* 128 + SIGINT */
+        return cli_interrupt_code();
     if (!c->stop_at_positional) /* only a command line for a container can fail as one */
         return 1;
     switch ((int)err_kind(e)) {

@@ -55,6 +55,8 @@ void cli_help_command(FILE *out, const struct cmd *c, const char *called_as);
 /* A descriptor that becomes readable when the user interrupts (SIGINT, SIGTERM, SIGHUP), for long operations; kept
  * until exit. */
 struct err *cli_interrupt_fd(int *ret_fd) __attribute__((warn_unused_result));
+/* 128+n of the signal that made it readable; whoever waits on the descriptor does not read it. */
+int cli_interrupt_code(void);
 
 /* Reads a file that an option names, at most 1 MiB, into an owned string. */
 struct err *cli_read_text(const char *path, char **ret) __attribute__((warn_unused_result));

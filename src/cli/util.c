@@ -53,6 +53,16 @@ struct err *cli_interrupt_fd(int *ret_fd) {
     return NULL;
 }
 
+int cli_interrupt_code(void) {
+    static const int signals[] = {SIGTERM, SIGHUP, SIGINT};
+    sigset_t set;
+    if (sigpending(&set) == 0)
+        for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+            if (sigismember(&set, signals[i]) == 1)
+                return 128 + signals[i];
+    return 128 + SIGINT;
+}
+
 void cli_ellipsis(const char *text, size_t max, struct str *out) {
     size_t runes = 0, cut = 0, n = 0;
     for (; text[n]; n++) {

@@ -7,10 +7,12 @@
  * together; the timeout is the next attempt's due time.
  */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -153,7 +155,12 @@ static void wait_for_events(struct fetcher *f) {
 }
 
 int main(void) {
+    struct stat st;
     fd_guard_stdio();
+    if (fstat(CHANNEL_FD, &st) != 0 || !S_ISSOCK(st.st_mode)) {
+        fputs("coracle-fetch is a helper of coracle: it is not run by hand\n", stderr);
+        return 2;
+    }
     isolate();
     if (curl_global_init(CURL_GLOBAL_DEFAULT))
         return EXIT_FAILURE;

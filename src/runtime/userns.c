@@ -138,17 +138,25 @@ static struct err *scan_one(void *ctx, const char *name, unsigned char d_type) {
     return NULL;
 }
 
-/* We are root of a user namespace already (a container that runs coracle): that one serves. */
+/* We are root of a user namespace already (a container that runs coracle): that one serves, as far as its ids go on. */
 static bool inside_already(uint32_t *ret_ids) {
     autostr struct str text = STR_INIT_MAX(MAP_MAX);
+    autostrv struct strv lines = {.v = NULL};
     unsigned inside, outside, count;
+    uint32_t total = 0;
     if (geteuid() != 0)
         return false;
     autoerr e = io_read_file(AT_FDCWD, "/proc/self/uid_map", MAP_MAX, &text);
-    if (e || sscanf(str_c(&text), "%u %u %u", &inside, &outside, &count) != 3)
+    if (e)
         return false;
-    *ret_ids = count;
-    return !(inside == 0 && outside == 0 && count == UINT32_MAX);
+    strv_split(&lines, str_c(&text), '\n');
+    for (size_t i = 0; i < lines.n && sscanf(lines.v[i], "%u %u %u", &inside, &outside, &count) == 3; i++) {
+        if (inside != total || (outside == inside && count == UINT32_MAX)) /* a gap, or not a namespace of a user's */
+            break;
+        total += count;
+    }
+    *ret_ids = total;
+    return total > 0;
 }
 
 static bool find_live(const struct host *h, int run, int *ret_fd, uint32_t *ret_ids) {

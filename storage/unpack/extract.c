@@ -62,9 +62,13 @@ static struct err *check_owner(const struct extract *x, const char *what, int64_
         return NULL;
     if (id < 0 || id > (int64_t)UINT32_MAX)
         return err_new(ERR_CORRUPT, "%s %lld is out of range", what, (long long)id);
+    struct err *e = err_new(ERR_UNSUPPORTED, "belongs to %s %lld, but only %u %s mapped", what, (long long)id, x->ids,
+                            x->ids == 1 ? "id is" : "ids are");
+    if (x->ids == 1) /* a user without subordinate ids does not get this far */
+        return err_hint(e, "root of this user namespace has no other id: run coracle outside of it, or make it with "
+                           "'unshare --map-root-user --map-auto'");
     return err_hint(
-        err_new(ERR_UNSUPPORTED, "belongs to %s %lld, but only %u ids are mapped", what, (long long)id, x->ids),
-        "grant more subordinate ids: sudo usermod --add-subuids 100000-%lld --add-subgids 100000-%lld $USER",
+        e, "grant more subordinate ids: sudo usermod --add-subuids 100000-%lld --add-subgids 100000-%lld $USER",
         100000 + (long long)id, 100000 + (long long)id);
 }
 

@@ -517,20 +517,21 @@ H
     store_is_clean
 }
 
-@test "Ctrl-C: soon over, exit code 130, nothing visible, no debris, and resumable" {
+@test "Ctrl-C, SIGTERM, SIGHUP: soon over, exit code 128+n, nothing visible, no debris, and resumable" {
     layout slow --layers 2 --size 2000000 >/dev/null
     static_repo slow slow
     static_start paced --rate 4000000
+    signals=(- INT TERM HUP)
     for i in 1 2 3; do
         static_reset paced
         # a shell's background jobs ignore SIGINT; env gives it back
         env --default-signal=INT coracle pull "$REGISTRY/slow:1" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
         pid=$!
         wait_for partial_larger_than $((i * 300000))
-        kill -INT "$pid"
+        kill -"${signals[i]}" "$pid"
         rc=0
         wait "$pid" || rc=$?
-        assert_eq "$rc" 130
+        assert_eq "$rc" $((128 + $(kill -l "${signals[i]}")))
         assert_eq "$(image_ids)" ""
         wait_for tmp_is_empty || fail "debris"
     done
@@ -661,4 +662,14 @@ static_repo() {
     assert_output_has "'newuidmap' not found"
     assert_output_has "package 'uidmap"
     assert_eq "${lines[-1]}" "exit 1"
+}
+
+@test "the helpers, started by hand, say what they are and end" {
+    for helper in fetch unpack; do
+        run timeout 5 "$CORACLE_BIN/coracle-$helper"
+        assert_status 2
+        assert_output_has "is a helper of coracle"
+        run timeout 5 "$CORACLE_BIN/coracle-$helper" 3</dev/null
+        assert_status 2
+    done
 }
