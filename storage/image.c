@@ -256,7 +256,7 @@ struct err *store_image_by_prefix(const struct store *s, const char *prefix, cha
 
 static struct err *remove_refs(struct store *s, const char *id) {
     autostrmap struct strmap refs = {0};
-    TRY(store_refs(s, &refs));
+    TRY(store_refs_written(s, &refs));
     for (size_t i = 0; i < refs.n; i++)
         if (str_eq(refs.e[i].value, id))
             TRY(store_ref_remove(s, refs.e[i].key));

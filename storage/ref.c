@@ -1,9 +1,12 @@
 /*
  * ref: references, one small JSON file each, named by the reference itself with '/' written as '+'. No reference holds
- * a
- * '+': domain names, paths and tags have none, and sha256 is the only digest algorithm here.
+ * a '+': domain names, paths and tags have none, and sha256 is the only digest algorithm here.
+ *
+ * A reference counts from the moment that its image is recorded. So the names of a new image are written before its
+ * record, which then makes all of it visible in one rename; what a crash leaves of them is no name of anything.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -63,23 +66,58 @@ static bool image_recorded(const struct store *s, const char *id) {
     return !e && store_exists(images, name);
 }
 
-struct err *store_ref_set(struct store *s, const char *ref, const char *image_id) {
-    autofree char *name = NULL;
+static struct err *write_ref(struct store *s, const char *name, const char *ref, const char *image_id) {
     int refs;
-    TRY(file_of_ref(ref, &name));
-    if (!path_is_hex64(image_id) || !image_recorded(s, image_id))
-        return err_new(ERR_NOT_FOUND, "no such image: %s", image_id);
     TRY(store_dir(s, STORE_REFS, &refs));
     autojson j = json_object();
     json_set_str(j, "image", image_id);
     json_set_str(j, "reference", ref);
     TRY_CTX(json_write_file(refs, name, j, 0600, IO_DURABLE), "tag %s", ref);
+    return NULL;
+}
+
+struct err *store_ref_set(struct store *s, const char *ref, const char *image_id) {
+    autofree char *name = NULL;
+    TRY(file_of_ref(ref, &name));
+    if (!path_is_hex64(image_id) || !image_recorded(s, image_id))
+        return err_new(ERR_NOT_FOUND, "no such image: %s", image_id);
+    TRY(write_ref(s, name, ref, image_id));
     /* See store_image_remove: one of the two sees the other. */
     if (!image_recorded(s, image_id)) {
-        unlinkat(refs, name, 0);
+        unlinkat(store_dirfd(s, "refs"), name, 0);
         return err_new(ERR_NOT_FOUND, "no such image: %s", image_id);
     }
     return NULL;
+}
+
+/* Writes a name of an image that is about to be recorded, unless it is another image's until then. */
+static struct err *announce(struct store *s, const char *ref, const char *image_id) {
+    autofree char *name = NULL;
+    char now[ID_LEN + 1];
+    TRY(file_of_ref(ref, &name));
+    autoerr e = store_ref_get(s, ref, now);
+    return e && err_kind(e) == ERR_NOT_FOUND ? write_ref(s, name, ref, image_id) : NULL;
+}
+
+struct err *store_refs_set(struct store *s, const struct strv *names, const char *image_id, bool *ret_changed) {
+    for (size_t i = 0; i < names->n; i++) {
+        char now[ID_LEN + 1] = "";
+        autoerr e = store_ref_get(s, names->v[i], now);
+        if (str_eq(now, image_id))
+            continue;
+        TRY(store_ref_set(s, names->v[i], image_id));
+        *ret_changed = true;
+    }
+    return NULL;
+}
+
+struct err *store_image_put_named(struct store *s, const struct store_image *img, const struct strv *names,
+                                  bool *ret_changed) {
+    *ret_changed = !image_recorded(s, img->id);
+    for (size_t i = 0; *ret_changed && i < names->n; i++)
+        TRY(announce(s, names->v[i], img->id));
+    TRY(store_image_put(s, img));
+    return store_refs_set(s, names, img->id, ret_changed);
 }
 
 struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) {
@@ -92,7 +130,9 @@ struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) 
         err_free(e);
         return err_new(ERR_NOT_FOUND, "no such image: %s", ref);
     }
-    return e ? err_wrap(e, "%s/refs/%s", s->root, name) : NULL;
+    if (e)
+        return err_wrap(e, "%s/refs/%s", s->root, name);
+    return image_recorded(s, ret) ? NULL : err_new(ERR_NOT_FOUND, "no such image: %s", ref);
 }
 
 struct err *store_ref_remove(struct store *s, const char *ref) {
@@ -113,7 +153,10 @@ static struct err *add_name(void *ctx, const char *name, unsigned char d_type) {
     return NULL;
 }
 
-struct err *store_refs(const struct store *s, struct strmap *out) {
+static int compare(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* All references, or, with `images` (sorted ids), those that count. */
+static struct err *list_refs(const struct store *s, const struct strv *images, struct strmap *out) {
     autostrv struct strv names = {0};
     int refs;
     TRY(store_dir(s, STORE_REFS, &refs));
@@ -123,15 +166,35 @@ struct err *store_refs(const struct store *s, struct strmap *out) {
             *p = '/';
     strv_sort(&names);
     for (size_t i = 0; i < names.n; i++) {
-        char id[ID_LEN + 1];
+        char id[ID_LEN + 1], *key = id;
         autofree char *name = NULL;
         autoerr e = file_of_ref(names.v[i], &name);
         if (!e)
             e = read_ref(refs, name, names.v[i], id);
-        if (!e)
-            strmap_set(out, names.v[i], id);
-        else if (err_errno(e) != ENOENT) /* else it was removed just now */
+        if (e && err_errno(e) != ENOENT) /* else it was removed just now */
             log_warn("skipping the damaged reference %s in %s/refs", names.v[i], s->root);
+        else if (!e && (!images || (images->n && bsearch(&key, images->v, images->n, sizeof *images->v, compare))))
+            strmap_set(out, names.v[i], id);
     }
+    return NULL;
+}
+
+struct err *store_refs(const struct store *s, struct strmap *out) {
+    autostrv struct strv images = {0};
+    TRY(store_image_ids(s, &images));
+    strv_sort(&images);
+    return list_refs(s, &images, out);
+}
+
+struct err *store_refs_written(const struct store *s, struct strmap *out) {
+    return list_refs(s, NULL, out);
+}
+
+struct err *store_refs_heal(struct store *s) {
+    autostrmap struct strmap refs = {0};
+    TRY(store_refs_written(s, &refs));
+    for (size_t i = 0; i < refs.n; i++)
+        if (!image_recorded(s, refs.e[i].value))
+            TRY(store_ref_remove(s, refs.e[i].key));
     return NULL;
 }

@@ -108,16 +108,13 @@ struct store_unpacked {
     int64_t entries, skipped_devices;
 };
 struct store_unpack_job; /* a running coracle-unpack */
-
 /* Starts coracle-unpack on a new tmp directory; several jobs may run side by side. */
 struct err *store_unpack_start(struct store *s, const struct store_unpack *u, struct store_unpack_job **ret)
     __attribute__((warn_unused_result));
 /* Readable when store_unpack_finish() will not block. Borrowed. */
 int store_unpack_fd(const struct store_unpack_job *job);
-/*
- * Waits for the result, verifies digests and sizes, syncs and renames the layer into place (an equal layer that arrived
- * meanwhile is fine). On failure removes what was unpacked. Frees the job either way.
- */
+/* Waits for the result, verifies digests and sizes, syncs and renames the layer into place (an equal layer that arrived
+ * meanwhile is fine). On failure removes what was unpacked. Frees the job either way. */
 struct err *store_unpack_finish(struct store *s, struct store_unpack_job *take_job, struct store_unpacked *ret)
     __attribute__((warn_unused_result));
 /* Kills it and turns its directory into debris. */
@@ -142,7 +139,6 @@ struct err *store_archive_read(struct store *s, int fd, struct store_archive **r
 const struct store_member *store_archive_find(const struct store_archive *a, const char *name);
 /* Frees and removes the tmp directory. */
 void store_archive_free(struct store *s, struct store_archive *a);
-
 struct store_tar_file {
     const char *name;
     const char *blob; /* digest of a blob to send, or NULL */
@@ -175,6 +171,10 @@ void store_image_free(struct store_image *img);
 
 /* Records an image whose blobs and layers are all in the store; durable. Existing: replaced. */
 struct err *store_image_put(struct store *s, const struct store_image *img) __attribute__((warn_unused_result));
+/* The same with its names, at one moment: whoever looks sees the image with all names that are new, or nothing. Names
+ * that were another image's follow. *ret_changed: something was not there. */
+struct err *store_image_put_named(struct store *s, const struct store_image *img, const struct strv *names,
+                                  bool *ret_changed) __attribute__((warn_unused_result));
 /* Loads an image by full id. */
 struct err *store_image_get(const struct store *s, const char *id, struct store_image **ret)
     __attribute__((warn_unused_result));
@@ -188,12 +188,14 @@ struct err *store_image_remove(struct store *s, const char *id) __attribute__((w
 
 /* Points a canonical reference (domain/path:tag or domain/path@digest) at an image; durable, atomic. */
 struct err *store_ref_set(struct store *s, const char *ref, const char *image_id) __attribute__((warn_unused_result));
+/* The same for several; sets *ret_changed when one of them was not there or another image's. */
+struct err *store_refs_set(struct store *s, const struct strv *names, const char *image_id, bool *ret_changed)
+    __attribute__((warn_unused_result));
 /* Image id of a reference; not_found. */
 struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) __attribute__((warn_unused_result));
 struct err *store_ref_remove(struct store *s, const char *ref) __attribute__((warn_unused_result));
-/* Every reference → image id, sorted by reference. Damaged entries are skipped with a log line. */
+/* Every reference of a recorded image → its id, sorted by reference. Damaged ones are skipped with a log line. */
 struct err *store_refs(const struct store *s, struct strmap *out) __attribute__((warn_unused_result));
-
 /* Deletes unreferenced layers and blobs, by mark and sweep; waits for no one: *ret_skipped when in use. userns. */
 struct err *store_sweep(struct store *s, bool *ret_skipped, int64_t *ret_bytes) __attribute__((warn_unused_result));
 
@@ -237,12 +239,10 @@ struct err *store_container_rename(struct store *s, const char *id, const char *
 struct err *store_container_remove(struct store *s, const char *id) __attribute__((warn_unused_result));
 
 enum store_driver { STORE_DRIVER_AUTO, STORE_DRIVER_OVERLAY, STORE_DRIVER_FUSE_OVERLAY, STORE_DRIVER_COPY };
-/*
- * How to put the container's root together from an image's layers. AUTO picks overlay where a probe (cached in the run
+/* How to put the container's root together from an image's layers. AUTO picks overlay where a probe (cached in the run
  * directory by kernel boot id and file system) says it works, else fuse-overlayfs, else copy. COPY makes the merged
  * directory when it is missing (userns); a container that has one keeps it, whatever `driver` says: its changes are
- * there. Clears what an earlier overlay mount left in work. chain ids bottom first; none: upper is the root.
- */
+ * there. Clears what an earlier overlay mount left in work. chain ids bottom first; none: upper is the root. */
 struct err *store_rootfs_plan(struct store *s, const char *container_id, const struct strv *chain_ids,
                               enum store_driver driver, struct rootfs_plan *ret) __attribute__((warn_unused_result));
 /* Bytes in the container's upper directory, for ps --size. userns when files are unreadable otherwise. */

@@ -62,6 +62,13 @@ struct err *store_tmp_make(const struct store *s, const char *name, int *ret_fd)
 /* Whether tmp/<name> is there and its maker alive. */
 bool store_tmp_alive(const struct store *s, const char *name);
 
+/* ---- ref.c ---- */
+
+/* As store_refs(), with the references that do not count (yet): their image is not recorded. */
+struct err *store_refs_written(const struct store *s, struct strmap *out) __attribute__((warn_unused_result));
+/* Drops those; the store lock is held exclusively, so whoever wrote them is dead. */
+struct err *store_refs_heal(struct store *s) __attribute__((warn_unused_result));
+
 /* ---- container.c, names.c ---- */
 
 /* Reserves names/<name> for a container whose tmp/<id> is held by the caller. conflict, in docker's words, when it is

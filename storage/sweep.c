@@ -174,6 +174,7 @@ static struct err *mark_and_sweep(struct sweep *sw, bool *ret_damaged) {
     TRY(sweep_dir(sw, STORE_BLOBS, sweep_blob));
     TRY(sweep_dir(sw, STORE_IMAGES, sweep_temp));
     TRY(sweep_dir(sw, STORE_REFS, sweep_temp));
+    TRY(store_refs_heal(sw->s));
     return store_names_heal(sw->s);
 }
 

@@ -84,6 +84,9 @@ static struct err *record(const struct importing *im, const struct store_unpacke
     char config_digest[DIGEST_LEN + 1], digest[DIGEST_LEN + 1];
     struct made_layer layer = {.media_type = media_type, .size = u->blob_size};
     struct store_image *img = NULL;
+    autostrv struct strv names = {0};
+    if (im->i->ref)
+        strv_push_take(&names, image_ref_canonical(im->i->ref));
     memcpy(layer.digest, u->blob_digest, sizeof layer.digest);
     make_config(im, u, &config);
     TRY(digest_of(str_c(&config), config.len, config_digest));
@@ -94,7 +97,8 @@ static struct err *record(const struct importing *im, const struct store_unpacke
     TRY(image_build_record(&manifest, digest, &config, &img));
     img->layers[0].diff_size = u->diff_size;
     img->size = u->diff_size;
-    struct err *e = store_image_put(s, img);
+    bool changed;
+    struct err *e = store_image_put_named(s, img, &names, &changed);
     if (!e)
         memcpy(ret_id, img->id, ID_LEN + 1);
     store_image_free(img);
@@ -115,10 +119,6 @@ static struct err *import_held(struct importing *im, char ret_id[65]) {
     TRY(layer_type_of(im->tmp_fd, BLOB_NAME, &media_type));
     TRY(store_blob_adopt(i->store, u.blob_digest, im->tmp_fd, BLOB_NAME));
     TRY(record(im, &u, media_type, id));
-    if (i->ref) {
-        autofree char *name = image_ref_canonical(i->ref);
-        TRY(store_ref_set(i->store, name, id));
-    }
     memcpy(ret_id, id, sizeof id);
     return NULL;
 }

@@ -127,12 +127,11 @@ static struct err *load_image(struct loading *ld, const struct str *manifest, co
 static struct err *publish(const struct loading *ld, struct strv *ret_references, struct strv *ret_ids) {
     for (size_t i = 0; i < ld->n; i++) {
         const struct loaded *image = &ld->images[i];
-        TRY(store_image_put(ld->l->store, image->img));
-        for (size_t k = 0; k < image->names.n; k++) {
-            TRY(store_ref_set(ld->l->store, image->names.v[k], image->img->id));
+        bool changed;
+        TRY(store_image_put_named(ld->l->store, image->img, &image->names, &changed));
+        for (size_t k = 0; k < image->names.n; k++)
             if (!strv_has(ret_references, image->names.v[k]))
                 strv_push(ret_references, image->names.v[k]);
-        }
         if (image->names.n == 0 && !strv_has(ret_ids, image->img->id))
             strv_push(ret_ids, image->img->id);
     }

@@ -77,22 +77,10 @@ static struct err *head_digest(struct pulling *pl, bool *ret_known) {
     return e && err_kind(e) != ERR_NOT_FOUND && err_kind(e) != ERR_UNSUPPORTED ? take_ptr(&e) : NULL;
 }
 
-/* Points the references at the image; tells whether that changed anything. */
-static struct err *set_refs(struct pulling *pl, const char *id, bool *ret_changed) {
-    autofree char *by_digest = image_ref_with_digest(pl->p->ref, pl->digest);
-    const char *names[] = {by_digest, pl->canonical};
-    *ret_changed = false;
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        char old[65] = "";
-        autoerr e = store_ref_get(pl->p->store, names[i], old);
-        if (e && err_kind(e) != ERR_NOT_FOUND)
-            return take_ptr(&e);
-        if (str_eq(old, id))
-            continue;
-        TRY(store_ref_set(pl->p->store, names[i], id));
-        *ret_changed = true;
-    }
-    return NULL;
+/* The names that the image gets: by digest, and the one that was asked for. */
+static void names_of(const struct pulling *pl, struct strv *out) {
+    strv_push_take(out, image_ref_with_digest(pl->p->ref, pl->digest));
+    strv_push(out, pl->canonical);
 }
 
 /* ---- manifests ---- */
@@ -182,12 +170,14 @@ struct found {
     const struct manifest *m;
 };
 
-/* Config and layers, then the record, then the names: in this order nothing half-done is ever seen. */
+/* Config and layers, then the record with its names: in this order nothing half-done is ever seen. */
 static struct err *record(struct pulling *pl, const struct found *f, struct image_pulled *ret) {
     struct store *s = pl->p->store;
     struct store_image *img = NULL;
     size_t fetched = 0;
     bool changed = false;
+    autostrv struct strv names = {0};
+    names_of(pl, &names);
     TRY(image_build_record(f->manifest, f->digest, f->config, &img));
     struct err *e = bring_in(pl, img, &fetched);
     if (!e)
@@ -195,9 +185,7 @@ static struct err *record(struct pulling *pl, const struct found *f, struct imag
     if (!e)
         e = store_blob_put(s, f->digest, str_c(f->manifest), f->manifest->len);
     if (!e)
-        e = store_image_put(s, img);
-    if (!e)
-        e = set_refs(pl, img->id, &changed);
+        e = store_image_put_named(s, img, &names, &changed);
     if (!e)
         memcpy(ret->id, img->id, sizeof ret->id);
     ret->up_to_date = !fetched && !changed;
@@ -242,7 +230,9 @@ static struct err *pull_here(struct pulling *pl, struct image_pulled *ret) {
     }
     if (known && have_digest(pl, pl->digest, id)) {
         bool changed = false;
-        TRY(set_refs(pl, id, &changed));
+        autostrv struct strv names = {0};
+        names_of(pl, &names);
+        TRY(store_refs_set(pl->p->store, &names, id, &changed));
         memcpy(ret->id, id, sizeof ret->id);
         ret->up_to_date = !changed;
         return NULL;

@@ -81,10 +81,11 @@ kill_rounds() {
         esac
         shown=$(coracle images -q) || fail "round $i: images fails"
         if [ -n "$shown" ]; then
+            coracle image inspect "$ref" >/dev/null || fail "round $i: an image without its name"
             complete "$ref" || fail "round $i: half an image is visible"
             forget_images
         else
-            [ -z "$(ls "$STORE/refs" 2>/dev/null)" ] || fail "round $i: a name without an image"
+            ! coracle image inspect "$ref" >/dev/null 2>&1 || fail "round $i: a name without an image"
         fi
         [ $((i % 6)) != 0 ] || wait_for nothing_runs || fail "round $i: $(left_processes)"
     done

@@ -242,6 +242,51 @@ static void test_refs(void) {
     fixture_close(&f);
 }
 
+/* What a maker leaves who is killed between the names and the record, and what the next one makes of it. */
+static void test_names_of_new_images(void) {
+    struct fixture f;
+    char id[65], other[65], top[72], got[65];
+    bool changed = false, skipped = true;
+    int64_t bytes = 0;
+    struct store_image *img = NULL;
+    autostrmap struct strmap refs = {0};
+    autostrv struct strv names = {0};
+    fixture_open(&f);
+    int images = store_dirfd(f.s, "images"), written = store_dirfd(f.s, "refs");
+    put_image(f.s, "one", id, top);
+    put_image(f.s, "two", other, top);
+    strv_push(&names, "a.io/new:1");
+    strv_push(&names, "a.io/moved:1");
+    CHECK_OK(store_ref_set(f.s, names.v[1], other));
+    CHECK_OK(store_image_get(f.s, id, &img));
+    autofree char *file = mem_printf("%s.json", id);
+    CHECK_OK(store_ref_set(f.s, names.v[0], id));
+    CHECK(unlinkat(images, file, 0) == 0);
+    CHECK_ERR(store_ref_get(f.s, names.v[0], got), ERR_NOT_FOUND);
+    CHECK_OK(store_refs(f.s, &refs));
+    CHECK(refs.n == 1 && strcmp(refs.e[0].value, other) == 0);
+    CHECK_OK(store_sweep(f.s, &skipped, &bytes));
+    CHECK(!skipped && faccessat(written, "a.io+new:1", F_OK, 0) < 0 &&
+          faccessat(written, "a.io+moved:1", F_OK, 0) == 0);
+    /* An image whose record is refused brings no name into view; one whose record is written brings all of them. */
+    CHECK_ERR(store_image_put_named(f.s, img, &names, &changed), ERR_NOT_FOUND);
+    CHECK_ERR(store_ref_get(f.s, names.v[0], got), ERR_NOT_FOUND);
+    store_image_free(img);
+    put_image(f.s, "one", id, top);
+    CHECK_OK(store_image_get(f.s, id, &img));
+    CHECK(unlinkat(images, file, 0) == 0);
+    CHECK_OK(store_image_put_named(f.s, img, &names, &changed));
+    CHECK(changed);
+    for (size_t i = 0; i < names.n; i++) {
+        CHECK_OK(store_ref_get(f.s, names.v[i], got));
+        CHECK_STR(got, id);
+    }
+    CHECK_OK(store_image_put_named(f.s, img, &names, &changed));
+    CHECK(!changed);
+    store_image_free(img);
+    fixture_close(&f);
+}
+
 static void test_containers(void) {
     struct fixture f;
     char a[65], b[65], got[65];
@@ -454,6 +499,7 @@ static void test_sweep(void) {
 
 UNIT_MAIN({"open", test_open}, {"open refuses other directories", test_open_refuses_other_directories},
           {"tmp", test_tmp}, {"blobs", test_blobs}, {"partial", test_partial}, {"chain id", test_chain_id},
-          {"images", test_images}, {"refs", test_refs}, {"containers", test_containers},
-          {"container durable", test_container_durable}, {"container prefix", test_container_prefix},
-          {"stale names", test_stale_names}, {"container lock", test_container_lock}, {"sweep", test_sweep})
+          {"images", test_images}, {"refs", test_refs}, {"names of new images", test_names_of_new_images},
+          {"containers", test_containers}, {"container durable", test_container_durable},
+          {"container prefix", test_container_prefix}, {"stale names", test_stale_names},
+          {"container lock", test_container_lock}, {"sweep", test_sweep})
