@@ -27,8 +27,8 @@ struct fetch_client {
 };
 
 /*
- * The helper's whole environment: the proxies, in the one spelling that libcurl reads. Upper case goes first, as in Go.
- * Loopback is never proxied, whatever NO_PROXY says.
+ * The proxies, in the one spelling that libcurl reads. Upper case goes first, as in Go. Loopback is never proxied,
+ * whatever NO_PROXY says.
  */
 static void proxy_environment(const struct host *h, struct strv *out) {
     static const char *const names[][3] = {{"HTTP_PROXY", "http_proxy", "http_proxy"},
@@ -52,8 +52,10 @@ static void proxy_environment(const struct host *h, struct strv *out) {
 static struct err *spawn(const struct host *h, struct fetch_client *c, int helper_end) {
     autofree char *path = NULL;
     TRY(host_find_program(h, "coracle-fetch", "coracle", &path));
-    autostrv struct strv env = {0};
+    autostrv struct strv env = {0}; /* all that the helper gets */
     proxy_environment(h, &env);
+    /* GnuTLS comes along for libcurl's RTMP only; where libcurl itself uses it, it sets it up by itself. */
+    strv_push(&env, "GNUTLS_NO_IMPLICIT_INIT=1");
     char *argv[] = {path, NULL};
     const struct proc_spawn p = {
         .path = path,
