@@ -56,6 +56,9 @@
 
 struct msg_chan;
 
+#define BRIDGE_PREFIX "br-"
+#define UPLINK "uplink"
+
 enum {
     MARK_REFUSED = 1,
     MARK_HOST_UNREACHABLE = 2,
@@ -184,8 +187,9 @@ void dns_message(struct loop *l, const struct json *request, const int *fds,
                  size_t n); /* dns undns names scope resolv */
 
 /* ---- warden.c ---- */
-/* Serves monitors on a listening socket until a few seconds after the last lease; never returns. */
-void warden_main(int listener, int loop_fd, const struct host *h) __attribute__((noreturn));
+/* Serves monitors on a listening socket until a few seconds after the last lease; never returns. The end of the loop,
+ * behind loop_pidfd, is its end. */
+void warden_main(int listener, int loop_fd, int loop_pidfd) __attribute__((noreturn));
 
 /* ---- link.c: rtnetlink on a socket of one namespace ---- */
 struct rtnl; /* an AF_NETLINK socket made in the namespace that the caller is in */
@@ -193,24 +197,38 @@ struct err *rtnl_open(struct rtnl **ret) __attribute__((warn_unused_result));
 void rtnl_free(struct rtnl *r);
 static inline void rtnl_freep(struct rtnl **r) { rtnl_free(*r); }
 struct err *rtnl_index(struct rtnl *r, const char *name, unsigned *ret) __attribute__((warn_unused_result));
-struct err *rtnl_bridge(struct rtnl *r, const char *name, unsigned mtu)
-    __attribute__((warn_unused_result)); /* or exists */
-/* A veth pair: `name` here on bridge `master` (0: none) and up, `peer` in netns_fd with the MAC. */
-struct err *rtnl_veth(struct rtnl *r, const char *name, unsigned master, const char *peer, const uint8_t mac[6],
-                      int netns_fd) __attribute__((warn_unused_result));
+/* A bridge that is up, or the one that exists. With a MAC of its own it does not change its mind with every port. */
+struct err *rtnl_bridge(struct rtnl *r, const char *name, const uint8_t mac[6], unsigned mtu)
+    __attribute__((warn_unused_result));
+struct veth {
+    const char *name;   /* here, up */
+    unsigned master;    /* index of the bridge, 0: none */
+    const char *peer;   /* there */
+    int netns;          /* where `peer` is to be, -1: here */
+    const uint8_t *mac; /* of the peer, 6 bytes */
+    unsigned mtu;
+};
+/* A veth pair. */
+struct err *rtnl_veth(struct rtnl *r, const struct veth *v) __attribute__((warn_unused_result));
 struct err *rtnl_up(struct rtnl *r, unsigned index, unsigned mtu) __attribute__((warn_unused_result));
 struct err *rtnl_addr(struct rtnl *r, unsigned index, const struct net_addr *a) __attribute__((warn_unused_result));
 struct err *rtnl_default_route(struct rtnl *r, unsigned index, const struct net_addr *gateway, unsigned metric)
     __attribute__((warn_unused_result));
 struct err *rtnl_delete(struct rtnl *r, const char *name) __attribute__((warn_unused_result));
-/* Rule: packets from `iif` with this protocol and source port look into RULE_TABLE; and the table itself. */
-struct err *rtnl_rule(struct rtnl *r, bool add, int family, const char *iif, int ipproto, uint16_t sport)
-    __attribute__((warn_unused_result));
+/* Packets from `iif` with this protocol and source port look into RULE_TABLE; and that table itself. */
+struct port_rule {
+    int family;
+    const char *iif;
+    int ipproto;
+    uint16_t sport;
+};
+struct err *rtnl_rule(struct rtnl *r, bool add, const struct port_rule *rule) __attribute__((warn_unused_result));
 struct err *rtnl_local_table(struct rtnl *r, int family) __attribute__((warn_unused_result));
 
 /* ---- nft.c: the rule set as one netlink batch (libmnl) ---- */
-enum nft_level { NFT_NONE, NFT_REDIRECT, NFT_QUEUE }; /* what the kernel took */
-struct err *nft_load(uint16_t redirect_port, enum nft_level *ret) __attribute__((warn_unused_result));
+enum nft_level { NFT_REDIRECT, NFT_QUEUE }; /* what the kernel took */
+/* hold: whether a queue is there to hold connection requests in. */
+struct err *nft_load(uint16_t redirect_port, bool hold, enum nft_level *ret) __attribute__((warn_unused_result));
 struct err *nft_internal(const char *bridge, bool internal) __attribute__((warn_unused_result)); /* set element */
 /* An nfnetlink socket bound to NFQUEUE_NUMBER, copying whole packets. */
 struct err *nfqueue_open(int *ret) __attribute__((warn_unused_result));

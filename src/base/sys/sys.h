@@ -62,6 +62,12 @@ int sys_ns_owner_uid(int nsfd, uid_t *ret);
 int sys_ns_parent(int nsfd);
 /* Sets a network interface up by rtnetlink in the current network namespace. */
 int sys_link_up(const char *name);
+/* A tap device of the current network namespace, made when it is not there: whole Ethernet frames, non-blocking. It
+ * ends with its last descriptor. */
+int sys_tap_open(const char *name);
+/* Switches off transmit checksum and segmentation offload of a link: its other end then sees frames as they would be on
+ * a wire. `socket_fd`: any socket of the namespace. */
+int sys_link_no_offload(int socket_fd, const char *name);
 /* FICLONE: 0 when `to` now shares the blocks of `from`. */
 int sys_reflink(int to, int from);
 /* Every signal back to its default, also the two that glibc keeps to itself and its posix_spawn leaves ignored. */

@@ -1,0 +1,235 @@
+/*
+ * endpoint: one network of one container: addresses and a veth pair, one end on the bridge, the other in the container.
+ * The pair is made in one message that names both namespaces; only what netlink can do in its own namespace needs the
+ * warden to go into the container's.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "net/helper/warden_int.h"
+
+enum { LINK_DIGITS = 12 };
+
+static void come_back(struct warden *w) {
+    if (setns(w->own_ns, CLONE_NEWNET) < 0)
+        warden_die(err_sys(errno, "come back from a container"));
+}
+
+/* ---- from a request ---- */
+
+static bool ifname_ok(const char *name) {
+    size_t n = strlen(name);
+    return n && n < LINK_NAME_MAX && !strpbrk(name, "/ :%\t\n") && !str_eq(name, ".") && !str_eq(name, "..") &&
+           !str_eq(name, "lo");
+}
+
+/* "v" and 12 digits: the one that a restored endpoint had, or a new one. */
+static bool link_ok(const char *name) {
+    return name[0] == 'v' && strlen(name) == LINK_DIGITS + 1 && strspn(name + 1, "0123456789abcdef") == LINK_DIGITS;
+}
+
+static void link_name(struct endpoint *e, const char *old) {
+    char digits[ID_LEN + 1];
+    id_random(digits);
+    e->link[0] = 'v';
+    memcpy(e->link + 1, digits, LINK_DIGITS);
+    if (link_ok(old))
+        memcpy(e->link, old, LINK_DIGITS + 1);
+}
+
+/* The first ethN that the container has not. */
+static char *free_ifname(const struct lease *l) {
+    for (unsigned n = 0;; n++) {
+        char *name = mem_printf("eth%u", n);
+        size_t i = 0;
+        while (i < l->n_endpoints && !str_eq(l->endpoints[i]->ifname, name))
+            i++;
+        if (i == l->n_endpoints)
+            return name;
+        free(name);
+    }
+}
+
+struct wishes {
+    const char *ifname, *ip, *ip6, *mac, *link;
+};
+
+static struct err *read_wishes(const struct json *j, struct wishes *w, struct endpoint *e) {
+    TRY(json_get_str_opt(j, "ifname", "", &w->ifname));
+    TRY(json_get_str_opt(j, "ip", "", &w->ip));
+    TRY(json_get_str_opt(j, "ip6", "", &w->ip6));
+    TRY(json_get_str_opt(j, "mac", "", &w->mac));
+    TRY(json_get_str_opt(j, "link", "", &w->link));
+    TRY(json_get_strv_opt(j, "aliases", &e->aliases));
+    if (*w->ifname && !ifname_ok(w->ifname))
+        return err_new(ERR_USAGE, "invalid interface name %s", w->ifname);
+    if (e->aliases.n > NAMES_MAX)
+        return err_new(ERR_USAGE, "more than %d aliases", NAMES_MAX);
+    return NULL;
+}
+
+/* One address of a family, if the network has that family or somebody asks for it. */
+static struct err *take_address(const struct network *n, const char *wanted, int family, const char *owner,
+                                struct net_addr *ret) {
+    const struct net_addr *gateway = family == AF_INET6 ? &n->gateway6 : &n->gateway;
+    if (!*wanted && !gateway->family)
+        return NULL;
+    struct net_addr a;
+    TRY(ipam_take(n->ipam, wanted, family, owner, &a));
+    if (a.family != family) {
+        ipam_give(n->ipam, &a);
+        return err_new(ERR_USAGE, "address %s is of the other family", wanted);
+    }
+    *ret = a;
+    return NULL;
+}
+
+static struct err *fill(struct warden *w, const struct lease *l, const struct json *j, struct endpoint *e) {
+    struct wishes wish;
+    TRY(read_wishes(j, &wish, e));
+    TRY(network_get(w, json_get(j, "network"), &e->network));
+    TRY(take_address(e->network, wish.ip, AF_INET, l->name, &e->ip));
+    TRY(take_address(e->network, wish.ip6, AF_INET6, l->name, &e->ip6));
+    e->ifname = *wish.ifname ? mem_dup(wish.ifname) : free_ifname(l);
+    link_name(e, wish.link);
+    const uint8_t mac[6] = {0x02, 0x42};
+    memcpy(e->mac, mac, sizeof mac);
+    memcpy(e->mac + 2, e->ip.family ? e->ip.b : e->ip6.b + 12, 4);
+    if (*wish.mac)
+        TRY(net_mac_parse(wish.mac, e->mac));
+    return NULL;
+}
+
+/* Of a helper whose namespace is not ours: its end in the container is in the way. */
+static void drop_stale(struct warden *w, const struct lease *l, const char *ifname) {
+    if (setns(l->netns, CLONE_NEWNET) < 0)
+        return;
+    struct rtnl *r __attribute__((cleanup(rtnl_freep))) = NULL;
+    autoerr e = rtnl_open(&r);
+    autoerr e_delete = e ? NULL : rtnl_delete(r, ifname);
+    come_back(w);
+}
+
+/* A link that a dead helper made is as good as a new one. */
+static struct err *plug(struct warden *w, const struct lease *l, struct endpoint *e, bool may_exist) {
+    unsigned index;
+    if (may_exist) {
+        autoerr missing = rtnl_index(w->rtnl, e->link, &index);
+        e->found = !missing;
+        if (e->found)
+            return NULL;
+        drop_stale(w, l, e->ifname);
+    }
+    const struct veth v = {.name = e->link,
+                           .master = e->network->index,
+                           .peer = e->ifname,
+                           .netns = l->netns,
+                           .mac = e->mac,
+                           .mtu = e->network->mtu};
+    TRY(rtnl_veth(w->rtnl, &v));
+    e->linked = true;
+    return NULL;
+}
+
+struct err *endpoint_new(struct warden *w, const struct lease *l, const struct json *j, struct endpoint **ret) {
+    struct endpoint *e = mem_alloc(sizeof *e);
+    struct err *failed = fill(w, l, j, e);
+    if (!failed)
+        failed = plug(w, l, e, json_get(j, "link"));
+    if (failed) {
+        endpoint_free(w, e);
+        return failed;
+    }
+    *ret = e;
+    return NULL;
+}
+
+void endpoint_free(struct warden *w, struct endpoint *e) {
+    if (e->linked || e->found) {
+        autoerr ignored = rtnl_delete(w->rtnl, e->link);
+    }
+    if (e->network) {
+        ipam_give(e->network->ipam, &e->ip);
+        ipam_give(e->network->ipam, &e->ip6);
+        network_put(w, e->network);
+    }
+    strv_done(&e->aliases);
+    free(e->ifname);
+    free(e);
+}
+
+/* ---- in the container ---- */
+
+/* Without an IPv6 address of ours the link has none at all: no link-local one, no router solicitations. */
+static void no_ipv6(const char *ifname) {
+    autofree char *path = mem_printf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", ifname);
+    autofd int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0 && write(fd, "1", 1) < 0)
+        return; /* it is for quiet only */
+}
+
+static struct err *set_up(struct rtnl *r, const struct endpoint *e) {
+    unsigned index;
+    if (!e->ip6.family)
+        no_ipv6(e->ifname);
+    TRY(rtnl_index(r, e->ifname, &index));
+    if (e->ip.family)
+        TRY(rtnl_addr(r, index, &e->ip));
+    if (e->ip6.family)
+        TRY(rtnl_addr(r, index, &e->ip6));
+    return rtnl_up(r, index, 0);
+}
+
+static struct err *set_way_out(struct rtnl *r, const struct endpoint *e) {
+    unsigned index;
+    TRY(rtnl_index(r, e->ifname, &index));
+    if (e->ip.family && e->network->gateway.family)
+        TRY(rtnl_default_route(r, index, &e->network->gateway, 0));
+    if (e->ip6.family && e->network->gateway6.family)
+        TRY(rtnl_default_route(r, index, &e->network->gateway6, 0));
+    return NULL;
+}
+
+static const struct endpoint *find_way_out(const struct lease *l) {
+    for (size_t i = 0; i < l->n_endpoints; i++)
+        if (!l->endpoints[i]->network->def->internal)
+            return l->endpoints[i];
+    return NULL;
+}
+
+static struct err *inside(struct warden *w, struct lease *l, size_t from, bool dns) {
+    struct rtnl *r __attribute__((cleanup(rtnl_freep))) = NULL;
+    TRY(rtnl_open(&r));
+    TRY(rtnl_up(r, 1, 0));
+    for (size_t i = from; i < l->n_endpoints; i++)
+        if (!l->endpoints[i]->found)
+            TRY(set_up(r, l->endpoints[i]));
+    const struct endpoint *out = find_way_out(l);
+    if (out && out != l->way_out)
+        TRY(set_way_out(r, out));
+    l->way_out = out;
+    if (!dns)
+        return NULL;
+    struct net_addr at;
+    TRY(net_addr_parse(DNS_INSIDE, &at));
+    return socket_dns(w, l->id, &at);
+}
+
+struct err *endpoint_inside(struct warden *w, struct lease *l, size_t from, bool dns) {
+    if (setns(l->netns, CLONE_NEWNET) < 0)
+        return err_sys(errno, "enter the container's network namespace");
+    struct err *e = inside(w, l, from, dns);
+    come_back(w);
+    return e;
+}

@@ -1,0 +1,195 @@
+/* endpoint_network: a network is a bridge with the gateway's address, for as long as somebody is on it. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "net/helper/warden_int.h"
+
+enum { MTU_MIN = 1280, BRIDGE_ID_DIGITS = 11 };
+
+#define MTU_OPTION "com.docker.network.driver.mtu"
+
+/* ---- what a definition says ---- */
+
+static unsigned mtu_of(const struct net_def *d) {
+    int64_t mtu;
+    const char *text = d->options.n ? strv_env_get(&d->options, MTU_OPTION) : NULL;
+    return text && str_to_i64(text, MTU_MIN, UPLINK_MTU, &mtu) ? (unsigned)mtu : UPLINK_MTU;
+}
+
+/* The first gateway of a family, with the prefix of its subnet. */
+static void gateway_of(const struct net_def *d, int family, struct net_addr *ret) {
+    for (size_t i = 0; i < d->n_subnets; i++) {
+        struct net_addr subnet, gateway;
+        autoerr e = net_addr_parse(d->subnets[i].subnet, &subnet);
+        if (e || subnet.family != family || !d->subnets[i].gateway)
+            continue;
+        autoerr e_gateway = net_addr_parse(d->subnets[i].gateway, &gateway);
+        if (e_gateway || gateway.family != family)
+            continue;
+        gateway.prefix = subnet.prefix;
+        *ret = gateway;
+        return;
+    }
+}
+
+/* ---- bridges ---- */
+
+static struct err *bridge_up(struct warden *w, struct network *n) {
+    uint8_t mac[6] = {0x02, 0x42};
+    memcpy(mac + 2, n->gateway.family ? n->gateway.b : n->gateway6.b + 12, 4);
+    TRY(rtnl_bridge(w->rtnl, n->bridge, mac, n->mtu));
+    TRY(rtnl_index(w->rtnl, n->bridge, &n->index));
+    if (n->gateway.family)
+        TRY(rtnl_addr(w->rtnl, n->index, &n->gateway));
+    if (n->gateway6.family)
+        TRY(rtnl_addr(w->rtnl, n->index, &n->gateway6));
+    return n->def->internal ? nft_internal(n->bridge, true) : NULL;
+}
+
+/* No container may reach these by way of the host, where they may be somebody else's. */
+static void tell_deny(struct warden *w) {
+    autojson m = json_object();
+    struct json *nets = json_array();
+    json_push_str(nets, "10.0.2.0/24");
+    json_push_str(nets, "fd00:10:2::/64");
+    for (const struct network *n = w->networks; n; n = n->next) {
+        const struct net_addr *both[] = {&n->gateway, &n->gateway6};
+        for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+            if (!both[i]->family)
+                continue;
+            autofree char *text = net_addr_text(both[i]);
+            autofree char *cidr = mem_printf("%s/%d", text, both[i]->family == AF_INET6 ? 128 : 32);
+            json_push_str(nets, cidr);
+        }
+    }
+    json_set_str(m, "op", "deny");
+    json_set(m, "nets", nets);
+    warden_tell(w, m, NULL, 0);
+}
+
+static void network_free(struct network *n) {
+    net_def_free(n->def);
+    ipam_free(n->ipam);
+    free(n);
+}
+
+static struct err *network_new(struct warden *w, struct net_def *take_def, struct network **ret) {
+    struct network *n = mem_alloc(sizeof *n);
+    n->def = take_def;
+    n->ipam = ipam_new(take_def);
+    n->mtu = mtu_of(take_def);
+    memcpy(n->bridge, BRIDGE_PREFIX, sizeof BRIDGE_PREFIX - 1);
+    memcpy(n->bridge + sizeof BRIDGE_PREFIX - 1, take_def->id, BRIDGE_ID_DIGITS);
+    gateway_of(take_def, AF_INET, &n->gateway);
+    if (w->has_ipv6)
+        gateway_of(take_def, AF_INET6, &n->gateway6);
+    struct err *e = bridge_up(w, n);
+    if (e) {
+        autoerr ignored = rtnl_delete(w->rtnl, n->bridge);
+        e = err_wrap(e, "network %s", n->def->name);
+        network_free(n);
+        return e;
+    }
+    n->next = w->networks;
+    w->networks = n;
+    tell_deny(w);
+    *ret = n;
+    return NULL;
+}
+
+struct err *network_get(struct warden *w, const struct json *definition, struct network **ret) {
+    struct net_def *d;
+    TRY(net_def_parse(definition, &d));
+    for (struct network *n = w->networks; n; n = n->next)
+        if (str_eq(n->def->id, d->id)) {
+            net_def_free(d);
+            n->endpoints++;
+            *ret = n;
+            return NULL;
+        }
+    if (!str_eq(d->driver, "bridge") || !d->n_subnets) {
+        struct err *e = err_new(ERR_USAGE, "network %s is not a bridge with a subnet", d->name);
+        net_def_free(d);
+        return e;
+    }
+    TRY(network_new(w, d, ret));
+    (*ret)->endpoints++;
+    return NULL;
+}
+
+static char *dns_id(const struct network *n) { return mem_printf("net:%s", n->def->id); }
+
+void network_put(struct warden *w, struct network *n) {
+    if (--n->endpoints)
+        return;
+    struct network **at = &w->networks;
+    while (*at != n)
+        at = &(*at)->next;
+    *at = n->next;
+    if (n->answers_dns) {
+        autofree char *id = dns_id(n);
+        autojson m = json_object();
+        json_set_str(m, "op", "undns");
+        json_set_str(m, "id", id);
+        warden_tell(w, m, NULL, 0);
+    }
+    if (n->def->internal) {
+        autoerr ignored = nft_internal(n->bridge, false);
+    }
+    autoerr ignored = rtnl_delete(w->rtnl, n->bridge);
+    tell_deny(w);
+    network_free(n);
+}
+
+/* ---- names ---- */
+
+struct err *network_answer_dns(struct warden *w, struct network *n) {
+    if (n->answers_dns)
+        return NULL;
+    autofree char *id = dns_id(n);
+    TRY(socket_dns(w, id, n->gateway.family ? &n->gateway : &n->gateway6));
+    n->answers_dns = true;
+    return NULL;
+}
+
+static void push_once(struct strv *names, const char *name) {
+    if (name && *name && !strv_has(names, name))
+        strv_push(names, name);
+}
+
+/* What a container answers to: its name, its aliases, its short id, its host name. */
+static struct json *names_of(const struct lease *l, const struct endpoint *e) {
+    autostrv struct strv names = {0};
+    autofree char *id = mem_dupn(l->id, 12), *ip = net_addr_text(&e->ip), *ip6 = net_addr_text(&e->ip6);
+    push_once(&names, l->name);
+    for (size_t i = 0; i < e->aliases.n; i++)
+        push_once(&names, e->aliases.v[i]);
+    push_once(&names, id);
+    push_once(&names, l->hostname);
+    struct json *j = json_object();
+    json_set_str(j, "id", l->id);
+    json_set_str(j, "ip", e->ip.family ? ip : "");
+    json_set_str(j, "ip6", e->ip6.family ? ip6 : "");
+    json_set_strv(j, "names", &names);
+    return j;
+}
+
+/* The default network has no names, as docker's has none. */
+void network_names(struct warden *w, const struct network *n) {
+    autojson m = json_object();
+    struct json *names = json_array();
+    for (const struct lease *l = n->def->builtin ? NULL : w->leases; l; l = l->next)
+        for (size_t i = 0; l->id && i < l->n_endpoints; i++)
+            if (l->endpoints[i]->network == n)
+                json_push(names, names_of(l, l->endpoints[i]));
+    json_set_str(m, "op", "names");
+    json_set_str(m, "network", n->def->id);
+    json_set(m, "names", names);
+    json_set_str(m, "host", w->host);
+    warden_tell(w, m, NULL, 0);
+}

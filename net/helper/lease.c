@@ -1,0 +1,244 @@
+/*
+ * lease: what monitors ask for. Taking a lease either works as a whole or leaves nothing behind; taking it up again
+ * after a helper's death (restore) is the same, with everything said that the first time was left open.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/msg.h"
+#include "base/str.h"
+#include "net/helper/warden_int.h"
+
+/* ---- the loop's picture of a container ---- */
+
+static void tell_scope(struct warden *w, const struct lease *l) {
+    autojson m = json_object();
+    struct json *networks = json_array();
+    for (size_t i = 0; i < l->n_endpoints; i++)
+        json_push_str(networks, l->endpoints[i]->network->def->id);
+    json_set_str(m, "op", "scope");
+    json_set_str(m, "id", l->id);
+    json_set(m, "networks", networks);
+    json_set_strv(m, "dns", &l->dns);
+    warden_tell(w, m, NULL, 0);
+}
+
+static void tell_names(struct warden *w, const struct lease *l) {
+    for (size_t i = 0; i < l->n_endpoints; i++)
+        network_names(w, l->endpoints[i]->network);
+}
+
+static void tell_undns(struct warden *w, const struct lease *l) {
+    autojson m = json_object();
+    json_set_str(m, "op", "undns");
+    json_set_str(m, "id", l->id);
+    warden_tell(w, m, NULL, 0);
+}
+
+/* ---- attach, restore ---- */
+
+static struct err *add_endpoint(struct warden *w, struct lease *l, const struct json *j) {
+    if (l->n_endpoints == ENDPOINTS_MAX)
+        return err_new(ERR_USAGE, "more than %d networks", ENDPOINTS_MAX);
+    TRY(endpoint_new(w, l, j, &l->endpoints[l->n_endpoints]));
+    l->n_endpoints++;
+    return NULL;
+}
+
+static struct lease *find(const struct warden *w, const char *id) {
+    struct lease *l = w->leases;
+    while (l && !(l->id && str_eq(l->id, id)))
+        l = l->next;
+    return l;
+}
+
+static struct err *set_up(struct warden *w, struct lease *l, const struct json *request) {
+    struct json *endpoints;
+    TRY(json_get_array(request, "endpoints", &endpoints));
+    JSON_EACH(j, endpoints)
+    TRY(add_endpoint(w, l, j));
+    tell_scope(w, l); /* before the sockets: the first query finds everything known */
+    tell_names(w, l);
+    TRY(endpoint_inside(w, l, 0, l->dns_internal));
+    if (!l->dns_internal && l->n_endpoints)
+        TRY(network_answer_dns(w, l->endpoints[0]->network));
+    return ports_publish(w, l);
+}
+
+static struct err *take_lease(struct warden *w, struct lease *l, const struct json *request) {
+    const char *id;
+    TRY(json_get_str(request, "id", &id));
+    if (l->id || find(w, id))
+        return err_new(ERR_CONFLICT, "container %s is attached already", id);
+    TRY(lease_parse(l, request));
+    return set_up(w, l, request);
+}
+
+/* Everything that the request gave, for one that failed and for the end. */
+static void forget(struct lease *l) {
+    for (size_t i = 0; i < l->n_ports; i++) {
+        free(l->ports[i].proto);
+        free(l->ports[i].host_ip);
+    }
+    free(take_ptr(&l->ports));
+    l->n_ports = 0;
+    mem_set(&l->id, NULL);
+    mem_set(&l->name, NULL);
+    mem_set(&l->hostname, NULL);
+    strv_done(&l->dns);
+    l->dns = (struct strv){0};
+    fd_replace(&l->netns, -1);
+}
+
+void lease_detach(struct warden *w, struct lease *l) {
+    if (l->id) {
+        ports_unpublish(w, l);
+        tell_undns(w, l);
+    }
+    l->way_out = NULL;
+    while (l->n_endpoints) {
+        struct endpoint *e = l->endpoints[--l->n_endpoints];
+        network_names(w, e->network);
+        endpoint_free(w, e);
+    }
+    w->n_attached -= l->attached;
+    l->attached = false;
+    forget(l);
+}
+
+static struct err *attach(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {
+    bool restore = str_eq(json_str_value(json_get(request, "op")), "restore");
+    if (n_fds != (restore ? 2 : 1))
+        return err_new(ERR_USAGE, "the container's network namespace is missing");
+    if (l->attached)
+        return err_new(ERR_CONFLICT, "this connection has a container already");
+    TRY(warden_setup(w, restore ? fds[1] : -1));
+    l->netns = take_fd(&fds[0]);
+    struct err *e = take_lease(w, l, restore ? json_get(request, "restore") : request);
+    if (e) {
+        lease_detach(w, l);
+        return e;
+    }
+    l->attached = true;
+    w->n_attached++;
+    autojson answer = lease_answer(w, l);
+    return msg_send(l->chan, answer, &w->own_ns, 1);
+}
+
+/* ---- connect, disconnect ---- */
+
+static struct err *changed(struct warden *w, struct lease *l) {
+    tell_scope(w, l);
+    autojson event = lease_answer(w, l);
+    json_remove(event, "ok");
+    json_set_str(event, "event", "changed");
+    return msg_send(l->chan, event, NULL, 0);
+}
+
+static struct err *named_lease(const struct warden *w, const struct json *request, struct lease **ret) {
+    const char *id;
+    TRY(json_get_str(request, "id", &id));
+    struct lease *l = find(w, id);
+    if (!l || !l->attached)
+        return err_new(ERR_NOT_FOUND, "container %s has no networks of coracle's", id);
+    *ret = l;
+    return NULL;
+}
+
+static size_t endpoint_on(const struct lease *l, const char *network) {
+    size_t i = 0;
+    while (i < l->n_endpoints && !str_eq(l->endpoints[i]->network->def->id, network))
+        i++;
+    return i;
+}
+
+static void remove_endpoint(struct warden *w, struct lease *l, size_t i) {
+    struct endpoint *e = l->endpoints[i];
+    memmove(l->endpoints + i, l->endpoints + i + 1, (--l->n_endpoints - i) * sizeof(struct endpoint *));
+    network_names(w, e->network);
+    endpoint_free(w, e);
+}
+
+/* Published ports follow the way out. */
+static struct err *move_ports(struct warden *w, struct lease *l, const struct endpoint *before) {
+    return l->way_out == before ? NULL : ports_publish(w, l);
+}
+
+static struct err *connect_network(struct warden *w, const struct json *request) {
+    struct lease *l;
+    struct json *j, *network;
+    const char *id;
+    TRY(named_lease(w, request, &l));
+    TRY(json_get_object(request, "endpoint", &j));
+    TRY(json_get_object(j, "network", &network));
+    TRY(json_get_str(network, "id", &id));
+    if (endpoint_on(l, id) < l->n_endpoints)
+        return err_new(ERR_CONFLICT, "endpoint with name %s already exists in network %s", l->name,
+                       l->endpoints[endpoint_on(l, id)]->network->def->name);
+    const struct endpoint *before = l->way_out;
+    TRY(add_endpoint(w, l, j));
+    struct err *e = endpoint_inside(w, l, l->n_endpoints - 1, false);
+    if (!e)
+        e = move_ports(w, l, before);
+    if (e) {
+        l->way_out = before;
+        remove_endpoint(w, l, l->n_endpoints - 1);
+        return e;
+    }
+    network_names(w, l->endpoints[l->n_endpoints - 1]->network);
+    return changed(w, l);
+}
+
+static struct err *disconnect_network(struct warden *w, const struct json *request) {
+    struct lease *l;
+    const char *network;
+    TRY(named_lease(w, request, &l));
+    TRY(json_get_str(request, "network", &network));
+    size_t i = endpoint_on(l, network);
+    if (i == l->n_endpoints)
+        return err_new(ERR_NOT_FOUND, "container %s is not connected to network %s", l->name, network);
+    const struct endpoint *before = l->way_out;
+    if (l->endpoints[i] == before) {
+        ports_unpublish(w, l);
+        l->way_out = before = NULL;
+    }
+    remove_endpoint(w, l, i);
+    TRY(endpoint_inside(w, l, l->n_endpoints, false));
+    TRY(move_ports(w, l, before));
+    return changed(w, l);
+}
+
+/* ---- dispatch ---- */
+
+static struct err *reply_ok(struct lease *l, struct err *e) {
+    TRY(e);
+    autojson ok = json_object();
+    json_set_bool(ok, "ok", true);
+    return msg_send(l->chan, ok, NULL, 0);
+}
+
+static struct err *dispatch(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {
+    const char *op;
+    TRY(json_get_str(request, "op", &op));
+    if (str_eq(op, "attach") || str_eq(op, "restore"))
+        return attach(w, l, request, fds, n_fds);
+    if (str_eq(op, "connect"))
+        return reply_ok(l, connect_network(w, request));
+    if (str_eq(op, "disconnect"))
+        return reply_ok(l, disconnect_network(w, request));
+    if (!str_eq(op, "list"))
+        return err_new(ERR_USAGE, "no such request: %s", op);
+    autojson list = lease_list(w);
+    return msg_send(l->chan, list, NULL, 0);
+}
+
+void lease_request(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {
+    autoerr e = dispatch(w, l, request, fds, n_fds);
+    if (e) {
+        autoerr gone = msg_send_err(l->chan, e); /* its end will be seen */
+    }
+}

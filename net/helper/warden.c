@@ -1,0 +1,183 @@
+/*
+ * warden: see warden_int.h. An epoll table of the listener, the connections, the loop and the host's resolv.conf. While
+ * there is a lease nothing wakes it up but work; without one it waits a few seconds for the next and then goes.
+ *
+ * Going needs no lock. A monitor that connects while the listener is being closed gets its connection ended without an
+ * answer, and asks again (net/lease.c): the next helper answers.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/msg.h"
+#include "net/helper/warden_int.h"
+
+enum { IDLE_MS = 3000, EVENTS = 16 };
+
+void warden_die(struct err *take_e) {
+    autoerr e = take_e;
+    autostr struct str text = STR_INIT;
+    err_format(e, &text);
+    log_error("coracle-net: %s", str_c(&text));
+    _exit(1);
+}
+
+void warden_watch(struct warden *w, struct source *s, int fd, void (*ready)(struct warden *, struct source *)) {
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = s};
+    s->fd = fd;
+    s->ready = ready;
+    if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev) < 0)
+        warden_die(err_sys(errno, "watch a descriptor"));
+}
+
+/* ---- the loop ---- */
+
+void warden_tell(struct warden *w, const struct json *message, const int *fds, size_t n) {
+    struct err *e = msg_send(w->loop, message, fds, n);
+    if (e)
+        warden_die(err_wrap(e, "tell the loop"));
+}
+
+static struct json *loop_receive(struct warden *w) {
+    struct json *m = NULL;
+    struct err *e = msg_recv(w->loop, &m, NULL, NULL);
+    if (e)
+        warden_die(err_wrap(e, "listen to the loop"));
+    if (!m)
+        warden_die(err_new(ERR_SYSTEM, "the loop has ended"));
+    return m;
+}
+
+/* The loop asks for nothing but sockets. */
+static void loop_wants(struct warden *w, const struct json *m) {
+    const char *want = json_str_value(json_get(m, "want")), *proto = json_str_value(json_get(m, "proto"));
+    bool v6 = json_int_value(json_get(m, "family"), 4) == 6;
+    if (str_eq(want, "inner") && w->own_ns >= 0)
+        warden_send_inner(w, v6 ? AF_INET6 : AF_INET, str_eq(proto, "udp"));
+}
+
+static void loop_ready(struct warden *w, struct source *s) {
+    (void)s;
+    do {
+        autojson m = loop_receive(w);
+        loop_wants(w, m);
+    } while (msg_pending(w->loop));
+}
+
+static void loop_ended(struct warden *w, struct source *s) {
+    (void)w;
+    (void)s;
+    warden_die(err_new(ERR_SYSTEM, "the loop has ended"));
+}
+
+struct err *warden_ask(struct warden *w, struct json *question, struct json **ret) {
+    int64_t seq = ++w->seq;
+    json_set_int(question, "seq", seq);
+    warden_tell(w, question, NULL, 0);
+    for (;;) {
+        autojson m = loop_receive(w);
+        if (json_int_value(json_get(m, "seq"), 0) != seq) {
+            loop_wants(w, m);
+            continue;
+        }
+        TRY(msg_err_of(m));
+        *ret = take_ptr(&m);
+        return NULL;
+    }
+}
+
+/* ---- monitors ---- */
+
+static void lease_end(struct warden *w, struct lease *l) {
+    struct lease **at = &w->leases;
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
+    w->n_leases--;
+    lease_detach(w, l);
+    msg_chan_free(l->chan); /* takes it out of the table */
+    free(l);
+}
+
+static void lease_ready(struct warden *w, struct source *s) {
+    struct lease *l = (struct lease *)s;
+    do {
+        autojson request = NULL;
+        int fds[MSG_FDS];
+        size_t n = 0;
+        autoerr e = msg_recv(l->chan, &request, fds, &n);
+        if (e || !request) {
+            lease_end(w, l);
+            return;
+        }
+        lease_request(w, l, request, fds, n);
+        for (size_t i = 0; i < n; i++)
+            fd_close(fds[i]);
+    } while (msg_pending(l->chan));
+}
+
+/* False when nobody is waiting. */
+static bool accept_one(struct warden *w) {
+    int fd = accept4(w->listener.fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0)
+        return false;
+    if (w->n_leases == LEASES_MAX) {
+        fd_close(fd);
+        return true;
+    }
+    struct lease *l = mem_alloc(sizeof *l);
+    l->chan = msg_chan_new(fd);
+    l->netns = -1;
+    l->next = w->leases;
+    w->leases = l;
+    w->n_leases++;
+    warden_watch(w, &l->source, fd, lease_ready);
+    return true;
+}
+
+static void listener_ready(struct warden *w, struct source *s) {
+    (void)s;
+    while (accept_one(w)) {
+    }
+}
+
+/* ---- main ---- */
+
+static void start(struct warden *w, int listener, int loop_fd, int loop_pidfd) {
+    w->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (w->epoll < 0)
+        warden_die(err_sys(errno, "make an event table"));
+    struct err *e = fd_set_nonblock(listener, true);
+    if (e)
+        warden_die(e);
+    w->loop = msg_chan_new(loop_fd);
+    w->own_ns = w->resolv.fd = -1;
+    warden_watch(w, &w->listener, listener, listener_ready);
+    warden_watch(w, &w->loop_source, loop_fd, loop_ready);
+    warden_watch(w, &w->loop_end, loop_pidfd, loop_ended);
+}
+
+void warden_main(int listener, int loop_fd, int loop_pidfd) {
+    static struct warden w;
+    start(&w, listener, loop_fd, loop_pidfd);
+    for (;;) {
+        struct epoll_event events[EVENTS];
+        int n = epoll_wait(w.epoll, events, EVENTS, w.n_attached ? -1 : IDLE_MS);
+        if (n < 0 && errno != EINTR)
+            warden_die(err_sys(errno, "wait for events"));
+        if (!n && !accept_one(&w))
+            _exit(0);
+        for (int i = 0; i < n; i++) {
+            struct source *s = events[i].data.ptr;
+            s->ready(&w, s);
+        }
+    }
+}

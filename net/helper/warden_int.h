@@ -1,0 +1,147 @@
+/*
+ * warden_int: what the warden knows. Every monitor's connection is a `lease`, with a container once attach or restore
+ * has succeeded. Leases own endpoints, endpoints use networks, a network ends with its last endpoint.
+ *
+ * The warden is one thread that changes its network namespace: it is in its own (`own_ns`) except in endpoint_inside(),
+ * which is in a container's for as long as it sets that up.
+ *
+ * Nothing but leases holds state that matters: the opaque "restore" of an answer is an attach request in which nothing
+ * is left to choose, so taking a lease up again is attaching, where links that are there already are left alone.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/helper/helper_int.h"
+
+struct json;
+struct warden;
+
+#define DNS_INSIDE "127.0.0.11"
+
+enum { ENDPOINTS_MAX = 32, PORTS_MAX = 4096, NAMES_MAX = 64, LEASES_MAX = 1024, LINK_NAME_MAX = 16 };
+
+/* A descriptor of the table, embedded in what it belongs to. */
+struct source {
+    int fd;
+    void (*ready)(struct warden *w, struct source *s);
+};
+
+struct network {
+    struct network *next;
+    struct net_def *def;
+    struct ipam *ipam;
+    char bridge[LINK_NAME_MAX];
+    unsigned index, mtu;
+    struct net_addr gateway, gateway6; /* family 0: none */
+    size_t endpoints;
+    bool answers_dns; /* at the gateway's address */
+};
+
+struct endpoint {
+    struct network *network;
+    char link[LINK_NAME_MAX];
+    char *ifname;
+    struct net_addr ip, ip6; /* family 0: none */
+    uint8_t mac[6];
+    struct strv aliases;
+    bool linked, found; /* the link was made, was there already */
+};
+
+struct port {
+    char *proto, *host_ip;
+    uint16_t host_port, port;
+    bool published;
+};
+
+struct lease {
+    struct source source; /* first: the table hands this out */
+    struct lease *next;
+    struct msg_chan *chan;
+    char *id; /* NULL: a connection that only asks */
+    char *name, *hostname;
+    int netns;
+    struct endpoint *endpoints[ENDPOINTS_MAX];
+    size_t n_endpoints;
+    const struct endpoint *way_out; /* default route and ports; NULL: none */
+    struct port *ports;
+    size_t n_ports;
+    struct strv dns;
+    bool dns_internal, attached;
+};
+
+struct warden {
+    int epoll;
+    struct source listener, loop_source, loop_end, resolv;
+    struct msg_chan *loop;
+    int64_t seq;
+    struct lease *leases;
+    size_t n_leases, n_attached;
+    struct network *networks;
+    int own_ns;        /* -1: not decided yet */
+    struct rtnl *rtnl; /* of own_ns */
+    const char *level; /* NULL: not set up yet */
+    char host[46];     /* the host's own outgoing address, or "" */
+    char *resolv_text; /* what the loop was told last */
+    bool primed[2][2]; /* inner sockets were sent: [IPv6][UDP] */
+    bool has_ipv6;
+};
+
+/* ---- warden.c ---- */
+void warden_watch(struct warden *w, struct source *s, int fd, void (*ready)(struct warden *, struct source *));
+/* Says something to the loop, with descriptors. A loop that cannot be told is dead, and with it the warden. */
+void warden_tell(struct warden *w, const struct json *message, const int *fds, size_t n);
+/* Asks the loop (a "seq" is added) and waits; its error is this function's. */
+struct err *warden_ask(struct warden *w, struct json *question, struct json **ret) __attribute__((warn_unused_result));
+void warden_die(struct err *take_e) __attribute__((noreturn));
+
+/* ---- warden_setup.c ---- */
+/* Makes the namespace (or enters `helper_ns`, -1: none) and sets it up, once. */
+struct err *warden_setup(struct warden *w, int helper_ns) __attribute__((warn_unused_result));
+
+/* ---- warden_sockets.c: made in the namespace that the warden is in ---- */
+/* A datagram socket, or a stream listener. */
+struct err *socket_bound(const struct net_addr *at, uint16_t port, int type, int *ret)
+    __attribute__((warn_unused_result));
+/* Listeners of both families on one port. */
+struct err *socket_redirect(bool ipv6, int ret[2], uint16_t *ret_port) __attribute__((warn_unused_result));
+/* Port 53 of an address, handed to the loop under `id`. */
+struct err *socket_dns(struct warden *w, const char *id, const struct net_addr *at) __attribute__((warn_unused_result));
+/* Sockets for the pool of published ports. */
+void warden_send_inner(struct warden *w, int family, bool udp);
+
+/* ---- resolv.c ---- */
+void resolv_start(struct warden *w);
+
+/* ---- lease.c: one request; lease_json.c: its words ---- */
+void lease_request(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds);
+/* Takes back all that the lease has, in the reverse order. */
+void lease_detach(struct warden *w, struct lease *l);
+/* Everything of an attach request but its endpoints. */
+struct err *lease_parse(struct lease *l, const struct json *request) __attribute__((warn_unused_result));
+struct json *lease_answer(const struct warden *w, const struct lease *l);
+struct json *lease_list(const struct warden *w);
+
+/* ---- endpoint_network.c ---- */
+struct err *network_get(struct warden *w, const struct json *definition, struct network **ret)
+    __attribute__((warn_unused_result));
+void network_put(struct warden *w, struct network *n);
+/* DNS at the gateway's address, for containers that have none inside. */
+struct err *network_answer_dns(struct warden *w, struct network *n) __attribute__((warn_unused_result));
+/* Tells the loop who is called what in a network. */
+void network_names(struct warden *w, const struct network *n);
+
+/* ---- endpoint.c ---- */
+/* From {"network", "ifname", "ip", "ip6", "mac", "aliases", "link"}: the network, addresses, and the link. */
+struct err *endpoint_new(struct warden *w, const struct lease *l, const struct json *j, struct endpoint **ret)
+    __attribute__((warn_unused_result));
+/* Takes back addresses and link. */
+void endpoint_free(struct warden *w, struct endpoint *e);
+/* Sets up, in the container, the endpoints from index `from` on and the way out; DNS inside when `dns`. */
+struct err *endpoint_inside(struct warden *w, struct lease *l, size_t from, bool dns)
+    __attribute__((warn_unused_result));
+
+/* ---- lease_ports.c ---- */
+struct err *ports_publish(struct warden *w, struct lease *l) __attribute__((warn_unused_result));
+void ports_unpublish(struct warden *w, struct lease *l);

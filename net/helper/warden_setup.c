@@ -1,0 +1,192 @@
+/*
+ * warden_setup: the helper's network namespace, from nothing or over what a dead helper has left. Every step may be
+ * done again. What the kernel may lack is found out by doing it: the level says what it came to.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/sys/sys.h"
+#include "net/helper/warden_int.h"
+
+#define UPLINK_PEER "uplink-peer"
+
+/* ---- namespaces ---- */
+
+/* The address that the host uses towards the world: asked before the host's namespace is left. Nothing is sent. */
+static void host_address(char ret[46]) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(0xc6336401)}}, me = {0};
+    socklen_t len = sizeof me;
+    autofd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ret[0] = '\0';
+    if (fd >= 0 && !connect(fd, (struct sockaddr *)&to, sizeof to) && !getsockname(fd, (struct sockaddr *)&me, &len))
+        (void)inet_ntop(AF_INET, &me.sin_addr, ret, 46);
+}
+
+static struct err *enter_namespace(struct warden *w, int helper_ns) {
+    if (w->own_ns >= 0)
+        return NULL;
+    host_address(w->host);
+    if (helper_ns < 0 && unshare(CLONE_NEWNET) < 0)
+        return err_hint(err_sys(errno, "make a network namespace"),
+                        "the system may forbid it: see /proc/sys/user/max_net_namespaces");
+    if (helper_ns >= 0 && setns(helper_ns, CLONE_NEWNET) < 0)
+        return err_sys(errno, "enter the network namespace of the last helper");
+    if (helper_ns >= 0)
+        return fd_dup(helper_ns, &w->own_ns);
+    return fd_open_at(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0, &w->own_ns);
+}
+
+/* ---- sysctls: /proc/sys/net shows the namespace of who looks ---- */
+
+struct sysctl {
+    const char *path, *value;
+};
+
+static int sysctl_write(const struct sysctl *s) {
+    autofd int fd = open(s->path, O_WRONLY | O_CLOEXEC);
+    return fd < 0 || write(fd, s->value, strlen(s->value)) < 0 ? -1 : 0;
+}
+
+static struct err *set_sysctls(void) {
+    static const struct sysctl must = {"/proc/sys/net/ipv4/ip_forward", "1"};
+    /* The bridge's hooks are there when somebody on the host has loaded br_netfilter: frames within a network are not
+     * ours to look at. */
+    static const struct sysctl may[] = {
+        {"/proc/sys/net/ipv4/conf/all/rp_filter", "0"},         {"/proc/sys/net/ipv4/conf/default/rp_filter", "0"},
+        {"/proc/sys/net/ipv4/conf/all/send_redirects", "0"},    {"/proc/sys/net/ipv4/conf/default/send_redirects", "0"},
+        {"/proc/sys/net/ipv6/conf/all/forwarding", "1"},        {"/proc/sys/net/ipv6/conf/all/accept_ra", "0"},
+        {"/proc/sys/net/ipv6/conf/default/accept_ra", "0"},     {"/proc/sys/net/ipv6/conf/all/accept_dad", "0"},
+        {"/proc/sys/net/ipv6/conf/default/accept_dad", "0"},    {"/proc/sys/net/bridge/bridge-nf-call-iptables", "0"},
+        {"/proc/sys/net/bridge/bridge-nf-call-ip6tables", "0"},
+    };
+    if (sysctl_write(&must) < 0)
+        return err_hint(err_sys(errno, "switch on forwarding (%s)", must.path),
+                        "/proc/sys must be writable where coracle runs, or use --network host");
+    for (size_t i = 0; i < ARRAY_LEN(may); i++)
+        (void)sysctl_write(&may[i]);
+    return NULL;
+}
+
+/* ---- uplink ---- */
+
+/* A socket that sees each frame that the stack sends by the uplink, and can answer. */
+static struct err *packet_socket(struct warden *w, int *ret) {
+    autofd int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    unsigned index;
+    TRY(rtnl_index(w->rtnl, UPLINK_PEER, &index));
+    TRY(rtnl_up(w->rtnl, index, 0));
+    struct sockaddr_ll sa = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)index};
+    int on = 1;
+    if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) < 0 ||
+        bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0)
+        return err_sys(errno, "open a packet socket");
+    *ret = take_fd(&fd);
+    return NULL;
+}
+
+static struct err *uplink_veth(struct warden *w, int *ret) {
+    static const uint8_t mac[6] = {0x02, 0x42, 10, 0, 2, 2};
+    const struct veth v = {.name = UPLINK, .peer = UPLINK_PEER, .netns = -1, .mac = mac, .mtu = UPLINK_MTU};
+    TRY(rtnl_delete(w->rtnl, UPLINK));
+    TRY(rtnl_veth(w->rtnl, &v));
+    autofd int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (any < 0 || sys_link_no_offload(any, UPLINK) < 0)
+        return err_sys(errno, "switch off checksum offload");
+    return packet_socket(w, ret);
+}
+
+static struct err *uplink_routes(struct warden *w) {
+    static const char *const addresses[2][2] = {{"10.0.2.100/24", "10.0.2.2"}, {"fd00:10:2::100/64", "fd00:10:2::2"}};
+    unsigned index;
+    TRY(rtnl_index(w->rtnl, UPLINK, &index));
+    TRY(rtnl_up(w->rtnl, index, UPLINK_MTU));
+    for (size_t i = 0; i < (w->has_ipv6 ? 2 : 1); i++) {
+        struct net_addr own, gateway;
+        TRY(net_addr_parse(addresses[i][0], &own));
+        TRY(net_addr_parse(addresses[i][1], &gateway));
+        TRY(rtnl_addr(w->rtnl, index, &own));
+        TRY(rtnl_default_route(w->rtnl, index, &gateway, 0));
+    }
+    return NULL;
+}
+
+static struct err *uplink(struct warden *w, int *ret, bool *ret_tap) {
+    autofd int fd = sys_tap_open(UPLINK);
+    *ret_tap = fd >= 0;
+    if (fd < 0)
+        TRY(uplink_veth(w, &fd));
+    TRY(uplink_routes(w));
+    *ret = take_fd(&fd);
+    return NULL;
+}
+
+/* ---- all of it ---- */
+
+static void tell_uplink(struct warden *w, int fd, bool tap) {
+    autojson m = json_object();
+    json_set_str(m, "op", "uplink");
+    json_set_str(m, "kind", tap ? "tap" : "packet");
+    json_set_int(m, "mtu", UPLINK_MTU);
+    warden_tell(w, m, &fd, 1);
+}
+
+static void tell_bypass(struct warden *w, const int listeners[2], int queue) {
+    autojson m = json_object();
+    json_set_str(m, "op", "bypass");
+    const int fds[] = {listeners[0], listeners[1], queue};
+    warden_tell(w, m, fds, queue >= 0 ? 3 : 2);
+}
+
+static const char *level_name(bool tap, enum nft_level nft) {
+    if (nft == NFT_QUEUE)
+        return tap ? "nfqueue" : "veth+nfqueue";
+    return tap ? "redirect" : "veth+redirect";
+}
+
+static struct err *links(struct warden *w) {
+    if (!w->rtnl)
+        TRY(rtnl_open(&w->rtnl));
+    TRY(rtnl_up(w->rtnl, 1, 0));
+    TRY(set_sysctls());
+    TRY(rtnl_local_table(w->rtnl, AF_INET));
+    autoerr none = rtnl_local_table(w->rtnl, AF_INET6);
+    w->has_ipv6 = !none;
+    return NULL;
+}
+
+struct err *warden_setup(struct warden *w, int helper_ns) {
+    if (w->level)
+        return NULL;
+    TRY(enter_namespace(w, helper_ns));
+    TRY(links(w));
+    autofd int frames = -1, queue = -1, listen4 = -1, listen6 = -1;
+    bool tap;
+    TRY(uplink(w, &frames, &tap));
+    int listeners[2];
+    uint16_t port;
+    TRY(socket_redirect(w->has_ipv6, listeners, &port));
+    listen4 = listeners[0];
+    listen6 = listeners[1];
+    autoerr no_queue = nfqueue_open(&queue);
+    enum nft_level nft;
+    TRY(nft_load(port, !no_queue, &nft));
+    if (nft != NFT_QUEUE)
+        fd_replace(&queue, -1);
+    tell_uplink(w, frames, tap);
+    tell_bypass(w, listeners, queue);
+    resolv_start(w);
+    w->level = level_name(tap, nft);
+    return NULL;
+}

@@ -1,0 +1,109 @@
+/* warden_sockets: sockets that are made in one namespace and used in another, by the loop. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "net/helper/warden_int.h"
+
+enum { BACKLOG = 4096, INNER_BATCH = 8 };
+
+union sock_addr {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static socklen_t addr_of(const struct net_addr *a, uint16_t port, union sock_addr *ret) {
+    *ret = (union sock_addr){0};
+    if (a->family == AF_INET6) {
+        ret->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
+        memcpy(&ret->v6.sin6_addr, a->b, sizeof ret->v6.sin6_addr);
+        return sizeof ret->v6;
+    }
+    ret->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
+    memcpy(&ret->v4.sin_addr, a->b, sizeof ret->v4.sin_addr);
+    return sizeof ret->v4;
+}
+
+struct err *socket_bound(const struct net_addr *at, uint16_t port, int type, int *ret) {
+    autofd int fd = socket(at->family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    union sock_addr sa;
+    socklen_t len = addr_of(at, port, &sa);
+    int on = 1;
+    if (fd >= 0 && at->family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (fd >= 0 && type == SOCK_STREAM)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (fd < 0 || bind(fd, &sa.any, len) < 0 || (type == SOCK_STREAM && listen(fd, BACKLOG) < 0)) {
+        int saved = errno;
+        autofree char *text = net_addr_text(at);
+        return err_sys(saved, "listen at %s port %u", text, port);
+    }
+    *ret = take_fd(&fd);
+    return NULL;
+}
+
+struct err *socket_redirect(bool ipv6, int ret[2], uint16_t *ret_port) {
+    const struct net_addr any4 = {.family = AF_INET}, any6 = {.family = AF_INET6};
+    autofd int fd4 = -1, fd6 = -1;
+    TRY(socket_bound(&any4, 0, SOCK_STREAM, &fd4));
+    struct sockaddr_in sa = {0};
+    socklen_t len = sizeof sa;
+    if (getsockname(fd4, (struct sockaddr *)&sa, &len) < 0)
+        return err_sys(errno, "look at the redirect listener");
+    uint16_t port = ntohs(sa.sin_port);
+    if (ipv6)
+        TRY(socket_bound(&any6, port, SOCK_STREAM, &fd6));
+    else
+        TRY(fd_dup(fd4, &fd6)); /* two watchers of one queue do no harm */
+    ret[0] = take_fd(&fd4);
+    ret[1] = take_fd(&fd6);
+    *ret_port = port;
+    return NULL;
+}
+
+struct err *socket_dns(struct warden *w, const char *id, const struct net_addr *at) {
+    autofd int udp = -1, tcp = -1;
+    TRY(socket_bound(at, DNS_PORT, SOCK_DGRAM, &udp));
+    TRY(socket_bound(at, DNS_PORT, SOCK_STREAM, &tcp));
+    autojson m = json_object();
+    json_set_str(m, "op", "dns");
+    json_set_str(m, "id", id);
+    const int fds[] = {udp, tcp};
+    warden_tell(w, m, fds, ARRAY_LEN(fds));
+    return NULL;
+}
+
+static int transparent(int family, int type) {
+    int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int on = 1, rc;
+    if (fd < 0)
+        return -1;
+    if (family == AF_INET6)
+        rc = setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof on);
+    else
+        rc = setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof on);
+    if (rc < 0)
+        fd_replace(&fd, -1);
+    return fd;
+}
+
+void warden_send_inner(struct warden *w, int family, bool udp) {
+    int fds[INNER_BATCH];
+    size_t n = 0;
+    while (n < INNER_BATCH && (fds[n] = transparent(family, udp ? SOCK_DGRAM : SOCK_STREAM)) >= 0)
+        n++;
+    autojson m = json_object();
+    json_set_str(m, "op", "inner");
+    json_set_int(m, "family", family == AF_INET6 ? 6 : 4);
+    json_set_str(m, "proto", udp ? "udp" : "tcp");
+    warden_tell(w, m, fds, n);
+    for (size_t i = 0; i < n; i++)
+        fd_close(fds[i]);
+}
