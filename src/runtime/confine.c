@@ -64,10 +64,12 @@ static struct err *empty_dir(int *tmpfs, int *ret_fd) {
 }
 
 static struct err *mask(struct init *in, const char *path, int *tmpfs) {
+    const char *rest = path;
+    int root = mount_start(in, &rest);
     autofd int at = -1;
     autofd int cover = -1;
     struct stat st;
-    autoerr e = path_open_in_root(in->root, path, O_PATH, 0, &at);
+    autoerr e = path_open_in_root(root, rest, O_PATH, 0, &at);
     if (e)
         return absent(e) ? NULL : take_ptr(&e);
     if (fstat(at, &st) < 0)
@@ -89,9 +91,11 @@ struct err *masks_apply(struct init *in) {
 
 static struct err *readonly(struct init *in, const char *path) {
     const struct mount_opts ro = {.recursive = true, .attrs = MOUNT_ATTR_RDONLY};
+    const char *rest = path;
+    int root = mount_start(in, &rest);
     autofd int at = -1;
     autofd int copy = -1;
-    autoerr e = path_open_in_root(in->root, path, O_PATH, 0, &at);
+    autoerr e = path_open_in_root(root, rest, O_PATH, 0, &at);
     if (e)
         return absent(e) ? NULL : take_ptr(&e);
     TRY(mount_fs_clone(at, "", &ro, &copy));

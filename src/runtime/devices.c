@@ -32,55 +32,48 @@ static const struct link {
              {"ptmx", "pts/ptmx"}};
 
 /* A file in dir for a mount to go on: made, or what the image has unless that is a link. */
-static struct err *place(int dir, const char *name, int *ret_fd) {
-    int fd = openat(dir, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDONLY | O_CLOEXEC, 0666);
+static struct err *place(int dir, const char *name) {
     struct stat st;
-    if (fd < 0 && errno == EEXIST) {
-        TRY(fd_open_at(dir, name, O_PATH | O_NOFOLLOW, 0, &fd));
-        if (fstat(fd, &st) < 0 || S_ISLNK(st.st_mode) || S_ISDIR(st.st_mode)) {
-            fd_close(fd);
-            return err_new(ERR_CONFLICT, "/dev/%s of the image is a link or a directory", name);
-        }
-    }
-    if (fd < 0)
+    if (mknodat(dir, name, S_IFREG | 0666, 0) == 0)
+        return NULL;
+    if (errno != EEXIST)
         return err_sys(errno, "make /dev/%s", name);
-    *ret_fd = fd;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISLNK(st.st_mode) || S_ISDIR(st.st_mode))
+        return err_new(ERR_CONFLICT, "/dev/%s of the image is a link or a directory", name);
     return NULL;
 }
 
-/* Binds what `from` refers to; it must be the device with these numbers (0:0: any). */
-static struct err *bind_node(int from, unsigned long long dev, int dest, const char *name) {
-    const struct mount_opts plain = {.attrs = 0};
-    autofd int tree = -1;
+/* A copy of what is at dirfd/path of the host must be the device with these numbers (0: any). */
+static struct err *check_node(int tree, unsigned long long dev, const char *name) {
     struct stat st;
-    if (fstat(from, &st) < 0)
+    if (fstat(tree, &st) < 0)
         return err_sys(errno, "stat %s", name);
     if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
         return err_new(ERR_USAGE, "%s is not a device", name);
     if (dev && st.st_rdev != dev)
         return err_new(ERR_CONFLICT, "%s of this machine is device %u:%u, not %u:%u", name, major(st.st_rdev),
                        minor(st.st_rdev), major(dev), minor(dev));
-    TRY(mount_fs_clone(from, "", &plain, &tree));
-    return mount_fs_attach(tree, dest, name);
+    return NULL;
 }
 
 static struct err *default_node(struct init *in, int dev, const struct node *n) {
+    const struct mount_opts plain = {.nofollow = true};
+    bool null = n->major == 1 && n->minor == 3;
+    autofd int tree = -1;
     char path[32];
-    autofd int from = -1;
-    autofd int dest = -1;
     (void)snprintf(path, sizeof path, "/dev/%s", n->name);
-    TRY(place(dev, n->name, &dest));
-    if (n->major == 1 && n->minor == 3)
-        return bind_node(in->null, makedev(1, 3), dest, path);
-    TRY(fd_open_at(AT_FDCWD, path, O_PATH | O_NOFOLLOW, 0, &from));
-    return bind_node(from, makedev(n->major, n->minor), dest, path);
+    TRY(null ? mount_fs_clone(in->null, "", &plain, &tree) : mount_fs_clone(AT_FDCWD, path, &plain, &tree));
+    TRY(check_node(tree, makedev(n->major, n->minor), path));
+    TRY(place(dev, n->name));
+    return mount_fs_attach_at(tree, dev, n->name);
 }
 
 /* linux.devices: nodes of the host, under the same path. */
 static struct err *extra_node(struct init *in, const struct json *j) {
     const char *path, *type;
     int64_t major_no, minor_no;
-    autofd int from = -1;
+    const struct mount_opts plain = {.attrs = 0};
+    autofd int tree = -1;
     autofd int dest = -1;
     TRY(json_get_str(j, "path", &path));
     TRY(json_get_str_opt(j, "type", "c", &type));
@@ -91,16 +84,21 @@ static struct err *extra_node(struct init *in, const struct json *j) {
             return NULL;
     if (*type == 'p')
         return err_hint(err_new(ERR_UNSUPPORTED, "%s: a FIFO as a device", path), "make it with a bind mount");
-    TRY_CTX(fd_open_at(AT_FDCWD, path, O_PATH, 0, &from), "device %s of this machine", path);
-    TRY(mount_dest(in->root, path, false, &dest));
-    return bind_node(from, makedev((unsigned)major_no, (unsigned)minor_no), dest, path);
+    TRY_CTX(mount_fs_clone(AT_FDCWD, path, &plain, &tree), "device %s of this machine", path);
+    TRY(check_node(tree, makedev((unsigned)major_no, (unsigned)minor_no), path));
+    TRY(mount_dest(in, path, false, &dest));
+    return mount_fs_attach(tree, dest, path);
 }
 
 struct err *devices_make(struct init *in) {
-    autofd int dev = -1;
+    autofd int found = -1;
+    int dev = in->dev;
     if (in->dev_bound)
         return NULL;
-    TRY(mount_dest(in->root, "/dev", true, &dev));
+    if (dev < 0) {
+        TRY(mount_dest(in, "/dev", true, &found));
+        dev = found;
+    }
     for (size_t i = 0; i < ARRAY_LEN(nodes); i++)
         TRY(default_node(in, dev, &nodes[i]));
     for (size_t i = 0; i < ARRAY_LEN(links); i++)
@@ -114,14 +112,17 @@ struct err *devices_make(struct init *in) {
 /* The pty of the container itself, opened through the devpts that was just mounted, is also its /dev/console. */
 struct err *console_make(struct init *in) {
     struct launch *l = &in->l;
+    const struct mount_opts plain = {.attrs = 0};
     autofd int dev = -1;
-    autofd int dest = -1;
+    autofd int tree = -1;
     if (!l->terminal)
         return NULL;
     TRY(tty_open(in->devpts, l->rows, l->cols, &l->master, &l->slave));
     if (in->dev_bound || in->devpts < 0)
         return NULL;
-    TRY(mount_dest(in->root, "/dev", true, &dev));
-    TRY(place(dev, "console", &dest));
-    return bind_node(l->slave, 0, dest, "/dev/console");
+    TRY(mount_fs_clone(l->slave, "", &plain, &tree));
+    TRY(check_node(tree, 0, "/dev/console"));
+    TRY(mount_dest(in, "/dev", true, &dev));
+    TRY(place(dev, "console"));
+    return mount_fs_attach_at(tree, dev, "console");
 }

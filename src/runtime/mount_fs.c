@@ -68,7 +68,8 @@ static struct err *set_attrs(int mount, const struct mount_opts *o) {
 }
 
 struct err *mount_fs_clone(int dirfd, const char *path, const struct mount_opts *o, int *ret_fd) {
-    unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (*path ? 0 : (unsigned)AT_EMPTY_PATH);
+    unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (*path ? 0 : (unsigned)AT_EMPTY_PATH) |
+                     (o->nofollow ? (unsigned)AT_SYMLINK_NOFOLLOW : 0);
     autofd int mount = sys_open_tree(dirfd, path, flags | (o->recursive ? (unsigned)AT_RECURSIVE : 0));
     if (mount < 0 && errno == EINVAL && !o->recursive)
         mount = sys_open_tree(dirfd, path, flags | AT_RECURSIVE);
@@ -85,22 +86,46 @@ struct err *mount_fs_attach(int mount, int dest, const char *name) {
     return NULL;
 }
 
+struct err *mount_fs_attach_at(int mount, int dir, const char *name) {
+    if (sys_move_mount(mount, "", dir, name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return err_sys(errno, "mount on %s", name);
+    return NULL;
+}
+
+int mount_start(const struct init *in, const char **path) {
+    const char *p = *path;
+    if (in->dev >= 0 && str_starts(p, "/dev/") && path_is_component(p + strlen("/dev/"))) {
+        *path += strlen("/dev/");
+        return in->dev;
+    }
+    if (in->proc >= 0 && str_starts(p, "/proc/") && p[strlen("/proc/")] && !strstr(p, "..")) {
+        *path += strlen("/proc/");
+        return in->proc;
+    }
+    return in->root;
+}
+
+static struct err *make_parent(int root, const char *path, int *ret_fd) {
+    autoerr e = path_open_in_root(root, path, O_PATH | O_DIRECTORY, 0, ret_fd);
+    if (e && err_errno(e) != ENOENT)
+        return take_ptr(&e);
+    return e ? path_mkdirs_in_root(root, path, 0755, (uid_t)-1, (gid_t)-1, ret_fd) : NULL;
+}
+
 /* Makes the last component in its (existing or made) parent directory. */
 static struct err *make_dest(int root, const char *path, bool directory, int *ret_fd) {
     autofree char *clean = path_clean(path);
     char *slash = strrchr(clean, '/');
     const char *name = slash ? slash + 1 : clean;
-    autofd int dir = -1;
+    autofd int parent = -1;
+    int dir = root;
     if (!path_is_component(name))
         return err_new(ERR_USAGE, "not a place for a mount: %s", path);
-    if (slash)
+    if (slash && slash != clean) {
         *slash = '\0';
-    const char *parent = slash && *clean ? clean : "/";
-    autoerr e = path_open_in_root(root, parent, O_PATH | O_DIRECTORY, 0, &dir);
-    if (e && err_errno(e) != ENOENT)
-        return take_ptr(&e);
-    if (e)
-        TRY(path_mkdirs_in_root(root, parent, 0755, (uid_t)-1, (gid_t)-1, &dir));
+        TRY(make_parent(root, clean, &parent));
+        dir = parent;
+    }
     if (!directory)
         return fd_open_at(dir, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDONLY, 0644, ret_fd);
     if (mkdirat(dir, name, 0755) < 0) /* EEXIST: a link to nothing, which is then made */
@@ -109,20 +134,26 @@ static struct err *make_dest(int root, const char *path, bool directory, int *re
     return fd_open_at(dir, name, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0, ret_fd);
 }
 
-struct err *mount_dest(int root, const char *path, bool directory, int *ret_fd) {
+static struct err *wrong_kind(const char *path, bool directory) {
+    return err_hint(err_new(ERR_CONFLICT, "%s is %s in the image, but a %s is to be mounted there", path,
+                            directory ? "not a directory" : "a directory", directory ? "directory" : "file"),
+                    "check that the source and the target are of the same kind");
+}
+
+struct err *mount_dest(const struct init *in, const char *path, bool directory, int *ret_fd) {
+    const char *rest = path;
+    int root = mount_start(in, &rest);
     autofd int fd = -1;
     struct stat st;
-    autoerr e = path_open_in_root(root, path, O_PATH, 0, &fd);
-    if (e && err_errno(e) != ENOENT)
-        return take_ptr(&e);
+    autoerr e = path_open_in_root(root, rest, O_PATH, 0, &fd);
+    if (e && err_errno(e) == ENOENT)
+        return make_dest(root, rest, directory, ret_fd);
     if (e)
-        return make_dest(root, path, directory, ret_fd);
+        return take_ptr(&e);
     if (fstat(fd, &st) < 0)
         return err_sys(errno, "stat %s", path);
     if (S_ISDIR(st.st_mode) != directory)
-        return err_hint(err_new(ERR_CONFLICT, "%s is %s in the image, but a %s is to be mounted there", path,
-                                directory ? "not a directory" : "a directory", directory ? "directory" : "file"),
-                        "check that the source and the target are of the same kind");
+        return wrong_kind(path, directory);
     *ret_fd = take_fd(&fd);
     return NULL;
 }

@@ -69,7 +69,7 @@ static struct err *real_dir(int root, const char *path, int *ret_fd) {
 static struct err *attach_new(struct init *in, const struct one *m, int mount) {
     autofd int dest = -1;
     bool strict = strcmp(m->type, "proc") == 0 || strcmp(m->type, "sysfs") == 0;
-    TRY(strict ? real_dir(in->root, m->dest, &dest) : mount_dest(in->root, m->dest, true, &dest));
+    TRY(strict ? real_dir(in->root, m->dest, &dest) : mount_dest(in, m->dest, true, &dest));
     TRY(check_dest(dest, m->dest));
     return mount_fs_attach(mount, dest, m->dest);
 }
@@ -92,7 +92,7 @@ static struct err *mount_instance(struct init *in, const struct one *m, const ch
         *ret_fd = take_fd(&mount);
         return NULL;
     }
-    if (!host_path || (err_kind(e) != ERR_DENIED && err_kind(e) != ERR_IN_USE))
+    if (!host_path || (err_kind(e) != ERR_DENIED && err_kind(e) != ERR_IN_USE) || access(host_path, F_OK) < 0)
         return take_ptr(&e);
     return host_copy(in, m, host_path, ret_fd);
 }
@@ -106,7 +106,7 @@ static struct err *mount_sysfs(struct init *in, struct one *m) {
 
 static struct err *mount_mqueue(struct init *in, struct one *m) {
     autofd int fd = -1;
-    return mount_instance(in, m, access("/dev/mqueue", F_OK) == 0 ? "/dev/mqueue" : NULL, &fd);
+    return mount_instance(in, m, "/dev/mqueue", &fd);
 }
 
 /* The tty group (gid 5) may not be mapped: then ptys belong to their user alone. */
@@ -155,14 +155,17 @@ static struct err *mount_bind(struct init *in, struct one *m) {
         return take_ptr(&e);
     if (fstat(tree, &st) < 0)
         return err_sys(errno, "stat %s", source);
-    TRY(mount_dest(in->root, m->dest, S_ISDIR(st.st_mode), &dest));
+    TRY(mount_dest(in, m->dest, S_ISDIR(st.st_mode), &dest));
     TRY(check_dest(dest, m->dest));
     return mount_fs_attach(tree, dest, m->dest);
 }
 
 static struct err *mount_other(struct init *in, struct one *m) {
     autofd int fd = -1;
-    return mount_instance(in, m, NULL, &fd);
+    TRY(mount_instance(in, m, NULL, &fd));
+    if (strcmp(m->dest, "/dev") == 0)
+        in->dev = take_fd(&fd);
+    return NULL;
 }
 
 static struct err *mount_one(struct init *in, struct one *m) {
@@ -173,6 +176,8 @@ static struct err *mount_one(struct init *in, struct one *m) {
         {"proc", mount_proc},     {"sysfs", mount_sysfs},   {"devpts", mount_devpts},
         {"mqueue", mount_mqueue}, {"cgroup", mount_cgroup}, {"cgroup2", mount_cgroup},
     };
+    if (strcmp(m->dest, "/dev") == 0)
+        fd_replace(&in->dev, -1);
     if (m->o.bind || strcmp(m->type, "bind") == 0) {
         in->dev_bound |= strcmp(m->dest, "/dev") == 0;
         return mount_bind(in, m);

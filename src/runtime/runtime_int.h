@@ -110,7 +110,7 @@ struct init {
     const struct json *linux_; /* config.linux */
     uint64_t made;             /* CLONE_NEW*: namespaces that are new */
     int root;                  /* the container's root mount */
-    int proc, devpts;          /* fresh mounts of the container, or -1 */
+    int proc, dev, devpts;     /* fresh mounts of the container, or -1 */
     bool dev_bound;            /* /dev is the user's bind mount: left alone */
     bool slave;                /* propagation from the host is wanted by some mount */
     int null;                  /* O_PATH of the host's /dev/null, verified */
@@ -137,6 +137,7 @@ struct mount_opts {
     uint64_t attrs;       /* MOUNT_ATTR_* to set */
     uint64_t propagation; /* MS_PRIVATE … of a bind, 0: default */
     bool bind, recursive;
+    bool nofollow;    /* of a copy: a link at the end of its path is itself what is copied */
     struct strv data; /* what the file system itself understands */
 };
 /* Sorts the options of an OCI mount. Pure. */
@@ -152,8 +153,16 @@ struct err *mount_fs_clone(int dirfd, const char *path, const struct mount_opts 
     __attribute__((warn_unused_result));
 /* Puts a detached mount on the directory or file that `dest` refers to. */
 struct err *mount_fs_attach(int mount, int dest, const char *name) __attribute__((warn_unused_result));
-/* Opens, or makes, the directory (or empty file) `path` below root for mounting on it. */
-struct err *mount_dest(int root, const char *path, bool directory, int *ret_fd) __attribute__((warn_unused_result));
+/* Puts it on an entry of the directory `dir`; on a link itself, never on what the link leads to. */
+struct err *mount_fs_attach_at(int mount, int dir, const char *name) __attribute__((warn_unused_result));
+/* Opens, or makes, the directory (or empty file) `path` of the container for mounting on it. */
+struct err *mount_dest(const struct init *in, const char *path, bool directory, int *ret_fd)
+    __attribute__((warn_unused_result));
+/*
+ * Where the look-up of a path of the container may begin: what is right in the /dev or anywhere in the /proc that we
+ * have mounted needs no walk from the root. *path becomes relative to the descriptor that is returned (borrowed).
+ */
+int mount_start(const struct init *in, const char **path);
 
 /* ---- create.c, cgroup.c ---- */
 
