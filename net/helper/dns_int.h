@@ -21,7 +21,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -127,10 +126,9 @@ struct dns_servers {
 void dns_servers_read(const struct json *list, struct dns_servers *ret);
 
 struct dns_names {
-    TAILQ_HEAD(, dns_network) networks;
-    TAILQ_HEAD(, dns_scope) scopes;
+    struct dns_network *networks;
+    struct dns_scope *scopes;
 };
-void dns_names_init(struct dns_names *t);
 void dns_names_done(struct dns_names *t);
 /* Messages "names" and "scope" (helper_int.h). A network without "names" is forgotten. */
 void dns_names_network(struct dns_names *t, const struct json *request);
@@ -150,16 +148,29 @@ struct dns_listener {
     struct dns *dns;
     char *scope;
     size_t n_queries, n_conns;
-    TAILQ_ENTRY(dns_listener) link;
+    struct dns_listener *next;
 };
+
+/* What is under way, the oldest first; the head is a member too. */
+struct dns_ring {
+    struct dns_ring *next, *prev;
+};
+static inline void dns_ring_add(struct dns_ring *head, struct dns_ring *r) {
+    r->next = head;
+    r->prev = head->prev;
+    r->prev->next = head->prev = r;
+}
+static inline void dns_ring_remove(struct dns_ring *r) {
+    r->prev->next = r->next;
+    r->next->prev = r->prev;
+}
 
 struct dns {
     struct loop *loop;
     struct dns_names names;
     struct dns_servers host; /* the host's resolv.conf */
-    TAILQ_HEAD(, dns_listener) listeners;
-    TAILQ_HEAD(dns_queries, dns_query) queries; /* in flight, the oldest first */
-    TAILQ_HEAD(dns_conns, dns_conn) conns;
+    struct dns_listener *listeners;
+    struct dns_ring queries, conns;
     size_t n_queries, n_conns;
     size_t turn;                      /* rotation of addresses */
     struct dns_answer answer;         /* large, so it is not on the stack; used within one query */
@@ -183,6 +194,8 @@ enum dns_fate dns_judge(struct dns_listener *li, struct dns_exchange *x);
 void dns_fail(struct dns_exchange *x);
 /* The servers for a listener, or NULL. */
 const struct dns_servers *dns_servers_of(const struct dns_listener *li);
+/* The host's own servers may be anywhere, 127.0.0.53 too; a container's only where the container may connect to. */
+bool dns_server_allowed(const struct dns_listener *li, const struct dns_servers *servers, const union dns_peer *server);
 /* Ends everything and frees it; for tests, the loop process just ends. */
 void dns_stop(struct loop *l);
 

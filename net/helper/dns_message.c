@@ -111,10 +111,12 @@ bool dns_question_read(const uint8_t *m, size_t n, struct dns_question *ret) {
         return true;
     }
     struct cursor c = {m, QUESTION_AT, n};
-    if (!read_body(&c, ret))
+    if (!read_body(&c, ret)) {
         ret->rcode = DNS_FORMERR;
-    else if (ret->type == DNS_TYPE_AXFR || ret->type == DNS_TYPE_IXFR)
+        ret->name[0] = '\0';
+    } else if (ret->type == DNS_TYPE_AXFR || ret->type == DNS_TYPE_IXFR) {
         ret->rcode = DNS_REFUSED;
+    }
     return true;
 }
 

@@ -19,14 +19,14 @@ struct dns_network {
     struct net_addr gate, gate6; /* the host, as seen from this network */
     struct dns_host *hosts;
     size_t n;
-    TAILQ_ENTRY(dns_network) link;
+    struct dns_network *next;
 };
 struct dns_scope {
     char *id;
     struct strv networks;
     struct dns_servers own;
     bool forward;
-    TAILQ_ENTRY(dns_scope) link;
+    struct dns_scope *next;
 };
 
 #define OF_NETWORK "net:" /* "net:<id>" is the scope of a network itself: it sees that one, unless told otherwise */
@@ -65,41 +65,41 @@ static void network_clear(struct dns_network *net) {
     free(take_ptr(&net->name));
 }
 
-static void network_forget(struct dns_names *t, struct dns_network *net) {
-    TAILQ_REMOVE(&t->networks, net, link);
+static void network_forget(struct dns_network **at) {
+    struct dns_network *net = *at;
+    *at = net->next;
     network_clear(net);
     free(net->id);
     free(net);
 }
 
-static struct dns_network *network_find(const struct dns_names *t, const char *id) {
-    struct dns_network *net;
-    TAILQ_FOREACH(net, &t->networks, link)
-    if (str_eq(net->id, id))
-        break;
-    return net;
+/* Where the pointer to a network is, or the one that a new one is put into. */
+static struct dns_network **network_at(struct dns_names *t, const char *id) {
+    struct dns_network **at = &t->networks;
+    while (*at && !str_eq((*at)->id, id))
+        at = &(*at)->next;
+    return at;
 }
 
-static struct dns_network *network_get(struct dns_names *t, const char *id) {
-    struct dns_network *net = network_find(t, id);
-    if (net)
-        return net;
-    net = mem_alloc(sizeof *net);
-    net->id = mem_dup(id);
-    TAILQ_INSERT_TAIL(&t->networks, net, link);
+static const struct dns_network *network_find(const struct dns_names *t, const char *id) {
+    const struct dns_network *net = t->networks;
+    while (net && !str_eq(net->id, id))
+        net = net->next;
     return net;
 }
 
 void dns_names_network(struct dns_names *t, const struct json *request) {
     const char *id = json_str_value(json_get(request, "network"));
+    const struct json *names = json_get(request, "names");
     if (!id)
         return;
-    struct dns_network *net = network_get(t, id);
-    const struct json *names = json_get(request, "names");
-    if (!names) {
-        network_forget(t, net);
+    struct dns_network **at = network_at(t, id);
+    if (*at && !names)
+        network_forget(at);
+    if (!names)
         return;
-    }
+    struct dns_network *net = *at ? *at : (*at = mem_alloc(sizeof *net));
+    mem_set(&net->id, id);
     network_clear(net);
     net->name = lower_case(json_str_value(json_get(request, "name")));
     net->gate = address(json_get(request, "host"), AF_INET);
@@ -110,9 +110,9 @@ void dns_names_network(struct dns_names *t, const struct json *request) {
 
 /* "fe80::1%2#5353": address, index of the interface, port. */
 static bool server_read(const char *text, union dns_peer *ret) {
-    autofree char *address = mem_dup(text);
+    autofree char *host = mem_dup(text);
     int64_t port = DNS_PORT, index = 0;
-    char *hash = strchr(address, '#'), *percent = strchr(address, '%');
+    char *hash = strchr(host, '#'), *percent = strchr(host, '%');
     if (hash && !str_to_i64(hash + 1, 1, UINT16_MAX, &port))
         return false;
     if (hash)
@@ -122,10 +122,10 @@ static bool server_read(const char *text, union dns_peer *ret) {
     if (percent)
         *percent = '\0';
     union dns_peer p = {.in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)}};
-    if (inet_pton(AF_INET, address, &p.in.sin_addr) != 1) {
+    if (inet_pton(AF_INET, host, &p.in.sin_addr) != 1) {
         p.in6 = (struct sockaddr_in6){
             .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_scope_id = (uint32_t)index};
-        if (inet_pton(AF_INET6, address, &p.in6.sin6_addr) != 1)
+        if (inet_pton(AF_INET6, host, &p.in6.sin6_addr) != 1)
             return false;
     }
     *ret = p;
@@ -141,22 +141,27 @@ void dns_servers_read(const struct json *list, struct dns_servers *ret) {
     }
 }
 
-static struct dns_scope *scope_find(const struct dns_names *t, const char *id) {
-    struct dns_scope *s;
-    TAILQ_FOREACH(s, &t->scopes, link)
-    if (str_eq(s->id, id))
-        break;
+static const struct dns_scope *scope_find(const struct dns_names *t, const char *id) {
+    const struct dns_scope *s = t->scopes;
+    while (s && !str_eq(s->id, id))
+        s = s->next;
     return s;
 }
 
-void dns_names_unscope(struct dns_names *t, const char *id) {
-    struct dns_scope *s = scope_find(t, id);
-    if (!s)
-        return;
-    TAILQ_REMOVE(&t->scopes, s, link);
+static void scope_forget(struct dns_scope **at) {
+    struct dns_scope *s = *at;
+    *at = s->next;
     strv_done(&s->networks);
     free(s->id);
     free(s);
+}
+
+void dns_names_unscope(struct dns_names *t, const char *id) {
+    struct dns_scope **at = &t->scopes;
+    while (*at && !str_eq((*at)->id, id))
+        at = &(*at)->next;
+    if (*at)
+        scope_forget(at);
 }
 
 void dns_names_scope(struct dns_names *t, const struct json *request) {
@@ -171,19 +176,15 @@ void dns_names_scope(struct dns_names *t, const struct json *request) {
     JSON_EACH(network, json_get(request, "networks"))
     if (json_str_value(network))
         strv_push(&s->networks, json_str_value(network));
-    TAILQ_INSERT_TAIL(&t->scopes, s, link);
-}
-
-void dns_names_init(struct dns_names *t) {
-    TAILQ_INIT(&t->networks);
-    TAILQ_INIT(&t->scopes);
+    s->next = t->scopes;
+    t->scopes = s;
 }
 
 void dns_names_done(struct dns_names *t) {
-    while (!TAILQ_EMPTY(&t->networks))
-        network_forget(t, TAILQ_FIRST(&t->networks));
-    while (!TAILQ_EMPTY(&t->scopes))
-        dns_names_unscope(t, TAILQ_FIRST(&t->scopes)->id);
+    while (t->networks)
+        network_forget(&t->networks);
+    while (t->scopes)
+        scope_forget(&t->scopes);
 }
 
 /* ---- what clients ask ---- */
