@@ -2,8 +2,10 @@
  * lease: requests and answers, and the connection that a container's monitor keeps.
  *
  * The helper either answers or dies, so nothing here has a time-out. A helper that ends a connection without an answer
- * was about to go (its last lease had ended) or has crashed: the request is sent once more, to the next helper. Nothing
- * is done twice by that, for what the first one had begun ended with its connection.
+ * was about to go (its last lease had ended) or has crashed: the request is sent again, to the next helper. Nothing is
+ * done twice by that, for what the first one had begun ended with its connection. One helper can fail a request twice:
+ * when it has taken the connection, and again when the next connection gets into the queue of its socket, which the
+ * kernel may close a little later. The third one meets another helper for sure.
  */
 #include <errno.h>
 #include <string.h>
@@ -16,7 +18,7 @@
 #include "base/str.h"
 #include "net/net_int.h"
 
-enum { TRIES = 2 };
+enum { TRIES = 3 };
 
 struct request {
     const struct json *j;
@@ -61,7 +63,7 @@ static struct err *call(const struct host *h, const struct request *r, struct an
         TRY(exchange(r, a));
     }
     if (!a->j)
-        return err_hint(err_new(ERR_SYSTEM, "coracle-net ended without an answer, twice"),
+        return err_hint(err_new(ERR_SYSTEM, "coracle-net ended without an answer"),
                         "The machine may be out of memory; see the kernel's log.");
     return msg_err_of(a->j);
 }

@@ -18,7 +18,8 @@
  * coracle-net is started as `coracle-net --run-root <dir> --data-root <dir>` with an empty environment and these
  * descriptors: 0 and 1 /dev/null, 2 a file in memory, 3 the listening socket. Its first process leaves the rest to a
  * child and ends with 0 at once; or with another status when it cannot, and then the last line of what it wrote to
- * descriptor 2 is the reason that the user is told. It never removes the socket's name.
+ * descriptor 2 is the reason that the user is told. It never removes the socket's name, and one process alone may hold
+ * the listening socket: when that dies, connections must be refused.
  *
  * Requests and answers are JSON objects (base/msg.h), an error is {"error": …}:
  *
@@ -77,6 +78,7 @@ struct net_def {
     struct net_subnet *subnets;  /* v4 first */
     size_t n_subnets;
 };
+/* Frees a definition; NULL is fine. autonetdef does it at the end of the scope. */
 void net_def_free(struct net_def *d);
 static inline void net_def_freep(struct net_def **d) { net_def_free(*d); }
 #define autonetdef __attribute__((cleanup(net_def_freep))) struct net_def *
@@ -85,6 +87,7 @@ struct net_defs {
     struct net_def **v;
     size_t n;
 };
+/* Frees the definitions and empties the list. */
 void net_defs_done(struct net_defs *d);
 
 /* The form of the files and of requests: {"id","name","driver","created","internal","ipv6","labels":[…],"options":[…],
@@ -154,7 +157,7 @@ void net_lease_done(struct net_lease *l);
  * Attaches a container: starts the helper when none runs (under a lock; the socket is bound here and inherited, so that
  * nobody waits for anything), sends the request with the namespace, waits for the answer. Called inside the user
  * namespace, in the host's network namespace. Errors carry the helper's own words (address in use, port taken by …). A
- * helper that dies meanwhile is replaced by a new one, once.
+ * helper that dies meanwhile is replaced by a new one; the error comes when that dies too.
  */
 struct err *net_attach(const struct host *h, const struct json *request, int netns_fd, struct net_lease *ret)
     __attribute__((warn_unused_result));
