@@ -19,8 +19,6 @@ enum {
     SAME_PORT_TRIES = 16 /* a port that the kernel picks for IPv4 may be taken in IPv6 */
 };
 
-static const char *proto_of(const struct port *p) { return p->udp ? "udp" : "tcp"; }
-
 static struct ports *ports_of(struct loop *l) {
     if (l->ports)
         return l->ports;
@@ -166,16 +164,19 @@ void inner_add(struct loop *l, int family, bool udp, const int *fds, size_t n) {
 
 /* ---- listeners ---- */
 
+/* In docker's words. A port that is taken is of kind conflict. */
 static struct err *bind_error(const struct port *p, const struct net_addr *at, int code) {
     autofree char *text = net_addr_text(at);
-    struct err *e = err_sys(code, "failed to bind host port %s%s%s:%u/%s", at->family == AF_INET6 ? "[" : "", text,
-                            at->family == AF_INET6 ? "]" : "", p->host_port, proto_of(p));
+    bool v6 = at->family == AF_INET6;
+    autofree char *where =
+        mem_printf("%s%s%s:%u/%s", v6 ? "[" : "", text, v6 ? "]" : "", p->host_port, p->udp ? "udp" : "tcp");
     if (code == EADDRINUSE)
-        return err_with_kind(e, ERR_CONFLICT);
+        return err_new(ERR_CONFLICT, "failed to bind host port %s: address already in use", where);
+    struct err *e = err_sys(code, "failed to bind host port %s", where);
     if (code != EACCES)
         return e;
     return err_hint(e,
-                    "ports below 1024 are root's here; publish a higher one (-p 8080:%u), or let root allow it: "
+                    "ports below 1024 are root's here: publish a higher one (-p 8080:%u), or let root allow it with "
                     "sysctl net.ipv4.ip_unprivileged_port_start=%u",
                     p->port, p->host_port);
 }
@@ -213,7 +214,7 @@ static struct err *listen_everywhere(struct port *p, uint16_t *port) {
         TRY(listen_at(p, &any4, &chosen, &fd4));
         struct err *e = listen_at(p, &any6, &chosen, &p->listen[1].w.fd);
         int code = err_errno(e);
-        if (e && code == EADDRINUSE && !*port && i < SAME_PORT_TRIES) {
+        if (e && err_kind(e) == ERR_CONFLICT && !*port && i < SAME_PORT_TRIES) {
             err_free(e);
             continue;
         }
@@ -325,7 +326,7 @@ static bool is_meant(const struct port *p, const struct json *request) {
     const char *host_ip = json_str_value(json_get(request, "host_ip"));
     if (!str_eq(p->id, json_str_value(json_get(request, "id"))))
         return false;
-    return !proto || (strcmp(proto, proto_of(p)) == 0 && str_eq(host_ip ? host_ip : "", p->host_ip) &&
+    return !proto || (strcmp(proto, p->udp ? "udp" : "tcp") == 0 && str_eq(host_ip ? host_ip : "", p->host_ip) &&
                       json_int_value(json_get(request, "host_port"), p->host_port) == p->host_port);
 }
 
