@@ -20,13 +20,24 @@
  *     {"op":"publish","seq":N,"id":…,"proto","host_ip","host_port","port","ip":"10.89.7.2","ip6":"","gateway","gateway6"}
  *                                                            → {"seq":N,"host_port":8080} or {"seq":N,"error":…}
  *     {"op":"unpublish","id":…}  {"op":"unpublish","id":…,"proto","host_ip","host_port"}
- *     {"op":"dns","id":"<container>" or "net:<network id>"}    fds: udp, tcp listener, where queries arrive; scope of
- * the answers: the networks of that container, that network
- *     {"op":"undns","id":…}
- *     {"op":"names","network":"<id>","names":[{"id","ip","ip6","names":["web","store","0123456789ab"]}],"host":"…"}
- *                                                              replaces what is known of a network
- *     {"op":"scope","id":"<container>","networks":["<id>", …],"dns":[…]}  what a container sees; own forwarders
- *     {"op":"resolv","servers":["192.0.2.1", …],"search":[…]}  the host's resolv.conf, again when it changes
+ *     {"op":"dns","id":"<container>" or "net:<network id>"}    fds: udp, tcp listener, where queries arrive; both
+ *                                                              non-blocking, bound to one address (never to all of
+ *                                                              them, for answers go out from it); again with the same
+ *                                                              id for IPv6. The id names the scope of the answers
+ *     {"op":"undns","id":…}                                    ends these sockets, and forgets the scope
+ *     {"op":"names","network":"<id>","name":"back","host":"192.0.2.7","host6":"",
+ *      "names":[{"id","ip","ip6","names":["web","store","0123456789ab"]}]}
+ *                                                              replaces what is known of a network; without "names" it
+ *                                                              is forgotten. The first name is the one for PTR, as
+ *                                                              "web.back"; "host" is what host.docker.internal is
+ *     {"op":"scope","id":"<container>" or "net:<id>","networks":["<id>", …],"dns":[…],"forward":true}
+ *                                                              what is seen there, in this order: the first network
+ *                                                              that knows a name answers. dns: servers instead of the
+ *                                                              host's, asked only where policy lets containers connect.
+ *                                                              forward false (all of its networks are internal): only
+ *                                                              names. "net:<id>" without a scope sees its own network
+ *     {"op":"resolv","servers":["192.0.2.1", "fe80::1%2", …]}  the host's resolv.conf, again when it changes; a zone is
+ *                                                              a number, "#5353" behind an address another port
  *     {"op":"deny","nets":["172.17.0.1/32", …]}                addresses of the helper itself, never connected to
  *   loop → warden
  *     {"want":"inner","family":4|6,"proto":"tcp"|"udp"}        the pool runs low
