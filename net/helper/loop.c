@@ -26,8 +26,6 @@
 
 enum { ROUND_MAX = 64 };
 
-#pragma weak dns_message
-
 /* ---- descriptors ---- */
 
 bool loop_add(struct loop *l, struct watch *w, uint32_t events) {

@@ -56,10 +56,11 @@ static struct json *loop_receive(struct warden *w) {
     return m;
 }
 
-/* The loop asks for nothing but sockets. */
+/* The loop asks for nothing but sockets, and to let held packets go, which takes a capability. */
 static void loop_wants(struct warden *w, const struct json *m) {
     const char *want = json_str_value(json_get(m, "want")), *proto = json_str_value(json_get(m, "proto"));
     bool v6 = json_int_value(json_get(m, "family"), 4) == 6;
+    queue_verdicts(w->queue, json_get(m, "verdicts"));
     if (str_eq(want, "inner") && w->own_ns >= 0)
         warden_send_inner(w, v6 ? AF_INET6 : AF_INET, str_eq(proto, "udp"));
 }
@@ -159,7 +160,7 @@ static void start(struct warden *w, int listener, int loop_fd, int loop_pidfd) {
     if (e)
         warden_die(e);
     w->loop = msg_chan_new(loop_fd);
-    w->own_ns = w->resolv.fd = -1;
+    w->own_ns = w->queue = w->resolv.fd = -1;
     warden_watch(w, &w->listener, listener, listener_ready);
     warden_watch(w, &w->loop_source, loop_fd, loop_ready);
     warden_watch(w, &w->loop_end, loop_pidfd, loop_ended);

@@ -80,6 +80,7 @@ struct warden {
     size_t n_leases, n_attached;
     struct network *networks;
     int own_ns;        /* -1: not decided yet */
+    int queue;         /* of held packets, for the loop's verdicts; -1: none */
     struct rtnl *rtnl; /* of own_ns */
     const char *level; /* NULL: not set up yet */
     char host[46];     /* the host's own outgoing address, or "" */

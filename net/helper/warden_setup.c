@@ -186,6 +186,7 @@ struct err *warden_setup(struct warden *w, int helper_ns) {
         fd_replace(&queue, -1);
     tell_uplink(w, frames, tap);
     tell_bypass(w, listeners, queue);
+    w->queue = take_fd(&queue);
     resolv_start(w);
     w->level = level_name(tap, nft);
     return NULL;
