@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,17 +108,33 @@ static struct err *sync_dir(int dirfd) {
     return io_sync(dirfd);
 }
 
-/* Fills tmp/<id>, which we hold, reserves the name, and moves it to containers/: visible and whole. */
-static struct err *build(const struct store *s, int dirfd, const struct store_container_new *c, const char *top) {
+static struct err *make_lock(int dirfd, int *ret_lock) {
+    bool got;
+    autofd int fd = -1;
+    TRY(fd_open_at(dirfd, "lock", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &fd));
+    TRY(io_try_lock(fd, IO_LOCK_EXCLUSIVE, &got)); /* nobody else knows of it */
+    *ret_lock = take_fd(&fd);
+    return NULL;
+}
+
+/*
+ * Fills tmp/<id>, which we hold, reserves the name, and moves it to containers/: visible and whole. There our hold on
+ * it as work in progress ends, lest a descriptor that is kept were taken for it when the container is in the trash.
+ */
+static struct err *build(const struct store *s, int dirfd, const struct store_container_new *c, const char *top,
+                         int *ret_lock) {
     int tmp, containers, names;
     TRY(store_dir(s, STORE_TMP, &tmp));
     TRY(store_dir(s, STORE_CONTAINERS, &containers));
     TRY(store_dir(s, STORE_NAMES, &names));
-    TRY(fill(s, dirfd, c, top));
-    if (c->durable)
-        TRY(sync_dir(dirfd));
-    TRY(store_name_reserve(s, c->name, c->id));
-    struct err *e = c->durable ? io_sync(names) : NULL;
+    TRY(store_name_reserve(s, c->name, c->id)); /* first, as it may be taken */
+    struct err *e = fill(s, dirfd, c, top);
+    if (!e && ret_lock)
+        e = make_lock(dirfd, ret_lock);
+    if (!e && c->durable)
+        e = sync_dir(dirfd);
+    if (!e && c->durable)
+        e = io_sync(names);
     if (!e && renameat(tmp, c->id, containers, c->id) < 0)
         e = errno == ENOTEMPTY || errno == EEXIST ? err_new(ERR_CONFLICT, "the container id %s is in use", c->id)
                                                   : err_sys(errno, "make container %s", c->id);
@@ -125,11 +142,13 @@ static struct err *build(const struct store *s, int dirfd, const struct store_co
         err_free(store_name_release(s, c->name, c->id)); /* else it is stale */
         return e;
     }
+    flock(dirfd, LOCK_UN);
     return c->durable ? io_sync(containers) : NULL;
 }
 
-struct err *store_container_create(struct store *s, const struct store_container_new *c) {
-    autofd int hold = -1, dirfd = -1;
+struct err *store_container_create(struct store *s, const struct store_container_new *c, int *ret_dirfd,
+                                   int *ret_lock) {
+    autofd int hold = -1, dirfd = -1, lock = -1;
     const char *top;
     int tmp;
     if (!path_is_hex64(c->id))
@@ -138,10 +157,14 @@ struct err *store_container_create(struct store *s, const struct store_container
     TRY(store_hold(s, &hold)); /* from the look at the layers until the container keeps them from the sweep */
     TRY_CTX(check_layers(s, c->summary, &top), "make container %s", c->name);
     TRY(store_tmp_make(s, c->id, &dirfd));
-    struct err *e = build(s, dirfd, c, top);
+    struct err *e = build(s, dirfd, c, top, ret_dirfd ? &lock : NULL);
     if (e && store_same_file(tmp, c->id, dirfd))
         err_free(io_remove_tree(tmp, c->id));
-    return e;
+    if (e || !ret_dirfd)
+        return e;
+    *ret_dirfd = take_fd(&dirfd);
+    *ret_lock = take_fd(&lock);
+    return NULL;
 }
 
 struct err *store_container_sync(struct store *s, const char *id) {

@@ -207,10 +207,11 @@ struct store_container_new {
     const struct json *options; /* → options.json */
     const struct json *summary; /* → container.json: "Id", "Name", "Image" (hex), "Layers" (chain ids, bottom first) */
     const struct json *state;   /* → state.json; NULL: none before the first start */
-    bool durable;               /* false for run --rm: it does not outlive a crash anyway */
+    bool durable;               /* false for run: see store_container_sync() */
 };
-/* Makes the container's directory (with upper and work) and reserves its name. conflict names the owner of the name. */
-struct err *store_container_create(struct store *s, const struct store_container_new *c)
+/* Makes the container's directory (with upper and work) and reserves its name; conflict names the name's owner. For who
+ * is going to start it: its directory, and its lock, taken before anybody can see it. Else ret_dirfd is NULL. */
+struct err *store_container_create(struct store *s, const struct store_container_new *c, int *ret_dirfd, int *ret_lock)
     __attribute__((warn_unused_result));
 /* Makes a container durable that was created without: for `run`, after the start, so that no fsync is before exec. */
 struct err *store_container_sync(struct store *s, const char *id) __attribute__((warn_unused_result));
@@ -219,7 +220,7 @@ struct err *store_container_find(const struct store *s, const char *name_or_id, 
     __attribute__((warn_unused_result));
 struct err *store_container_ids(const struct store *s, struct strv *out) __attribute__((warn_unused_result));
 /* dirfd of containers/<id>. */
-struct err *store_container_open(const struct store *s, const char *id, int *ret_dirfd)
+struct err *store_container_open(const struct store *s, const char *id, int *ret_fd)
     __attribute__((warn_unused_result));
 /* Reads one of its JSON files ("state.json"); or appends its text, if it is there: for who reads a thousand. */
 struct err *store_container_read(const struct store *s, const char *id, const char *file, struct json **ret)
@@ -233,8 +234,7 @@ struct err *store_container_lock(const struct store *s, const char *id, bool wai
 struct err *store_container_running(const struct store *s, const char *id, bool *ret)
     __attribute__((warn_unused_result));
 /* Renames (names/ entries and container.json); conflict when taken. */
-struct err *store_container_rename(struct store *s, const char *id, const char *new_name)
-    __attribute__((warn_unused_result));
+struct err *store_container_rename(struct store *s, const char *id, const char *to) __attribute__((warn_unused_result));
 /* Releases the name and moves the directory to the trash: gone from view in two renames. */
 struct err *store_container_remove(struct store *s, const char *id) __attribute__((warn_unused_result));
 

@@ -182,7 +182,7 @@ static enum cgroup_mode probe_cgroup(void) {
 
 static void probe_boot_id(struct host *h) {
     autostr struct str id = STR_INIT;
-    struct err *e = io_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 128, &id);
+    struct err *e = io_read_record(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 128, &id, NULL);
     err_free(e); /* some sandboxes hide it: an empty one equals itself, which is all that is asked of it */
     h->boot_id = mem_dupn(str_c(&id), strcspn(str_c(&id), "\n"));
 }

@@ -18,16 +18,17 @@ struct creation {
     struct json *image_config;
     struct strv layers;
     char id[65];
-    char *name;
     struct spec *spec;
+    int dirfd, lock_fd; /* of the new container, when it is to be started */
 };
 
 static void creation_done(struct creation *c) {
     free(c->image_name);
     json_free(c->image_config);
     strv_done(&c->layers);
-    free(c->name);
     spec_free(c->spec);
+    fd_close(c->dirfd);
+    fd_close(c->lock_fd);
 }
 
 static struct err *pull_missing(struct creation *c) {
@@ -197,9 +198,9 @@ static struct err *record(struct creation *c, const char *name) {
         .config = c->spec->config,
         .options = c->spec->options,
         .summary = c->spec->summary,
-        .durable = !c->spec->rm,
+        .durable = !c->spec->rm && !c->args->to_start,
     };
-    return store_container_create(c->store, &new);
+    return store_container_create(c->store, &new, c->args->to_start ? &c->dirfd : NULL, &c->lock_fd);
 }
 
 /* A given name is taken or free; a random one is tried again until it is free. */
@@ -238,41 +239,47 @@ static void note_default_network(const struct creation *c, struct strv *warnings
     const char *network = c->args->options->network;
     if (network && strcmp(network, "default") != 0 && strcmp(network, "bridge") != 0)
         return;
-    autofd int run = -1, mark = -1;
+    autofree char *path = mem_printf("%s/network-note", c->engine->host->run_root);
+    if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return;
+    autofd int mark = -1;
     autoerr none = io_mkdirs(AT_FDCWD, c->engine->host->run_root, 0700);
-    autoerr no_dir = none ? NULL : fd_open_dir(AT_FDCWD, c->engine->host->run_root, &run);
-    autoerr said = none || no_dir ? NULL : fd_open_at(run, "network-note", O_WRONLY | O_CREAT | O_EXCL, 0600, &mark);
+    autoerr said = none ? NULL : fd_open_at(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &mark);
     if (!said)
         strv_push(warnings, "the default network is 'none' in this release: the container has only a loopback "
                             "interface (--network host gives it the host's network)");
 }
 
-struct err *engine_container_create(struct engine *e, const struct engine_create *args, char ret_id[65],
+#define CREATION_INIT(e, a)                                                                                            \
+    { .engine = (e), .args = (a), .dirfd = -1, .lock_fd = -1 }
+
+struct err *engine_container_create(struct engine *e, const struct engine_create *args, struct engine_created *ret,
                                     struct strv *ret_warnings) {
-    struct creation c = {.engine = e, .args = args};
-    autofd int hold = -1;
+    struct creation c = CREATION_INIT(e, args);
     struct err *r = prepare(&c);
-    if (!r)
-        r = store_hold(c.store, &hold);
-    /* A sweep that ran between finding the image and holding the store may have taken a layer: look again. */
-    for (size_t i = 0; !r && i < c.layers.n; i++)
-        if (!store_layer_has(c.store, c.layers.v[i]))
-            r = err_hint(
-                err_new(ERR_CORRUPT, "layer %.19s of image %s is missing", c.layers.v[i], args->options->image),
-                "run 'coracle pull %s'", args->options->image);
     if (!r)
         r = record_named(&c);
     if (!r) {
-        memcpy(ret_id, c.id, sizeof c.id);
+        memcpy(ret->id, c.id, sizeof c.id);
         strv_extend(ret_warnings, &c.spec->warnings);
         note_default_network(&c, ret_warnings);
+        ret->dirfd = take_fd(&c.dirfd);
+        ret->lock_fd = take_fd(&c.lock_fd);
+        ret->spec = take_ptr(&c.spec);
     }
     creation_done(&c);
     return r;
 }
 
+void engine_created_done(struct engine_created *c) {
+    fd_close(c->dirfd);
+    fd_close(c->lock_fd);
+    spec_free(c->spec);
+    *c = (struct engine_created)ENGINE_CREATED_INIT;
+}
+
 struct err *engine_container_spec(struct engine *e, const struct engine_create *args, struct json **ret) {
-    struct creation c = {.engine = e, .args = args};
+    struct creation c = CREATION_INIT(e, args);
     struct err *r = prepare(&c);
     if (!r)
         r = build_spec(&c, args->options->name ? args->options->name : "unnamed");

@@ -84,9 +84,20 @@ struct engine_create {
     void (*missing)(void *ctx, const char *reference);
     void *missing_ctx;
     const int *interrupted_fd;
+    bool to_start; /* engine_container_start_created() follows: nothing is synced to disk before it */
 };
+/* A new container; done with engine_created_done(). What is there `to_start` it: its lock, its directory, its spec. */
+struct engine_created {
+    char id[65];
+    int lock_fd, dirfd;
+    struct spec *spec;
+};
+#define ENGINE_CREATED_INIT                                                                                            \
+    { .lock_fd = -1, .dirfd = -1 }
+void engine_created_done(struct engine_created *c);
+#define autocreated __attribute__((cleanup(engine_created_done))) struct engine_created
 /* Makes a container; pulls the image by policy. ret_warnings gets lines for stderr. */
-struct err *engine_container_create(struct engine *e, const struct engine_create *c, char ret_id[65],
+struct err *engine_container_create(struct engine *e, const struct engine_create *c, struct engine_created *ret,
                                     struct strv *ret_warnings) __attribute__((warn_unused_result));
 /* The OCI config that create would write (--print-spec). */
 struct err *engine_container_spec(struct engine *e, const struct engine_create *c, struct json **ret)
@@ -102,6 +113,9 @@ struct engine_start {
  */
 struct err *engine_container_start(struct engine *e, const char *name, const struct engine_start *s,
                                    struct monitor_io_result *ret) __attribute__((warn_unused_result));
+/* The same of one that was made for it, from what is in memory. What `c` has is taken. */
+struct err *engine_container_start_created(struct engine *e, struct engine_created *c, const struct engine_start *s,
+                                           struct monitor_io_result *ret) __attribute__((warn_unused_result));
 /* Attaches to a running container. */
 struct err *engine_container_attach(struct engine *e, const char *name, const struct monitor_io *io,
                                     struct monitor_io_result *ret) __attribute__((warn_unused_result));

@@ -28,6 +28,7 @@ struct starting {
     int lock_fd;
     int sync[2], client[2]; /* ours, the monitor's */
     char *init_program;
+    bool unsynced; /* its record may still be in memory only */
     struct monitor m;
 };
 
@@ -259,8 +260,9 @@ static struct err *await_start(struct starting *s) {
     return msg_err_of(answer);
 }
 
-static struct err *start_locked(struct starting *s, const struct engine_start *args, struct monitor_io_result *ret) {
-    TRY(json_read_file(s->c.dirfd, "config.json", &s->config));
+static struct err *start_locked(struct starting *s, const struct engine_start *args) {
+    if (!s->config)
+        TRY(json_read_file(s->c.dirfd, "config.json", &s->config));
     TRY(share_namespaces(s));
     TRY(write_host_files(s));
     TRY(make_plan(s));
@@ -271,14 +273,7 @@ static struct err *start_locked(struct starting *s, const struct engine_start *a
     fd_replace(&s->sync[1], -1);
     fd_replace(&s->client[1], -1);
     fd_replace(&s->m.userns_fd, -1);
-    TRY(await_start(s));
-    if (!args->attach)
-        return NULL;
-    struct monitor_io_result r = {.detached = false};
-    TRY(monitor_io_attach(s->client[0], &args->io, &r));
-    if (ret)
-        *ret = r;
-    return NULL;
+    return await_start(s);
 }
 
 /* A start that failed leaves the container "created" with the reason, or, with --rm, gone: here, where the monitor did
@@ -295,14 +290,36 @@ static void failed_start(struct starting *s) {
     engine_collect(s->engine, false);
 }
 
+/* With its lock in s->lock_fd. */
+static struct err *start_and_attach(struct starting *s, const struct engine_start *args,
+                                    struct monitor_io_result *ret) {
+    struct err *failed = start_locked(s, args);
+    if (failed)
+        failed_start(s);
+    if (s->unsynced) {
+        autoerr lost = store_container_sync(s->engine->store, s->c.id);
+        if (lost && err_kind(lost) != ERR_NOT_FOUND) /* removed already */
+            log_warn("container %.12s may not outlive a power cut: it could not be synced", s->c.id);
+    }
+    TRY(failed);
+    if (!args->attach)
+        return NULL;
+    struct monitor_io_result r = {.detached = false};
+    TRY(monitor_io_attach(s->client[0], &args->io, &r));
+    if (ret)
+        *ret = r;
+    return NULL;
+}
+
+#define STARTING_INIT(e)                                                                                               \
+    {                                                                                                                  \
+        .engine = (e), .c = ENGINE_CONTAINER_INIT, .lock_fd = -1, .sync = {-1, -1}, .client = {-1, -1},                \
+        .m = {.userns_fd = -1},                                                                                        \
+    }
+
 struct err *engine_container_start(struct engine *e, const char *name, const struct engine_start *args,
                                    struct monitor_io_result *ret) {
-    struct starting s = {.engine = e,
-                         .c = ENGINE_CONTAINER_INIT,
-                         .lock_fd = -1,
-                         .sync = {-1, -1},
-                         .client = {-1, -1},
-                         .m = {.userns_fd = -1}};
+    struct starting s = STARTING_INIT(e);
     struct err *r = engine_container_load(e, name, &s.c);
     if (!r && !engine_state_alive(&s.c.state))
         r = engine_container_settle(e, &s.c, &s.lock_fd);
@@ -310,11 +327,22 @@ struct err *engine_container_start(struct engine *e, const char *name, const str
         starting_done(&s);
         return args->attach ? engine_container_attach(e, name, &args->io, ret) : NULL;
     }
-    if (!r) {
-        r = start_locked(&s, args, ret);
-        if (r)
-            failed_start(&s);
-    }
+    if (!r)
+        r = start_and_attach(&s, args, ret);
+    starting_done(&s);
+    return r;
+}
+
+struct err *engine_container_start_created(struct engine *e, struct engine_created *c, const struct engine_start *args,
+                                           struct monitor_io_result *ret) {
+    struct starting s = STARTING_INIT(e);
+    memcpy(s.c.id, c->id, sizeof s.c.id);
+    s.c.dirfd = take_fd(&c->dirfd);
+    s.lock_fd = take_fd(&c->lock_fd);
+    s.c.summary = take_ptr(&c->spec->summary);
+    s.config = take_ptr(&c->spec->config);
+    s.unsynced = !c->spec->rm;
+    struct err *r = start_and_attach(&s, args, ret);
     starting_done(&s);
     return r;
 }

@@ -118,5 +118,5 @@ static inline struct err *make_container(struct store *s, const char *name, cons
     json_set_str(state, "Status", "created");
     const struct store_container_new c = {
         .id = ret_id, .name = name, .config = config, .options = options, .summary = summary, .state = state};
-    return store_container_create(s, &c);
+    return store_container_create(s, &c, NULL, NULL);
 }

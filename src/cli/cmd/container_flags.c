@@ -93,13 +93,13 @@ static struct err *make_cidfile(const char *path, int *ret_fd) {
 }
 
 static struct err *create_container(struct cli_ctx *c, const struct container_flags *f,
-                                    const struct engine_create *create, char ret_id[65]) {
+                                    const struct engine_create *create, struct engine_created *ret) {
     autostrv struct strv warnings = {.n = 0};
     autofd int cidfile = -1;
     TRY(make_cidfile(f->cidfile, &cidfile));
-    struct err *e = engine_container_create(c->engine, create, ret_id, &warnings);
+    struct err *e = engine_container_create(c->engine, create, ret, &warnings);
     if (!e && f->cidfile)
-        e = io_write_all(cidfile, ret_id, strlen(ret_id));
+        e = io_write_all(cidfile, ret->id, strlen(ret->id));
     else if (f->cidfile)
         unlink(f->cidfile);
     cli_warnings(&warnings);
@@ -115,7 +115,8 @@ static struct err *print_spec(struct cli_ctx *c, const struct engine_create *cre
     return NULL;
 }
 
-struct err *container_flags_create(struct cli_ctx *c, struct container_flags *f, char ret_id[65]) {
+struct err *container_flags_create(struct cli_ctx *c, struct container_flags *f, bool to_start,
+                                   struct engine_created *ret) {
     struct cli_progress *progress = cli_progress_new(stderr, c->host->stderr_tty, f->quiet);
     int interrupted = -1;
     struct engine_create create = {
@@ -123,8 +124,9 @@ struct err *container_flags_create(struct cli_ctx *c, struct container_flags *f,
         .progress = {cli_progress_event, progress},
         .missing = f->quiet ? NULL : say_missing,
         .interrupted_fd = &interrupted,
+        .to_start = to_start,
     };
-    struct err *e = f->print_spec ? print_spec(c, &create) : create_container(c, f, &create, ret_id);
+    struct err *e = f->print_spec ? print_spec(c, &create) : create_container(c, f, &create, ret);
     cli_progress_done(progress);
     return e;
 }

@@ -19,7 +19,7 @@ extern const struct cli_flag cli_container_flags[];
 /* Reads the files that options name and completes the options from the positionals. */
 struct err *container_flags_finish(struct cli_ctx *c, struct container_flags *f) __attribute__((warn_unused_result));
 /* Creates the container, pulling with progress on stderr when needed; prints warnings and writes the cidfile. */
-struct err *container_flags_create(struct cli_ctx *c, struct container_flags *f, char ret_id[65])
-    __attribute__((warn_unused_result));
+struct err *container_flags_create(struct cli_ctx *c, struct container_flags *f, bool to_start,
+                                   struct engine_created *ret) __attribute__((warn_unused_result));
 /* Frees what is not in the table. */
 void container_flags_done(void *opts);

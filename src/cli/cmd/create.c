@@ -3,11 +3,11 @@
 static struct err *run(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     struct container_flags *f = c->opts;
-    char id[65] = "";
+    autocreated created = ENGINE_CREATED_INIT;
     TRY(container_flags_finish(c, f));
-    TRY(container_flags_create(c, f, id));
-    if (*id)
-        fprintf(c->out, "%s\n", id);
+    TRY(container_flags_create(c, f, false, &created));
+    if (*created.id)
+        fprintf(c->out, "%s\n", created.id);
     return NULL;
 }
 

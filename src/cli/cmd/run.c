@@ -31,7 +31,7 @@ static struct engine_start start_of(const struct cli_ctx *c, const struct contai
 
 static struct err *run(struct cli_ctx *c, int *ret_code) {
     struct container_flags *f = c->opts;
-    char id[65] = "";
+    autocreated created = ENGINE_CREATED_INIT;
     TRY(container_flags_finish(c, f));
     autoerr no_terminal = check_terminal(c, &f->o);
     if (no_terminal) { /* the one error before a start for which docker's run gives 1, not 125 */
@@ -39,13 +39,13 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         *ret_code = 1;
         return NULL;
     }
-    TRY(container_flags_create(c, f, id));
+    TRY(container_flags_create(c, f, true, &created));
     const struct engine_start start = start_of(c, f);
     struct monitor_io_result result = {.detached = false};
-    TRY(engine_container_start(c->engine, id, &start, &result));
+    TRY(engine_container_start_created(c->engine, &created, &start, &result));
     if (!f->o.detach)
         return cli_io_end(&result, ret_code);
-    fprintf(c->out, "%s\n", id);
+    fprintf(c->out, "%s\n", created.id);
     return NULL;
 }
 
