@@ -149,7 +149,7 @@ static int hex_digit(char c) {
 static bool parse_mac(const char *text, uint8_t ret[6]) {
     if (strlen(text) != sizeof "02:42:ac:11:00:02" - 1)
         return false;
-    for (int i = 0; i < 6; i++) {
+    for (size_t i = 0; i < 6; i++) {
         int high = hex_digit(text[3 * i]), low = hex_digit(text[3 * i + 1]);
         char after = text[3 * i + 2];
         if (high < 0 || low < 0 || (i < 5 && after != ':' && after != '-'))

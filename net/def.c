@@ -104,11 +104,16 @@ static struct err *invalid(const char *what, const char *text, const char *why) 
     return err_new(ERR_USAGE, "invalid network config: invalid %s %s: %s", what, text, why);
 }
 
+/* With a prefix or without one, as `cidr` says. */
+static bool parse_text(const char *text, bool cidr, struct net_addr *ret) {
+    autoerr e = net_addr_parse(text, ret);
+    return !e && cidr == (strchr(text, '/') != NULL);
+}
+
 /* A block in CIDR notation without host bits. */
 static struct err *check_block(const char *what, const char *text, struct net_addr *ret) {
-    struct net_addr a;
-    autoerr e = strchr(text, '/') ? net_addr_parse(text, &a) : NULL;
-    if (e || !strchr(text, '/'))
+    struct net_addr a = {0};
+    if (!parse_text(text, true, &a))
         return invalid(what, text, "invalid CIDR block notation");
     struct net_addr masked = net_addr_masked(&a);
     if (!net_addr_equal(&a, &masked)) {
@@ -142,9 +147,8 @@ static struct err *check_subnet(const char *text, struct net_addr *ret) {
 }
 
 static struct err *check_gateway(const struct net_subnet *s, const struct net_addr *subnet, struct net_addr *ret) {
-    struct net_addr a;
-    autoerr e = strchr(s->gateway, '/') ? NULL : net_addr_parse(s->gateway, &a);
-    if (e || strchr(s->gateway, '/'))
+    struct net_addr a = {0};
+    if (!parse_text(s->gateway, false, &a))
         return invalid("gateway", s->gateway, "invalid address");
     if (!net_addr_contains(subnet, &a)) {
         autofree char *why = mem_printf("parent subnet %s doesn't contain this address", s->subnet);
@@ -177,7 +181,7 @@ static void replace(char **p, char *take_text) {
 }
 
 struct err *net_subnet_check(struct net_subnet *s, struct net_addr *ret) {
-    struct net_addr subnet, gateway = {0}, range = {0};
+    struct net_addr subnet = {0}, gateway = {0}, range = {0};
     TRY(check_subnet(s->subnet, &subnet));
     if (s->gateway)
         TRY(check_gateway(s, &subnet, &gateway));

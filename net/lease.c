@@ -84,9 +84,10 @@ static struct err *take_lease(const struct host *h, const struct request *r, str
     if (!a.n_fds)
         return err_new(ERR_CORRUPT, "coracle-net answered without its network namespace");
     net_lease_done(l);
-    *l = (struct net_lease){.fd = msg_chan_fd(a.chan), .chan = take_ptr(&a.chan), .answer = take_ptr(&a.j)};
-    l->helper_netns = a.fds[0];
-    a.fds[0] = -1;
+    l->fd = msg_chan_fd(a.chan);
+    l->chan = take_ptr(&a.chan);
+    l->answer = take_ptr(&a.j);
+    l->helper_netns = take_fd(&a.fds[0]);
     return NULL;
 }
 

@@ -111,6 +111,8 @@ static void helper_main(char **argv) {
     snprintf(h.run_root, sizeof h.run_root, "%s", argv[2]);
     autofree char *path = mem_printf("%s/manner", h.run_root);
     autoerr e = io_read_file(AT_FDCWD, path, sizeof h.manner - 1, &manner);
+    if (e)
+        _exit(5);
     snprintf(h.manner, sizeof h.manner, "%s", str_c(&manner));
     note(&h);
     if (strcmp(h.manner, "fail") == 0) {

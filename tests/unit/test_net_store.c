@@ -81,10 +81,9 @@ static void test_bridge(void) {
     net_def_free(d);
     /* a hand moved the user's network into its way: it is chosen anew only when its file is gone or damaged */
     autofree char *cidr = net_addr_cidr(&a);
-    made->subnets[0].subnet = cidr;
+    mem_set(&made->subnets[0].subnet, cidr);
     mem_set(&made->subnets[0].gateway, gateway);
     autojson j = net_def_json(made);
-    made->subnets[0].subnet = NULL;
     autostr struct str text = STR_INIT;
     json_render(j, JSON_COMPACT, &text);
     write_file(&f, "back", str_c(&text));
