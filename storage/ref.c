@@ -103,7 +103,7 @@ struct err *store_refs_set(struct store *s, const struct strv *names, const char
     for (size_t i = 0; i < names->n; i++) {
         char now[ID_LEN + 1] = "";
         autoerr e = store_ref_get(s, names->v[i], now);
-        if (str_eq(now, image_id))
+        if (!e && str_eq(now, image_id))
             continue;
         TRY(store_ref_set(s, names->v[i], image_id));
         *ret_changed = true;
