@@ -1,8 +1,99 @@
-/* main: coracle-net is started by the first monitor that needs it (net/net.h), with the listening socket as
- * descriptor 3. */
+/*
+ * main: coracle-net is started by the first monitor that needs it (net/net.h), as root of the user's namespace and in
+ * the host's network namespace, with the listening socket as descriptor 3.
+ *
+ * It leaves its parent, whose wait ends as soon as the helper is on its own, and becomes two processes: the loop,
+ * forked before any other namespace is entered, and the warden.
+ */
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-int main(void) {
-    (void)fprintf(stderr, "coracle-net is started by coracle, which passes it a socket\n");
-    return 2;
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "base/sys/sys.h"
+#include "net/helper/helper_int.h"
+
+enum { LISTENER_FD = 3, EXIT_MISUSE = 2 };
+
+static bool is_listener(int fd) {
+    int yes = 0;
+    socklen_t len = sizeof yes;
+    return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) && yes;
+}
+
+/* The child goes on; the parent's exit tells who started us that nothing more can fail in the starting. */
+static struct err *leave_parent(void) {
+    pid_t pid = fork();
+    if (pid < 0)
+        return err_sys(errno, "fork");
+    if (pid > 0)
+        _exit(0);
+    if (setsid() < 0 || chdir("/") < 0)
+        return err_sys(errno, "leave the session");
+    /* Descriptor 2 was for what failed until here. Nobody reads it from now on, and it may be a file in memory. */
+    if (dup2(STDIN_FILENO, STDERR_FILENO) < 0)
+        return err_sys(errno, "close standard error");
+    return NULL;
+}
+
+/* No core with containers' bytes in it, no debugger of the same user; as many descriptors as connections need. */
+static void set_limits(void) {
+    struct rlimit files;
+    prctl(PR_SET_DUMPABLE, 0);
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+    if (!getrlimit(RLIMIT_NOFILE, &files)) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+}
+
+static struct err *run(void) {
+    int pair[2];
+    TRY(leave_parent());
+    set_limits();
+    TRY(fd_socketpair(SOCK_STREAM, pair));
+    pid_t warden = getpid(), pid = fork();
+    if (pid < 0)
+        return err_sys(errno, "fork");
+    if (!pid) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != warden)
+            _exit(1);
+        fd_close(LISTENER_FD);
+        fd_close(pair[1]);
+        proc_title("coracle-net loop");
+        loop_main(pair[0]);
+    }
+    fd_close(pair[0]);
+    int pidfd = sys_pidfd_open(pid);
+    if (pidfd < 0)
+        return err_sys(errno, "watch the loop");
+    proc_title("coracle-net");
+    warden_main(LISTENER_FD, pair[1], pidfd);
+}
+
+int main(int argc, char **argv) {
+    fd_guard_stdio();
+    if (!is_listener(LISTENER_FD)) {
+        (void)fprintf(stderr,
+                      "coracle-net gives containers their networks. It is started by coracle, which passes it a "
+                      "socket; there is nothing to run by hand.\n");
+        return EXIT_MISUSE;
+    }
+    proc_title_init(argc, argv);
+    autoerr e = run();
+    autostr struct str text = STR_INIT;
+    err_format(e, &text);
+    (void)fprintf(stderr, "coracle-net: %s\n", str_c(&text));
+    return 1;
 }
