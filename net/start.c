@@ -43,14 +43,21 @@ struct err *net_helper_connect(const struct host *h, int *ret_fd) {
     return err_new(ERR_NOT_FOUND, "no %s is running", helper_name);
 }
 
-/* The line that the first process ended with. */
+/* The last line of what it said, without its name. */
+static const char *last_line(struct str *words) {
+    while (words->len && strchr("\n ", words->ptr[words->len - 1]))
+        words->ptr[--words->len] = '\0';
+    const char *newline = words->len ? strrchr(words->ptr, '\n') : NULL;
+    const char *line = newline ? newline + 1 : str_c(words);
+    size_t name = sizeof helper_name - 1;
+    return str_starts(line, helper_name) && str_starts(line + name, ": ") ? line + name + 2 : line;
+}
+
+/* Why the first process could not. */
 static struct err *explain(int code, int words_fd) {
     autostr struct str words = STR_INIT;
     autoerr e = lseek(words_fd, 0, SEEK_SET) < 0 ? NULL : io_read_all(words_fd, LAST_WORDS_MAX, helper_name, &words);
-    while (!e && words.len && strchr("\n ", words.ptr[words.len - 1]))
-        words.ptr[--words.len] = '\0';
-    const char *newline = words.len ? strrchr(words.ptr, '\n') : NULL;
-    const char *line = newline ? newline + 1 : str_c(&words);
+    const char *line = e ? "" : last_line(&words);
     struct err *why = err_new(ERR_SYSTEM, "%s cannot start: %s%sstatus %d", helper_name, line, *line ? ", " : "", code);
     return code == 127 ? err_hint(why, "install the libraries that it needs: libslirp0 and libmnl0") : why;
 }

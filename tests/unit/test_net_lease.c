@@ -292,7 +292,7 @@ static void test_not_starting(void) {
     lease_fixture(&f, "fail");
     struct err *e = attach(&f, "attach", &l);
     CHECK(e && err_hint_text(e) && strstr(err_hint_text(e), "libslirp0"));
-    CHECK_WORDS(e, "coracle-net cannot start: coracle-net: no libslirp here, status 127");
+    CHECK_WORDS(e, "coracle-net cannot start: no libslirp here, status 127");
     fixture_close(&f);
 
     lease_fixture(&f, "no-namespace");
