@@ -25,6 +25,7 @@ struct extract {
     size_t first_n;
     struct archive *archive;
     struct tree *tree;
+    struct writer *writer;
     uint32_t ids;
     struct strv skipped;
     struct extract_result result;
@@ -80,6 +81,7 @@ static struct err *node_of(struct extract *x, struct archive_entry *e, const cha
         return err_new(ERR_CORRUPT, "a negative size");
     long ns = archive_entry_mtime_nsec(e);
     *ret = (struct node){.tree = x->tree,
+                         .writer = x->writer,
                          .archive = x->archive,
                          .entry = e,
                          .name = name,
@@ -236,8 +238,10 @@ static struct err *extract_run(struct extract *x) {
     return NULL;
 }
 
-struct err *extract_layer(int rootfd, uint32_t ids, const struct extract_feed *feed, struct extract_result *ret) {
-    struct extract x = {.feed = feed, .ids = ids, .archive = archive_read_new(), .tree = tree_new(rootfd)};
+struct err *extract_layer(int rootfd, uint32_t ids, const struct extract_feed *feed, struct writer *writer,
+                          struct extract_result *ret) {
+    struct extract x = {
+        .feed = feed, .ids = ids, .writer = writer, .archive = archive_read_new(), .tree = tree_new(rootfd)};
     struct err *e = x.archive ? extract_run(&x) : err_new(ERR_SYSTEM, "cannot set up libarchive");
     archive_read_free(x.archive);
     tree_free(x.tree);

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct err;
+struct writer;
 
 #define EXTRACT_ENTRIES_MAX 10000000
 
@@ -34,6 +35,6 @@ struct extract_result {
 /* What locale conversion may load later is loaded now: call before the root directory changes. */
 void extract_prepare(void);
 /* Extracts below rootfd (borrowed, owned by root of the user namespace); owners must be below `ids`. Reads the feed to
- * its end. */
-struct err *extract_layer(int rootfd, uint32_t ids, const struct extract_feed *feed, struct extract_result *ret)
-    __attribute__((warn_unused_result));
+ * its end. Small files are made complete by `writer` (borrowed) or, where that is NULL, here. */
+struct err *extract_layer(int rootfd, uint32_t ids, const struct extract_feed *feed, struct writer *writer,
+                          struct extract_result *ret) __attribute__((warn_unused_result));

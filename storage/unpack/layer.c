@@ -1,6 +1,6 @@
 /*
- * layer: blob → files. Two threads with a ring of buffers between them: one reads, digests the compressed bytes and
- * inflates; the other digests the tar and makes the files. Each takes about half of the time.
+ * layer: blob → files. Three threads with rings of buffers between them: one reads, digests the compressed bytes and
+ * inflates; the next digests the tar and makes the files; the last fills the small ones.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -18,6 +18,7 @@
 #include "storage/unpack/ring_int.h"
 #include "storage/unpack/sandbox_int.h"
 #include "storage/unpack/source_int.h"
+#include "storage/unpack/writer_int.h"
 
 #define SLOTS 4
 #define SLOT_SIZE ((size_t)256 << 10)
@@ -97,6 +98,8 @@ static struct err *run(struct op *op, struct layer *l, int dirfd) {
     TRY(sandbox_confine(SANDBOX_LAYER, dirfd, &root));
     TRY(plain_root(root));
     pthread_t thread;
+    struct writer *writer;
+    TRY(writer_new(&writer)); /* waits for files, so for the sandbox too */
     pthread_mutex_lock(&l->gate);
     int code = pthread_create(&thread, NULL, reader, l);
     if (code != 0)
@@ -105,7 +108,8 @@ static struct err *run(struct op *op, struct layer *l, int dirfd) {
     pthread_mutex_unlock(&l->gate);
     struct extract_result x;
     const struct extract_feed feed = {.next = next_piece, .ctx = l};
-    TRY(extract_layer(root, l->ids, &feed, &x));
+    TRY(extract_layer(root, l->ids, &feed, writer, &x));
+    TRY(writer_finish(writer));
     pthread_join(thread, NULL);
     return op_send_ok(op, result_of(l, &x));
 }

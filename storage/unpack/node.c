@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "storage/unpack/tree_int.h"
+#include "storage/unpack/writer_int.h"
 
 /*
  * Aligned runs of zeros of this size become holes, so that a bomb of zeros takes (next to) no space. Where a buffer
@@ -65,21 +66,35 @@ static struct err *write_sparse(int fd, const char *p, size_t n, int64_t at, int
     return write_at(fd, p + start, n - start, at + (int64_t)start);
 }
 
+struct block {
+    const void *data;
+    size_t len;
+    la_int64_t at;
+};
+
+/* The next piece of the file's data, all of it within the file; *ret_more is false when there is none. */
+static struct err *next_block(const struct node *n, struct block *ret, bool *ret_more) {
+    int code = archive_read_data_block(n->archive, &ret->data, &ret->len, &ret->at);
+    *ret_more = code != ARCHIVE_EOF;
+    if (code == ARCHIVE_EOF)
+        return NULL;
+    if (code < ARCHIVE_WARN)
+        return err_new(ERR_CORRUPT, "%s", archive_error_string(n->archive));
+    if (ret->at < 0 || ret->at > n->size || ret->len > (uint64_t)(n->size - ret->at))
+        return err_new(ERR_CORRUPT, "more data than its size of %lld bytes", (long long)n->size);
+    return NULL;
+}
+
 static struct err *write_data(const struct node *n, int fd) {
     int64_t end = 0;
+    struct block b;
+    bool more;
     for (;;) {
-        const void *block;
-        size_t len;
-        la_int64_t at;
-        int code = archive_read_data_block(n->archive, &block, &len, &at);
-        if (code == ARCHIVE_EOF)
+        TRY(next_block(n, &b, &more));
+        if (!more)
             break;
-        if (code < ARCHIVE_WARN)
-            return err_new(ERR_CORRUPT, "%s", archive_error_string(n->archive));
-        if (at < 0 || at > n->size || len > (uint64_t)(n->size - at))
-            return err_new(ERR_CORRUPT, "more data than its size of %lld bytes", (long long)n->size);
-        if (len > 0)
-            TRY(write_sparse(fd, block, len, at, &end));
+        if (b.len > 0)
+            TRY(write_sparse(fd, b.data, b.len, b.at, &end));
     }
     if (end < n->size && ftruncate(fd, n->size) != 0)
         return write_err(errno, n->size);
@@ -102,9 +117,32 @@ static struct err *create(const struct node *n, int *ret_fd) {
     return NULL;
 }
 
+static bool is_for_writer(const struct node *n) {
+    return n->writer && n->size <= (int64_t)WRITER_FILE_MAX && !(n->mode & LATE_BITS) && !tree_inherits(n->tree) &&
+           archive_entry_xattr_count(n->entry) == 0;
+}
+
+static struct err *hand_over(const struct node *n, int *fd) {
+    void *room;
+    struct block b;
+    bool more = n->size > 0;
+    if (needs_chown(n) && fchown(*fd, n->uid, n->gid) != 0)
+        return err_sys(errno, "set owner %u:%u", n->uid, n->gid);
+    TRY(writer_room(n->writer, (size_t)n->size, &room));
+    while (more) {
+        TRY(next_block(n, &b, &more));
+        if (more && b.len > 0)
+            memcpy((char *)room + b.at, b.data, b.len);
+    }
+    writer_hand_over(n->writer, take_fd(fd), n->times);
+    return NULL;
+}
+
 struct err *node_file(const struct node *n) {
     autofd int fd = -1;
     TRY(create(n, &fd));
+    if (is_for_writer(n))
+        return hand_over(n, &fd);
     if (n->size > 0)
         TRY(write_data(n, fd));
     if (needs_chown(n) && fchown(fd, n->uid, n->gid) != 0)

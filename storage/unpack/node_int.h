@@ -11,9 +11,11 @@ struct archive;
 struct archive_entry;
 struct err;
 struct tree;
+struct writer;
 
 struct node {
     struct tree *tree;
+    struct writer *writer;       /* takes over small files, or NULL */
     struct archive *archive;     /* the data of a regular file comes from here */
     struct archive_entry *entry; /* its extended attributes */
     const char *name;            /* last component; "" for the root */

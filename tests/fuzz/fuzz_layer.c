@@ -72,7 +72,7 @@ static struct err *run_tar(int root, const uint8_t *data, size_t n) {
     struct memory m = {.data = tar, .left = n, .piece = 1536};
     const struct extract_feed feed = {.next = memory_next, .ctx = &m};
     struct extract_result r;
-    struct err *e = extract_layer(root, 65536, &feed, &r);
+    struct err *e = extract_layer(root, 65536, &feed, NULL, &r);
     free(tar);
     return e;
 }
@@ -89,7 +89,7 @@ static struct err *run_blob(int root, const uint8_t *data, size_t n) {
     if (!e)
         e = inflate_new(&src, &b->z);
     if (!e)
-        e = extract_layer(root, 65536, &feed, &r);
+        e = extract_layer(root, 65536, &feed, NULL, &r);
     inflate_free(b->z);
     source_done(&src);
     free(b);
