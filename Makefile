@@ -89,6 +89,14 @@ $(B)/gen/seccomp_table.h: $(B)/gen/seccomp_gen
 	$(Q)$< > $@
 $(B)/obj/src/runtime/seccomp_table.o: $(B)/gen/seccomp_table.h
 
+# The default filter, compiled by what compiles the others.
+FILTER_GEN := $(call obj_of,src/gen/filter_gen.c src/runtime/seccomp_bpf.c src/runtime/seccomp_table.c src/runtime/seccomp_profile.c)
+$(eval $(call program,gen/filter_gen,$(FILTER_GEN),spec base,-lcjson))
+$(B)/gen/seccomp_filter.h: $(B)/gen/filter_gen
+	@echo "  GEN   $@"
+	$(Q)$< > $@
+$(B)/obj/src/runtime/seccomp.o: $(B)/gen/seccomp_filter.h
+
 -include $(shell find $(B)/obj $(B)/unit $(B)/gen -name '*.d' 2>/dev/null)
 
 include tests/tests.mk

@@ -36,11 +36,12 @@ char *path_of_fd(int fd, char *buf) {
 }
 
 char *path_join(const char *a, const char *b) {
-    if (b[0] == '/' || !a[0])
-        return mem_printf("%s", b);
-    if (!b[0])
-        return mem_printf("%s", a);
-    return mem_printf("%s%s%s", a, str_ends(a, "/") ? "" : "/", b);
+    size_t n = b[0] == '/' ? 0 : strlen(a), m = strlen(b);
+    char *joined = mem_alloc(n + m + 2), *end = mempcpy(joined, a, n);
+    if (n && m && a[n - 1] != '/') /* an empty `a` has no slash to follow it */
+        *end++ = '/';
+    memcpy(end, b, m + 1);
+    return joined;
 }
 
 char *path_clean(const char *path) {
@@ -93,6 +94,8 @@ static int open_below(int rootfd, const char *path, int flags, mode_t mode) {
         fd = path_walk_open(rootfd, path, flags, mode);
     return fd;
 }
+
+int path_find_in_root(int rootfd, const char *path, int flags) { return open_below(rootfd, path, flags, 0); }
 
 struct err *path_open_in_root(int rootfd, const char *path, int flags, mode_t mode, int *ret_fd) {
     int fd = open_below(rootfd, path, flags, mode);

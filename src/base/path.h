@@ -18,6 +18,9 @@ struct err;
 struct err *path_open_in_root(int rootfd, const char *path, int flags, mode_t mode, int *ret_fd)
     __attribute__((warn_unused_result));
 
+/* The same without O_CREAT, for whom a missing file is no error: a descriptor, or -1 and errno. */
+int path_find_in_root(int rootfd, const char *path, int flags);
+
 /*
  * mkdir -p below rootfd with the same resolution (links inside the root are followed inside it), returning an O_PATH
  * descriptor of the last directory. New directories get `mode` and the given owner (-1: unchanged).

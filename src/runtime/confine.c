@@ -18,7 +18,7 @@
 #include "runtime/runtime_int.h"
 
 static struct err *sysctl_set(int proc, const char *key, const char *value) {
-    autofree char *path = mem_printf("sys/%s", key);
+    autofree char *path = path_join("sys", key);
     const struct open_how how = {.flags = O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
                                  .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS};
     struct statfs sf;
@@ -48,8 +48,16 @@ struct err *sysctls_apply(struct init *in) {
     return NULL;
 }
 
-/* What is not there needs no cover. */
-static bool absent(const struct err *e) { return err_errno(e) == ENOENT || err_errno(e) == ENOTDIR; }
+/* Opens what is to be covered; -1 where there is nothing of the name, which needs no cover. */
+static struct err *find_place(const struct init *in, const char *path, int *ret_fd) {
+    const char *rest = path;
+    int root = mount_start(in, &rest);
+    int fd = path_find_in_root(root, rest, O_PATH);
+    if (fd < 0 && errno != ENOENT && errno != ENOTDIR)
+        return err_sys(errno, "open %s", path);
+    *ret_fd = fd;
+    return NULL;
+}
 
 /* The first masked directory gets an empty read-only tmpfs; the others share it. */
 static struct err *empty_dir(int *tmpfs, int *ret_fd) {
@@ -64,14 +72,12 @@ static struct err *empty_dir(int *tmpfs, int *ret_fd) {
 }
 
 static struct err *mask(struct init *in, const char *path, int *tmpfs) {
-    const char *rest = path;
-    int root = mount_start(in, &rest);
     autofd int at = -1;
     autofd int cover = -1;
     struct stat st;
-    autoerr e = path_open_in_root(root, rest, O_PATH, 0, &at);
-    if (e)
-        return absent(e) ? NULL : take_ptr(&e);
+    TRY(find_place(in, path, &at));
+    if (at < 0)
+        return NULL;
     if (fstat(at, &st) < 0)
         return err_sys(errno, "stat %s", path);
     if (S_ISDIR(st.st_mode))
@@ -91,13 +97,11 @@ struct err *masks_apply(struct init *in) {
 
 static struct err *readonly(struct init *in, const char *path) {
     const struct mount_opts ro = {.recursive = true, .attrs = MOUNT_ATTR_RDONLY};
-    const char *rest = path;
-    int root = mount_start(in, &rest);
     autofd int at = -1;
     autofd int copy = -1;
-    autoerr e = path_open_in_root(root, rest, O_PATH, 0, &at);
-    if (e)
-        return absent(e) ? NULL : take_ptr(&e);
+    TRY(find_place(in, path, &at));
+    if (at < 0)
+        return NULL;
     TRY(mount_fs_clone(at, "", &ro, &copy));
     return mount_fs_attach(copy, at, path);
 }

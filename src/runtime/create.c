@@ -88,8 +88,14 @@ static struct err *plan_namespaces(struct create *cr) {
 
 static void plan_init(struct create *cr) {
     struct runtime_create *c = &cr->c;
-    cr->in = (struct init){
-        .c = c, .linux_ = cr->in.linux_, .made = cr->flags, .root = -1, .proc = -1, .dev = -1, .devpts = -1, .null = -1};
+    cr->in = (struct init){.c = c,
+                           .linux_ = cr->in.linux_,
+                           .made = cr->flags,
+                           .root = -1,
+                           .proc = -1,
+                           .dev = -1,
+                           .devpts = -1,
+                           .null = -1};
     cr->in.l = (struct launch){.config = c->config,
                                .process = json_get(c->config, "process"),
                                .terminal = c->terminal,

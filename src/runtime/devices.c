@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -19,9 +18,10 @@
 #include "runtime/runtime_int.h"
 
 static const struct node {
-    const char *name;
+    const char *path;
     unsigned major, minor;
-} nodes[] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+} nodes[] = {{"/dev/null", 1, 3},   {"/dev/zero", 1, 5},    {"/dev/full", 1, 7},
+             {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0}};
 
 static const struct link {
     const char *name, *target;
@@ -58,14 +58,13 @@ static struct err *check_node(int tree, unsigned long long dev, const char *name
 
 static struct err *default_node(struct init *in, int dev, const struct node *n) {
     const struct mount_opts plain = {.nofollow = true};
+    const char *name = path_base(n->path);
     bool null = n->major == 1 && n->minor == 3;
     autofd int tree = -1;
-    char path[32];
-    (void)snprintf(path, sizeof path, "/dev/%s", n->name);
-    TRY(null ? mount_fs_clone(in->null, "", &plain, &tree) : mount_fs_clone(AT_FDCWD, path, &plain, &tree));
-    TRY(check_node(tree, makedev(n->major, n->minor), path));
-    TRY(place(dev, n->name));
-    return mount_fs_attach_at(tree, dev, n->name);
+    TRY(null ? mount_fs_clone(in->null, "", &plain, &tree) : mount_fs_clone(AT_FDCWD, n->path, &plain, &tree));
+    TRY(check_node(tree, makedev(n->major, n->minor), n->path));
+    TRY(place(dev, name));
+    return mount_fs_attach_at(tree, dev, name);
 }
 
 /* linux.devices: nodes of the host, under the same path. */
@@ -80,7 +79,7 @@ static struct err *extra_node(struct init *in, const struct json *j) {
     TRY(json_get_i64_opt(j, "major", 0, &major_no));
     TRY(json_get_i64_opt(j, "minor", 0, &minor_no));
     for (size_t i = 0; i < ARRAY_LEN(nodes); i++)
-        if (str_starts(path, "/dev/") && str_eq(path + 5, nodes[i].name))
+        if (str_eq(path, nodes[i].path))
             return NULL;
     if (*type == 'p')
         return err_hint(err_new(ERR_UNSUPPORTED, "%s: a FIFO as a device", path), "make it with a bind mount");

@@ -100,8 +100,12 @@ static struct err *settle_user(struct launch *l, int root) {
     } else {
         TRY(numeric_user(l, user, root));
     }
-    if (!strv_env_get(&l->env, "HOME"))
-        strv_pushf(&l->env, "HOME=%s", *l->user.home ? l->user.home : "/");
+    if (!strv_env_get(&l->env, "HOME")) {
+        autostr struct str home = STR_INIT;
+        str_append(&home, "HOME=");
+        str_append(&home, *l->user.home ? l->user.home : "/");
+        strv_push(&l->env, str_c(&home));
+    }
     (void)umask((mode_t)json_int_value(json_get(user, "umask"), 0022) & 0777);
     return NULL;
 }
@@ -164,7 +168,7 @@ static struct err *find_program(struct launch *l) {
     }
     strv_split(&dirs, path ? path : default_path, ':');
     for (size_t i = 0; i < dirs.n; i++) {
-        autofree char *full = mem_printf("%s/%s", *dirs.v[i] ? dirs.v[i] : ".", name);
+        autofree char *full = path_join(*dirs.v[i] ? dirs.v[i] : ".", name);
         int why = check_program(full);
         if (why == 0) {
             l->program = take_ptr(&full);

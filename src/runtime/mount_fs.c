@@ -106,10 +106,13 @@ int mount_start(const struct init *in, const char **path) {
 }
 
 static struct err *make_parent(int root, const char *path, int *ret_fd) {
-    autoerr e = path_open_in_root(root, path, O_PATH | O_DIRECTORY, 0, ret_fd);
-    if (e && err_errno(e) != ENOENT)
-        return take_ptr(&e);
-    return e ? path_mkdirs_in_root(root, path, 0755, (uid_t)-1, (gid_t)-1, ret_fd) : NULL;
+    int fd = path_find_in_root(root, path, O_PATH | O_DIRECTORY);
+    if (fd < 0 && errno == ENOENT)
+        return path_mkdirs_in_root(root, path, 0755, (uid_t)-1, (gid_t)-1, ret_fd);
+    if (fd < 0)
+        return err_sys(errno, "open %s", path);
+    *ret_fd = fd;
+    return NULL;
 }
 
 /* Makes the last component in its (existing or made) parent directory. */
@@ -143,13 +146,12 @@ static struct err *wrong_kind(const char *path, bool directory) {
 struct err *mount_dest(const struct init *in, const char *path, bool directory, int *ret_fd) {
     const char *rest = path;
     int root = mount_start(in, &rest);
-    autofd int fd = -1;
+    autofd int fd = path_find_in_root(root, rest, O_PATH);
     struct stat st;
-    autoerr e = path_open_in_root(root, rest, O_PATH, 0, &fd);
-    if (e && err_errno(e) == ENOENT)
+    if (fd < 0 && errno == ENOENT)
         return make_dest(root, rest, directory, ret_fd);
-    if (e)
-        return take_ptr(&e);
+    if (fd < 0)
+        return err_sys(errno, "open %s", path);
     if (fstat(fd, &st) < 0)
         return err_sys(errno, "stat %s", path);
     if (S_ISDIR(st.st_mode) != directory)

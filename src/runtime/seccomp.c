@@ -1,4 +1,7 @@
-/* seccomp: the entry points: the default profile, docker's JSON, the OCI's section. */
+/*
+ * seccomp: the entry points: the default profile, docker's JSON, the OCI's section. The default profile for the default
+ * capabilities comes compiled (filter_gen).
+ */
 #include <linux/filter.h>
 #include <string.h>
 
@@ -7,6 +10,9 @@
 #include "base/mem.h"
 #include "runtime/runtime.h"
 #include "runtime/seccomp_int.h"
+#include "spec/spec.h"
+
+#include "seccomp_filter.h"
 
 /* An unconfined profile gives no instructions. */
 static struct err *compile_and_free(struct seccomp_profile *take_p, struct sock_filter **ret, size_t *ret_n) {
@@ -24,6 +30,12 @@ static struct err *compile_and_free(struct seccomp_profile *take_p, struct sock_
 struct err *runtime_seccomp_compile(const char *profile_json_or_null, uint64_t caps, struct sock_filter **ret,
                                     size_t *ret_n) {
     struct seccomp_profile p;
+    if (!profile_json_or_null && caps == spec_default_caps() && default_filter_n > 0) {
+        *ret = mem_array(default_filter_n, sizeof **ret);
+        *ret_n = default_filter_n;
+        memcpy(*ret, default_filter, default_filter_n * sizeof **ret);
+        return NULL;
+    }
     if (!profile_json_or_null) {
         TRY(seccomp_default_profile(SECCOMP_NATIVE, caps, &p));
         return compile_and_free(&p, ret, ret_n);

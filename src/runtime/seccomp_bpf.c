@@ -112,6 +112,12 @@ static size_t emit_load(struct builder *b, size_t offset) {
     return emit(b, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
 }
 
+/* What is emitted next goes on at `label`. */
+static void emit_go(struct builder *b, size_t label) {
+    if (label != b->n - 1)
+        (void)emit(b, BPF_JMP | BPF_JA, (uint32_t)distance(b, label), 0, 0);
+}
+
 /* ---- conditions on arguments ---- */
 
 static size_t low_word(unsigned arg) { return offsetof(struct seccomp_data, args) + arg * sizeof(uint64_t); }
@@ -200,15 +206,37 @@ static bool alike(const struct seccomp_rule *a, const struct seccomp_rule *b) {
            high(a->cond[0].value) == high(b->cond[0].value);
 }
 
-/* Rules from..to are alike: one pair of loads, then one comparison for each value. */
+static int compare_words(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Whether the low word is one of v, in order: one comparison for a single number, two for a run of successive ones. */
+static size_t emit_one_of(struct builder *b, const uint32_t *v, size_t n, size_t yes, size_t no) {
+    size_t next = no;
+    for (size_t end = n, at; end > 0; end = at) {
+        at = end - 1;
+        while (at > 0 && v[at - 1] + 1 == v[at])
+            at--;
+        if (end - at > 1)
+            next = emit_jump(b, BPF_JGE, v[at], emit_jump(b, BPF_JGT, v[end - 1], next, yes), no);
+        else
+            next = emit_jump(b, BPF_JEQ, v[at], yes, next);
+    }
+    return next;
+}
+
+/* Rules from..to are alike: one pair of loads, then their values in order. */
 static size_t emit_any_of(struct builder *b, const struct chain *c, size_t from, size_t to, bool narrow, size_t no) {
     const struct seccomp_cond *first = &c->rule[from]->cond[0];
-    size_t yes = emit_return(b, c->rule[from]->action), next = no;
+    uint32_t values[SECCOMP_CHAIN_MAX];
     if (narrow && high(first->value))
         return no;
-    for (size_t i = to; i > from; i--)
-        next = emit_jump(b, BPF_JEQ, low(c->rule[i - 1]->cond[0].value), yes, next);
-    next = emit_load(b, low_word(first->arg));
+    for (size_t i = from; i < to; i++)
+        values[i - from] = low(c->rule[i]->cond[0].value);
+    qsort(values, to - from, sizeof *values, compare_words);
+    emit_go(b, emit_one_of(b, values, to - from, emit_return(b, c->rule[from]->action), no));
+    size_t next = emit_load(b, low_word(first->arg));
     if (narrow)
         return next;
     (void)emit_jump(b, BPF_JEQ, high(first->value), next, no);
@@ -321,7 +349,7 @@ static void add_ranges(struct builder *b, enum seccomp_arch a, uint32_t first, u
 static size_t neighbours_end(const struct builder *b, size_t at) {
     const struct range *r = b->ranges;
     size_t end = at + 1;
-    while (end + 1 < b->n_ranges && end - at < 2 * SINGLES_MAX && r[end + 1].start == r[end].start + 1 &&
+    while (end + 1 < b->n_ranges && end - at < 2 * (size_t)SINGLES_MAX && r[end + 1].start == r[end].start + 1 &&
            same_target(&r[at].to, &r[end + 1].to))
         end += 2;
     return end;
@@ -353,12 +381,6 @@ static size_t emit_tree(struct builder *b) {
     return emit_cuts(b, 0, b->n_cuts);
 }
 
-/* What is emitted next goes on at `label`. */
-static void emit_go(struct builder *b, size_t label) {
-    if (label != b->n - 1)
-        (void)emit(b, BPF_JMP | BPF_JA, (uint32_t)distance(b, label), 0, 0);
-}
-
 /* Numbers with bit 30: an x32 call, or (from bit 31 on, -1 among them) one that its tracer has cancelled. */
 static size_t emit_x32(struct builder *b, size_t tree) {
     size_t other = emit_return(b, unknown_action(b->p)), x32;
@@ -370,8 +392,8 @@ static size_t emit_x32(struct builder *b, size_t tree) {
     } else {
         x32 = emit_return(b, ACTION_BAD_ARCH);
     }
-    size_t high = emit_jump(b, BPF_JGE, X32_END, other, x32);
-    return emit_jump(b, BPF_JGE, X32_FIRST, high, tree);
+    size_t with_bit = emit_jump(b, BPF_JGE, X32_END, other, x32);
+    return emit_jump(b, BPF_JGE, X32_FIRST, with_bit, tree);
 }
 
 /* Everything for one audit architecture, the load of the number first. */

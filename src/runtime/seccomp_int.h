@@ -4,7 +4,7 @@
  *     seccomp_table.c    names and numbers of every architecture, and the default rules (generated at build time)
  *     seccomp_profile.c  a profile in JSON → struct seccomp_profile
  *     seccomp_bpf.c      struct seccomp_profile → classic BPF
- *     seccomp.c          the entry points of runtime.h
+ *     seccomp.c          the entry points of runtime.h; the default filter, compiled at build time
  *
  * A profile holds rules per system call *id*, an index into one list of all names; an architecture has at most one
  * number for each id. Meaning of several rules for one call: one without conditions settles it; else the first whose
