@@ -72,7 +72,10 @@ $(eval $(call program,coracle,$(call obj_of,src/cli/main.c),$(LAYERS),-lcjson -l
 $(eval $(call program,coracle-runtime,$(call obj_of,$(wildcard src/runtime/oci/*.c)),runtime spec base,-lcjson -ldl))
 $(eval $(call program,coracle-unpack,$(call obj_of,$(wildcard storage/unpack/*.c)),base,-larchive -lisal -lzstd -lz -lcrypto -lcjson -ldl))
 $(eval $(call program,coracle-net,$(call obj_of,$(wildcard net/helper/*.c)),net base,-lslirp -lmnl -lcjson -ldl))
-$(eval $(call program,coracle-fetch,$(call obj_of,$(wildcard src/fetch/*.c)),base,-lcurl -lcrypto -lcjson -ldl))
+# Half of its start is the loader looking for the symbols that libcurl's thirty libraries want of each other, in this order;
+# most are of these two.
+FIRST := -Wl$(comma)--push-state$(comma)--no-as-needed -lc -lcrypto -Wl$(comma)--pop-state
+$(eval $(call program,coracle-fetch,$(call obj_of,$(wildcard src/fetch/*.c)),base,$(FIRST) -lcurl -lcjson -ldl))
 
 # Runs inside any image, so it is static and needs nothing.
 $(B)/coracle-init: src/runtime/init/init.c $(B)/flags
