@@ -54,23 +54,38 @@ struct bypass {
 
 /* ---- the table ---- */
 
-/* FNV-1a. Buckets are few and entries bounded, so that a container that finds collisions gains nothing. */
+/* FNV-1a, over all but the client's port (see fetch()). Entries are bounded, so that a container that finds collisions
+ * gains nothing. */
 static size_t bucket_of(const struct tuple *t) {
     uint32_t h = 2166136261U;
     for (size_t i = 0; i < sizeof t->src.b; i++)
         h = ((h ^ t->src.b[i]) * 16777619U ^ t->dst.b[i]) * 16777619U;
-    h = ((h ^ t->sport) * 16777619U ^ t->dport) * 16777619U;
-    return h % BUCKETS;
+    return (h ^ t->dport) * 16777619U % BUCKETS;
 }
 
-static bool same_tuple(const struct tuple *a, const struct tuple *b) {
-    return a->sport == b->sport && a->dport == b->dport && net_addr_contains(&a->src, &b->src) &&
-           net_addr_contains(&a->dst, &b->dst);
+static bool same_ends(const struct tuple *a, const struct tuple *b) {
+    return a->dport == b->dport && net_addr_contains(&a->src, &b->src) && net_addr_contains(&a->dst, &b->dst);
 }
 
 static struct pending *find(const struct bypass *b, const struct tuple *t) {
     for (struct pending *p = b->bucket[bucket_of(t)]; p; p = p->next)
-        if (same_tuple(&p->tuple, t))
+        if (p->tuple.sport == t->sport && same_ends(&p->tuple, t))
+            return p;
+    return NULL;
+}
+
+/*
+ * What was dialled for a connection that has arrived. To our listener all connections of a client go to one address, so
+ * two with the same port of the client's (to different servers, as is its right) would be one to TCP: the redirection
+ * gives the second another port. One that is not found by its port takes any that is ready for its client and server;
+ * nothing has gone over it yet, so one is as good as another.
+ */
+static struct pending *fetch(const struct bypass *b, const struct tuple *t) {
+    struct pending *p = find(b, t);
+    if (p)
+        return p;
+    for (p = b->bucket[bucket_of(t)]; p; p = p->next)
+        if (!p->held && same_ends(&p->tuple, t))
             return p;
     return NULL;
 }
@@ -232,7 +247,7 @@ static bool original(int fd, const struct sockaddr_storage *peer, struct tuple *
 }
 
 static void join(struct loop *l, int client, const struct tuple *t) {
-    struct pending *p = find(l->bypass, t);
+    struct pending *p = fetch(l->bypass, t);
     int host = -1;
     if (p) {
         if (p->held) /* its packet passed by us in another copy */
