@@ -124,6 +124,21 @@ struct err *network_get(struct warden *w, const struct json *definition, struct 
 
 static char *dns_id(const struct network *n) { return mem_printf("net:%s", n->def->id); }
 
+/* Its names, and its sockets. */
+static void tell_forget(struct warden *w, const struct network *n) {
+    autojson names = json_object();
+    json_set_str(names, "op", "names");
+    json_set_str(names, "network", n->def->id);
+    warden_tell(w, names, NULL, 0);
+    if (!n->answers_dns)
+        return;
+    autofree char *id = dns_id(n);
+    autojson m = json_object();
+    json_set_str(m, "op", "undns");
+    json_set_str(m, "id", id);
+    warden_tell(w, m, NULL, 0);
+}
+
 void network_put(struct warden *w, struct network *n) {
     if (--n->endpoints)
         return;
@@ -131,13 +146,7 @@ void network_put(struct warden *w, struct network *n) {
     while (*at != n)
         at = &(*at)->next;
     *at = n->next;
-    if (n->answers_dns) {
-        autofree char *id = dns_id(n);
-        autojson m = json_object();
-        json_set_str(m, "op", "undns");
-        json_set_str(m, "id", id);
-        warden_tell(w, m, NULL, 0);
-    }
+    tell_forget(w, n);
     if (n->def->internal) {
         autoerr ignored = nft_internal(n->bridge, false);
     }
@@ -152,9 +161,10 @@ struct err *network_answer_dns(struct warden *w, struct network *n) {
     if (n->answers_dns)
         return NULL;
     autofree char *id = dns_id(n);
-    TRY(socket_dns(w, id, n->gateway.family ? &n->gateway : &n->gateway6));
     n->answers_dns = true;
-    return NULL;
+    if (n->gateway.family)
+        TRY(socket_dns(w, id, &n->gateway));
+    return n->gateway6.family ? socket_dns(w, id, &n->gateway6) : NULL;
 }
 
 static void push_once(struct strv *names, const char *name) {
@@ -189,7 +199,9 @@ void network_names(struct warden *w, const struct network *n) {
                 json_push(names, names_of(l, l->endpoints[i]));
     json_set_str(m, "op", "names");
     json_set_str(m, "network", n->def->id);
+    json_set_str(m, "name", n->def->name);
     json_set(m, "names", names);
     json_set_str(m, "host", w->host);
+    json_set_str(m, "host6", w->host6);
     warden_tell(w, m, NULL, 0);
 }

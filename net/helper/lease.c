@@ -18,12 +18,16 @@
 static void tell_scope(struct warden *w, const struct lease *l) {
     autojson m = json_object();
     struct json *networks = json_array();
-    for (size_t i = 0; i < l->n_endpoints; i++)
+    bool forward = false;
+    for (size_t i = 0; i < l->n_endpoints; i++) {
         json_push_str(networks, l->endpoints[i]->network->def->id);
+        forward |= !l->endpoints[i]->network->def->internal;
+    }
     json_set_str(m, "op", "scope");
     json_set_str(m, "id", l->id);
     json_set(m, "networks", networks);
     json_set_strv(m, "dns", &l->dns);
+    json_set_bool(m, "forward", forward);
     warden_tell(w, m, NULL, 0);
 }
 

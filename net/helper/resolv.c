@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "net/helper/warden_int.h"
 
@@ -32,6 +33,28 @@ static void watch_parent(int inotify, const char *path) {
     (void)inotify_add_watch(inotify, dir, IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ONLYDIR);
 }
 
+/* "fe80::1%eth0": the loop wants the number of the link, and the link is the host's. sysfs shows the namespace in which
+ * it was mounted, not that of who reads. */
+static char *numbered(const char *server) {
+    const char *zone = strchr(server, '%');
+    if (!zone || !zone[1] || !path_is_component(zone + 1))
+        return mem_dup(server);
+    autofree char *path = mem_printf("/sys/class/net/%s/ifindex", zone + 1);
+    autostr struct str text = STR_INIT_MAX(64);
+    autoerr e = io_read_file(AT_FDCWD, path, 32, &text);
+    int index = (int)strcspn(str_c(&text), "\n");
+    return e || !index ? mem_dup(server) : mem_printf("%.*s%%%.*s", (int)(zone - server), server, index, text.ptr);
+}
+
+static void add_servers(struct json *to, char *words) {
+    char *save = NULL;
+    for (char *w = strtok_r(words, " \t\r", &save); w && json_count(to) < SERVERS_MAX;
+         w = strtok_r(NULL, " \t\r", &save)) {
+        autofree char *server = numbered(w);
+        json_push_str(to, server);
+    }
+}
+
 static void add_words(struct json *to, char *words, size_t max) {
     char *save = NULL;
     for (char *w = strtok_r(words, " \t\r", &save); w && json_count(to) < max; w = strtok_r(NULL, " \t\r", &save))
@@ -45,7 +68,7 @@ static void parse_line(char *line, struct json *servers, struct json **search, s
         *rest++ = '\0';
     rest[strcspn(rest, "#;")] = '\0';
     if (str_eq(line, "nameserver")) {
-        add_words(servers, rest, SERVERS_MAX);
+        add_servers(servers, rest);
     } else if (str_eq(line, "search") || str_eq(line, "domain")) {
         json_free(*search);
         *search = json_array();

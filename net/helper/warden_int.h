@@ -20,7 +20,7 @@ struct warden;
 
 #define DNS_INSIDE "127.0.0.11"
 
-enum { ENDPOINTS_MAX = 32, PORTS_MAX = 4096, NAMES_MAX = 64, LEASES_MAX = 1024, LINK_NAME_MAX = 16 };
+enum { ENDPOINTS_MAX = 32, PORTS_MAX = 4096, NAMES_MAX = 64, LEASES_MAX = 1024, LINK_NAME_MAX = 16, HOST_MAX = 46 };
 
 /* A descriptor of the table, embedded in what it belongs to. */
 struct source {
@@ -79,13 +79,13 @@ struct warden {
     struct lease *leases;
     size_t n_leases, n_attached;
     struct network *networks;
-    int own_ns;        /* -1: not decided yet */
-    int queue;         /* of held packets, for the loop's verdicts; -1: none */
-    struct rtnl *rtnl; /* of own_ns */
-    const char *level; /* NULL: not set up yet */
-    char host[46];     /* the host's own outgoing address, or "" */
-    char *resolv_text; /* what the loop was told last */
-    bool primed[2][2]; /* inner sockets were sent: [IPv6][UDP] */
+    int own_ns;                           /* -1: not decided yet */
+    int queue;                            /* of held packets, for the loop's verdicts; -1: none */
+    struct rtnl *rtnl;                    /* of own_ns */
+    const char *level;                    /* NULL: not set up yet */
+    char host[HOST_MAX], host6[HOST_MAX]; /* the host's own outgoing addresses, or "" */
+    char *resolv_text;                    /* what the loop was told last */
+    bool primed[2][2];                    /* inner sockets were sent: [IPv6][UDP] */
     bool has_ipv6;
 };
 

@@ -25,19 +25,27 @@
 /* ---- namespaces ---- */
 
 /* The address that the host uses towards the world: asked before the host's namespace is left. Nothing is sent. */
-static void host_address(char ret[46]) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(0xc6336401)}}, me = {0};
+static void host_address(char ret[HOST_MAX]) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(0xc6336401)}}, me;
     socklen_t len = sizeof me;
     autofd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    ret[0] = '\0';
     if (fd >= 0 && !connect(fd, (struct sockaddr *)&to, sizeof to) && !getsockname(fd, (struct sockaddr *)&me, &len))
-        (void)inet_ntop(AF_INET, &me.sin_addr, ret, 46);
+        (void)inet_ntop(AF_INET, &me.sin_addr, ret, HOST_MAX);
+}
+
+static void host_address6(char ret[HOST_MAX]) {
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(9), .sin6_addr.s6_addr = {0x20, 0x01}}, me;
+    socklen_t len = sizeof me;
+    autofd int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && !connect(fd, (struct sockaddr *)&to, sizeof to) && !getsockname(fd, (struct sockaddr *)&me, &len))
+        (void)inet_ntop(AF_INET6, &me.sin6_addr, ret, HOST_MAX);
 }
 
 static struct err *enter_namespace(struct warden *w, int helper_ns) {
     if (w->own_ns >= 0)
         return NULL;
     host_address(w->host);
+    host_address6(w->host6);
     if (helper_ns < 0 && unshare(CLONE_NEWNET) < 0)
         return err_hint(err_sys(errno, "make a network namespace"),
                         "the system may forbid it: see /proc/sys/user/max_net_namespaces");

@@ -1,0 +1,316 @@
+#!/usr/bin/env python3
+"""The warden of coracle-net, driven without coracle: warden.py PROGRAM [CASE…]. Runs as root of a user namespace."""
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from netclient import Channel, Container, Helper, Refused, definition
+
+BACK = definition("back", 0x1001, "10.89.7.0/24")
+FRONT = definition("front", 0x1002, "10.89.8.0/24")
+CLOSED = definition("closed", 0x1003, "10.89.9.0/24", internal=True)
+DUAL = definition("dual", 0x1004, "10.89.10.0/24", subnet6="fd00:89:10::/64")
+
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+def eventually(check, seconds=10):
+    """True as soon as check() is; for what happens beside us and tells nobody."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if check():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def refused(call, *words):
+    try:
+        call()
+    except Refused as e:
+        assert all(w in str(e) for w in words), e
+        return
+    raise AssertionError("it was not refused")
+
+
+class World:
+    """A helper and containers that end with the case."""
+
+    def __init__(self, program, directory):
+        self.helper = Helper(program, os.path.join(directory, "socket"))
+        self.containers = []
+        self.helper.start()
+
+    def container(self, name, *networks, **more):
+        c = Container(name)
+        self.containers.append(c)
+        if networks:
+            c.attach(self.helper, *networks, **more)
+        return c
+
+    def end(self, c):
+        self.containers.remove(c)
+        c.end()
+
+    def inside(self, c, *argv):
+        """A command in the helper's own namespace."""
+        fd = c.lease.fds[0]
+        return subprocess.run(
+            ["nsenter", f"--net=/proc/self/fd/{fd}", *argv], pass_fds=[fd], capture_output=True, text=True, check=True
+        ).stdout
+
+    def processes(self):
+        """Warden and loop: who holds our listening socket, and its child."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    line = f.read()
+            except OSError:
+                continue
+            if line.startswith(b"coracle-net"):
+                found.append(int(pid))
+        return found
+
+    def close(self):
+        for c in self.containers:
+            c.end()
+
+
+@case
+def containers_reach_each_other_and_the_gateway(w):
+    a, b = w.container("a", BACK), w.container("b", BACK)
+    assert a.ip() == "10.89.7.2" and b.ip() == "10.89.7.3", (a.answer, b.answer)
+    assert a.answer["endpoints"][0]["mac"] == "02:42:0a:59:07:02"
+    assert a.pings("10.89.7.1") and a.pings(b.ip()) and b.pings(a.ip())
+    assert "default via 10.89.7.1" in a.run("ip", "route").stdout
+    assert "inet6" not in a.run("ip", "addr", "show", "eth0").stdout
+
+
+@case
+def networks_do_not_see_each_other(w):
+    a, b = w.container("a", BACK), w.container("b", FRONT)
+    assert not a.pings(b.ip()), "the other network's container"
+    assert not a.pings("10.89.8.1"), "the other network's gateway"
+    both = w.container("both", BACK, FRONT)
+    assert both.pings(a.ip()) and both.pings(b.ip())
+
+
+@case
+def internal_networks_lead_nowhere(w):
+    a, b, c = w.container("a", CLOSED), w.container("b", CLOSED), w.container("c", BACK)
+    assert a.pings(b.ip()) and a.pings("10.89.9.1")
+    assert "default" not in a.run("ip", "route").stdout
+    a.run("ip", "route", "add", "default", "via", "10.89.9.1")
+    assert not a.pings(c.ip()) and not a.pings("10.89.7.1") and not a.pings("10.0.2.2")
+    both = w.container("both", CLOSED, BACK)
+    assert "default via 10.89.7.1" in both.run("ip", "route").stdout
+
+
+@case
+def ipv6_works_at_once(w):
+    a, b = w.container("a", DUAL), w.container("b", DUAL)
+    assert a.answer["endpoints"][0]["ip6"] == "fd00:89:10::2", a.answer
+    assert a.run("busybox", "ping", "-6", "-c1", "-W1", "fd00:89:10::1").returncode == 0
+    assert b.run("busybox", "ping", "-6", "-c1", "-W1", "fd00:89:10::2").returncode == 0
+
+
+@case
+def addresses_are_chosen_and_given_back(w):
+    a = w.container("a", {"network": BACK, "ip": "10.89.7.77", "mac": "02:42:ac:11:00:99", "ifname": "net7"})
+    assert a.ip() == "10.89.7.77" and "02:42:ac:11:00:99" in a.run("ip", "link", "show", "net7").stdout
+    b = w.container("b")
+    refused(lambda: b.attach(w.helper, {"network": BACK, "ip": "10.89.7.77"}), "10.89.7.77", "in use", "by a")
+    refused(lambda: b.attach(w.helper, {"network": BACK, "ip": "10.89.7.1"}), "gateway")
+    refused(lambda: b.attach(w.helper, {"network": BACK, "ip": "10.1.2.3"}), "subnet")
+    refused(lambda: b.attach(w.helper, {"network": BACK, "mac": "01:00:00:00:00:01"}), "01:00:00:00:00:01")
+    assert "eth0" not in b.run("ip", "link").stdout
+    first = w.container("c", BACK)
+    address = first.ip()
+    w.end(first)
+    assert eventually(lambda: not any(c["name"] == "c" for c in w.helper.ask(op="list")["containers"]))
+    assert w.container("d", BACK).ip() != address, "one just given back is not the next"
+    b.attach(w.helper, {"network": BACK, "ip": address})
+
+
+@case
+def bad_requests_leave_nothing(w):
+    a = w.container("a", BACK)
+    refused(lambda: a.lease.call({"op": "attach", "id": a.id, "endpoints": []}), "namespace")
+    refused(lambda: a.lease.call({"op": "nonsense"}), "nonsense")
+    for broken in (
+        {"endpoints": {}},
+        {"endpoints": [{}]},
+        {"endpoints": [{"network": {}}]},
+        {"endpoints": [{"network": BACK, "ifname": "../../x"}]},
+        {"endpoints": [{"network": BACK, "ip": "x"}]},
+        {"endpoints": [{"network": BACK}], "ports": [{"proto": "tcp", "port": 0}]},
+        {"endpoints": [{"network": BACK}], "ports": [{"proto": "sctp", "port": 1}]},
+        {"endpoints": [{"network": {**BACK, "id": "0"}}]},
+        {"endpoints": [{"network": FRONT}, {"network": FRONT, "ifname": "eth0"}]},
+        {"id": "../x", "endpoints": []},
+    ):
+        b = w.container("b")
+        channel = w.helper.connect()
+        refused(lambda: channel.call({"op": "attach", "id": b.id, "name": "b", **broken}, [b.netns]))
+        channel.close()
+        w.end(b)
+    channel = Channel(w.helper.path)
+    channel.socket.sendall(b"{nonsense\n")
+    assert channel.socket.recv(1) == b""
+    assert [c["name"] for c in w.helper.ask(op="list")["containers"]] == ["a"]
+    links = w.inside(a, "ip", "-o", "link")
+    assert links.count("master br-") == 1 and links.count(": br-") == 1, links
+
+
+@case
+def networks_come_and_go_while_a_container_runs(w):
+    a, b = w.container("a", BACK), w.container("b", FRONT)
+    w.helper.ask(op="connect", id=a.id, endpoint={"network": FRONT, "aliases": ["store"]})
+    event = a.lease.receive()
+    assert event["event"] == "changed" and [e["ifname"] for e in event["endpoints"]] == ["eth0", "eth1"], event
+    assert a.pings(b.ip())
+    refused(lambda: w.helper.ask(op="connect", id=a.id, endpoint={"network": FRONT}), "already exists")
+    w.helper.ask(op="disconnect", id=a.id, network=BACK["id"])
+    event = a.lease.receive()
+    assert [e["name"] for e in event["endpoints"]] == ["front"]
+    assert "default via 10.89.8.1" in a.run("ip", "route").stdout
+    assert a.pings(b.ip()) and "eth0" not in a.run("ip", "link").stdout
+    refused(lambda: w.helper.ask(op="disconnect", id=a.id, network=BACK["id"]), "not connected")
+    refused(lambda: w.helper.ask(op="connect", id="f" * 64, endpoint={"network": BACK}), "not_found")
+
+
+@case
+def published_ports(w):
+    taken = socket.socket()
+    taken.bind(("0.0.0.0", 0))
+    taken.listen()
+    busy = taken.getsockname()[1]
+    a, b = w.container("a"), w.container("b")
+    port = {"proto": "tcp", "host_ip": "", "port": 80}
+    refused(lambda: a.attach(w.helper, BACK, ports=[port, {**port, "host_port": busy}]), str(busy))
+    assert w.helper.ask(op="list")["containers"] == []
+    free = a.attach(w.helper, BACK, ports=[{**port, "host_port": 0}])["ports"][0]["host_port"]
+    assert free and f"sport 80 lookup 100" in w.inside(a, "ip", "rule")
+    refused(lambda: b.attach(w.helper, BACK, ports=[{**port, "host_port": free}]), str(free), "container a")
+    b.attach(w.helper, BACK, ports=[{**port, "host_port": 0}])
+    w.end(b)
+    assert eventually(lambda: len(w.helper.ask(op="list")["containers"]) == 1)
+    assert w.inside(a, "ip", "rule").count("sport 80") == 1
+    w.helper.ask(op="connect", id=a.id, endpoint={"network": FRONT})
+    w.helper.ask(op="disconnect", id=a.id, network=BACK["id"])
+    assert w.helper.ask(op="list")["containers"][0]["ports"][0]["host_port"] == free
+    rules = w.inside(a, "ip", "rule")
+    assert rules.count("sport 80") == 1, rules
+
+
+@case
+def everything_survives_a_killed_helper(w):
+    a, b = w.container("a", BACK, dns_internal=True), w.container("b", BACK)
+    c = w.container("c", DUAL, CLOSED, ports=[{"proto": "tcp", "host_ip": "", "host_port": 0, "port": 80}])
+    before = [x.answer["endpoints"] for x in (a, b, c)]
+    ports = c.answer["ports"]
+    ping = subprocess.Popen(
+        a.command("busybox", "ping", "-c", "8", "-i", "0.2", b.ip()), stdout=subprocess.PIPE, text=True
+    )
+    warden = min(w.processes())
+    os.kill(warden, signal.SIGKILL)
+    for x in (a, b, c):
+        try:
+            x.lease.receive()
+            raise AssertionError("the lease goes on")
+        except EOFError:
+            pass
+    assert eventually(lambda: not w.processes()), "the loop outlives the warden"
+    w.helper.start()
+    for x in (a, b, c):
+        x.restore(w.helper)
+    assert [x.answer["endpoints"] for x in (a, b, c)] == before and c.answer["ports"] == ports
+    assert "8 packets received" in ping.communicate()[0]
+    assert a.pings("10.89.7.1") and w.container("d", BACK).ip() not in (a.ip(), b.ip())
+    links = w.inside(a, "ip", "-o", "link")
+    assert links.count(": br-") == 3 and links.count("master br-") == 5, links
+
+
+@case
+def a_lease_of_another_namespace_is_set_up_anew(w):
+    a = w.container("a", BACK)
+    os.kill(min(w.processes()), signal.SIGKILL)
+    assert eventually(lambda: not w.processes())
+    w.helper.start()
+    b = w.container("b", {"network": BACK, "ip": "10.89.7.9"})
+    a.restore(w.helper)
+    assert a.pings(b.ip()) and a.pings("10.89.7.1")
+
+
+@case
+def the_loop_takes_the_warden_along(w):
+    a = w.container("a", BACK)
+    os.kill(max(w.processes()), signal.SIGKILL)
+    try:
+        a.lease.receive()
+        raise AssertionError("the lease goes on")
+    except EOFError:
+        pass
+    assert eventually(lambda: not w.processes())
+
+
+@case
+def sixty_four_containers_on_one_network(w):
+    all_of_them = [w.container(f"c{i}", BACK) for i in range(64)]
+    assert len({c.ip() for c in all_of_them}) == 64
+    assert all_of_them[0].pings(all_of_them[63].ip()) and all_of_them[63].pings("10.89.7.1")
+    for c in all_of_them[1:]:
+        w.end(c)
+    assert eventually(lambda: len(w.helper.ask(op="list")["containers"]) == 1)
+    assert w.inside(all_of_them[0], "ip", "-o", "link").count("master br-") == 1
+
+
+@case
+def small_networks_run_out_of_addresses(w):
+    small = definition("small", 0x1005, "10.89.11.0/29")
+    for i in range(5):
+        w.container(f"c{i}", small)
+    refused(lambda: w.container("more").attach(w.helper, small), "no available addresses", "small")
+
+
+@case
+def the_helper_ends_after_the_last_lease(w):
+    a = w.container("a", BACK)
+    w.end(a)
+    assert len(w.processes()) == 2
+    assert eventually(lambda: not w.processes())
+
+
+def main():
+    program, wanted = sys.argv[1], sys.argv[2:]
+    failed = 0
+    chosen = [c for c in CASES if not wanted or c.__name__ in wanted]
+    print(f"1..{len(chosen)}")
+    for number, test in enumerate(chosen, 1):
+        with tempfile.TemporaryDirectory() as directory:
+            w = World(program, directory)
+            try:
+                test(w)
+                print(f"ok {number} {test.__name__}")
+            except Exception as e:  # a case may fail in any way
+                failed += 1
+                print(f"not ok {number} {test.__name__}\n# {type(e).__name__}: {e}")
+            finally:
+                w.close()
+                eventually(lambda: not w.processes())
+        sys.stdout.flush()
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
