@@ -166,6 +166,7 @@ struct engine_row {
     const char *image_id; /* hex */
     const char *command, *network;
     const char *labels, *mounts;        /* JSON: an object of strings; an array of docker's mount points */
+    const char *layers;                 /* JSON: an array of chain ids */
     int64_t created, started, finished; /* ns, 0: never */
     int64_t size_rw, size_rootfs;
     char text[]; /* what the members point into */
@@ -181,6 +182,17 @@ void engine_rows_done(struct engine_rows *rows);
 #define autorows __attribute__((cleanup(engine_rows_done))) struct engine_rows
 /* "Up 2 minutes", "Exited (0) 3 hours ago", … as docker's ps shows it; appended. */
 void engine_row_status(const struct engine_row *r, int64_t now, struct str *out);
+/* An image that containers may descend from; done with engine_ancestor_done(). */
+struct engine_ancestor {
+    char *name; /* as it was given */
+    char id[65];
+    char *top; /* chain id of its uppermost layer */
+};
+/* Finds one by name or id; of an image that is gone only the name is known. */
+void engine_ancestor_find(struct engine *e, const char *name, struct engine_ancestor *ret);
+void engine_ancestor_done(struct engine_ancestor *a);
+/* Whether the container was made from the image, or from one with all of its layers at the bottom. */
+bool engine_row_descends(const struct engine_row *r, const struct engine_ancestor *a);
 /* docker's container inspect object. */
 struct err *engine_container_inspect(struct engine *e, const char *name, bool size, struct json **ret)
     __attribute__((warn_unused_result));

@@ -36,9 +36,41 @@ void engine_row_status(const struct engine_row *r, int64_t now, struct str *out)
     }
 }
 
+/* ---- images that containers descend from ---- */
+
+void engine_ancestor_find(struct engine *e, const char *name, struct engine_ancestor *ret) {
+    struct store *s;
+    struct store_image *img = NULL;
+    *ret = (struct engine_ancestor){.name = mem_dup(name)};
+    autoerr no_store = engine_store(e, &s);
+    autoerr gone = no_store ? NULL : image_find(s, name, ret->id, NULL);
+    if (no_store || gone) {
+        ret->id[0] = '\0';
+        return;
+    }
+    err_free(store_image_get(s, ret->id, &img));
+    if (img && img->n_layers)
+        ret->top = mem_dup(img->layers[img->n_layers - 1].chain_id);
+    store_image_free(img);
+}
+
+void engine_ancestor_done(struct engine_ancestor *a) {
+    free(a->name);
+    free(a->top);
+}
+
+bool engine_row_descends(const struct engine_row *r, const struct engine_ancestor *a) {
+    if (*a->id) /* a chain id stands for all of the layers below */
+        return !strcmp(r->image_id, a->id) || (a->top && strstr(r->layers, a->top));
+    const char *hex = str_starts(a->name, "sha256:") ? a->name + strlen("sha256:") : a->name;
+    autofree char *latest = mem_printf("%s:latest", a->name);
+    return !strcmp(r->image, a->name) || !strcmp(r->image, latest) ||
+           (strlen(hex) >= 4 && str_starts(r->image_id, hex));
+}
+
 /* ---- one row ---- */
 
-enum { NAME, IMAGE, IMAGE_NAME, COMMAND, NETWORK, LABELS, MOUNTS, N_TEXTS, CREATED = N_TEXTS, N_FIELDS };
+enum { NAME, IMAGE, IMAGE_NAME, COMMAND, NETWORK, LABELS, MOUNTS, LAYERS, N_TEXTS, CREATED = N_TEXTS, N_FIELDS };
 
 static void set_state(struct engine_row *r, const struct monitor_state *s) {
     memcpy(r->status, s->status, sizeof r->status);
@@ -54,14 +86,14 @@ static struct engine_row *row_of(const char *id, const struct json_field *f, con
     size_t size[N_TEXTS], total = 0;
     for (size_t i = 0; i < N_TEXTS; i++) {
         bool fits = f[i].text && f[i].string == (i < LABELS);
-        texts[i] = fits ? f[i].text : i == LABELS ? "{}" : i == MOUNTS ? "[]" : "";
+        texts[i] = fits ? f[i].text : i < LABELS ? "" : i == LABELS ? "{}" : "[]";
         texts[i] += i == NAME && texts[i][0] == '/';
         size[i] = strlen(texts[i]) + 1;
         total += size[i];
     }
     struct engine_row *r = mem_alloc(sizeof *r + total);
-    const char **members[N_TEXTS] = {&r->name,    &r->image_id, &r->image, &r->command,
-                                     &r->network, &r->labels,   &r->mounts};
+    const char **members[N_TEXTS] = {&r->name,    &r->image_id, &r->image,  &r->command,
+                                     &r->network, &r->labels,   &r->mounts, &r->layers};
     char *to = r->text;
     for (size_t i = 0; i < N_TEXTS; i++) {
         *members[i] = memcpy(to, texts[i], size[i]);
@@ -79,7 +111,7 @@ static struct engine_row *cut_row(const char *id, struct str *text, const struct
     struct json_field f[N_FIELDS] = {
         [NAME] = {.key = "Name"},       [IMAGE] = {.key = "Image"},         [IMAGE_NAME] = {.key = "ImageName"},
         [COMMAND] = {.key = "Command"}, [CREATED] = {.key = "CreatedNs"},   [LABELS] = {.key = "Labels"},
-        [MOUNTS] = {.key = "Mounts"},   [NETWORK] = {.key = "NetworkMode"},
+        [MOUNTS] = {.key = "Mounts"},   [NETWORK] = {.key = "NetworkMode"}, [LAYERS] = {.key = "Layers"},
     };
     bool whole = text->len && json_cut(text->ptr, text->len, f, N_FIELDS);
     return whole && f[NAME].string ? row_of(id, f, state) : NULL;

@@ -168,13 +168,31 @@ static struct json *row_of(const struct engine_row *r, const struct opts *o, int
 struct query {
     const struct engine_rows *list;
     int64_t before, since; /* when the containers that filters name were created, 0: unset */
+    struct engine_ancestor *ancestors;
+    size_t n_ancestors;
 };
 
-static bool ancestor_matches(const struct engine_row *r, const char *wanted) {
-    const char *bare = str_starts(wanted, "sha256:") ? wanted + strlen("sha256:") : wanted;
-    autofree char *latest = mem_printf("%s:latest", wanted);
-    return !strcmp(r->image, wanted) || !strcmp(r->image, latest) ||
-           (strlen(bare) >= 4 && str_starts(r->image_id, bare));
+static void query_done(struct query *q) {
+    for (size_t i = 0; i < q->n_ancestors; i++)
+        engine_ancestor_done(&q->ancestors[i]);
+    free(q->ancestors);
+}
+
+static void find_ancestors(struct cli_ctx *c, const char *names, struct query *q) {
+    autostrv struct strv each = {.n = 0};
+    if (!names)
+        return;
+    strv_split(&each, names, '\n');
+    q->ancestors = mem_array(each.n, sizeof *q->ancestors);
+    for (; q->n_ancestors < each.n; q->n_ancestors++)
+        engine_ancestor_find(c->engine, each.v[q->n_ancestors], &q->ancestors[q->n_ancestors]);
+}
+
+static bool ancestor_matches(const struct query *q, const struct engine_row *r, const char *wanted) {
+    for (size_t i = 0; i < q->n_ancestors; i++)
+        if (!strcmp(q->ancestors[i].name, wanted))
+            return engine_row_descends(r, &q->ancestors[i]);
+    return false;
 }
 
 /* docker's name filter is a regular expression, held against "/name" and "name". One that is none matches nothing. */
@@ -215,7 +233,7 @@ static bool one_matches(const struct query *q, const struct engine_row *r, const
     if (!strcmp(key, "exited"))
         return !strcmp(r->status, "exited") && str_to_i64(value, 0, 255, &code) && r->exit_code == code;
     if (!strcmp(key, "ancestor"))
-        return ancestor_matches(r, value);
+        return ancestor_matches(q, r, value);
     if (!strcmp(key, "volume"))
         return mount_matches(r, value);
     if (!strcmp(key, "network"))
@@ -293,7 +311,8 @@ static struct err *list(struct cli_ctx *c, struct cli_rows *rows) {
     };
     autorows found = {.n = 0};
     TRY(engine_container_list(c->engine, &everything, &found));
-    struct query q = {.list = &found};
+    __attribute__((cleanup(query_done))) struct query q = {.list = &found};
+    find_ancestors(c, strmap_get(&filters, "ancestor"), &q);
     if (strmap_get(&filters, "before"))
         TRY(created_of(&q, strmap_get(&filters, "before"), &q.before));
     if (strmap_get(&filters, "since"))
