@@ -68,7 +68,10 @@ $(B)/$(1): $(2) $(call lib_of,$(3))
 	@echo "  LD    $$@"
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $(2) $(call lib_of,$(3)) $(4)
 endef
-$(eval $(call program,coracle,$(call obj_of,src/cli/main.c),$(LAYERS),-lcjson -ldl))
+# Lets a monitor give back the command's tables (src/monitor/shed.c); only GNU ld can put them together.
+START_ONLY = $(if $(findstring GNU ld,$(shell $(CC) $(LDFLAGS) -Wl,--version 2>&1)),-T src/monitor/start_only.ld)
+$(eval $(call program,coracle,$(call obj_of,src/cli/main.c),$(LAYERS),-lcjson -ldl $$(START_ONLY)))
+$(B)/coracle: src/monitor/start_only.ld
 $(eval $(call program,coracle-runtime,$(call obj_of,$(wildcard src/runtime/oci/*.c)),runtime spec base,-lcjson -ldl))
 $(eval $(call program,coracle-unpack,$(call obj_of,$(wildcard storage/unpack/*.c)),base,-larchive -lisal -lzstd -lz -lcrypto -lcjson -ldl))
 $(eval $(call program,coracle-net,$(call obj_of,$(wildcard net/helper/*.c)),net base,-lslirp -lmnl -lcjson -ldl))

@@ -61,6 +61,16 @@ static void container_vanishes(void *ctx) {
         log_debug("removing container %s failed; the next command will do it", s->c.id);
 }
 
+/* The monitor lives long; what described the start to it does not. */
+static void container_started(void *ctx) {
+    struct starting *s = ctx;
+    rootfs_plan_done(&s->plan);
+    json_free(take_ptr(&s->c.summary));
+    free(take_ptr(&s->init_program));
+    s->m.name = s->m.log_driver = s->m.init_program = NULL;
+    s->m.rootfs = NULL;
+}
+
 static void container_ended(void *ctx, const struct monitor_exit *x) {
     (void)x;
     const struct starting *s = ctx;
@@ -219,6 +229,7 @@ static struct err *fill_monitor(struct starting *s, const struct engine_start *a
         m->vanish = container_vanishes;
         m->ended = container_ended;
     }
+    m->started = container_started;
     m->ctx = s;
     return log_settings(m, sum);
 }

@@ -56,12 +56,15 @@ static void idle(struct mon *o) {
     stdio_idle(o);
     clients_idle(o);
     o->dirty = false;
+    if (!o->lean)
+        mon_shed(o);
+    o->lean = true;
 }
 
 void mon_loop(struct mon *o) {
     struct epoll_event ev[EVENTS];
     while (!o->init_ended) {
-        int n = epoll_wait(o->epoll, ev, EVENTS, o->dirty ? IDLE_MS : -1);
+        int n = epoll_wait(o->epoll, ev, EVENTS, o->dirty || !o->lean ? IDLE_MS : -1);
         if (n == 0)
             idle(o);
         for (int i = 0; i < n; i++)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -193,39 +192,22 @@ static struct err *start(struct mon *o) {
     return say_started(o);
 }
 
-/*
- * Gives back memory that was needed only to start: the config is the largest thing in the heap, and from here on only
- * its poststop hooks and the stop signal are asked for.
- */
-static void shrink(struct mon *o) {
-    static const char *const wanted[] = {"ociVersion", "annotations", "hooks"};
-    struct json *config = o->m->config, *kept = json_object();
-    bool hooks = json_count(json_path(config, "hooks.poststop")) > 0;
-    for (size_t i = 0; hooks && i < ARRAY_LEN(wanted); i++)
-        if (json_get(config, wanted[i]))
-            json_set(kept, wanted[i], json_copy(json_get(config, wanted[i])));
-    const char *signal_name = json_str_value(json_get(json_get(config, "annotations"), MON_ANN_STOP_SIGNAL));
-    if (!hooks && signal_name) {
-        struct json *notes = json_object();
-        json_set_str(notes, MON_ANN_STOP_SIGNAL, signal_name);
-        json_set(kept, "annotations", notes);
-    }
-    json_free(config);
-    o->m->config = kept;
-    malloc_trim(0);
-}
-
 void monitor_main(struct monitor *m) {
-    struct mon *o = mem_alloc(sizeof *o);
-    o->m = m;
-    o->epoll = o->run_fd = o->listen_fd = o->signal_fd = o->timer_fd = o->cgroup_fd = o->tty_peer = -1;
-    o->in.fd = o->out[0].fd = o->out[1].fd = -1;
-    o->proc = (struct runtime_proc){.pid = 0, .pidfd = -1, .sync_fd = -1, .console = -1};
-    leave_starter(o);
-    struct err *e = start(o);
+    struct mon o = {.m = m,
+                    .epoll = -1,
+                    .run_fd = -1,
+                    .listen_fd = -1,
+                    .signal_fd = -1,
+                    .timer_fd = -1,
+                    .cgroup_fd = -1,
+                    .tty_peer = -1,
+                    .in.fd = -1,
+                    .out = {{.fd = -1}, {.fd = -1}},
+                    .proc = {.pidfd = -1, .sync_fd = -1, .console = -1}};
+    leave_starter(&o);
+    struct err *e = start(&o);
     if (e)
-        ending_failed(o, e);
-    shrink(o);
-    mon_loop(o);
-    ending(o);
+        ending_failed(&o, e);
+    mon_loop(&o);
+    ending(&o);
 }

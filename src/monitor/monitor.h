@@ -88,6 +88,8 @@ struct monitor {
      * name back here. NULL: none. */
     void (*vanish)(void *ctx);
     void (*ended)(void *ctx, const struct monitor_exit *x);
+    /* In the monitor, once the container runs: frees what only its start needed. NULL: none. */
+    void (*started)(void *ctx);
     void *ctx;
 };
 /* Runs the monitor in the calling (freshly forked) process; never returns. Descriptors in `m` are taken. */

@@ -10,8 +10,8 @@
  *
  *     monitor.c   life: from the fork to _exit         stdio.c     the container's pipes or terminal
  *     loop.c      the table, the switch, idleness      clients.c   connections: frames in, output out
- *     ending.c    from the death of init to the end    control.c   requests and answers      stop.c   signals,
- * deadlines
+ *     ending.c    from the death of init to the end    control.c   requests and answers
+ *     stop.c      signals, deadlines                   shed.c      memory of the command given back
  */
 #pragma once
 
@@ -110,12 +110,18 @@ struct mon {
     uint32_t generation;
     bool accepting;      /* the listener is in the table */
     bool dirty;          /* buffers hold pages that idleness gives back */
+    bool lean;           /* memory of the start is given back; a container that ends soon does not pay for it */
     bool killed_at_once; /* by a stop whose signal could not be received */
     int64_t deadline;    /* CLOCK_BOOTTIME when a stop turns into SIGKILL; 0: none */
     int second_look;     /* the signal of a stop that was blocked when it was sent; 0: none */
     bool init_ended;
     struct monitor_exit x;
 };
+
+/* ---- shed.c ---- */
+
+/* Gives back the memory that only the start needed. */
+void mon_shed(struct mon *o);
 
 /* ---- loop.c ---- */
 
