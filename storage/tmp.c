@@ -76,18 +76,21 @@ struct err *store_tmp_remove(struct store *s, const char *name) {
     return NULL;
 }
 
+enum { TRASH_NAME = sizeof TRASH_PREFIX + TMP_RANDOM };
+
 /* Gives dirfd/name a trash name; ENOENT in errno when somebody else did. */
-static int make_trash(int dirfd, const char *name, int tmp) {
-    char id[ID_LEN + 1], trash[sizeof TRASH_PREFIX + ID_LEN];
+static int make_trash(int dirfd, const char *name, int tmp, char trash[TRASH_NAME]) {
+    char id[ID_LEN + 1];
     id_random(id);
-    snprintf(trash, sizeof trash, TRASH_PREFIX "%.*s", TMP_RANDOM, id);
+    snprintf(trash, TRASH_NAME, TRASH_PREFIX "%.*s", TMP_RANDOM, id);
     return renameat(dirfd, name, tmp, trash);
 }
 
 struct err *store_trash(struct store *s, int dirfd, const char *name) {
     int tmp;
+    char trash[TRASH_NAME];
     TRY(store_dir(s, STORE_TMP, &tmp));
-    if (make_trash(dirfd, name, tmp) < 0)
+    if (make_trash(dirfd, name, tmp, trash) < 0)
         return err_sys(errno, "move %.12s to the trash", name);
     return NULL;
 }
@@ -113,7 +116,15 @@ struct tmp_scan {
     int tmp;
     struct strv trash;
     bool debris;
+    struct err *first; /* one piece that resists does not keep the others */
 };
+
+static void keep_first(struct err **first, struct err *take_e) {
+    if (*first)
+        err_free(take_e);
+    else
+        *first = take_e;
+}
 
 static struct err *look_for_debris(void *ctx, const char *name, unsigned char d_type) {
     (void)d_type;
@@ -132,25 +143,22 @@ bool store_has_debris(const struct store *s) {
     return !e2 && scan.debris;
 }
 
-/* Turns what dead makers left into trash. */
-static struct err *trash_debris(void *ctx, const char *name, unsigned char d_type) {
-    (void)d_type;
-    struct tmp_scan *scan = ctx;
-    if (str_starts(name, TRASH_PREFIX))
-        return NULL;
-    autofd int fd = open_entry(scan->tmp, name); /* held until after the rename: see above */
-    if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0)
-        return NULL;
-    if (make_trash(scan->tmp, name, scan->tmp) < 0 && errno != ENOENT)
-        return err_sys(errno, "collect tmp/%s", name);
-    return NULL;
-}
-
+/* Lists the trash, and what dead makers left, which becomes trash by this. */
 static struct err *list_trash(void *ctx, const char *name, unsigned char d_type) {
     (void)d_type;
     struct tmp_scan *scan = ctx;
-    if (str_starts(name, TRASH_PREFIX))
+    char trash[TRASH_NAME];
+    if (str_starts(name, TRASH_PREFIX)) {
         strv_push(&scan->trash, name);
+        return NULL;
+    }
+    autofd int fd = open_entry(scan->tmp, name); /* held until after the rename: see above */
+    if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0)
+        return NULL;
+    if (make_trash(scan->tmp, name, scan->tmp, trash) == 0)
+        strv_push(&scan->trash, trash);
+    else if (errno != ENOENT)
+        keep_first(&scan->first, err_sys(errno, "collect tmp/%s", name));
     return NULL;
 }
 
@@ -188,21 +196,10 @@ struct err *store_collect(struct store *s) {
     int partial;
     TRY(store_dir(s, STORE_TMP, &scan.tmp));
     TRY(store_dir(s, STORE_PARTIAL, &partial));
-    struct err *first = io_each_entry(scan.tmp, trash_debris, &scan);
-    struct err *e = io_each_entry(scan.tmp, list_trash, &scan);
-    for (size_t i = 0; !e && i < scan.trash.n; i++) {
-        e = delete_trash(scan.tmp, scan.trash.v[i]);
-        if (e && !first) /* one piece that resists does not keep the others */
-            first = take_ptr(&e);
-        err_free(e);
-        e = NULL;
-    }
+    keep_first(&scan.first, io_each_entry(scan.tmp, list_trash, &scan));
+    for (size_t i = 0; i < scan.trash.n; i++)
+        keep_first(&scan.first, delete_trash(scan.tmp, scan.trash.v[i]));
     strv_done(&scan.trash);
-    if (!e)
-        e = io_each_entry(partial, collect_partial, &partial);
-    if (first) {
-        err_free(e);
-        return first;
-    }
-    return e;
+    keep_first(&scan.first, io_each_entry(partial, collect_partial, &partial));
+    return scan.first;
 }

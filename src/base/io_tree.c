@@ -2,8 +2,9 @@
  * io_tree: directories and their removal.
  *
  * Trees come from images and containers, so they may be deeper than PATH_MAX, RLIMIT_NOFILE or the stack allow, and
- * somebody may move things about meanwhile. The walk therefore holds one descriptor, goes down by one component
- * (O_NOFOLLOW) and up by "..", and believes ".." only when device and inode are those it came down from.
+ * somebody may move things about meanwhile. The walk therefore goes down by one component (O_NOFOLLOW) and holds the
+ * descriptors of the last few levels. To a level that was let go it comes back by "..", and believes ".." only when
+ * device and inode are those it came down from.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,31 +19,35 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-struct err *io_each_entry(int dirfd, struct err *(*fn)(void *ctx, const char *name, unsigned char d_type), void *ctx) {
-    autofd int fd = -1;
-    TRY(fd_open_dir(dirfd, ".", &fd));
-    DIR *d = fdopendir(fd);
-    if (!d)
-        return err_sys(errno, "read a directory");
-    take_fd(&fd);
-    struct err *e = NULL;
-    while (!e) {
-        errno = 0;
-        struct dirent *entry = readdir(d);
-        if (!entry) {
-            e = errno ? err_sys(errno, "read a directory") : NULL;
-            break;
+/* Not readdir(), which takes 32 KB from the heap and three more system calls for what is most often a few names. */
+enum { ENTRIES = 8192 };
+
+/* Calls fn for what stands in `fd` from its offset on. */
+static struct err *each_entry(int fd, struct err *(*fn)(void *ctx, const char *name, unsigned char d_type), void *ctx) {
+    _Alignas(struct dirent64) char buf[ENTRIES];
+    for (;;) {
+        ssize_t n = getdents64(fd, buf, sizeof buf);
+        if (n <= 0)
+            return n ? err_sys(errno, "read a directory") : NULL;
+        for (ssize_t at = 0; at < n;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buf + at);
+            at += entry->d_reclen;
+            if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+                TRY(fn(ctx, entry->d_name, entry->d_type));
         }
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            e = fn(ctx, entry->d_name, entry->d_type);
     }
-    closedir(d);
-    return e;
 }
 
-enum { RESCANS_MAX = 4, REMOVE_TRIES = 64 };
+struct err *io_each_entry(int dirfd, struct err *(*fn)(void *ctx, const char *name, unsigned char d_type), void *ctx) {
+    autofd int fd = -1;
+    TRY(fd_open_dir(dirfd, ".", &fd)); /* with an offset of its own */
+    return each_entry(fd, fn, ctx);
+}
+
+enum { RESCANS_MAX = 4, REMOVE_TRIES = 64, HELD_LEVELS = 16 };
 
 struct level {
+    int fd;           /* -1: let go, because too many are below it */
     char *name;       /* in the directory above */
     struct strv dirs; /* subdirectories still to be removed, last first */
     dev_t dev;
@@ -52,7 +57,6 @@ struct level {
 
 struct removal {
     int top;        /* borrowed: where the walk started */
-    int cur;        /* the directory of the last level */
     uint64_t mount; /* mount id of the tree */
     struct level *levels;
     size_t n, cap;
@@ -70,25 +74,27 @@ static struct err *remove_entry(void *ctx, const char *name, unsigned char d_typ
     struct removal *r = ctx;
     struct level *level = &r->levels[r->n - 1];
     if (d_type != DT_DIR) {
-        if (unlinkat(r->cur, name, 0) == 0 || errno == ENOENT)
+        if (unlinkat(level->fd, name, 0) == 0 || errno == ENOENT)
             return NULL;
         struct stat st;
         int errnum = errno;
-        if (fstatat(r->cur, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode)) {
+        if (fstatat(level->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode)) {
             note_failure(r, err_sys(errnum, "remove %s", name));
             return NULL;
         }
     }
-    if (level->scans == 1 || unlinkat(r->cur, name, AT_REMOVEDIR) < 0)
+    if (unlinkat(level->fd, name, AT_REMOVEDIR) < 0) /* many are empty */
         strv_push(&level->dirs, name);
     return NULL;
 }
 
 static void scan(struct removal *r) {
-    r->levels[r->n - 1].scans++;
-    struct err *e = io_each_entry(r->cur, remove_entry, r);
+    struct level *level = &r->levels[r->n - 1];
+    if (level->scans++)
+        lseek(level->fd, 0, SEEK_SET);
+    struct err *e = each_entry(level->fd, remove_entry, r);
     if (e)
-        note_failure(r, err_wrap(e, "remove %s", r->levels[r->n - 1].name));
+        note_failure(r, err_wrap(e, "remove %s", level->name));
 }
 
 static struct err *open_level(int parent, const char *name, int *ret_fd) {
@@ -101,7 +107,24 @@ static struct err *open_level(int parent, const char *name, int *ret_fd) {
     return NULL;
 }
 
-/* Enters a directory: one more level, r->cur replaced. */
+static void push_level(struct removal *r, struct level level) {
+    if (r->n == r->cap) {
+        r->cap = r->cap ? r->cap * 2 : 16;
+        r->levels = mem_resize(r->levels, r->cap, sizeof *r->levels);
+    }
+    r->levels[r->n++] = level;
+    if (r->n > HELD_LEVELS)
+        fd_replace(&r->levels[r->n - 1 - HELD_LEVELS].fd, -1);
+}
+
+static void drop_level(struct removal *r) {
+    struct level *level = &r->levels[--r->n];
+    fd_close(level->fd);
+    free(level->name);
+    strv_done(&level->dirs);
+}
+
+/* Enters a directory: one more level, and what is in it that is no directory is removed. */
 static struct err *go_down(struct removal *r, int parent, const char *name) {
     autofd int fd = -1;
     TRY(open_level(parent, name, &fd));
@@ -113,47 +136,35 @@ static struct err *go_down(struct removal *r, int parent, const char *name) {
     r->mount = stx.stx_mnt_id;
     if ((stx.stx_mode & 0700) != 0700 && fchmod(fd, (mode_t)stx.stx_mode | 0700) < 0 && errno != EPERM)
         return err_sys(errno, "make %s accessible", name);
-    if (r->n == r->cap) {
-        r->cap = r->cap ? r->cap * 2 : 16;
-        r->levels = mem_resize(r->levels, r->cap, sizeof *r->levels);
-    }
-    r->levels[r->n++] = (struct level){
-        .name = mem_dup(name), .dev = ((dev_t)stx.stx_dev_major << 32) | stx.stx_dev_minor, .ino = stx.stx_ino};
-    fd_replace(&r->cur, take_fd(&fd));
+    push_level(r, (struct level){.fd = take_fd(&fd),
+                                 .name = mem_dup(name),
+                                 .dev = ((dev_t)stx.stx_dev_major << 32) | stx.stx_dev_minor,
+                                 .ino = stx.stx_ino});
     scan(r);
     return NULL;
 }
 
-static void drop_level(struct removal *r) {
-    struct level *level = &r->levels[--r->n];
-    free(level->name);
-    strv_done(&level->dirs);
-}
-
-/* Opens the directory above r->cur, which must be the one that the level below the top of the stack describes. */
-static struct err *open_above(struct removal *r, int *ret_fd) {
-    const struct level *want = &r->levels[r->n - 2];
+/* Opens the directory above the last level again; it must be the one that was come down from. */
+static struct err *open_above(struct removal *r) {
+    const struct level *level = &r->levels[r->n - 1];
+    struct level *above = &r->levels[r->n - 2];
     autofd int fd = -1;
-    TRY(fd_open_dir(r->cur, "..", &fd));
+    TRY(fd_open_dir(level->fd, "..", &fd));
     struct statx stx;
     if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) < 0)
-        return err_sys(errno, "stat the directory above %s", want->name);
-    if (stx.stx_ino != want->ino || (((dev_t)stx.stx_dev_major << 32) | stx.stx_dev_minor) != want->dev)
-        return err_new(ERR_CONFLICT, "%s was moved while it was being removed", r->levels[r->n - 1].name);
-    *ret_fd = take_fd(&fd);
+        return err_sys(errno, "stat the directory above %s", level->name);
+    if (stx.stx_ino != above->ino || (((dev_t)stx.stx_dev_major << 32) | stx.stx_dev_minor) != above->dev)
+        return err_new(ERR_CONFLICT, "%s was moved while it was being removed", level->name);
+    above->fd = take_fd(&fd);
     return NULL;
 }
 
-/* Leaves the directory of the top level and removes it, unless new entries appeared in it. */
+/* Removes the directory of the last level and leaves it, unless new entries appeared in it. */
 static struct err *go_up(struct removal *r) {
     struct level *level = &r->levels[r->n - 1];
-    autofd int opened = -1;
-    int above = r->top;
-    if (r->n > 1) {
-        TRY(open_above(r, &opened));
-        above = opened;
-    }
-    if (unlinkat(above, level->name, AT_REMOVEDIR) < 0 && errno != ENOENT) {
+    if (r->n > 1 && level[-1].fd < 0)
+        TRY(open_above(r));
+    if (unlinkat(r->n > 1 ? level[-1].fd : r->top, level->name, AT_REMOVEDIR) < 0 && errno != ENOENT) {
         if (errno == ENOTEMPTY && !r->first && level->scans < RESCANS_MAX) {
             scan(r);
             return NULL;
@@ -161,7 +172,6 @@ static struct err *go_up(struct removal *r) {
         note_failure(r, err_sys(errno, "remove %s", level->name));
     }
     drop_level(r);
-    fd_replace(&r->cur, take_fd(&opened));
     return NULL;
 }
 
@@ -174,7 +184,7 @@ static struct err *remove_levels(struct removal *r) {
         }
         autofree char *name = take_ptr(&dirs->v[dirs->n - 1]);
         dirs->n--;
-        struct err *e = go_down(r, r->cur, name);
+        struct err *e = go_down(r, r->levels[r->n - 1].fd, name);
         if (e)
             note_failure(r, e);
     }
@@ -182,22 +192,17 @@ static struct err *remove_levels(struct removal *r) {
 }
 
 static struct err *remove_once(int dirfd, const char *name) {
-    struct stat st;
-    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? NULL : err_sys(errno, "stat %s", name);
-    if (!S_ISDIR(st.st_mode)) {
-        if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
-            return err_sys(errno, "remove %s", name);
+    if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
         return NULL;
-    }
-    struct removal r = {.top = dirfd, .cur = -1};
+    if (errno != EISDIR)
+        return err_sys(errno, "remove %s", name);
+    struct removal r = {.top = dirfd};
     struct err *e = go_down(&r, dirfd, name);
     if (!e)
         e = remove_levels(&r);
     while (r.n)
         drop_level(&r);
     free(r.levels);
-    fd_close(r.cur);
     if (e)
         note_failure(&r, e);
     return r.first;
