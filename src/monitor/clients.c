@@ -107,7 +107,11 @@ void client_send(struct mon *o, struct client *c, const struct iovec *v, int n) 
         }
         done = k > 0 ? (size_t)k : 0;
     }
-    queue_rest(c, v, n, done);
+    size_t all = 0;
+    for (int i = 0; i < n; i++)
+        all += v[i].iov_len;
+    if (done < all)
+        queue_rest(c, v, n, done);
     if (c->waiting.len) {
         o->dirty = true;
         client_arm(o, c);

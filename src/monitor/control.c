@@ -22,8 +22,9 @@ static const char socket_name[] = "control";
 struct err *control_listen(struct mon *o) {
     TRY_CTX(fd_unix_listen(o->run_fd, socket_name, &o->listen_fd), "control socket of container %s", o->m->id);
     TRY(fd_set_nonblock(o->listen_fd, true));
-    o->accepting = mon_watch(o, o->listen_fd, (union ref){.kind = REF_LISTEN}, EPOLLIN);
-    return o->accepting ? NULL : err_sys(errno, "watch the control socket");
+    if (!mon_watch(o, o->listen_fd, (union ref){.kind = REF_LISTEN}, EPOLLIN))
+        return err_sys(errno, "watch the control socket");
+    return NULL;
 }
 
 void control_accept(struct mon *o) {
@@ -173,9 +174,6 @@ void control_answer_end(struct mon *o) {
 void control_done(struct mon *o) {
     if (o->listen_fd < 0)
         return;
-    if (o->accepting)
-        mon_unwatch(o, o->listen_fd);
-    o->accepting = false;
     unlinkat(o->run_fd, socket_name, 0);
     fd_replace(&o->listen_fd, -1);
 }

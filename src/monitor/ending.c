@@ -32,40 +32,48 @@ static void copy_text(char *to, size_t size, const char *text) {
     to[n] = '\0';
 }
 
-struct err *mon_state_write(const struct mon *o, const char *status, const char *error) {
-    struct monitor_state s = {0};
-    autoerr none = monitor_state_read(o->m->dir_fd, &s);
+/* The record of the run before; nobody else writes it while the lock is ours. */
+static void recall(struct mon *o) {
+    if (*o->state.status)
+        return;
+    autoerr none = monitor_state_read(o->m->dir_fd, &o->state);
     if (none)
-        s = (struct monitor_state){0};
+        o->state = (struct monitor_state){0};
+}
+
+struct err *mon_state_prepare(struct mon *o, pid_t init) {
+    recall(o);
+    return proc_start_time(init, &o->init_start);
+}
+
+struct err *mon_state_write(struct mon *o, const char *status, const char *error) {
+    recall(o);
+    struct monitor_state *s = &o->state;
     bool running = strcmp(status, "running") == 0, ended = strcmp(status, "exited") == 0;
-    copy_text(s.status, sizeof s.status, status);
-    copy_text(s.error, sizeof s.error, error);
-    copy_text(s.boot_id, sizeof s.boot_id, o->m->host->boot_id ? o->m->host->boot_id : "");
-    s.pid = running ? o->proc.pid : 0;
-    s.pid_start = 0;
+    copy_text(s->status, sizeof s->status, status);
+    copy_text(s->error, sizeof s->error, error);
+    copy_text(s->boot_id, sizeof s->boot_id, o->m->host->boot_id ? o->m->host->boot_id : "");
+    s->pid = running ? o->proc.pid : 0;
+    s->pid_start = running ? o->init_start : 0;
+    s->monitor_pid = running ? getpid() : 0;
+    s->restart_count = o->m->restart_count;
+    s->exit_code = o->x.code;
+    s->oom_killed = o->x.oom_killed;
     if (running)
-        TRY(proc_start_time(o->proc.pid, &s.pid_start));
-    s.monitor_pid = running ? getpid() : 0;
-    s.restart_count = o->m->restart_count;
-    s.exit_code = o->x.code;
-    s.oom_killed = o->x.oom_killed;
-    if (running)
-        s.started = o->started;
+        s->started = o->started;
     else if (ended)
-        s.finished = o->x.finished;
-    return monitor_state_write(o->m->dir_fd, &s);
+        s->finished = o->x.finished;
+    return monitor_state_write(o->m->dir_fd, s);
 }
 
 /* ---- the last steps, shared ---- */
 
 static void remove_run_dir(struct mon *o) {
+    autofree char *self = mem_printf("../%s", o->m->id);
     unlinkat(o->run_fd, "monitor", 0);
     unlinkat(o->run_fd, "init", 0);
+    unlinkat(o->run_fd, self, AT_REMOVEDIR);
     fd_replace(&o->run_fd, -1);
-    autofd int root = -1;
-    autoerr e = fd_open_dir(AT_FDCWD, o->m->host->run_root, &root);
-    if (!e)
-        unlinkat(root, o->m->id, AT_REMOVEDIR);
 }
 
 static void finish(struct mon *o) __attribute__((noreturn));
@@ -99,7 +107,9 @@ void ending(struct mon *o) {
     reap(o);
     stdio_drain(o);
     jsonlog_close(take_ptr(&o->log));
-    err_free(mon_state_write(o, "exited", "")); /* no space: the next command sees a free lock and says so */
+    /* Also of one that vanishes: who has it open learns its exit code from the record. No space: the next command sees
+     * a free lock and says so. */
+    err_free(mon_state_write(o, "exited", ""));
     control_accept(o);
     clients_last_requests(o);
     control_done(o);

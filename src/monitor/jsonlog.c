@@ -93,7 +93,8 @@ struct err *jsonlog_open(const struct jsonlog_config *c, struct jsonlog **ret) {
     l->fd = fd;
     l->size = size;
     l->last_second = -1;
-    trim_half_entry(l);
+    if (size)
+        trim_half_entry(l);
     *ret = l;
     return NULL;
 }
@@ -308,8 +309,10 @@ void jsonlog_idle(struct jsonlog *l) {
 void jsonlog_close(struct jsonlog *l) {
     if (!l)
         return;
-    pages_get(&l->out, BUFFER);
-    stamp(l);
+    if (l->s[0].rest_len || l->s[1].rest_len) {
+        pages_get(&l->out, BUFFER);
+        stamp(l);
+    }
     for (int i = 0; i < 2; i++) {
         if (l->s[i].rest_len)
             put_entry(l, &l->s[i], (const byte *)l->s[i].rest.p, l->s[i].rest_len);

@@ -29,7 +29,7 @@ static void dispatch(struct mon *o, union ref ref, uint32_t events) {
         o->init_ended = true;
         return;
     case REF_OUTPUT:
-        stdio_readable(o, ref.index);
+        stdio_readable(o, ref.index, events);
         return;
     case REF_INPUT:
         stdio_writable(o);

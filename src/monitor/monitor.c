@@ -21,6 +21,7 @@
 #include "base/msg.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "base/sys/sys.h"
 #include "monitor/monitor_int.h"
 
 /* ---- leaving the starter behind ---- */
@@ -39,9 +40,7 @@ static void close_inherited(const struct monitor *m) {
 
 /* Signals as a new program has them, for the container inherits them from here. */
 static void reset_signals(void) {
-    const struct sigaction sa = {.sa_handler = SIG_DFL};
-    for (int i = 1; i < NSIG; i++)
-        sigaction(i, &sa, NULL);
+    sys_signals_default();
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -79,22 +78,26 @@ static struct err *own_signals(struct mon *o) {
 
 static struct err *make_run_dir(struct mon *o) {
     const char *root = o->m->host->run_root;
-    if (mkdir(root, 0700) < 0 && errno != EEXIST)
-        return err_sys(errno, "make %s", root);
-    autofd int dir = -1;
-    TRY(fd_open_dir(AT_FDCWD, root, &dir));
+    autofd int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) {
+        if (mkdir(root, 0700) < 0 && errno != EEXIST)
+            return err_sys(errno, "make %s", root);
+        TRY(fd_open_dir(AT_FDCWD, root, &dir));
+    }
     if (mkdirat(dir, o->m->id, 0700) < 0 && errno != EEXIST)
         return err_sys(errno, "make %s/%s", root, o->m->id);
     return fd_open_dir(dir, o->m->id, &o->run_fd);
 }
 
-/* "pid starttime": who holds this directory, for whoever looks for debris. */
+/* "pid starttime": who holds this directory, for whoever looks for debris. Who reads it unfinished finds no debris. */
 static struct err *write_monitor_file(const struct mon *o) {
     uint64_t begun;
     char text[64];
+    autofd int fd = -1;
     TRY(proc_start_time(getpid(), &begun));
     int n = snprintf(text, sizeof text, "%d %llu\n", (int)getpid(), (unsigned long long)begun);
-    return io_write_file(o->run_fd, "monitor", text, (size_t)n, 0600, 0);
+    TRY(fd_open_at(o->run_fd, "monitor", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600, &fd));
+    return io_write_all(fd, text, (size_t)n);
 }
 
 static struct err *enter_namespace(struct mon *o) {
@@ -117,6 +120,19 @@ static struct err *open_log(struct mon *o) {
 
 /* ---- the container ---- */
 
+/*
+ * All that is not needed to make the container's first process is done while that process prepares itself: mounts take
+ * it longer than this takes us.
+ */
+static struct err *meanwhile(void *ctx, pid_t pid) {
+    struct mon *o = ctx;
+    TRY(control_listen(o));
+    TRY(open_log(o));
+    TRY(own_signals(o));
+    err_free(runtime_userns_publish(o->m->host, o->run_fd, pid)); /* the next command can make one of its own */
+    return mon_state_prepare(o, pid);
+}
+
 static struct err *create(struct mon *o, const int stdio[3]) {
     const struct monitor *m = o->m;
     struct runtime_create c = {
@@ -130,6 +146,8 @@ static struct err *create(struct mon *o, const int stdio[3]) {
         .cols = m->cols,
         .n_join = m->n_join,
         .cgroup_fd = o->cgroup_fd,
+        .meanwhile = meanwhile,
+        .ctx = o,
     };
     _Static_assert(sizeof c.join == sizeof m->join, "the same namespaces");
     memcpy(c.join, m->join, sizeof c.join);
@@ -176,19 +194,15 @@ static struct err *start(struct mon *o) {
     if (o->epoll < 0)
         return err_sys(errno, "make an epoll table");
     TRY(make_run_dir(o));
+    TRY(write_monitor_file(o));
     /* Before the user namespace: systemd's bus wants to see the user. */
     TRY(runtime_cgroup_make(o->m->host, o->m->id, &o->cgroup_fd, &o->cgroup_path));
     TRY(enter_namespace(o));
-    TRY(write_monitor_file(o));
-    TRY(control_listen(o));
-    TRY(open_log(o));
     TRY(make_container(o));
-    TRY(own_signals(o));
     take_first_client(o);
     o->started = clock_now();
     TRY(mon_state_write(o, "running", ""));
     TRY(runtime_start(&o->proc));
-    err_free(runtime_userns_publish(o->m->host, o->run_fd, o->proc.pid)); /* the next command can make one of its own */
     return say_started(o);
 }
 

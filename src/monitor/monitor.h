@@ -1,17 +1,18 @@
 /*
  * monitor: the one process that a container has beside its own. Forked by the starter without exec, single-threaded,
- * small (≤ 100 KB of anonymous memory), it holds the container's lock, its terminal or pipes, its log and its control
- * socket, and ends with the container. Everything that waits, waits in its one epoll loop: no thread, no timer without
- * need, no wake-up when idle.
+ * small (150 KB of anonymous memory, of which 90 are those of any program with a C library), it holds the container's
+ * lock, its terminal or pipes, its log and its control socket, and ends with the container. Everything that waits,
+ * waits in its one epoll loop: no thread, no timer without need, no wake-up when idle.
  *
- * Life: monitor_main() is entered in the forked child → new session, title "coracle: <name>", descriptors closed → user
- * namespace → control socket bound → runtime_create → state.json "running" → runtime_start → one message on the sync
- * socket ({"started":true,"pid":N} or {"error":…}) → loop → init has ended: drain pipes to EOF, flush the log, write
- * state.json, answer waiters and attached clients with the exit code, call `ended` (removes a --rm container), release
- * the lock, _exit. The exit code is given to clients before the tree is deleted, after the last byte of output.
- * Connections stay open until the lock is released: who reads one to its end finds the container free (monitor_stop,
- * _wait and a _kill with SIGKILL do that). SIGTERM to the monitor is a stop with the default timeout. A client that is
- * slow at the very end (a pager) gets its bytes from a forked process, so that it does not keep the lock.
+ * Life: monitor_main() is entered in the forked child → new session, title "coracle-mon <id>", descriptors closed →
+ * user namespace → runtime_create, and while the container prepares itself: control socket, log, signals → state.json
+ * "running" → runtime_start → one message on the sync socket ({"started":true,"pid":N} or {"error":…}) → loop → init
+ * has ended: drain pipes to EOF, flush the log, write state.json, answer waiters and attached clients with the exit
+ * code, call `ended` (removes a --rm container), release the lock, _exit. The exit code is given to clients before the
+ * tree is deleted, after the last byte of output. Connections stay open until the lock is released: who reads one to
+ * its end finds the container free (monitor_stop, _wait and a _kill with SIGKILL do that). SIGTERM to the monitor is a
+ * stop with the default timeout. A client that is slow at the very end (a pager) gets its bytes from a forked process,
+ * so that it does not keep the lock.
  *
  * A crash: when the monitor dies, init gets SIGKILL and the lock frees itself; the next command sees "running" with a
  * free lock and records "exited (monitor lost)", code 137 (engine_container_refresh). Output that was in the pipe then

@@ -99,6 +99,8 @@ struct mon {
     int epoll, run_fd, listen_fd, signal_fd, timer_fd, cgroup_fd;
     char *cgroup_path;
     struct runtime_proc proc;
+    struct monitor_state state; /* what was recorded last, once it has been read */
+    uint64_t init_start;        /* clock ticks: tells the first process from a later one of the same pid */
     int64_t started;
     struct output out[2]; /* stdout or the terminal, stderr */
     struct input in;
@@ -108,7 +110,6 @@ struct mon {
     struct client *clients[MON_CLIENT_MAX];
     size_t client_top; /* slots from here on are empty */
     uint32_t generation;
-    bool accepting;      /* the listener is in the table */
     bool dirty;          /* buffers hold pages that idleness gives back */
     bool lean;           /* memory of the start is given back; a container that ends soon does not pay for it */
     bool killed_at_once; /* by a stop whose signal could not be received */
@@ -138,7 +139,7 @@ void mon_loop(struct mon *o);
 struct err *stdio_make(struct mon *o, int theirs[3]) __attribute__((warn_unused_result));
 /* Takes the terminal, if there is one, and starts watching. */
 struct err *stdio_watch(struct mon *o) __attribute__((warn_unused_result));
-void stdio_readable(struct mon *o, unsigned index);
+void stdio_readable(struct mon *o, unsigned index, uint32_t events);
 void stdio_writable(struct mon *o);
 /* Input from a client; what does not go through at once waits. */
 void stdio_input(struct mon *o, const void *data, size_t n);
@@ -203,6 +204,7 @@ void stop_from_signalfd(struct mon *o);
 void ending(struct mon *o) __attribute__((noreturn));
 /* The start failed before exec: record, tell the starter, clean up. Never returns. Takes the error. */
 void ending_failed(struct mon *o, struct err *take_err) __attribute__((noreturn));
+/* Reads what mon_state_write() needs to know besides, ahead of time. */
+struct err *mon_state_prepare(struct mon *o, pid_t init) __attribute__((warn_unused_result));
 /* state.json with what this run adds. */
-struct err *mon_state_write(const struct mon *o, const char *status, const char *error)
-    __attribute__((warn_unused_result));
+struct err *mon_state_write(struct mon *o, const char *status, const char *error) __attribute__((warn_unused_result));

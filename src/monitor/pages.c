@@ -5,13 +5,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define HUGE_PAGE ((size_t)2 << 20)
+
 char *pages_get(struct pages *b, size_t cap) {
     if (!b->p) {
         void *p = mmap(NULL, cap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (p == MAP_FAILED)
             abort();
-        /* Huge pages would make one small line cost two megabytes. */
-        madvise(p, cap, MADV_NOHUGEPAGE);
+        if (cap >= HUGE_PAGE) /* one small line would cost two megabytes */
+            madvise(p, cap, MADV_NOHUGEPAGE);
         b->p = p;
         b->cap = cap;
     }

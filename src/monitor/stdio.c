@@ -104,9 +104,12 @@ static bool output_take(struct mon *o, unsigned i) {
     return true;
 }
 
-void stdio_readable(struct mon *o, unsigned index) {
-    /* A client may have fallen behind earlier in this round. */
-    if (index < 2 && o->out[index].fd >= 0 && !clients_behind(o))
+void stdio_readable(struct mon *o, unsigned index, uint32_t events) {
+    if (index >= 2 || o->out[index].fd < 0)
+        return;
+    if (!(events & EPOLLIN)) /* hung up, and nothing left */
+        output_close(o, &o->out[index]);
+    else if (!clients_behind(o)) /* one may have fallen behind earlier in this round */
         output_take(o, index);
 }
 
@@ -230,5 +233,4 @@ void stdio_done(struct mon *o) {
     for (int i = 0; i < 2; i++)
         output_close(o, &o->out[i]);
     fd_replace(&o->tty_peer, -1);
-    pages_done(&o->chunk);
 }

@@ -249,6 +249,8 @@ static struct err *create(struct create *cr, struct runtime_proc *ret) {
     plan_init(cr);
     struct err *e = make_process(cr, &p.pid, &p.pidfd);
     fd_close(cr->theirs);
+    if (!e && cr->c.meanwhile)
+        e = cr->c.meanwhile(cr->c.ctx, p.pid);
     if (!e)
         e = wait_ready(cr, &p);
     if (e) {

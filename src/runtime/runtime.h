@@ -83,6 +83,12 @@ struct runtime_create {
      */
     bool detach;
     int start_listener;
+    /*
+     * Called while the new process `pid` prepares itself, so that what the caller has to do besides takes no time of
+     * its own. Its failure is that of runtime_create(). NULL: nothing.
+     */
+    struct err *(*meanwhile)(void *ctx, pid_t pid);
+    void *ctx;
 };
 struct runtime_proc {
     pid_t pid;

@@ -96,7 +96,7 @@ struct err *runtime_create(const struct runtime_create *c, struct runtime_proc *
     close(gate[0]);
     fd_close(slave);
     ret->sync_fd = gate[1];
-    return ret->pid < 0 ? err_sys(errno, "clone") : NULL;
+    return ret->pid < 0 ? err_sys(errno, "clone") : c->meanwhile(c->ctx, ret->pid);
 }
 struct err *runtime_start(struct runtime_proc *p) {
     if (write(p->sync_fd, "x", 1) != 1)
