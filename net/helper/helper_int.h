@@ -237,10 +237,19 @@ struct err *rtnl_rule(struct rtnl *r, bool add, const struct port_rule *rule) __
 struct err *rtnl_local_table(struct rtnl *r, int family) __attribute__((warn_unused_result));
 
 /* ---- nft.c: the rule set as one netlink batch (libmnl) ---- */
+struct nft; /* a socket of the namespace that the caller is in */
+struct err *nft_open(struct nft **ret) __attribute__((warn_unused_result));
+void nft_free(struct nft *nft);
 enum nft_level { NFT_REDIRECT, NFT_QUEUE }; /* what the kernel took */
-/* hold: whether a queue is there to hold connection requests in. */
-struct err *nft_load(uint16_t redirect_port, bool hold, enum nft_level *ret) __attribute__((warn_unused_result));
-struct err *nft_internal(const char *bridge, bool internal) __attribute__((warn_unused_result)); /* set element */
+struct nft_wanted {
+    uint16_t redirect_port;
+    bool hold;    /* there is a queue to hold connection requests in */
+    bool replace; /* there may be a table already */
+};
+struct err *nft_load(struct nft *nft, const struct nft_wanted *want, enum nft_level *ret)
+    __attribute__((warn_unused_result));
+/* Whether a bridge is in the set of those that lead nowhere. */
+struct err *nft_internal(struct nft *nft, const char *bridge, bool internal) __attribute__((warn_unused_result));
 /* An nfnetlink socket bound to NFQUEUE_NUMBER, copying whole packets. */
 struct err *nfqueue_open(int *ret) __attribute__((warn_unused_result));
 

@@ -9,6 +9,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netfilter/xt_NFQUEUE.h>
@@ -26,9 +27,38 @@
 #define INTERNAL "internal"
 
 /* How the kernel takes "hand it to the queue". */
-enum hold { HOLD_NATIVE, HOLD_COMPAT, HOLD_NONE };
+enum hold { HOLD_COMPAT, HOLD_NATIVE, HOLD_NONE };
+
+enum { NFQUEUE_REVISION = 3 };
 
 enum { CT_STATE_NEW_BIT = 1 << 3, CT_STATE_KNOWN_BITS = 1 << 1 | 1 << 2 /* established, related */ };
+
+/*
+ * The socket is kept: closing one waits until the kernel has freed what transactions took away, a tenth of a second
+ * at worst.
+ */
+struct nft {
+    struct mnl_socket *socket;
+    struct nft_batch batch;
+};
+
+struct err *nft_open(struct nft **ret) {
+    struct nft *nft = mem_alloc(sizeof *nft);
+    nft->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+    if (!nft->socket || mnl_socket_bind(nft->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+        struct err *e = err_sys(errno, "open a netfilter socket");
+        nft_free(nft);
+        return e;
+    }
+    *ret = nft;
+    return NULL;
+}
+
+void nft_free(struct nft *nft) {
+    if (nft && nft->socket)
+        mnl_socket_close(nft->socket);
+    free(nft);
+}
 
 /* ---- conditions ---- */
 
@@ -87,7 +117,7 @@ static void rules_hold(struct nft_batch *b, enum hold hold) {
     if (hold == HOLD_NATIVE)
         nft_queue(b, NFQUEUE_NUMBER);
     else
-        nft_target(b, "NFQUEUE", 3, &queue, sizeof queue);
+        nft_target(b, "NFQUEUE", NFQUEUE_REVISION, &queue, sizeof queue);
     nft_rule_end(b);
 }
 
@@ -156,17 +186,19 @@ static void rules_input(struct nft_batch *b) {
     nft_rule_end(b);
 }
 
-static int load(uint16_t port, enum hold hold) {
+static int load(struct nft *nft, const struct nft_wanted *want, enum hold hold) {
     static const struct nft_chain chains[] = {
         {"hold", "filter", NF_INET_PRE_ROUTING, -150}, {"answer", "filter", NF_INET_PRE_ROUTING, -145},
         {"bypass", "nat", NF_INET_PRE_ROUTING, -100},  {"input", "filter", NF_INET_LOCAL_IN, 0},
         {"forward", "filter", NF_INET_FORWARD, 0},     {"leave", "nat", NF_INET_POST_ROUTING, 100},
     };
-    struct nft_batch *b = mem_alloc(sizeof *b);
+    struct nft_batch *b = &nft->batch;
     nft_batch_begin(b);
-    nft_table(b, true); /* so that there is one to delete */
-    nft_table(b, false);
     nft_table(b, true);
+    if (want->replace) {
+        nft_table(b, false);
+        nft_table(b, true);
+    }
     nft_set_of_names(b, INTERNAL);
     for (size_t i = 0; i < ARRAY_LEN(chains); i++)
         if (hold != HOLD_NONE || i > 1)
@@ -177,34 +209,47 @@ static int load(uint16_t port, enum hold hold) {
         rule_answer(b, MARK_HOST_UNREACHABLE, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_HOST_UNREACH);
         rule_answer(b, MARK_NET_UNREACHABLE, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_NO_ROUTE);
     }
-    rules_redirect(b, port);
+    rules_redirect(b, want->redirect_port);
     rules_input(b);
     rules_forward(b);
     rule_masquerade(b);
-    int e = nft_batch_send(b);
-    free(b);
-    return e;
+    return nft_batch_send(b, nft->socket);
 }
 
-struct err *nft_load(uint16_t redirect_port, bool hold, enum nft_level *ret) {
-    int e = 0;
-    for (enum hold how = hold ? HOLD_NATIVE : HOLD_NONE; how <= HOLD_NONE; how++) {
-        e = load(redirect_port, how);
-        if (!e) {
-            *ret = how == HOLD_NONE ? NFT_REDIRECT : NFT_QUEUE;
-            return NULL;
-        }
-    }
+/* Whether the kernel has the target of xtables: asked without a transaction, for one that fails costs milliseconds. */
+static bool has_target(struct nft *nft) {
+    char *buf = nft->batch.bytes;
+    struct nlmsghdr *m = mnl_nlmsg_put_header(buf);
+    m->nlmsg_type = NFNL_SUBSYS_NFT_COMPAT << 8 | NFNL_MSG_COMPAT_GET;
+    m->nlmsg_flags = NLM_F_REQUEST;
+    m->nlmsg_seq = ++nft->batch.seq;
+    struct nfgenmsg *body = mnl_nlmsg_put_extra_header(m, sizeof *body);
+    body->nfgen_family = NFPROTO_IPV4;
+    mnl_attr_put_strz(m, NFTA_COMPAT_NAME, "NFQUEUE");
+    mnl_attr_put_u32(m, NFTA_COMPAT_REV, htonl(NFQUEUE_REVISION));
+    mnl_attr_put_u32(m, NFTA_COMPAT_TYPE, htonl(1 /* a target */));
+    if (mnl_socket_sendto(nft->socket, buf, m->nlmsg_len) < 0)
+        return false;
+    ssize_t n = mnl_socket_recvfrom(nft->socket, buf, sizeof nft->batch.bytes);
+    return mnl_nlmsg_ok(m, (int)n) && m->nlmsg_type != NLMSG_ERROR;
+}
+
+struct err *nft_load(struct nft *nft, const struct nft_wanted *want, enum nft_level *ret) {
+    enum hold how = !want->hold ? HOLD_NONE : has_target(nft) ? HOLD_COMPAT : HOLD_NATIVE;
+    int e = load(nft, want, how);
+    while (e && how != HOLD_NONE)
+        e = load(nft, want, ++how);
+    *ret = how == HOLD_NONE ? NFT_REDIRECT : NFT_QUEUE;
+    if (!e)
+        return NULL;
     return err_hint(err_sys(e, "this kernel does not take the nftables rules that networks need"),
                     "load the modules nft_fib_inet, nft_redir, nft_masq and nft_ct, or use --network host");
 }
 
-struct err *nft_internal(const char *bridge, bool internal) {
-    struct nft_batch *b = mem_alloc(sizeof *b);
-    nft_batch_begin(b);
-    nft_element(b, internal, INTERNAL, bridge);
-    int e = nft_batch_send(b);
-    free(b);
+struct err *nft_internal(struct nft *nft, const char *bridge, bool internal) {
+    nft_batch_begin(&nft->batch);
+    nft_element(&nft->batch, internal, INTERNAL, bridge);
+    int e = nft_batch_send(&nft->batch, nft->socket);
     return e && e != (internal ? EEXIST : ENOENT) ? err_sys(e, "mark bridge %s as internal", bridge) : NULL;
 }
 

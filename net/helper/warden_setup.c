@@ -166,6 +166,8 @@ static const char *level_name(bool tap, enum nft_level nft) {
 static struct err *links(struct warden *w) {
     if (!w->rtnl)
         TRY(rtnl_open(&w->rtnl));
+    if (!w->nft)
+        TRY(nft_open(&w->nft));
     TRY(rtnl_up(w->rtnl, 1, 0));
     TRY(set_sysctls());
     TRY(rtnl_local_table(w->rtnl, AF_INET));
@@ -189,7 +191,10 @@ struct err *warden_setup(struct warden *w, int helper_ns) {
     listen6 = listeners[1];
     autoerr no_queue = nfqueue_open(&queue);
     enum nft_level nft;
-    TRY(nft_load(port, !no_queue, &nft));
+    const struct nft_wanted want = {
+        .redirect_port = port, .hold = !no_queue, .replace = helper_ns >= 0 || w->loaded_once};
+    w->loaded_once = true;
+    TRY(nft_load(w->nft, &want, &nft));
     if (nft != NFT_QUEUE)
         fd_replace(&queue, -1);
     tell_uplink(w, frames, tap);

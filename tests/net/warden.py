@@ -46,9 +46,8 @@ class World:
     """A helper and containers that end with the case."""
 
     def __init__(self, program, directory):
-        self.helper = Helper(program, os.path.join(directory, "socket"))
+        self.helper = Helper([program], os.path.join(directory, "socket"))
         self.containers = []
-        self.helper.start()
 
     def container(self, name, *networks, **more):
         c = Container(name)
@@ -276,6 +275,21 @@ def sixty_four_containers_on_one_network(w):
 
 
 @case
+def without_tun_the_uplink_is_a_veth(w):
+    script = 'mount --bind /dev/null /dev/net/tun && exec "$0"'
+    w.helper.program = ["unshare", "-m", "sh", "-c", script, *w.helper.program]
+    w.helper.start()
+    a, b = w.container("a", BACK), w.container("b", BACK)
+    assert a.answer["level"].startswith("veth+"), a.answer["level"]
+    assert a.pings(b.ip()) and a.pings("10.89.7.1")
+    os.kill(min(w.processes()), signal.SIGKILL)
+    assert eventually(lambda: not w.processes())
+    w.helper.start()
+    a.restore(w.helper)
+    assert a.answer["level"].startswith("veth+") and a.pings("10.89.7.1")
+
+
+@case
 def small_networks_run_out_of_addresses(w):
     small = definition("small", 0x1005, "10.89.11.0/29")
     for i in range(5):
@@ -300,6 +314,8 @@ def main():
         with tempfile.TemporaryDirectory() as directory:
             w = World(program, directory)
             try:
+                if "without" not in test.__name__:
+                    w.helper.start()
                 test(w)
                 print(f"ok {number} {test.__name__}")
             except Exception as e:  # a case may fail in any way
