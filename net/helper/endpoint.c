@@ -219,11 +219,7 @@ static struct err *inside(struct warden *w, struct lease *l, size_t from, bool d
     if (out && out != l->way_out)
         TRY(set_way_out(r, out));
     l->way_out = out;
-    if (!dns)
-        return NULL;
-    struct net_addr at;
-    TRY(net_addr_parse(DNS_INSIDE, &at));
-    return socket_dns(w, l->id, &at);
+    return dns ? dns_inside(w, l->id) : NULL;
 }
 
 struct err *endpoint_inside(struct warden *w, struct lease *l, size_t from, bool dns) {

@@ -48,7 +48,7 @@ static struct err *bridge_up(struct warden *w, struct network *n) {
         TRY(rtnl_addr(w->rtnl, n->index, &n->gateway));
     if (n->gateway6.family)
         TRY(rtnl_addr(w->rtnl, n->index, &n->gateway6));
-    return n->def->internal ? nft_internal(w->nft, n->bridge, true) : NULL;
+    return n->def->internal ? nft_internal(n->bridge, true) : NULL;
 }
 
 /* No container may reach these by way of the host, where they may be somebody else's. */
@@ -148,7 +148,7 @@ void network_put(struct warden *w, struct network *n) {
     *at = n->next;
     tell_forget(w, n);
     if (n->def->internal) {
-        autoerr ignored = nft_internal(w->nft, n->bridge, false);
+        autoerr ignored = nft_internal(n->bridge, false);
     }
     autoerr ignored = rtnl_delete(w->rtnl, n->bridge);
     tell_deny(w);
@@ -157,11 +157,25 @@ void network_put(struct warden *w, struct network *n) {
 
 /* ---- names ---- */
 
+/* Its own scope sees the network itself; an internal one hands nothing on. */
+static void tell_internal(struct warden *w, const struct network *n, const char *id) {
+    autojson m = json_object();
+    struct json *networks = json_array();
+    json_push_str(networks, n->def->id);
+    json_set_str(m, "op", "scope");
+    json_set_str(m, "id", id);
+    json_set(m, "networks", networks);
+    json_set_bool(m, "forward", false);
+    warden_tell(w, m, NULL, 0);
+}
+
 struct err *network_answer_dns(struct warden *w, struct network *n) {
     if (n->answers_dns)
         return NULL;
     autofree char *id = dns_id(n);
     n->answers_dns = true;
+    if (n->def->internal)
+        tell_internal(w, n, id);
     if (n->gateway.family)
         TRY(socket_dns(w, id, &n->gateway));
     return n->gateway6.family ? socket_dns(w, id, &n->gateway6) : NULL;

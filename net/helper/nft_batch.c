@@ -43,7 +43,7 @@ static void put_be32(struct nlmsghdr *m, int type, uint32_t v) { mnl_attr_put_u3
 
 void nft_batch_begin(struct nft_batch *b) {
     b->len = 0;
-    b->first = b->seq;
+    b->seq = 0;
     (void)message(b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC);
     message_end(b);
 }
@@ -54,7 +54,7 @@ void nft_table(struct nft_batch *b, bool add) {
 }
 
 void nft_chain(struct nft_batch *b, const struct nft_chain *c) {
-    struct nlmsghdr *m = table_message(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE, NFTA_CHAIN_TABLE);
+    struct nlmsghdr *m = table_message(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL, NFTA_CHAIN_TABLE);
     mnl_attr_put_strz(m, NFTA_CHAIN_NAME, c->name);
     mnl_attr_put_strz(m, NFTA_CHAIN_TYPE, c->type);
     struct nlattr *hook = mnl_attr_nest_start(m, NFTA_CHAIN_HOOK);
@@ -142,13 +142,21 @@ void nft_ct_state(struct nft_batch *b) {
     expression_end(b);
 }
 
-void nft_transport(struct nft_batch *b, unsigned offset, unsigned n) {
+static void payload(struct nft_batch *b, enum nft_payload_bases base, unsigned offset, unsigned n) {
     struct nlmsghdr *m = expression(b, "payload");
     put_be32(m, NFTA_PAYLOAD_DREG, NFT_REG_1);
-    put_be32(m, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
+    put_be32(m, NFTA_PAYLOAD_BASE, base);
     put_be32(m, NFTA_PAYLOAD_OFFSET, offset);
     put_be32(m, NFTA_PAYLOAD_LEN, n);
     expression_end(b);
+}
+
+void nft_transport(struct nft_batch *b, unsigned offset, unsigned n) {
+    payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, offset, n);
+}
+
+void nft_network(struct nft_batch *b, unsigned offset, unsigned n) {
+    payload(b, NFT_PAYLOAD_NETWORK_HEADER, offset, n);
 }
 
 void nft_and(struct nft_batch *b, const void *mask, size_t n) {
@@ -198,13 +206,29 @@ void nft_reject(struct nft_batch *b, enum nft_reject_types type, enum nft_reject
     expression_end(b);
 }
 
-void nft_redirect(struct nft_batch *b, uint16_t port) {
+static void load_port(struct nft_batch *b, uint16_t port) {
     uint16_t wire = htons(port);
     struct nlmsghdr *m = expression(b, "immediate");
     put_be32(m, NFTA_IMMEDIATE_DREG, NFT_REG_1);
     put_data(m, NFTA_IMMEDIATE_DATA, &wire, sizeof wire);
     expression_end(b);
-    m = expression(b, "redir");
+}
+
+void nft_set_port(struct nft_batch *b, unsigned offset, unsigned checksum, uint16_t port) {
+    load_port(b, port);
+    struct nlmsghdr *m = expression(b, "payload");
+    put_be32(m, NFTA_PAYLOAD_SREG, NFT_REG_1);
+    put_be32(m, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
+    put_be32(m, NFTA_PAYLOAD_OFFSET, offset);
+    put_be32(m, NFTA_PAYLOAD_LEN, sizeof port);
+    put_be32(m, NFTA_PAYLOAD_CSUM_TYPE, NFT_PAYLOAD_CSUM_INET);
+    put_be32(m, NFTA_PAYLOAD_CSUM_OFFSET, checksum);
+    expression_end(b);
+}
+
+void nft_redirect(struct nft_batch *b, uint16_t port) {
+    load_port(b, port);
+    struct nlmsghdr *m = expression(b, "redir");
     put_be32(m, NFTA_REDIR_REG_PROTO_MIN, NFT_REG_1);
     expression_end(b);
 }
@@ -232,25 +256,30 @@ void nft_target(struct nft_batch *b, const char *name, unsigned revision, const 
 
 /* ---- the transaction ---- */
 
-/* The kernel says what failed first, in the order of the messages; the one before the end asks for an answer anyway.
- * More answers of a failed transaction may stay behind: of another sequence, for later transactions to skip. */
-static int first_answer(struct mnl_socket *s, char *buf, size_t size, const struct nft_batch *b) {
-    for (;;) {
-        ssize_t n = mnl_socket_recvfrom(s, buf, size);
-        const struct nlmsghdr *m = (const void *)buf;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        if (mnl_nlmsg_ok(m, (int)n) && m->nlmsg_type == NLMSG_ERROR && m->nlmsg_seq > b->first &&
-            m->nlmsg_seq <= b->seq)
-            return -((const struct nlmsgerr *)mnl_nlmsg_get_payload(m))->error;
-    }
+/* The kernel says what failed first, in the order of the messages; the one before the end asks for an answer anyway. */
+static int first_answer(struct mnl_socket *s, char *buf, size_t size) {
+    ssize_t n;
+    do
+        n = mnl_socket_recvfrom(s, buf, size);
+    while (n < 0 && errno == EINTR);
+    const struct nlmsghdr *m = (const void *)buf;
+    if (n < 0)
+        return errno;
+    if (!mnl_nlmsg_ok(m, (int)n) || m->nlmsg_type != NLMSG_ERROR)
+        return EPROTO;
+    return -((const struct nlmsgerr *)mnl_nlmsg_get_payload(m))->error;
 }
 
-int nft_batch_send(struct nft_batch *b, struct mnl_socket *s) {
+int nft_batch_send(struct nft_batch *b) {
     b->message->nlmsg_flags |= NLM_F_ACK;
     (void)message(b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC);
     message_end(b);
-    return mnl_socket_sendto(s, b->bytes, b->len) < 0 ? errno : first_answer(s, b->bytes, sizeof b->bytes, b);
+    struct mnl_socket *s = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+    if (!s)
+        return errno;
+    int e = mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0 || mnl_socket_sendto(s, b->bytes, b->len) < 0
+                ? errno
+                : first_answer(s, b->bytes, sizeof b->bytes);
+    mnl_socket_close(s);
+    return e;
 }

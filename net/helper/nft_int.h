@@ -8,7 +8,7 @@
  *     nft_cmp(&b, NFT_CMP_EQ, "br-", 3);   ends the rule here unless it is equal
  *     nft_verdict(&b, NF_DROP);
  *     nft_rule_end(&b);
- *     int e = nft_batch_send(&b, s);       0 or an errno
+ *     int e = nft_batch_send(&b);          0 or an errno
  *
  * Everything belongs to the table `inet coracle`. The rules are ours and fixed: a batch's room is known to be enough.
  */
@@ -19,7 +19,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct mnl_socket;
 struct nlattr;
 struct nlmsghdr;
 
@@ -28,7 +27,7 @@ struct nlmsghdr;
 struct nft_batch {
     _Alignas(8) char bytes[16384];
     size_t len;
-    uint32_t first, seq;                         /* of the transaction before, of the last message */
+    uint32_t seq;
     struct nlmsghdr *message;                    /* the last one */
     struct nlattr *expressions, *element, *data; /* open nests */
 };
@@ -40,8 +39,9 @@ struct nft_chain {
 };
 
 void nft_batch_begin(struct nft_batch *b);
-int nft_batch_send(struct nft_batch *b, struct mnl_socket *s);
+int nft_batch_send(struct nft_batch *b);
 void nft_table(struct nft_batch *b, bool add);
+/* The batch fails with EEXIST when the chain is there already. */
 void nft_chain(struct nft_batch *b, const struct nft_chain *c);
 /* A set of interface names, and an element of it. */
 void nft_set_of_names(struct nft_batch *b, const char *name);
@@ -53,11 +53,14 @@ void nft_rule_end(struct nft_batch *b);
 void nft_meta(struct nft_batch *b, enum nft_meta_keys key);
 void nft_ct_state(struct nft_batch *b);
 void nft_transport(struct nft_batch *b, unsigned offset, unsigned n);
+void nft_network(struct nft_batch *b, unsigned offset, unsigned n);
 void nft_fib(struct nft_batch *b, enum nft_fib_result result, unsigned flags);
 /* Changes and comparisons. */
 void nft_and(struct nft_batch *b, const void *mask, size_t n);
 void nft_cmp(struct nft_batch *b, enum nft_cmp_ops op, const void *data, size_t n);
 void nft_lookup(struct nft_batch *b, const char *set, bool inverted);
+/* Writes a port into the transport header, whose checksum is at `checksum`. */
+void nft_set_port(struct nft_batch *b, unsigned offset, unsigned checksum, uint16_t port);
 /* Ends. */
 void nft_verdict(struct nft_batch *b, int verdict);
 void nft_reject(struct nft_batch *b, enum nft_reject_types type, enum nft_reject_inet_code code);

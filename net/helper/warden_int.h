@@ -79,11 +79,9 @@ struct warden {
     struct lease *leases;
     size_t n_leases, n_attached;
     struct network *networks;
-    int own_ns; /* -1: not decided yet */
-    int queue;  /* of held packets, for the loop's verdicts; -1: none */
-    struct nft *nft;
-    struct rtnl *rtnl; /* of own_ns */
-    bool loaded_once;
+    int own_ns;                           /* -1: not decided yet */
+    int queue;                            /* of held packets, for the loop's verdicts; -1: none */
+    struct rtnl *rtnl;                    /* of own_ns */
     const char *level;                    /* NULL: not set up yet */
     char host[HOST_MAX], host6[HOST_MAX]; /* the host's own outgoing addresses, or "" */
     char *resolv_text;                    /* what the loop was told last */
@@ -111,8 +109,14 @@ struct err *socket_bound(const struct net_addr *at, uint16_t port, int type, int
 struct err *socket_redirect(bool ipv6, int ret[2], uint16_t *ret_port) __attribute__((warn_unused_result));
 /* Port 53 of an address, handed to the loop under `id`. */
 struct err *socket_dns(struct warden *w, const char *id, const struct net_addr *at) __attribute__((warn_unused_result));
+/* Hands two such sockets to the loop: datagrams, listener. */
+void socket_dns_tell(struct warden *w, const char *id, const int fds[2]);
 /* Sockets for the pool of published ports. */
 void warden_send_inner(struct warden *w, int family, bool udp);
+
+/* ---- dns_inside.c: port 53 of 127.0.0.11, without taking it from the container ---- */
+/* In the container's namespace; `id` is the container's. */
+struct err *dns_inside(struct warden *w, const char *id) __attribute__((warn_unused_result));
 
 /* ---- resolv.c ---- */
 void resolv_start(struct warden *w);

@@ -68,15 +68,18 @@ struct err *socket_redirect(bool ipv6, int ret[2], uint16_t *ret_port) {
     return NULL;
 }
 
+void socket_dns_tell(struct warden *w, const char *id, const int fds[2]) {
+    autojson m = json_object();
+    json_set_str(m, "op", "dns");
+    json_set_str(m, "id", id);
+    warden_tell(w, m, fds, 2);
+}
+
 struct err *socket_dns(struct warden *w, const char *id, const struct net_addr *at) {
     autofd int udp = -1, tcp = -1;
     TRY(socket_bound(at, DNS_PORT, SOCK_DGRAM, &udp));
     TRY(socket_bound(at, DNS_PORT, SOCK_STREAM, &tcp));
-    autojson m = json_object();
-    json_set_str(m, "op", "dns");
-    json_set_str(m, "id", id);
-    const int fds[] = {udp, tcp};
-    warden_tell(w, m, fds, ARRAY_LEN(fds));
+    socket_dns_tell(w, id, (const int[]){udp, tcp});
     return NULL;
 }
 
