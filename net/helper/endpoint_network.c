@@ -48,7 +48,7 @@ static struct err *bridge_up(struct warden *w, struct network *n) {
         TRY(rtnl_addr(w->rtnl, n->index, &n->gateway));
     if (n->gateway6.family)
         TRY(rtnl_addr(w->rtnl, n->index, &n->gateway6));
-    return n->def->internal ? nft_internal(n->bridge, true) : NULL;
+    return n->def->internal ? nft_internal(w->nft, n->bridge, true) : NULL;
 }
 
 /* No container may reach these by way of the host, where they may be somebody else's. */
@@ -148,7 +148,7 @@ void network_put(struct warden *w, struct network *n) {
     *at = n->next;
     tell_forget(w, n);
     if (n->def->internal) {
-        autoerr ignored = nft_internal(n->bridge, false);
+        autoerr ignored = nft_internal(w->nft, n->bridge, false);
     }
     autoerr ignored = rtnl_delete(w->rtnl, n->bridge);
     tell_deny(w);

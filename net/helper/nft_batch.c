@@ -43,7 +43,7 @@ static void put_be32(struct nlmsghdr *m, int type, uint32_t v) { mnl_attr_put_u3
 
 void nft_batch_begin(struct nft_batch *b) {
     b->len = 0;
-    b->seq = 0;
+    b->first = b->seq;
     (void)message(b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC);
     message_end(b);
 }
@@ -256,30 +256,25 @@ void nft_target(struct nft_batch *b, const char *name, unsigned revision, const 
 
 /* ---- the transaction ---- */
 
-/* The kernel says what failed first, in the order of the messages; the one before the end asks for an answer anyway. */
-static int first_answer(struct mnl_socket *s, char *buf, size_t size) {
-    ssize_t n;
-    do
-        n = mnl_socket_recvfrom(s, buf, size);
-    while (n < 0 && errno == EINTR);
-    const struct nlmsghdr *m = (const void *)buf;
-    if (n < 0)
-        return errno;
-    if (!mnl_nlmsg_ok(m, (int)n) || m->nlmsg_type != NLMSG_ERROR)
-        return EPROTO;
-    return -((const struct nlmsgerr *)mnl_nlmsg_get_payload(m))->error;
+/* The kernel says what failed first, in the order of the messages; the one before the end asks for an answer anyway.
+ * More answers of a failed transaction may stay behind: of another sequence, for later transactions to skip. */
+static int first_answer(struct mnl_socket *s, char *buf, size_t size, const struct nft_batch *b) {
+    for (;;) {
+        ssize_t n = mnl_socket_recvfrom(s, buf, size);
+        const struct nlmsghdr *m = (const void *)buf;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        if (mnl_nlmsg_ok(m, (int)n) && m->nlmsg_type == NLMSG_ERROR && m->nlmsg_seq > b->first &&
+            m->nlmsg_seq <= b->seq)
+            return -((const struct nlmsgerr *)mnl_nlmsg_get_payload(m))->error;
+    }
 }
 
-int nft_batch_send(struct nft_batch *b) {
+int nft_batch_send(struct nft_batch *b, struct mnl_socket *s) {
     b->message->nlmsg_flags |= NLM_F_ACK;
     (void)message(b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC);
     message_end(b);
-    struct mnl_socket *s = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-    if (!s)
-        return errno;
-    int e = mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0 || mnl_socket_sendto(s, b->bytes, b->len) < 0
-                ? errno
-                : first_answer(s, b->bytes, sizeof b->bytes);
-    mnl_socket_close(s);
-    return e;
+    return mnl_socket_sendto(s, b->bytes, b->len) < 0 ? errno : first_answer(s, b->bytes, sizeof b->bytes, b);
 }

@@ -8,7 +8,7 @@
  *     nft_cmp(&b, NFT_CMP_EQ, "br-", 3);   ends the rule here unless it is equal
  *     nft_verdict(&b, NF_DROP);
  *     nft_rule_end(&b);
- *     int e = nft_batch_send(&b);          0 or an errno
+ *     int e = nft_batch_send(&b, s);       0 or an errno
  *
  * Everything belongs to the table `inet coracle`. The rules are ours and fixed: a batch's room is known to be enough.
  */
@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct mnl_socket;
 struct nlattr;
 struct nlmsghdr;
 
@@ -27,7 +28,7 @@ struct nlmsghdr;
 struct nft_batch {
     _Alignas(8) char bytes[16384];
     size_t len;
-    uint32_t seq;
+    uint32_t first, seq;                         /* of the transaction before, of the last message */
     struct nlmsghdr *message;                    /* the last one */
     struct nlattr *expressions, *element, *data; /* open nests */
 };
@@ -39,7 +40,7 @@ struct nft_chain {
 };
 
 void nft_batch_begin(struct nft_batch *b);
-int nft_batch_send(struct nft_batch *b);
+int nft_batch_send(struct nft_batch *b, struct mnl_socket *s);
 void nft_table(struct nft_batch *b, bool add);
 /* The batch fails with EEXIST when the chain is there already. */
 void nft_chain(struct nft_batch *b, const struct nft_chain *c);

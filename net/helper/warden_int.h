@@ -79,9 +79,11 @@ struct warden {
     struct lease *leases;
     size_t n_leases, n_attached;
     struct network *networks;
-    int own_ns;                           /* -1: not decided yet */
-    int queue;                            /* of held packets, for the loop's verdicts; -1: none */
-    struct rtnl *rtnl;                    /* of own_ns */
+    int own_ns; /* -1: not decided yet */
+    int queue;  /* of held packets, for the loop's verdicts; -1: none */
+    struct nft *nft;
+    struct rtnl *rtnl; /* of own_ns */
+    bool loaded_once;
     const char *level;                    /* NULL: not set up yet */
     char host[HOST_MAX], host6[HOST_MAX]; /* the host's own outgoing addresses, or "" */
     char *resolv_text;                    /* what the loop was told last */
