@@ -6,6 +6,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -56,6 +57,15 @@ static void change_port(struct nft_batch *b, uint8_t protocol, bool answer, uint
     nft_rule_end(b);
 }
 
+static int send_batch(struct nft_batch *b) {
+    struct mnl_socket *s = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC); /* of this namespace */
+    if (!s)
+        return errno;
+    int e = mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0 ? errno : nft_batch_send(b, s);
+    mnl_socket_close(s);
+    return e;
+}
+
 /* What an earlier helper has loaded is the same, and stays. */
 static bool load(void) {
     static const struct nft_chain chain = {CHAIN, "filter", NF_INET_LOCAL_OUT, BEFORE_TRACKING};
@@ -71,7 +81,7 @@ static bool load(void) {
         change_port(b, protocols[i], false, DNS_PORT, PORT_ASIDE);
         change_port(b, protocols[i], true, PORT_ASIDE, DNS_PORT);
     }
-    int e = nft_batch_send(b);
+    int e = send_batch(b);
     free(b);
     return e == 0 || e == EEXIST;
 }
