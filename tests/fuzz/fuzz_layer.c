@@ -9,8 +9,10 @@
 #include "storage/unpack/extract.c"
 #include "storage/unpack/inflate.c"
 #include "storage/unpack/node.c"
+#include "storage/unpack/ring.c"
 #include "storage/unpack/source.c"
 #include "storage/unpack/tree.c"
+#include "storage/unpack/writer.c"
 #include "storage/unpack/xattr.c"
 
 #include <signal.h>
@@ -72,8 +74,15 @@ static struct err *run_tar(int root, const uint8_t *data, size_t n) {
     struct memory m = {.data = tar, .left = n, .piece = 1536};
     const struct extract_feed feed = {.next = memory_next, .ctx = &m};
     struct extract_result r;
-    struct err *e = extract_layer(root, 65536, &feed, NULL, &r);
+    struct writer *w;
+    if (writer_new(&w))
+        abort();
+    struct err *e = extract_layer(root, 65536, &feed, w, &r);
+    struct err *late = writer_finish(w);
     free(tar);
+    if (!e)
+        return late;
+    err_free(late);
     return e;
 }
 
