@@ -116,8 +116,8 @@ static void drop_stale(struct warden *w, const struct lease *l, const char *ifna
     if (setns(l->netns, CLONE_NEWNET) < 0)
         return;
     struct rtnl *r __attribute__((cleanup(rtnl_freep))) = NULL;
-    autoerr e = rtnl_open(&r);
-    autoerr e_delete = e ? NULL : rtnl_delete(r, ifname);
+    struct err *e = rtnl_open(&r);
+    err_free(e ? e : rtnl_delete(r, ifname));
     come_back(w);
 }
 
@@ -156,9 +156,8 @@ struct err *endpoint_new(struct warden *w, const struct lease *l, const struct j
 }
 
 void endpoint_free(struct warden *w, struct endpoint *e) {
-    if (e->linked || e->found) {
-        autoerr ignored = rtnl_delete(w->rtnl, e->link);
-    }
+    if (e->linked || e->found)
+        err_free(rtnl_delete(w->rtnl, e->link));
     if (e->network) {
         ipam_give(e->network->ipam, &e->ip);
         ipam_give(e->network->ipam, &e->ip6);

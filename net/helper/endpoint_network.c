@@ -90,7 +90,7 @@ static struct err *network_new(struct warden *w, struct net_def *take_def, struc
         gateway_of(take_def, AF_INET6, &n->gateway6);
     struct err *e = bridge_up(w, n);
     if (e) {
-        autoerr ignored = rtnl_delete(w->rtnl, n->bridge);
+        err_free(rtnl_delete(w->rtnl, n->bridge));
         e = err_wrap(e, "network %s", n->def->name);
         network_free(n);
         return e;
@@ -147,10 +147,9 @@ void network_put(struct warden *w, struct network *n) {
         at = &(*at)->next;
     *at = n->next;
     tell_forget(w, n);
-    if (n->def->internal) {
-        autoerr ignored = nft_internal(w->nft, n->bridge, false);
-    }
-    autoerr ignored = rtnl_delete(w->rtnl, n->bridge);
+    if (n->def->internal)
+        err_free(nft_internal(w->nft, n->bridge, false));
+    err_free(rtnl_delete(w->rtnl, n->bridge));
     tell_deny(w);
     network_free(n);
 }

@@ -242,7 +242,6 @@ static struct err *dispatch(struct warden *w, struct lease *l, const struct json
 
 void lease_request(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {
     autoerr e = dispatch(w, l, request, fds, n_fds);
-    if (e) {
-        autoerr gone = msg_send_err(l->chan, e); /* its end will be seen */
-    }
+    if (e)
+        err_free(msg_send_err(l->chan, e)); /* who is gone: its end will be seen */
 }

@@ -111,8 +111,7 @@ void ports_unpublish(struct warden *w, struct lease *l) {
     warden_tell(w, m, NULL, 0);
     for (size_t i = 0; i < l->n_ports; i++) {
         l->ports[i].published = false;
-        if (!rule_shared(w, l, &l->ports[i])) {
-            autoerr ignored = rules(w, l, &l->ports[i], false);
-        }
+        if (!rule_shared(w, l, &l->ports[i]))
+            err_free(rules(w, l, &l->ports[i], false));
     }
 }
