@@ -39,21 +39,19 @@ struct err *engine_container_await_change(const struct engine_container *c) {
     return NULL;
 }
 
-/* Free, whatever its state says: its lock is ours now. Alive: *ret_lock stays -1. */
+/* Free, whatever its state says: its lock is ours now. Alive: *ret_lock stays -1. The state is read when that is known.
+ */
 static struct err *look(struct engine *e, struct engine_container *c, bool *ret_settled, int *ret_lock) {
-    bool held = true;
+    autofd int lock = -1;
+    struct err *busy = store_container_lock(e->store, c->id, false, &lock);
+    if (busy && err_kind(busy) != ERR_IN_USE)
+        return busy;
+    err_free(busy);
     TRY(monitor_state_read(c->dirfd, &c->state));
-    TRY(store_container_running(e->store, c->id, &held));
-    *ret_settled = held && engine_state_alive(&c->state);
-    if (held)
-        return NULL;
-    struct err *busy = store_container_lock(e->store, c->id, false, ret_lock);
-    if (busy && err_kind(busy) == ERR_IN_USE) { /* somebody was quicker */
-        err_free(busy);
-        return NULL;
-    }
-    *ret_settled = true;
-    return busy;
+    *ret_settled = lock >= 0 || engine_state_alive(&c->state);
+    if (lock >= 0)
+        *ret_lock = take_fd(&lock);
+    return NULL;
 }
 
 struct err *engine_container_settle(struct engine *e, struct engine_container *c, int *ret_lock) {
