@@ -110,8 +110,9 @@ struct loop {
     struct ports *ports;
     struct dns *dns;
 };
-/* Runs the loop process; never returns. Takes the channel to the warden. */
-void loop_main(int warden_fd) __attribute__((noreturn));
+struct err *loop_init(struct loop *l) __attribute__((warn_unused_result));
+/* Waits, lets everybody do what is to be done, and returns. */
+void loop_round(struct loop *l);
 bool loop_add(struct loop *l, struct watch *w, uint32_t events);
 void loop_mod(struct loop *l, struct watch *w, uint32_t events);
 /* Out of the table until the next loop_mod(): for a hung-up descriptor that nobody can do anything about yet. */
@@ -124,6 +125,10 @@ void loop_untimer(struct loop *l, struct timer *t);
 int64_t loop_now(void);
 /* accept4(2), non-blocking; -1 when nobody waits any more. Without a free descriptor it hangs up on the client. */
 int loop_accept(struct loop *l, int listener, struct sockaddr_storage *ret_peer);
+
+/* ---- loop_main.c: the process ---- */
+/* Runs the loop process; never returns. Takes the channel to the warden. */
+void loop_main(int warden_fd) __attribute__((noreturn));
 /* An unasked message to the warden ("want", "verdicts"). */
 void loop_tell(struct loop *l, const struct json *message);
 
