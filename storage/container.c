@@ -19,7 +19,7 @@
 #include "storage/store_int.h"
 
 /* config.json first: the order in which a start reads them. */
-static const char *const record_files[] = {"config.json", "options.json", "container.json", "state.json"};
+static const char *const record_files[] = {"config.json", "options.json", "container.json", "state.json", "network.json"};
 
 static struct err *no_such(const char *id) { return err_new(ERR_NOT_FOUND, "no such container: %s", id); }
 
@@ -82,7 +82,7 @@ static struct err *check_layers(const struct store *s, const struct json *summar
 }
 
 static struct err *fill(const struct store *s, int dirfd, const struct store_container_new *c, const char *top) {
-    const struct json *records[] = {c->config, c->options, c->summary, c->state};
+    const struct json *records[] = {c->config, c->options, c->summary, c->state, c->network};
     autojson named = NULL;
     if (c->summary && !str_eq(json_str_value(json_get(c->summary, "Name")), c->name)) {
         const char *given = json_str_value(json_get(c->summary, "Name"));

@@ -207,6 +207,7 @@ struct store_container_new {
     const struct json *options; /* → options.json */
     const struct json *summary; /* → container.json: "Id", "Name", "Image" (hex), "Layers" (chain ids, bottom first) */
     const struct json *state;   /* → state.json; NULL: none before the first start */
+    const struct json *network; /* → network.json, or NULL */
     bool durable;               /* false for run: see store_container_sync() */
 };
 /* Makes the container's directory (with upper and work) and reserves its name; conflict names the name's owner. For who

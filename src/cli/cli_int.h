@@ -74,6 +74,8 @@ void cli_warnings(const struct strv *warnings);
 void cli_ellipsis(const char *text, size_t max, struct str *out);
 /* docker's sizes: "1.23MB" with three or four significant digits, decimal units. Appended. */
 void cli_human_size(int64_t bytes, int precision, struct str *out);
+/* docker's one line of ports ("0.0.0.0:8080->80/tcp, 443/tcp") of a list of port objects; appended. */
+void cli_ports_text(const struct json *ports, struct str *out);
 /* docker's CreatedAt, "2026-01-02 15:04:05 +0000 UTC": UTC, whatever the zone. `created` in ns; appended. */
 void cli_created_at(int64_t created, struct str *out);
 /* docker's label filter: "key" wants the label to be there, "key=value" that value. */

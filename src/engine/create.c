@@ -131,6 +131,16 @@ static struct err *configured_seccomp(const struct config *config, struct str *o
     return io_read_all(fd, (size_t)1 << 20, path, out);
 }
 
+/* A network that is not there is an error now, not at the start. */
+static struct err *check_networks(const struct creation *c) {
+    JSON_EACH(it, json_get(c->spec->network, "networks")) {
+        autonetdef d = NULL;
+        const char *name = json_str_value(json_get(it, "network"));
+        TRY(net_find(c->engine->host, name ? name : "", &d));
+    }
+    return NULL;
+}
+
 static struct err *build_spec(struct creation *c, const char *name) {
     const struct container_options *o = c->args->options;
     autostr struct str resolv = STR_INIT_MAX(65536);
@@ -138,7 +148,7 @@ static struct err *build_spec(struct creation *c, const char *name) {
     autostr struct str seccomp = STR_INIT;
     autostrv struct strv devices = {.n = 0};
     TRY(read_host_file("/etc/resolv.conf", &resolv));
-    if (str_eq(o->network, "host"))
+    if (str_eq(spec_network_mode(o), "host"))
         TRY(read_host_file("/etc/hosts", &hosts));
     if (o->privileged)
         privileged_devices(&devices);
@@ -161,7 +171,8 @@ static struct err *build_spec(struct creation *c, const char *name) {
     };
     spec_free(c->spec);
     c->spec = NULL;
-    return spec_build(&in, &c->spec);
+    TRY(spec_build(&in, &c->spec));
+    return check_networks(c);
 }
 
 /* Missing sources of -v are made, as docker does; those of --mount are an error, before anything is recorded. */
@@ -198,6 +209,7 @@ static struct err *record(struct creation *c, const char *name) {
         .config = c->spec->config,
         .options = c->spec->options,
         .summary = c->spec->summary,
+        .network = c->spec->network,
         .durable = !c->spec->rm && !c->args->to_start,
     };
     return store_container_create(c->store, &new, c->args->to_start ? &c->dirfd : NULL, &c->lock_fd);
@@ -234,22 +246,6 @@ static struct err *prepare(struct creation *c) {
     return NULL;
 }
 
-/* Said once a login session: a file in the run directory remembers it. */
-static void note_default_network(const struct creation *c, struct strv *warnings) {
-    const char *network = c->args->options->network;
-    if (network && strcmp(network, "default") != 0 && strcmp(network, "bridge") != 0)
-        return;
-    autofree char *path = mem_printf("%s/network-note", c->engine->host->run_root);
-    if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return;
-    autofd int mark = -1;
-    autoerr none = io_mkdirs(AT_FDCWD, c->engine->host->run_root, 0700);
-    autoerr said = none ? NULL : fd_open_at(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &mark);
-    if (!said)
-        strv_push(warnings, "the default network is 'none' in this release: the container has only a loopback "
-                            "interface (--network host gives it the host's network)");
-}
-
 #define CREATION_INIT(e, a)                                                                                            \
     { .engine = (e), .args = (a), .dirfd = -1, .lock_fd = -1 }
 
@@ -262,7 +258,6 @@ struct err *engine_container_create(struct engine *e, const struct engine_create
     if (!r) {
         memcpy(ret->id, c.id, sizeof c.id);
         strv_extend(ret_warnings, &c.spec->warnings);
-        note_default_network(&c, ret_warnings);
         ret->dirfd = take_fd(&c.dirfd);
         ret->lock_fd = take_fd(&c.lock_fd);
         ret->spec = take_ptr(&c.spec);

@@ -167,6 +167,7 @@ struct engine_row {
     const char *command, *network;
     const char *labels, *mounts;        /* JSON: an object of strings; an array of docker's mount points */
     const char *layers;                 /* JSON: an array of chain ids */
+    const char *exposed;                /* JSON: an array of "80/tcp" */
     int64_t created, started, finished; /* ns, 0: never */
     int64_t size_rw, size_rootfs;
     char text[]; /* what the members point into */
@@ -193,6 +194,9 @@ void engine_ancestor_find(struct engine *e, const char *name, struct engine_ance
 void engine_ancestor_done(struct engine_ancestor *a);
 /* Whether the container was made from the image, or from one with all of its layers at the bottom. */
 bool engine_row_descends(const struct engine_row *r, const struct engine_ancestor *a);
+/* docker's ports of a row, [{"IP","PrivatePort","PublicPort","Type"}]; without "PublicPort" what is only exposed. */
+struct json *engine_row_ports(const struct engine *e, const struct engine_row *r)
+    __attribute__((returns_nonnull, warn_unused_result));
 /* docker's container inspect object. */
 struct err *engine_container_inspect(struct engine *e, const char *name, bool size, struct json **ret)
     __attribute__((warn_unused_result));
@@ -206,6 +210,42 @@ struct engine_container_facts {
 };
 struct err *engine_container_facts(struct engine *e, const char *name, struct engine_container_facts *ret)
     __attribute__((warn_unused_result));
+
+/* What is published: [{"IP","PrivatePort","PublicPort","Type"}], empty for one that does not run. */
+struct err *engine_container_ports(struct engine *e, const char *name, struct json **ret)
+    __attribute__((warn_unused_result));
+
+/* ---- networks ---- */
+
+struct engine_network_new {
+    const char *name, *driver; /* driver NULL: bridge */
+    bool internal, ipv6, attachable;
+    struct strv subnets, gateways, ip_ranges, labels, options; /* as typed; borrowed */
+};
+/* Makes a network (net/net.h says which errors). */
+struct err *engine_network_create(struct engine *e, const struct engine_network_new *n, char ret_id[65])
+    __attribute__((warn_unused_result));
+/* docker's network objects, the built-in ones first, plus "CreatedNs" and "Builtin" for filters; Containers is empty.
+ */
+struct err *engine_network_list(struct engine *e, struct json **ret) __attribute__((warn_unused_result));
+/* One, with its Containers. */
+struct err *engine_network_inspect(struct engine *e, const char *name, struct json **ret)
+    __attribute__((warn_unused_result));
+/* conflict when a running container uses it. */
+struct err *engine_network_remove(struct engine *e, const char *name) __attribute__((warn_unused_result));
+/* Names of the networks that no container, running or not, wants: what prune removes. */
+struct err *engine_network_unused(struct engine *e, struct strv *ret_names) __attribute__((warn_unused_result));
+struct engine_endpoint {
+    const char *ip, *ip6, *mac; /* or NULL */
+    struct strv aliases;
+};
+/* Connects a container, running or not, for this and the next starts; disconnects it. */
+struct err *engine_network_connect(struct engine *e, const char *network, const char *container,
+                                   const struct engine_endpoint *p) __attribute__((warn_unused_result));
+struct err *engine_network_disconnect(struct engine *e, const char *network, const char *container)
+    __attribute__((warn_unused_result));
+/* Names, for completion. */
+void engine_complete_networks(struct engine *e, struct strv *out);
 
 /* ---- the system ---- */
 

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "engine/engine.h"
+#include "net/net.h"
 #include "runtime/runtime.h"
 #include "storage/store.h"
 
@@ -74,5 +75,33 @@ void engine_run_dir_remove(const struct engine *e, const char *id);
 void engine_run_dirs_sweep(const struct engine *e, const struct strv *known);
 /* For qsort() by time of creation. */
 static inline int engine_newest_first(int64_t x, int64_t y) { return x < y ? 1 : x > y ? -1 : 0; }
+
+/* ---- endpoints.c: the network of a container ---- */
+
+#define NETWORK_FILE "network.json"     /* what is wanted (spec.h); absent: no network of its own */
+#define ENDPOINTS_FILE "endpoints.json" /* what it has got, while it runs: "endpoints", "ports", "level" of net.h */
+
+struct endpoints {
+    const struct host *host;
+    const char *id, *name;
+    int dirfd; /* the container's directory, borrowed */
+    int netns; /* its network namespace, kept for the next helper */
+    struct net_lease lease;
+};
+/* Gives a new namespace its networks, and writes hosts, resolv.conf and ENDPOINTS_FILE. *ret_watch is borrowed: when it
+ * is readable endpoints_event() is due, which may put another descriptor, or -1, in its place. */
+struct err *endpoints_attach(struct endpoints *n, int netns_fd, int *ret_watch) __attribute__((warn_unused_result));
+void endpoints_event(struct endpoints *n, int *watch);
+/* One endpoint of a request: the n-th interface, in `def`, with the addresses and aliases of an entry of NETWORK_FILE.
+ */
+struct json *engine_endpoint_json(const struct net_def *def, const struct json *wanted, unsigned n);
+/* docker's list of ports (ps): what is published of an ENDPOINTS_FILE object (may be NULL), and what is only exposed.
+ */
+struct json *endpoints_ports(const struct json *endpoints, const struct json *exposed);
+/* docker's NetworkSettings. */
+struct json *endpoints_settings(const struct engine_container *c);
+/* Writes one of the files that docker makes for every container. */
+struct err *engine_host_file(int dirfd, const char *file, const char *text) __attribute__((warn_unused_result));
+
 /* docker's "X is not running" error. */
 struct err *engine_err_not_running(const char *id) __attribute__((returns_nonnull, warn_unused_result));

@@ -37,23 +37,6 @@ static void set_path(struct json *o, const char *key, const struct engine *e, co
     json_set_str(o, key, path);
 }
 
-static struct json *network_view(const struct engine_container *c) {
-    static const char *const empty[] = {"Bridge",     "SandboxID",   "SandboxKey",
-                                        "EndpointID", "Gateway",     "GlobalIPv6Address",
-                                        "IPAddress",  "IPv6Gateway", "MacAddress"};
-    struct json *o = json_object();
-    for (size_t i = 0; i < ARRAY_LEN(empty); i++)
-        json_set_str(o, empty[i], "");
-    json_set(o, "Ports", json_object());
-    struct json *networks = json_object(), *one = json_object();
-    const char *mode = json_str_value(json_get(c->summary, "NetworkMode"));
-    json_set(networks, str_eq(mode, "host") ? "host" : "none", one);
-    json_set_str(one, "IPAddress", "");
-    json_set_str(one, "Gateway", "");
-    json_set(o, "Networks", networks);
-    return o;
-}
-
 static void inspect_head(struct json *o, const struct engine *e, const struct engine_container *c) {
     const struct json *sum = c->summary;
     autofree char *image =
@@ -100,7 +83,7 @@ struct err *engine_container_inspect(struct engine *e, const char *name, bool si
     }
     set_copy(o, "Mounts", json_get(options, "Mounts"), json_array);
     set_copy(o, "Config", json_get(options, "Config"), json_object);
-    json_set(o, "NetworkSettings", network_view(&c));
+    json_set(o, "NetworkSettings", endpoints_settings(&c));
     *ret = o;
     return NULL;
 }

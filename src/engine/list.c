@@ -68,9 +68,32 @@ bool engine_row_descends(const struct engine_row *r, const struct engine_ancesto
            (strlen(hex) >= 4 && str_starts(r->image_id, hex));
 }
 
+struct json *engine_row_ports(const struct engine *e, const struct engine_row *r) {
+    autojson endpoints = NULL;
+    autojson exposed = NULL;
+    if (!r->alive)
+        return json_array();
+    err_free(store_container_read(e->store, r->id, ENDPOINTS_FILE, &endpoints)); /* one without a network has none */
+    err_free(json_parse(r->exposed, strlen(r->exposed), "Exposed", 0, &exposed));
+    return endpoints_ports(endpoints, exposed);
+}
+
 /* ---- one row ---- */
 
-enum { NAME, IMAGE, IMAGE_NAME, COMMAND, NETWORK, LABELS, MOUNTS, LAYERS, N_TEXTS, CREATED = N_TEXTS, N_FIELDS };
+enum {
+    NAME,
+    IMAGE,
+    IMAGE_NAME,
+    COMMAND,
+    NETWORK,
+    LABELS,
+    MOUNTS,
+    LAYERS,
+    EXPOSED,
+    N_TEXTS,
+    CREATED = N_TEXTS,
+    N_FIELDS
+};
 
 static void set_state(struct engine_row *r, const struct monitor_state *s) {
     memcpy(r->status, s->status, sizeof r->status);
@@ -92,8 +115,8 @@ static struct engine_row *row_of(const char *id, const struct json_field *f, con
         total += size[i];
     }
     struct engine_row *r = mem_alloc(sizeof *r + total);
-    const char **members[N_TEXTS] = {&r->name,    &r->image_id, &r->image,  &r->command,
-                                     &r->network, &r->labels,   &r->mounts, &r->layers};
+    const char **members[N_TEXTS] = {&r->name,   &r->image_id, &r->image,  &r->command, &r->network,
+                                     &r->labels, &r->mounts,   &r->layers, &r->exposed};
     char *to = r->text;
     for (size_t i = 0; i < N_TEXTS; i++) {
         *members[i] = memcpy(to, texts[i], size[i]);
@@ -112,6 +135,7 @@ static struct engine_row *cut_row(const char *id, struct str *text, const struct
         [NAME] = {.key = "Name"},       [IMAGE] = {.key = "Image"},         [IMAGE_NAME] = {.key = "ImageName"},
         [COMMAND] = {.key = "Command"}, [CREATED] = {.key = "CreatedNs"},   [LABELS] = {.key = "Labels"},
         [MOUNTS] = {.key = "Mounts"},   [NETWORK] = {.key = "NetworkMode"}, [LAYERS] = {.key = "Layers"},
+        [EXPOSED] = {.key = "Exposed"},
     };
     bool whole = text->len && json_cut(text->ptr, text->len, f, N_FIELDS);
     return whole && f[NAME].string ? row_of(id, f, state) : NULL;

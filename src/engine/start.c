@@ -29,6 +29,7 @@ struct starting {
     int sync[2], client[2]; /* ours, the monitor's */
     char *init_program;
     bool unsynced; /* its record may still be in memory only */
+    struct endpoints net;
     struct monitor m;
 };
 
@@ -79,6 +80,22 @@ static void container_ended(void *ctx, const struct monitor_exit *x) {
         log_debug("deleting container %s failed; the next command will do it", s->c.id);
 }
 
+static struct err *container_network(void *ctx, int netns_fd, int *ret_watch) {
+    struct starting *s = ctx;
+    s->net = (struct endpoints){.host = s->engine->host,
+                                .id = s->c.id,
+                                .name = engine_container_name(&s->c),
+                                .dirfd = s->m.dir_fd,
+                                .netns = -1,
+                                .lease = {.fd = -1, .helper_netns = -1}};
+    return endpoints_attach(&s->net, netns_fd, ret_watch);
+}
+
+static void container_network_event(void *ctx, int *watch) {
+    struct starting *s = ctx;
+    endpoints_event(&s->net, watch);
+}
+
 /* One of the files that docker makes for every container; the text travels in the spec. */
 static struct err *write_host_file(const struct starting *s, const char *file, const char *annotation,
                                    const char *fallback) {
@@ -87,12 +104,7 @@ static struct err *write_host_file(const struct starting *s, const char *file, c
         text = fallback;
     if (!text)
         return NULL;
-    /* Written in place: a running exec or a bind mount of the same inode must see it. */
-    autofd int fd = -1;
-    TRY(fd_open_at(s->c.dirfd, file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644, &fd));
-    if (fchmod(fd, 0644) < 0) /* every user of the container reads them, whatever our umask */
-        return err_sys(errno, "change the mode of %s", file);
-    return io_write_all(fd, text, strlen(text));
+    return engine_host_file(s->c.dirfd, file, text);
 }
 
 static struct err *write_host_files(const struct starting *s) {
@@ -230,6 +242,10 @@ static struct err *fill_monitor(struct starting *s, const struct engine_start *a
         m->ended = container_ended;
     }
     m->started = container_started;
+    if (json_bool_value(json_get(sum, "Networked"), false)) {
+        m->network = container_network;
+        m->network_event = container_network_event;
+    }
     m->ctx = s;
     return log_settings(m, sum);
 }

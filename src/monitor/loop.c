@@ -46,6 +46,9 @@ static void dispatch(struct mon *o, union ref ref, uint32_t events) {
     case REF_SIGNAL:
         stop_from_signalfd(o);
         return;
+    case REF_NETWORK:
+        mon_network_event(o);
+        return;
     }
 }
 

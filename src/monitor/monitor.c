@@ -120,6 +120,24 @@ static struct err *open_log(struct mon *o) {
 
 /* ---- the container ---- */
 
+static struct err *watch_network(struct mon *o) {
+    if (o->network_fd >= 0 && !mon_watch(o, o->network_fd, (union ref){.kind = REF_NETWORK}, EPOLLIN))
+        return err_sys(errno, "watch the network");
+    return NULL;
+}
+
+static struct err *give_network(void *ctx, int netns_fd) {
+    struct mon *o = ctx;
+    TRY(o->m->network(o->m->ctx, netns_fd, &o->network_fd));
+    return watch_network(o);
+}
+
+void mon_network_event(struct mon *o) {
+    mon_unwatch(o, o->network_fd);
+    o->m->network_event(o->m->ctx, &o->network_fd);
+    err_free(watch_network(o));
+}
+
 /*
  * All that is not needed to make the container's first process is done while that process prepares itself: mounts take
  * it longer than this takes us.
@@ -145,6 +163,7 @@ static struct err *create(struct mon *o, const int stdio[3]) {
         .rows = m->rows,
         .cols = m->cols,
         .n_join = m->n_join,
+        .network = m->network ? give_network : NULL,
         .cgroup_fd = o->cgroup_fd,
         .meanwhile = meanwhile,
         .ctx = o,
@@ -215,6 +234,7 @@ void monitor_main(struct monitor *m) {
                     .timer_fd = -1,
                     .cgroup_fd = -1,
                     .tty_peer = -1,
+                    .network_fd = -1,
                     .in.fd = -1,
                     .out = {{.fd = -1}, {.fd = -1}},
                     .proc = {.pidfd = -1, .sync_fd = -1, .console = -1}};

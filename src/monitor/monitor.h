@@ -85,6 +85,11 @@ struct monitor {
      * when it could not be started (code 125 to 128), so that --rm is carried out in both cases. The starter's other
      * descriptors are closed by then.
      */
+    /* In the monitor, with the container's new network namespace (borrowed), while it sets itself up: gives it its
+     * network. *ret_watch: a descriptor, not the monitor's, whose readability calls network_event, which may put
+     * another one or -1 in its place. NULL: nothing to give. */
+    struct err *(*network)(void *ctx, int netns_fd, int *ret_watch);
+    void (*network_event)(void *ctx, int *watch);
     /* In the monitor, when the output is whole and before anybody is told the exit code: a --rm container gives its
      * name back here. NULL: none. */
     void (*vanish)(void *ctx);

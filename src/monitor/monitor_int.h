@@ -43,7 +43,7 @@ struct json;
  */
 #define MON_QUEUE_MAX ((size_t)4 << 20)
 
-enum ref_kind { REF_INIT, REF_OUTPUT, REF_INPUT, REF_LISTEN, REF_CLIENT, REF_TIMER, REF_SIGNAL };
+enum ref_kind { REF_INIT, REF_OUTPUT, REF_INPUT, REF_LISTEN, REF_CLIENT, REF_TIMER, REF_SIGNAL, REF_NETWORK };
 union ref {
     struct {
         uint8_t kind;
@@ -97,6 +97,7 @@ struct client {
 struct mon {
     struct monitor *m;
     int epoll, run_fd, listen_fd, signal_fd, timer_fd, cgroup_fd;
+    int network_fd; /* to watch for m->network_event, or -1 */
     char *cgroup_path;
     struct runtime_proc proc;
     struct monitor_state state; /* what was recorded last, once it has been read */
@@ -130,6 +131,8 @@ void mon_shed(struct mon *o);
 bool mon_watch(struct mon *o, int fd, union ref ref, uint32_t events);
 void mon_rewatch(struct mon *o, int fd, union ref ref, uint32_t events);
 void mon_unwatch(struct mon *o, int fd);
+/* The lease of the network has something to say. */
+void mon_network_event(struct mon *o);
 /* Runs until init has ended. */
 void mon_loop(struct mon *o);
 

@@ -224,6 +224,11 @@ static struct err *run_parent_hooks(const struct create *cr, const struct runtim
 static struct err *wait_ready(const struct create *cr, struct runtime_proc *p) {
     struct sync_msg m;
     TRY(sync_recv(p->sync_fd, &m));
+    if (m.type == SYNC_NETNS) {
+        autofd int netns = m.fd;
+        TRY(cr->c.network(cr->c.ctx, netns));
+        TRY(sync_recv(p->sync_fd, &m));
+    }
     if (m.type == SYNC_HOOKS) {
         TRY(run_parent_hooks(cr, p));
         TRY(sync_recv(p->sync_fd, &m));

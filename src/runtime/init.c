@@ -134,7 +134,14 @@ static struct err *stage_names(struct init *in) {
 }
 
 static struct err *stage_network(struct init *in) {
-    if (in->made & CLONE_NEWNET && sys_link_up("lo") < 0)
+    if (!(in->made & CLONE_NEWNET))
+        return NULL;
+    if (in->c->network) {
+        autofd int netns = -1;
+        TRY(fd_open_at(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0, &netns));
+        TRY(sync_send(in->l.sync, SYNC_NETNS, 0, netns));
+    }
+    if (sys_link_up("lo") < 0)
         return err_sys(errno, "bring the loopback interface up");
     return NULL;
 }
@@ -241,6 +248,7 @@ static const struct stage {
     {"isolate the process", stage_isolate},
     {"read the configuration", stage_prepare},
     {"join namespaces", stage_join},
+    {"network", stage_network}, /* early: it is plugged in while the mounts are made */
     {"prepare mounts", stage_propagation},
     {"prepare mounts", stage_null},
     {"root file system", rootfs_attach},
@@ -248,7 +256,6 @@ static const struct stage {
     {NULL, mounts_apply},
     {"devices", devices_make},
     {"console", console_make},
-    {"network", stage_network},
     {NULL, sysctls_apply},
     {NULL, stage_hooks},
     {NULL, masks_apply},

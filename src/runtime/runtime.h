@@ -75,6 +75,9 @@ struct runtime_create {
     /* Open cgroup v2 directory: joined, and linux.resources set in it; -1: limits are not applied (say so). */
     int cgroup_fd;
     int preserve_fds; /* LISTEN_FDS-like extra descriptors 3..3+n-1 */
+    /* Called with the container's new network namespace (borrowed) while its first process sets up the rest: what it
+     * plugs in is there before the program runs, and its failure is that of runtime_create(). NULL: nothing to plug. */
+    struct err *(*network)(void *ctx, int netns_fd);
     /*
      * Create and start in two processes (coracle-runtime): once the caller has called runtime_detach(), the container
      * outlives it, and waits until somebody connects to start_listener, a listening SOCK_SEQPACKET socket (only looked

@@ -25,6 +25,7 @@ struct json;
 enum sync_type {
     SYNC_EOF = 0,     /* the other side is gone, or has executed its program */
     SYNC_READY = 'R', /* child: everything is set up; a pty master may come along */
+    SYNC_NETNS = 'N', /* child: here is my network namespace */
     SYNC_HOOKS = 'H', /* child: namespaces and mounts are there, run prestart and createRuntime */
     SYNC_PID = 'P',   /* middle process: pid and pidfd of the real one */
     SYNC_GO = 'G',    /* parent: go on */

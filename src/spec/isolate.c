@@ -1,4 +1,4 @@
-/* Namespaces, the network mode, and the sysctls that each namespace allows. */
+/* Namespaces, and the sysctls that each of them allows. */
 #include "spec/spec_int.h"
 
 /* "container:X" with an X. */
@@ -50,19 +50,6 @@ static struct err *userns_mode(const char *v) {
     return err_new(ERR_USAGE, "--userns: invalid USER mode: %s", v);
 }
 
-static struct err *network_mode(struct spec_ctx *x) {
-    const char *v = x->o->network;
-    x->net_name = v && *v ? v : "default";
-    if (str_eq(x->net_name, "default") || str_eq(v, "none") || container_ref(x->net_name, &x->net))
-        return NULL;
-    if (str_eq(v, "host")) {
-        x->net.mode = SPEC_NS_HOST;
-        return NULL;
-    }
-    return err_hint(err_new(ERR_UNSUPPORTED, "network %s: networks arrive with a later release", v),
-                    "use --network none, host or container:NAME; " SPEC_HINT_COMPAT);
-}
-
 /* What docker refuses together: the other side has decided these already. */
 static struct err *conflicts(const struct spec_ctx *x) {
     const struct container_options *o = x->o;
@@ -92,7 +79,7 @@ struct err *spec_resolve_namespaces(struct spec_ctx *x) {
     /* Without cgroup v2 docker shares the host's view. */
     if ((!x->o->cgroupns || !*x->o->cgroupns) && x->in->host->cgroup != CGROUP_V2)
         x->cgroup.mode = SPEC_NS_HOST;
-    TRY(network_mode(x));
+    TRY(spec_resolve_network(x));
     return conflicts(x);
 }
 

@@ -8,15 +8,15 @@ static bool is_ip(const char *s) {
     return inet_pton(AF_INET, s, buf) == 1 || inet_pton(AF_INET6, s, buf) == 1;
 }
 
-/* The host itself has an address only where the container shares its network. */
+/* What host-gateway stands for is known when the network is: then it is put in. */
 static struct err *gateway(const struct spec_ctx *x, char **ret_ip) {
-    if (x->net.mode == SPEC_NS_HOST) {
+    if (x->net.mode == SPEC_NS_HOST)
         mem_set(ret_ip, "127.0.0.1");
-        return NULL;
-    }
-    return err_hint(
-        err_new(ERR_UNSUPPORTED, "--add-host host-gateway: the container has no way to the host without a network"),
-        "use --network host, or an address; " SPEC_HINT_COMPAT);
+    else if (!x->n_endpoints)
+        return err_hint(
+            err_new(ERR_UNSUPPORTED, "--add-host host-gateway: the container has no way to the host without a network"),
+            "use a network, --network host, or an address");
+    return NULL;
 }
 
 static struct err *add_host(struct spec_ctx *x, const char *text) {
@@ -41,7 +41,7 @@ static struct err *add_host(struct spec_ctx *x, const char *text) {
     return NULL;
 }
 
-/* docker's file. Without a network there is no address of our own, so no line for the host name. */
+/* docker's file. The lines of the container's own addresses come when it has them. */
 static void hosts(struct spec_ctx *x) {
     autostr struct str s = STR_INIT;
     if (x->net.mode == SPEC_NS_HOST && x->in->host_hosts) {

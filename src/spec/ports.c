@@ -1,4 +1,4 @@
-/* --publish and --expose: parsed and recorded; nothing listens before the network release. */
+/* --publish and --expose. */
 #include "spec/spec_int.h"
 
 #include <arpa/inet.h>
@@ -117,6 +117,15 @@ static struct err *expose(struct spec_ctx *x, const char *text) {
     return NULL;
 }
 
+/* libslirp and the relays know TCP and UDP. */
+static struct err *publishable(const struct spec_ctx *x) {
+    for (size_t i = 0; i < x->n_ports; i++)
+        if (x->ports[i].host_port && str_ends(x->ports[i].key, "/sctp"))
+            return err_hint(err_new(ERR_UNSUPPORTED, "port %s cannot be published without root", x->ports[i].key),
+                            "SCTP works between containers of one network, and with --network host");
+    return NULL;
+}
+
 /* Ranges multiply: more than this is a slip of the finger, and each becomes an object of inspect. */
 #define PORTS_MAX 16384
 
@@ -128,6 +137,8 @@ struct err *spec_resolve_ports(struct spec_ctx *x) {
         TRY(expose(x, o->expose.v[i]));
     if (x->n_ports > PORTS_MAX)
         return err_new(ERR_USAGE, "more than %d ports to publish or expose", PORTS_MAX);
+    if (x->n_endpoints)
+        return publishable(x);
     if (!o->publish.n && !o->publish_all)
         return NULL;
     if (x->net.mode == SPEC_NS_HOST)

@@ -36,6 +36,7 @@ void spec_ctx_done(struct spec_ctx *x) {
     free(x->rlimits);
     free_files(x);
     free_ports(x);
+    spec_endpoints_done(x);
 }
 
 void spec_free(struct spec *s) {
@@ -44,6 +45,7 @@ void spec_free(struct spec *s) {
     json_free(s->config);
     json_free(s->options);
     json_free(s->summary);
+    json_free(s->network);
     strv_done(&s->warnings);
     free(s);
 }
@@ -83,6 +85,7 @@ struct err *spec_build(const struct spec_input *in, struct spec **ret) {
     s->config = spec_emit_oci(&x);
     s->options = spec_emit_options(&x);
     s->summary = spec_emit_summary(&x);
+    s->network = spec_emit_network(&x);
     s->tty = in->options->tty;
     s->open_stdin = in->options->interactive;
     s->rm = in->options->rm;

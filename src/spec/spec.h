@@ -52,8 +52,10 @@ struct container_options {
     struct strv tmpfs;   /* --tmpfs as typed */
     struct strv group_add, cap_add, cap_drop, security_opt, ulimit, sysctl, device;
     struct strv add_host, dns, dns_search, dns_option;
-    struct strv expose, publish; /* recorded; the network issue uses them */
-    char *network;               /* none, host; NULL: the default network */
+    struct strv expose, publish;
+    struct strv networks; /* as typed: a name, none, host, container:X, or name=X,alias=Y,…; empty: bridge */
+    struct strv network_alias;
+    char *ip, *ip6, *mac_address;
     char *pid, *ipc, *uts, *userns, *cgroupns;
     char *stop_signal;
     int64_t stop_timeout; /* seconds, -1 unset */
@@ -87,12 +89,16 @@ struct spec_input {
 };
 struct spec {
     struct json *config, *options, *summary;
+    struct json *network; /* network.json, what each start asks coracle-net for; NULL: no network of its own */
     struct strv warnings; /* said once on stderr: options without effect here */
     bool tty, open_stdin, rm;
 };
 /* Builds and validates everything. Every bad option is an error that names the flag and the value. */
 struct err *spec_build(const struct spec_input *in, struct spec **ret) __attribute__((warn_unused_result));
 void spec_free(struct spec *s);
+/* The network mode that the options ask for: "bridge", "none", "host", "container:X", or the first network as typed;
+ * borrowed. */
+const char *spec_network_mode(const struct container_options *o);
 
 /* ---- mini grammars, each with its own fuzzer; all errors are usage errors ---- */
 

@@ -41,6 +41,12 @@ struct spec_rlimit {
     uint64_t soft, hard;
 };
 
+struct spec_endpoint {
+    char *network;
+    struct strv aliases;
+    char *ip, *ip6, *mac; /* or NULL */
+};
+
 struct spec_port {
     char *key;       /* "80/tcp" */
     char *host_ip;   /* "" for all */
@@ -65,7 +71,9 @@ struct spec_ctx {
     /* walls */
     struct spec_ns pid, ipc, uts, net, cgroup;
     bool ipc_none;
-    const char *net_name; /* docker's NetworkMode */
+    const char *net_name;            /* docker's NetworkMode */
+    struct spec_endpoint *endpoints; /* networks it gets an address in */
+    size_t n_endpoints;
     uint64_t caps;
     char *seccomp; /* SPEC_ANN_SECCOMP's value */
     bool no_new_privs, writable_cgroups;
@@ -115,7 +123,12 @@ bool spec_has_control(const char *s);
 
 /* ---- resolve: one step each, in this order ---- */
 
-/* Namespaces and the network mode. */
+/* The network mode and the networks to join (network.c). */
+struct err *spec_resolve_network(struct spec_ctx *x) __attribute__((warn_unused_result));
+void spec_endpoints_done(struct spec_ctx *x);
+/* network.json, or NULL where the container has no address of its own. */
+struct json *spec_emit_network(const struct spec_ctx *x);
+/* Namespaces. */
 struct err *spec_resolve_namespaces(struct spec_ctx *x) __attribute__((warn_unused_result));
 /* ENTRYPOINT and CMD, working directory, user, stop signal, host name. */
 struct err *spec_resolve_process(struct spec_ctx *x) __attribute__((warn_unused_result));

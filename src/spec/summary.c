@@ -36,6 +36,20 @@ static void set_command(const struct spec_ctx *x, struct json *s) {
     json_set(s, "Args", args);
 }
 
+/* ["80/tcp"], of options and image; nothing for the many that expose none. */
+static void set_exposed(const struct spec_ctx *x, struct json *s) {
+    struct json *list = json_array();
+    for (size_t i = 0; i < x->n_ports; i++)
+        json_push_str(list, x->ports[i].key);
+    JSON_EACH(p, json_get(x->img, "ExposedPorts"))
+    if (json_key(p))
+        json_push_str(list, json_key(p));
+    if (json_count(list))
+        json_set(s, "Exposed", list);
+    else
+        json_free(list);
+}
+
 struct json *spec_emit_summary(const struct spec_ctx *x) {
     const struct spec_input *in = x->in;
     const struct config *c = in->config;
@@ -59,6 +73,8 @@ struct json *spec_emit_summary(const struct spec_ctx *x) {
     json_set_str(s, "StopSignal", *x->stop_signal ? x->stop_signal : "SIGTERM");
     json_set_int(s, "StopTimeout", x->o->stop_timeout >= 0 ? x->o->stop_timeout : 10);
     json_set_str(s, "NetworkMode", x->net_name);
+    json_set_bool(s, "Networked", x->n_endpoints > 0);
+    set_exposed(x, s);
     json_set(s, "Mounts", mounts(x));
     json_set_str(s, "LogDriver", x->log_driver);
     json_set_strmap(s, "LogOpts", &x->log_opts);

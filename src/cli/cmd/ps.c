@@ -137,6 +137,13 @@ static void set_rest(struct json *row, const struct engine_row *r, const struct 
     json_set_str(row, "State", r->status);
 }
 
+static void set_ports(struct json *row, const struct engine *e, const struct engine_row *r) {
+    autostr struct str text = STR_INIT;
+    autojson ports = engine_row_ports(e, r);
+    cli_ports_text(ports, &text);
+    json_set_str(row, "Ports", str_c(&text));
+}
+
 /* Only what will be shown: there may be a thousand rows. */
 static struct json *row_of(const struct engine_row *r, const struct opts *o, int64_t now) {
     struct json *row = json_object();
@@ -154,7 +161,6 @@ static struct json *row_of(const struct engine_row *r, const struct opts *o, int
     set_command(row, r->command, o->no_trunc);
     json_set_str(row, "RunningFor", str_c(&ago));
     json_set_str(row, "Status", str_c(&status));
-    json_set_str(row, "Ports", "");
     json_set_str(row, "Names", r->name);
     if (o->size || o->format)
         set_size(row, r, o->size);
@@ -322,6 +328,8 @@ static struct err *list(struct cli_ctx *c, struct cli_rows *rows) {
         if (!matches(&q, found.v[i], &filters))
             continue;
         autojson row = row_of(found.v[i], o, now);
+        if (!o->quiet || o->format)
+            set_ports(row, c->engine, found.v[i]);
         TRY(cli_rows_add(rows, row));
         left--;
     }

@@ -1,0 +1,200 @@
+/*
+ * endpoints: a container's network, from network.json (what is wanted, changed by `network connect`) to a lease of
+ * coracle-net. Runs in the monitor: at the start, and when the lease has news. What the container has got stands in
+ * endpoints.json while it runs, and in its /etc/hosts and /etc/resolv.conf.
+ */
+#include "engine/engine_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "net/net.h"
+
+static const char *text_of(const struct json *o, const char *key) {
+    const char *s = json_str_value(json_get(o, key));
+    return s ? s : "";
+}
+
+/* Written in place: a running exec or a bind mount of the same inode must see it. */
+struct err *engine_host_file(int dirfd, const char *file, const char *text) {
+    autofd int fd = -1;
+    TRY(fd_open_at(dirfd, file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644, &fd));
+    if (fchmod(fd, 0644) < 0) /* every user of the container reads them, whatever our umask */
+        return err_sys(errno, "change the mode of %s", file);
+    return io_write_all(fd, text, strlen(text));
+}
+
+/* ---- the request ---- */
+
+struct json *engine_endpoint_json(const struct net_def *def, const struct json *wanted, unsigned n) {
+    struct json *j = json_object();
+    autofree char *ifname = mem_printf("eth%u", n);
+    json_set(j, "network", net_def_json(def));
+    json_set_str(j, "ifname", ifname);
+    json_set_str(j, "ip", text_of(wanted, "ip"));
+    json_set_str(j, "ip6", text_of(wanted, "ip6"));
+    json_set_str(j, "mac", text_of(wanted, "mac"));
+    struct json *aliases = json_copy(json_get(wanted, "aliases"));
+    json_set(j, "aliases", aliases ? aliases : json_array());
+    return j;
+}
+
+/* "8080", "8000-8010" (any free one of them) or "" (any free one at all). */
+static struct json *port_json(const struct json *wanted) {
+    struct json *j = json_object();
+    const char *range = text_of(wanted, "host_port");
+    const char *dash = strchr(range, '-');
+    autofree char *low = mem_dupn(range, strcspn(range, "-"));
+    int64_t first = 0, last = 0;
+    (void)str_to_i64(low, 0, UINT16_MAX, &first);
+    last = first;
+    if (dash)
+        (void)str_to_i64(dash + 1, 0, UINT16_MAX, &last);
+    json_set_str(j, "proto", text_of(wanted, "proto"));
+    json_set_str(j, "host_ip", text_of(wanted, "host_ip"));
+    json_set_int(j, "host_port", first);
+    json_set_int(j, "host_port_last", last);
+    json_set_int(j, "port", json_int_value(json_get(wanted, "port"), 0));
+    return j;
+}
+
+static struct err *endpoints_json(const struct endpoints *n, const struct json *wanted, struct json **ret,
+                                  bool *ret_named) {
+    autojson list = json_array();
+    unsigned i = 0;
+    JSON_EACH(it, json_get(wanted, "networks")) {
+        autonetdef def = NULL;
+        TRY(net_find(n->host, text_of(it, "network"), &def));
+        *ret_named |= !def->builtin;
+        json_push(list, engine_endpoint_json(def, it, i++));
+    }
+    *ret = take_ptr(&list);
+    return NULL;
+}
+
+/* A container that serves DNS itself wants port 53 on every address: then ours is asked on the gateway's. */
+static bool serves_dns(const struct json *wanted) {
+    JSON_EACH(p, json_get(wanted, "ports"))
+    if (json_int_value(json_get(p, "port"), 0) == 53)
+        return true;
+    return false;
+}
+
+static struct err *make_request(const struct endpoints *n, const struct json *wanted, struct json **ret) {
+    struct json *endpoints = NULL, *ports = json_array();
+    bool named = false;
+    autojson r = json_object();
+    json_set_str(r, "op", "attach");
+    json_set_str(r, "id", n->id);
+    json_set_str(r, "name", n->name);
+    json_set_str(r, "hostname", text_of(wanted, "hostname"));
+    JSON_EACH(p, json_get(wanted, "ports")) { json_push(ports, port_json(p)); }
+    json_set(r, "ports", ports);
+    struct json *dns = json_copy(json_get(wanted, "dns"));
+    json_set(r, "dns", dns ? dns : json_array());
+    TRY(endpoints_json(n, wanted, &endpoints, &named));
+    json_set(r, "endpoints", endpoints);
+    json_set_bool(r, "dns_internal", named && !serves_dns(wanted));
+    *ret = take_ptr(&r);
+    return NULL;
+}
+
+/* ---- files ---- */
+
+/* "host-gateway" stands for an address of the host; without one the line goes. */
+static void append_hosts_line(struct str *out, const char *line, const char *host) {
+    static const char placeholder[] = "host-gateway\t";
+    if (!str_starts(line, placeholder))
+        str_appendf(out, "%s\n", line);
+    else if (*host)
+        str_appendf(out, "%s\t%s\n", host, line + sizeof placeholder - 1);
+}
+
+static struct err *write_hosts(const struct endpoints *n, const struct json *wanted) {
+    autostr struct str s = STR_INIT;
+    autostrv struct strv lines = {.n = 0};
+    const char *hostname = text_of(wanted, "hostname");
+    strv_split(&lines, text_of(wanted, "hosts"), '\n');
+    for (size_t i = 0; i < lines.n; i++)
+        if (*lines.v[i])
+            append_hosts_line(&s, lines.v[i], text_of(n->lease.answer, "host"));
+    JSON_EACH(e, json_get(n->lease.answer, "endpoints")) {
+        if (*text_of(e, "ip"))
+            str_appendf(&s, "%s\t%s\n", text_of(e, "ip"), hostname);
+        if (*text_of(e, "ip6"))
+            str_appendf(&s, "%s\t%s\n", text_of(e, "ip6"), hostname);
+    }
+    return engine_host_file(n->dirfd, "hosts", str_c(&s));
+}
+
+static bool on_default_bridge(const struct json *wanted) {
+    return str_eq(text_of(json_first(json_get(wanted, "networks")), "network"), "bridge");
+}
+
+/* The text that was made at create, with our own server in place of the host's. Servers that the user named himself are
+ * asked directly on the default network, and by our own elsewhere, as it knows the containers' names. */
+static struct err *write_resolv(const struct endpoints *n, const struct json *wanted) {
+    autostr struct str s = STR_INIT;
+    autostrv struct strv lines = {.n = 0};
+    const char *server = text_of(n->lease.answer, "nameserver");
+    bool named = !on_default_bridge(wanted), options = false;
+    if (!*server || (!named && json_count(json_get(wanted, "dns"))))
+        return NULL;
+    str_appendf(&s, "nameserver %s\n", server);
+    strv_split(&lines, text_of(wanted, "resolv"), '\n');
+    for (size_t i = 0; i < lines.n; i++) {
+        const char *line = lines.v[i];
+        if (!*line || str_starts(line, "nameserver"))
+            continue;
+        bool ours = named && str_starts(line, "options ") && !strstr(line, "ndots:");
+        options |= str_starts(line, "options ");
+        str_appendf(&s, "%s%s\n", line, ours ? " ndots:0" : "");
+    }
+    if (named && !options)
+        str_append(&s, "options ndots:0\n");
+    return engine_host_file(n->dirfd, "resolv.conf", str_c(&s));
+}
+
+/* endpoints.json: the answer, without what is only for the next helper. */
+static struct err *record(const struct endpoints *n) {
+    autojson wanted = NULL;
+    autojson got = json_object();
+    static const char *const kept[] = {"endpoints", "ports", "level"};
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        if (json_get(n->lease.answer, kept[i]))
+            json_set(got, kept[i], json_copy(json_get(n->lease.answer, kept[i])));
+    TRY(json_write_file(n->dirfd, ENDPOINTS_FILE, got, 0600, 0));
+    TRY(json_read_file(n->dirfd, NETWORK_FILE, &wanted));
+    TRY(write_hosts(n, wanted));
+    return write_resolv(n, wanted);
+}
+
+/* ---- the lease ---- */
+
+struct err *endpoints_attach(struct endpoints *n, int netns_fd, int *ret_watch) {
+    autojson wanted = NULL;
+    autojson request = NULL;
+    TRY(json_read_file(n->dirfd, NETWORK_FILE, &wanted));
+    TRY(make_request(n, wanted, &request));
+    TRY(fd_dup(netns_fd, &n->netns));
+    TRY(net_attach(n->host, request, netns_fd, &n->lease));
+    *ret_watch = n->lease.fd;
+    return record(n);
+}
+
+void endpoints_event(struct endpoints *n, int *watch) {
+    bool changed = false;
+    autoerr ended = net_lease_read(&n->lease, &changed);
+    /* The helper was killed: another one takes over. Where none can be started the container has no way out any more,
+     * and its neighbours on the bridge as before. */
+    autoerr lost = ended ? net_restore(n->host, n->netns, &n->lease) : NULL;
+    if (lost)
+        net_lease_done(&n->lease);
+    *watch = n->lease.fd;
+    autoerr bad = (changed || ended) && !lost ? record(n) : NULL;
+    if (bad)
+        log_debug("container %.12s: its network could not be recorded", n->id);
+}

@@ -1,0 +1,153 @@
+/* endpoints_view: what docker shows of a container's network: NetworkSettings, and the ports of ps and port. */
+#include "engine/engine_int.h"
+
+#include <string.h>
+
+static const char *text_of(const struct json *o, const char *key) {
+    const char *s = json_str_value(json_get(o, key));
+    return s ? s : "";
+}
+
+static void set_id(struct json *o, const char *key, const char *id) { json_set_str(o, key, id); }
+
+/* host_ip "" is every address: docker lists it once for each family. */
+static void each_binding(const struct json *port, void (*fn)(void *ctx, const struct json *port, const char *ip),
+                         void *ctx) {
+    const char *ip = text_of(port, "host_ip");
+    if (*ip) {
+        fn(ctx, port, ip);
+        return;
+    }
+    fn(ctx, port, "0.0.0.0");
+    fn(ctx, port, "::");
+}
+
+/* ---- ps ---- */
+
+static struct json *port_view(const char *proto, int64_t port) {
+    struct json *v = json_object();
+    json_set_int(v, "PrivatePort", port);
+    json_set_str(v, "Type", proto);
+    return v;
+}
+
+static void push_port(void *ctx, const struct json *port, const char *ip) {
+    struct json *v = port_view(text_of(port, "proto"), json_int_value(json_get(port, "port"), 0));
+    json_set_str(v, "IP", ip);
+    json_set_int(v, "PublicPort", json_int_value(json_get(port, "host_port"), 0));
+    json_push(ctx, v);
+}
+
+static bool is_bound(const struct json *ports, const char *proto, int64_t port) {
+    JSON_EACH(p, ports)
+    if (str_eq(text_of(p, "proto"), proto) && json_int_value(json_get(p, "port"), 0) == port)
+        return true;
+    return false;
+}
+
+/* "80/tcp" entries that are exposed but not published come without a public port. */
+struct json *endpoints_ports(const struct json *endpoints, const struct json *exposed) {
+    struct json *list = json_array();
+    const struct json *ports = json_get(endpoints, "ports");
+    JSON_EACH(p, ports) { each_binding(p, push_port, list); }
+    JSON_EACH(x, exposed) {
+        const char *key = json_str_value(x);
+        autofree char *number = mem_dupn(key ? key : "", key ? strcspn(key, "/") : 0);
+        const char *proto = key && strchr(key, '/') ? strchr(key, '/') + 1 : "tcp";
+        int64_t port;
+        if (str_to_i64(number, 0, UINT16_MAX, &port) && !is_bound(ports, proto, port))
+            json_push(list, port_view(proto, port));
+    }
+    return list;
+}
+
+/* ---- inspect ---- */
+
+static void add_binding(void *ctx, const struct json *port, const char *ip) {
+    struct json *all = ctx, *one = json_object();
+    autofree char *key = mem_printf("%d/%s", (int)json_int_value(json_get(port, "port"), 0), text_of(port, "proto"));
+    autofree char *number = mem_printf("%d", (int)json_int_value(json_get(port, "host_port"), 0));
+    if (json_type(json_get(all, key)) != JSON_ARRAY)
+        json_set(all, key, json_array());
+    json_set_str(one, "HostIp", ip);
+    json_set_str(one, "HostPort", number);
+    json_push(json_get(all, key), one);
+}
+
+static struct json *ports_map(const struct json *endpoints, const struct json *exposed) {
+    struct json *all = json_object();
+    JSON_EACH(x, exposed)
+    if (json_str_value(x))
+        json_set(all, json_str_value(x), json_null());
+    JSON_EACH(p, json_get(endpoints, "ports")) { each_binding(p, add_binding, all); }
+    return all;
+}
+
+static struct json *copy_or_null(const struct json *v) {
+    struct json *copy = json_count(v) ? json_copy(v) : NULL;
+    return copy ? copy : json_null();
+}
+
+/* docker's EndpointSettings; `e` is an endpoint of ENDPOINTS_FILE, or an entry of NETWORK_FILE for one that is not
+ * plugged in. */
+static struct json *settings(const struct json *e) {
+    struct json *j = json_object();
+    const char *id = json_str_value(json_get(e, "name")) ? text_of(e, "network") : "";
+    json_set(j, "IPAMConfig", json_null());
+    json_set(j, "Links", json_null());
+    json_set(j, "Aliases", copy_or_null(json_get(e, "aliases")));
+    json_set_str(j, "MacAddress", text_of(e, "mac"));
+    json_set(j, "DriverOpts", json_null());
+    json_set_int(j, "GwPriority", 0);
+    set_id(j, "NetworkID", id);
+    set_id(j, "EndpointID", *id ? text_of(e, "endpoint") : "");
+    json_set_str(j, "Gateway", text_of(e, "gateway"));
+    json_set_str(j, "IPAddress", text_of(e, "ip"));
+    json_set_int(j, "IPPrefixLen", json_int_value(json_get(e, "prefix"), 0));
+    json_set_str(j, "IPv6Gateway", text_of(e, "gateway6"));
+    json_set_str(j, "GlobalIPv6Address", text_of(e, "ip6"));
+    json_set_int(j, "GlobalIPv6PrefixLen", json_int_value(json_get(e, "prefix6"), 0));
+    json_set(j, "DNSNames", copy_or_null(json_get(e, "names")));
+    return j;
+}
+
+static const struct json *find_endpoint(const struct json *endpoints, const char *network) {
+    JSON_EACH(e, json_get(endpoints, "endpoints"))
+    if (str_eq(text_of(e, "name"), network))
+        return e;
+    return NULL;
+}
+
+static struct json *networks_map(const struct json *wanted, const struct json *endpoints, const char *mode) {
+    struct json *all = json_object();
+    if (!wanted)
+        json_set(all, str_eq(mode, "host") ? "host" : "none", settings(NULL));
+    JSON_EACH(w, json_get(wanted, "networks")) {
+        const struct json *e = find_endpoint(endpoints, text_of(w, "network"));
+        json_set(all, text_of(w, "network"), settings(e ? e : w));
+    }
+    return all;
+}
+
+struct json *endpoints_settings(const struct engine_container *c) {
+    static const char *const on_top[] = {"EndpointID", "Gateway",     "GlobalIPv6Address", "GlobalIPv6PrefixLen",
+                                         "IPAddress",  "IPPrefixLen", "IPv6Gateway",       "MacAddress"};
+    struct json *o = json_object();
+    autojson wanted = NULL;
+    autojson endpoints = NULL;
+    err_free(json_read_file(c->dirfd, NETWORK_FILE, &wanted));
+    if (engine_state_alive(&c->state))
+        err_free(json_read_file(c->dirfd, ENDPOINTS_FILE, &endpoints));
+    json_set_str(o, "Bridge", "");
+    json_set_str(o, "SandboxID", "");
+    json_set_str(o, "SandboxKey", "");
+    json_set(o, "Ports", ports_map(endpoints, endpoints ? json_get(c->summary, "Exposed") : NULL));
+    json_set_bool(o, "HairpinMode", false);
+    struct json *networks = networks_map(wanted, endpoints, text_of(c->summary, "NetworkMode"));
+    const struct json *bridge = json_get(networks, "bridge");
+    autojson none = settings(NULL);
+    for (size_t i = 0; i < ARRAY_LEN(on_top); i++)
+        json_set(o, on_top[i], json_copy(json_get(bridge ? bridge : none, on_top[i])));
+    json_set(o, "Networks", networks);
+    return o;
+}

@@ -1,0 +1,291 @@
+/* networks: the use cases of `coracle network`. Definitions are files (net/net.h); who is plugged in where is asked of
+ * coracle-net, and what a container wants stands in its network.json. */
+#include "engine/engine_int.h"
+
+#include <string.h>
+
+static const char *text_of(const struct json *o, const char *key) {
+    const char *s = json_str_value(json_get(o, key));
+    return s ? s : "";
+}
+
+/* ---- views ---- */
+
+static struct json *pairs(const struct strv *list) {
+    struct json *o = json_object();
+    for (size_t i = 0; i < list->n; i++) {
+        size_t n = strcspn(list->v[i], "=");
+        autofree char *key = mem_dupn(list->v[i], n);
+        json_set_str(o, key, list->v[i] + n + (list->v[i][n] == '='));
+    }
+    return o;
+}
+
+static struct json *ipam_view(const struct net_def *d) {
+    struct json *ipam = json_object(), *config = json_array();
+    json_set_str(ipam, "Driver", "default");
+    json_set(ipam, "Options", json_null());
+    for (size_t i = 0; i < d->n_subnets; i++) {
+        struct json *one = json_object();
+        json_set_str(one, "Subnet", d->subnets[i].subnet);
+        if (d->subnets[i].ip_range)
+            json_set_str(one, "IPRange", d->subnets[i].ip_range);
+        if (d->subnets[i].gateway)
+            json_set_str(one, "Gateway", d->subnets[i].gateway);
+        json_push(config, one);
+    }
+    json_set(ipam, "Config", config);
+    return ipam;
+}
+
+static struct json *view_of(const struct net_def *d) {
+    struct json *v = json_object(), *from = json_object();
+    autostr struct str created = STR_INIT;
+    clock_format_rfc3339(d->created, &created);
+    json_set_str(v, "Name", d->name);
+    json_set_str(v, "Id", d->id);
+    json_set_str(v, "Created", str_c(&created));
+    json_set_str(v, "Scope", "local");
+    json_set_str(v, "Driver", d->driver);
+    json_set_bool(v, "EnableIPv4", true);
+    json_set_bool(v, "EnableIPv6", d->ipv6);
+    json_set(v, "IPAM", ipam_view(d));
+    json_set_bool(v, "Internal", d->internal);
+    json_set_bool(v, "Attachable", d->attachable);
+    json_set_bool(v, "Ingress", false);
+    json_set_str(from, "Network", "");
+    json_set(v, "ConfigFrom", from);
+    json_set_bool(v, "ConfigOnly", false);
+    json_set(v, "Containers", json_object());
+    json_set(v, "Options", pairs(&d->options));
+    json_set(v, "Labels", pairs(&d->labels));
+    return v;
+}
+
+/* The containers that are plugged in now; none when no helper runs. */
+static struct err *plugged(const struct engine *e, struct json **ret) {
+    autojson ask = json_object();
+    autojson answer = NULL;
+    json_set_str(ask, "op", "list");
+    struct err *err = net_ask(e->host, ask, &answer);
+    if (err && err_kind(err) == ERR_NOT_FOUND) {
+        err_free(err);
+        answer = json_object();
+        err = NULL;
+    }
+    if (!err)
+        *ret = take_ptr(&answer);
+    return err;
+}
+
+static struct json *member_view(const struct json *container, const struct json *endpoint) {
+    struct json *v = json_object();
+    const char *ip = text_of(endpoint, "ip"), *ip6 = text_of(endpoint, "ip6");
+    autofree char *v4 = mem_printf("%s/%d", ip, (int)json_int_value(json_get(endpoint, "prefix"), 0));
+    autofree char *v6 = mem_printf("%s/%d", ip6, (int)json_int_value(json_get(endpoint, "prefix6"), 0));
+    json_set_str(v, "Name", text_of(container, "name"));
+    json_set_str(v, "EndpointID", text_of(endpoint, "endpoint"));
+    json_set_str(v, "MacAddress", text_of(endpoint, "mac"));
+    json_set_str(v, "IPv4Address", *ip ? v4 : "");
+    json_set_str(v, "IPv6Address", *ip6 ? v6 : "");
+    return v;
+}
+
+/* {container id: endpoint} of one network. */
+static struct json *members_of(const struct json *list, const char *network_id) {
+    struct json *all = json_object();
+    JSON_EACH(c, json_get(list, "containers"))
+    JSON_EACH(e, json_get(c, "endpoints"))
+    if (str_eq(text_of(e, "network"), network_id))
+        json_set(all, text_of(c, "id"), member_view(c, e));
+    return all;
+}
+
+struct err *engine_network_list(struct engine *e, struct json **ret) {
+    struct net_defs defs = {.n = 0};
+    TRY(net_list(e->host, &defs));
+    struct json *list = json_array();
+    for (size_t i = 0; i < defs.n; i++) {
+        struct json *v = view_of(defs.v[i]);
+        json_set_int(v, "CreatedNs", defs.v[i]->created);
+        json_set_bool(v, "Builtin", defs.v[i]->builtin);
+        json_push(list, v);
+    }
+    net_defs_done(&defs);
+    *ret = list;
+    return NULL;
+}
+
+struct err *engine_network_inspect(struct engine *e, const char *name, struct json **ret) {
+    autonetdef d = NULL;
+    autojson list = NULL;
+    TRY(net_find(e->host, name, &d));
+    TRY(plugged(e, &list));
+    struct json *v = view_of(d);
+    json_set(v, "Containers", members_of(list, d->id));
+    *ret = v;
+    return NULL;
+}
+
+/* ---- create, rm, prune ---- */
+
+struct err *engine_network_create(struct engine *e, const struct engine_network_new *n, char ret_id[65]) {
+    autonetdef d = NULL;
+    const struct net_create c = {.name = n->name,
+                                 .driver = n->driver,
+                                 .internal = n->internal,
+                                 .ipv6 = n->ipv6,
+                                 .attachable = n->attachable,
+                                 .subnets = n->subnets,
+                                 .gateways = n->gateways,
+                                 .ip_ranges = n->ip_ranges,
+                                 .labels = n->labels,
+                                 .options = n->options};
+    TRY(net_create(e->host, &c, &d));
+    memcpy(ret_id, d->id, 65);
+    return NULL;
+}
+
+static struct err *in_use(const char *name, const struct json *members) {
+    const struct json *first = json_first(members);
+    return err_hint(err_new(ERR_CONFLICT,
+                            "error while removing network: network %s has active endpoints (name:\"%s\" id:\"%.12s\")",
+                            name, text_of(first, "Name"), json_key(first)),
+                    "stop the containers that use it, or: coracle network disconnect -f %s %s", name,
+                    text_of(first, "Name"));
+}
+
+struct err *engine_network_remove(struct engine *e, const char *name) {
+    autonetdef d = NULL;
+    autojson list = NULL;
+    TRY(net_find(e->host, name, &d));
+    TRY(plugged(e, &list));
+    autojson members = members_of(list, d->id);
+    if (json_count(members))
+        return in_use(d->name, members);
+    return net_remove(e->host, d);
+}
+
+/* Whether any container, running or not, wants the network. */
+static bool is_wanted(struct engine *e, const struct strv *ids, const char *network) {
+    for (size_t i = 0; i < ids->n; i++) {
+        autojson wanted = NULL;
+        autoerr none = store_container_read(e->store, ids->v[i], NETWORK_FILE, &wanted);
+        JSON_EACH(w, none ? NULL : json_get(wanted, "networks"))
+        if (str_eq(text_of(w, "network"), network))
+            return true;
+    }
+    return false;
+}
+
+struct err *engine_network_unused(struct engine *e, struct strv *ret_names) {
+    struct net_defs defs = {.n = 0};
+    struct store *store;
+    autostrv struct strv ids = {.n = 0};
+    TRY(engine_store(e, &store));
+    TRY(store_container_ids(store, &ids));
+    TRY(net_list(e->host, &defs));
+    for (size_t i = 0; i < defs.n; i++)
+        if (!defs.v[i]->builtin && !is_wanted(e, &ids, defs.v[i]->name))
+            strv_push(ret_names, defs.v[i]->name);
+    net_defs_done(&defs);
+    return NULL;
+}
+
+/* ---- connect, disconnect ---- */
+
+static struct json *entry_of(struct json *wanted, const char *network) {
+    JSON_EACH(w, json_get(wanted, "networks"))
+    if (str_eq(text_of(w, "network"), network))
+        return w;
+    return NULL;
+}
+
+static struct json *new_entry(const struct net_def *d, const struct engine_endpoint *p) {
+    struct json *j = json_object();
+    json_set_str(j, "network", d->name);
+    json_set_str(j, "ip", p->ip ? p->ip : "");
+    json_set_str(j, "ip6", p->ip6 ? p->ip6 : "");
+    json_set_str(j, "mac", p->mac ? p->mac : "");
+    json_set_strv(j, "aliases", &p->aliases);
+    return j;
+}
+
+/* Loads what a container wants; one without a network of its own cannot be plugged in. */
+static struct err *load_wanted(const struct engine_container *c, struct json **ret) {
+    const char *mode = text_of(c->summary, "NetworkMode");
+    if (!json_bool_value(json_get(c->summary, "Networked"), false))
+        return err_new(ERR_CONFLICT, "container %s has --network %s and cannot be connected to a network",
+                       engine_container_name(c), mode);
+    return json_read_file(c->dirfd, NETWORK_FILE, ret);
+}
+
+static struct err *tell_helper(const struct engine *e, const struct engine_container *c, struct json *request) {
+    autojson answer = NULL;
+    json_set_str(request, "id", c->id);
+    return net_ask(e->host, request, &answer);
+}
+
+struct err *engine_network_connect(struct engine *e, const char *network, const char *container,
+                                   const struct engine_endpoint *p) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    autonetdef d = NULL;
+    autojson wanted = NULL;
+    autojson request = json_object();
+    TRY(net_find(e->host, network, &d));
+    TRY(engine_container_load(e, container, &c));
+    TRY(load_wanted(&c, &wanted));
+    if (entry_of(wanted, d->name))
+        return err_new(ERR_CONFLICT, "endpoint with name %s already exists in network %s", engine_container_name(&c),
+                       d->name);
+    struct json *networks = json_get(wanted, "networks"), *entry = new_entry(d, p);
+    json_push(networks, entry);
+    if (engine_state_alive(&c.state)) {
+        json_set_str(request, "op", "connect");
+        json_set(request, "endpoint", engine_endpoint_json(d, entry, (unsigned)json_count(networks) - 1));
+        TRY(tell_helper(e, &c, request));
+    }
+    return json_write_file(c.dirfd, NETWORK_FILE, wanted, 0600, IO_DURABLE);
+}
+
+struct err *engine_network_disconnect(struct engine *e, const char *network, const char *container) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    autonetdef d = NULL;
+    autojson wanted = NULL;
+    autojson request = json_object();
+    TRY(net_find(e->host, network, &d));
+    TRY(engine_container_load(e, container, &c));
+    TRY(load_wanted(&c, &wanted));
+    if (!entry_of(wanted, d->name))
+        return err_new(ERR_NOT_FOUND, "container %s is not connected to network %s", engine_container_name(&c),
+                       d->name);
+    struct json *left = json_array();
+    JSON_EACH(w, json_get(wanted, "networks"))
+    if (!str_eq(text_of(w, "network"), d->name))
+        json_push(left, json_copy(w));
+    json_set(wanted, "networks", left);
+    if (engine_state_alive(&c.state)) {
+        json_set_str(request, "op", "disconnect");
+        json_set_str(request, "network", d->id);
+        TRY(tell_helper(e, &c, request));
+    }
+    return json_write_file(c.dirfd, NETWORK_FILE, wanted, 0600, IO_DURABLE);
+}
+
+void engine_complete_networks(struct engine *e, struct strv *out) {
+    struct net_defs defs = {.n = 0};
+    autoerr bad = net_list(e->host, &defs);
+    for (size_t i = 0; !bad && i < defs.n; i++)
+        strv_push(out, defs.v[i]->name);
+    net_defs_done(&defs);
+}
+
+struct err *engine_container_ports(struct engine *e, const char *name, struct json **ret) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    autojson endpoints = NULL;
+    TRY(engine_container_load(e, name, &c));
+    if (engine_state_alive(&c.state) && json_bool_value(json_get(c.summary, "Networked"), false))
+        err_free(json_read_file(c.dirfd, ENDPOINTS_FILE, &endpoints));
+    *ret = endpoints_ports(endpoints, NULL);
+    return NULL;
+}
