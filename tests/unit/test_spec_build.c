@@ -168,8 +168,17 @@ static const struct refusal {
     {TEXT(hostname), "a b", ERR_USAGE, NULL},
     {TEXT(hostname), "a\nb", ERR_USAGE, NULL},
     {TEXT(user), "a\nb", ERR_USAGE, NULL},
-    {TEXT(network), "bridge", ERR_UNSUPPORTED, "network bridge: networks arrive with a later release"},
-    {TEXT(network), "container:", ERR_UNSUPPORTED, NULL},
+    {LIST(networks), "container:", ERR_UNSUPPORTED, "network mode container: is not available"},
+    {LIST(networks), "alias=x", ERR_USAGE, "--network: no name specified for network"},
+    {LIST(networks), "name=a,name=b", ERR_USAGE, "--network: name is given twice"},
+    {LIST(networks), "name=a,color=red", ERR_USAGE, "invalid field color in --network"},
+    {LIST(networks), "name=a,ip=10.0.0", ERR_USAGE,
+     "invalid argument \"10.0.0\" for \"--ip\" flag: not an IPv4 address"},
+    {LIST(networks), "name=a,mac-address=01:00:00:00:00:01", ERR_USAGE, "01:00:00:00:00:01 is not a valid mac address"},
+    {LIST(networks), "name=bridge,alias=x", ERR_USAGE,
+     "network-scoped alias is supported only for containers in user defined networks"},
+    {TEXT(ip), "10.0.0.2", ERR_USAGE, "user specified IP address is supported on user defined networks only"},
+    {LIST(publish), "80/sctp", ERR_UNSUPPORTED, "port 80/sctp cannot be published without root"},
     {TEXT(pid), "bogus", ERR_USAGE, "--pid: invalid PID mode: bogus"},
     {TEXT(pid), "container:", ERR_USAGE, NULL},
     {TEXT(ipc), "bogus", ERR_USAGE, "--ipc: invalid IPC mode: bogus"},
@@ -216,7 +225,6 @@ static const struct refusal {
     {LIST(add_host), ":1.2.3.4", ERR_USAGE, "bad format for add-host: \":1.2.3.4\""},
     {LIST(add_host), "db:1.2.3", ERR_USAGE, "invalid IP address in add-host: \"1.2.3\""},
     {LIST(add_host), "db\nevil:1.2.3.4", ERR_USAGE, NULL},
-    {LIST(add_host), "db:host-gateway", ERR_UNSUPPORTED, NULL},
     {LIST(dns), "nope", ERR_USAGE, "IP address is not correctly formatted: nope"},
     {LIST(dns_search), "a b", ERR_USAGE, "a b is not a valid domain"},
     {LIST(dns_option), "ndots:1\nnameserver 1.1.1.1", ERR_USAGE, NULL},
@@ -270,11 +278,11 @@ static void test_conflicts(void) {
     mem_set(&f.o.hostname, "x");
     check_conflict(&f, "conflicting options: hostname and the UTS mode");
     f = fixture_new();
-    mem_set(&f.o.network, "container:a");
+    strv_push(&f.o.networks, "container:a");
     strv_push(&f.o.publish, "80");
     check_conflict(&f, "conflicting options: port publishing and the container type network mode");
     f = fixture_new();
-    mem_set(&f.o.network, "container:a");
+    strv_push(&f.o.networks, "container:a");
     strv_push(&f.o.dns, "1.1.1.1");
     check_conflict(&f, "conflicting options: dns and the network mode");
     f = fixture_new();
@@ -282,7 +290,7 @@ static void test_conflicts(void) {
     f.o.rm = true;
     check_conflict(&f, "conflicting options: cannot specify both --restart and --rm");
     f = fixture_new();
-    mem_set(&f.o.network, "host");
+    strv_push(&f.o.networks, "host");
     strv_push(&f.o.sysctl, "net.core.somaxconn=1");
     check_conflict(&f, "sysctl 'net.core.somaxconn=1' is not allowed with --network host");
     f = fixture_new();
@@ -304,6 +312,32 @@ static void test_conflicts(void) {
     check_conflict(&f, "the working directory 'rel' is invalid, it needs to be an absolute path");
 }
 
+/* What a start asks for: networks with their names, ports published and exposed, the files to complete. */
+static void test_network(void) {
+    autofixture f = fixture_new();
+    f.image = "{\"config\":{\"Cmd\":[\"x\"],\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{}}}}";
+    strv_push(&f.o.networks, "name=back,alias=store,ip=10.89.7.9");
+    strv_push(&f.o.networks, "front");
+    strv_push(&f.o.publish, "127.0.0.1:8080-8081:80");
+    strv_push(&f.o.add_host, "gw:host-gateway");
+    f.o.publish_all = true;
+    autospec s = build(&f);
+    const struct json *networks = json_get(s->network, "networks"), *ports = json_get(s->network, "ports");
+    CHECK_INT(json_count(networks), 2);
+    CHECK_STR(json_str_value(json_get(json_first(networks), "network")), "back");
+    CHECK_STR(json_str_value(json_get(json_first(networks), "ip")), "10.89.7.9");
+    CHECK_STR(json_str_value(json_first(json_get(json_first(networks), "aliases"))), "store");
+    CHECK_INT(json_count(ports), 2);
+    CHECK_STR(json_str_value(json_get(json_first(ports), "host_port")), "8080-8081");
+    CHECK_INT(json_int_value(json_get(json_next(json_first(ports)), "port"), 0), 53);
+    CHECK(strstr(json_str_value(json_get(s->network, "hosts")), "\nhost-gateway\tgw\n") != NULL);
+    CHECK_STR(json_str_value(json_get(s->summary, "NetworkMode")), "back");
+    autofixture n = fixture_new();
+    strv_push(&n.o.networks, "none");
+    autospec t = build(&n);
+    CHECK(!t->network);
+}
+
 /* ---- files and settings ---- */
 
 static void test_resolv(void) {
@@ -313,13 +347,13 @@ static void test_resolv(void) {
     CHECK_STR(json_str_value(json_get(a, SPEC_ANN_RESOLV)),
               "nameserver 192.0.2.1\nsearch example.org example.net\noptions edns0\n");
     autofixture h = fixture_new();
-    mem_set(&h.o.network, "host");
+    strv_push(&h.o.networks, "host");
     autospec t = build(&h);
     CHECK(!json_get(json_get(t->config, "annotations"), SPEC_ANN_RESOLV));
     CHECK_STR(json_str_value(json_get(json_get(t->config, "annotations"), SPEC_ANN_HOSTS)),
               "127.0.0.1 localhost workstation\n");
     autofixture d = fixture_new();
-    mem_set(&d.o.network, "host");
+    strv_push(&d.o.networks, "host");
     strv_push(&d.config.dns, "192.0.2.9");
     strv_push(&d.o.dns_search, ".");
     strv_push(&d.o.add_host, "gw=host-gateway");
@@ -397,6 +431,6 @@ static void test_summary_size(void) {
 }
 
 UNIT_MAIN({"command", test_command}, {"env", test_env}, {"env_unset", test_env_unset}, {"no_image", test_no_image},
-          {"caps", test_caps}, {"refusals", test_refusals}, {"conflicts", test_conflicts}, {"resolv", test_resolv},
-          {"defaults", test_defaults}, {"security", test_security}, {"replaced_mounts", test_replaced_mounts},
-          {"summary_size", test_summary_size})
+          {"caps", test_caps}, {"refusals", test_refusals}, {"conflicts", test_conflicts}, {"network", test_network},
+          {"resolv", test_resolv}, {"defaults", test_defaults}, {"security", test_security},
+          {"replaced_mounts", test_replaced_mounts}, {"summary_size", test_summary_size})

@@ -99,7 +99,7 @@ static void test_strict(void) {
     autofixture f = fixture_new();
     mem_set(&f.o.image, "app:1");
     f.o.read_only = true;
-    mem_set(&f.o.network, "none");
+    strv_push(&f.o.networks, "none");
     mem_set(&f.o.ipc, "none");
     mem_set(&f.o.entrypoint, "/init");
     f.o.entrypoint_set = true;
@@ -121,9 +121,10 @@ static void test_open(void) {
     autofixture f = fixture_new();
     mem_set(&f.o.image, "app:1");
     f.o.privileged = f.o.publish_all = true;
-    char **const modes[] = {&f.o.network, &f.o.pid, &f.o.ipc, &f.o.uts, &f.o.cgroupns, &f.o.userns};
+    char **const modes[] = {&f.o.pid, &f.o.ipc, &f.o.uts, &f.o.cgroupns, &f.o.userns};
     for (size_t i = 0; i < ARRAY_LEN(modes); i++)
         mem_set(modes[i], "host");
+    strv_push(&f.o.networks, "host");
     strv_push(&f.o.device, "/dev/snd:/dev/snd:r");
     f.o.oom_score_adj = 500;
     check_golden(&f, "open");
@@ -134,7 +135,7 @@ static void test_shared(void) {
     autofixture f = fixture_new();
     f.image = NULL;
     f.host.cgroup = CGROUP_NONE;
-    mem_set(&f.o.network, "container:web");
+    strv_push(&f.o.networks, "container:web");
     mem_set(&f.o.pid, "container:web");
     mem_set(&f.o.ipc, "container:web");
     mem_set(&f.o.domainname, "example.org");
