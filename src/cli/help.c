@@ -8,6 +8,7 @@
 const struct cli_group cli_groups[] = {
     {"container", "Manage containers"},
     {"image", "Manage images"},
+    {"network", "Manage networks"},
     {"system", "Manage coracle"},
     {NULL, NULL},
 };

@@ -1,0 +1,200 @@
+/* network ls and inspect. */
+#include "cli/cli_int.h"
+
+#include <stddef.h>
+#include <string.h>
+
+struct opts {
+    bool no_trunc, quiet, verbose;
+    char *format;
+    struct strv filter;
+};
+#define AT(m) offsetof(struct opts, m)
+
+static const struct cli_flag ls_flags[] = {
+    {.name = "filter",
+     .letter = 'f',
+     .type = CLI_LIST,
+     .offset = AT(filter),
+     .metavar = "filter",
+     .help = "Provide filter values (e.g. \"driver=bridge\")"},
+    {.name = "format",
+     .type = CLI_STRING,
+     .offset = AT(format),
+     .help = "Format output: table, table TEMPLATE, json, or a Go TEMPLATE"},
+    {.name = "no-trunc", .type = CLI_BOOL, .offset = AT(no_trunc), .help = "Do not truncate the output"},
+    {.name = "quiet", .letter = 'q', .type = CLI_BOOL, .offset = AT(quiet), .help = "Only display network IDs"},
+    {.name = NULL},
+};
+
+static const char *const headers[][2] = {
+    {"ID", "NETWORK ID"},     {"Name", "NAME"}, {"Driver", "DRIVER"}, {"Scope", "SCOPE"},          {"IPv6", "IPV6"},
+    {"Internal", "INTERNAL"}, {"IPv4", "IPV4"}, {"Labels", "LABELS"}, {"CreatedAt", "CREATED AT"}, {NULL, NULL},
+};
+
+static const char *text_of(const struct json *o, const char *key) {
+    const char *s = json_str_value(json_get(o, key));
+    return s ? s : "";
+}
+
+static void set_labels(struct json *row, const struct json *labels) {
+    autostr struct str s = STR_INIT;
+    JSON_EACH(l, labels) { str_appendf(&s, "%s%s=%s", s.len ? "," : "", json_key(l), json_str_value(l)); }
+    json_set_str(row, "Labels", str_c(&s));
+}
+
+static struct json *row_of(const struct json *v, const struct opts *o) {
+    struct json *row = json_object();
+    autofree char *id = o->no_trunc ? mem_dup(text_of(v, "Id")) : mem_dupn(text_of(v, "Id"), ID_SHORT_LEN);
+    autostr struct str created = STR_INIT;
+    cli_created_at(json_int_value(json_get(v, "CreatedNs"), 0), &created);
+    json_set_str(row, "CreatedAt", str_c(&created));
+    json_set_str(row, "Driver", text_of(v, "Driver"));
+    json_set_str(row, "ID", id);
+    json_set_str(row, "IPv4", "true");
+    json_set_str(row, "IPv6", json_bool_value(json_get(v, "EnableIPv6"), false) ? "true" : "false");
+    json_set_str(row, "Internal", json_bool_value(json_get(v, "Internal"), false) ? "true" : "false");
+    set_labels(row, json_get(v, "Labels"));
+    json_set_str(row, "Name", text_of(v, "Name"));
+    json_set_str(row, "Scope", text_of(v, "Scope"));
+    return row;
+}
+
+/* One value of a filter against a network. docker's name and id match any part. */
+static bool value_matches(const struct json *v, const char *key, const char *value) {
+    if (!strcmp(key, "driver"))
+        return str_eq(text_of(v, "Driver"), value);
+    if (!strcmp(key, "name"))
+        return strstr(text_of(v, "Name"), value) != NULL;
+    if (!strcmp(key, "id"))
+        return str_starts(text_of(v, "Id"), value);
+    if (!strcmp(key, "scope"))
+        return str_eq(text_of(v, "Scope"), value);
+    if (!strcmp(key, "type"))
+        return json_bool_value(json_get(v, "Builtin"), false) == str_eq(value, "builtin");
+    return false;
+}
+
+static bool matches(const struct json *v, const struct strmap *filters) {
+    for (size_t i = 0; i < filters->n; i++) {
+        const char *key = filters->e[i].key;
+        autostrv struct strv values = {.n = 0};
+        strv_split(&values, filters->e[i].value, '\n');
+        size_t hits = 0;
+        if (!strcmp(key, "dangling")) /* looked at before */
+            continue;
+        bool labels = !strcmp(key, "label");
+        for (size_t j = 0; j < values.n; j++)
+            hits += labels ? cli_label_matches(json_get(v, "Labels"), values.v[j]) : value_matches(v, key, values.v[j]);
+        if (labels ? hits < values.n : !hits) /* labels must all be there, of the others one is enough */
+            return false;
+    }
+    return true;
+}
+
+/* "dangling" means that no container uses it: told apart by what prune would remove. */
+static struct err *keep_dangling(struct cli_ctx *c, const char *wanted, struct json **list) {
+    autostrv struct strv unused = {.n = 0};
+    bool dangling = str_eq(wanted, "true") || str_eq(wanted, "1");
+    TRY(engine_network_unused(c->engine, &unused));
+    struct json *kept = json_array();
+    JSON_EACH(v, *list)
+    if (strv_has(&unused, text_of(v, "Name")) == dangling)
+        json_push(kept, json_copy(v));
+    json_free(*list);
+    *list = kept;
+    return NULL;
+}
+
+static struct err *list(struct cli_ctx *c, struct strmap *filters, struct json *rows) {
+    static const char *const keys[] = {"dangling", "driver", "id", "label", "name", "scope", "type", NULL};
+    const struct opts *o = c->opts;
+    autojson all = NULL;
+    TRY(cli_filters_parse(&o->filter, keys, filters));
+    TRY(engine_network_list(c->engine, &all));
+    if (strmap_get(filters, "dangling"))
+        TRY(keep_dangling(c, strmap_get(filters, "dangling"), &all));
+    JSON_EACH(v, all)
+    if (matches(v, filters))
+        json_push(rows, row_of(v, o));
+    return NULL;
+}
+
+static struct err *run_ls(struct cli_ctx *c, int *ret_code) {
+    (void)ret_code;
+    const struct opts *o = c->opts;
+    const struct cli_table table = {
+        .default_format = "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}",
+        .headers = headers,
+        .quiet_is_id = true,
+    };
+    struct strmap filters = {.n = 0};
+    autojson rows = json_array();
+    struct err *e = list(c, &filters, rows);
+    strmap_done(&filters);
+    return e ? e : cli_render_rows(c, &table, rows, o->format, o->quiet);
+}
+
+const struct cmd cmd_network_ls = {
+    .name = "ls",
+    .group = "network",
+    .aliases = "list",
+    .summary = "List networks",
+    .usage = "[OPTIONS]",
+    .max_args = 0,
+    .usage_exit = 1,
+    .flags = ls_flags,
+    .opts_size = sizeof(struct opts),
+    .run = run_ls,
+};
+
+static const struct cli_flag inspect_flags[] = {
+    {.name = "format",
+     .letter = 'f',
+     .type = CLI_STRING,
+     .offset = AT(format),
+     .help = "Format output: json, or a Go TEMPLATE"},
+    {.name = "verbose",
+     .letter = 'v',
+     .type = CLI_BOOL,
+     .offset = AT(verbose),
+     .help = "Verbose output for diagnostics (there is no more to tell)"},
+    {.name = NULL},
+};
+
+static struct err *run_inspect(struct cli_ctx *c, int *ret_code) {
+    const struct opts *o = c->opts;
+    autojson all = json_array();
+    struct err *first = NULL;
+    for (int i = 0; i < c->n_args; i++) {
+        struct json *one = NULL;
+        struct err *e = engine_network_inspect(c->engine, c->args[i], &one);
+        if (!e)
+            json_push(all, one);
+        else if (first)
+            err_free(e);
+        else
+            first = e;
+    }
+    *ret_code = first ? 1 : 0;
+    struct err *bad = json_count(all) || !o->format ? cli_render_objects(c, all, o->format) : NULL;
+    if (!first)
+        return bad;
+    err_free(bad);
+    return first;
+}
+
+const struct cmd cmd_network_inspect = {
+    .name = "inspect",
+    .group = "network",
+    .summary = "Display detailed information on one or more networks",
+    .usage = "[OPTIONS] NETWORK [NETWORK...]",
+    .min_args = 1,
+    .max_args = -1,
+    .usage_exit = 1,
+    .complete = CLI_COMPLETE_NETWORKS,
+    .complete_rest = CLI_COMPLETE_NETWORKS,
+    .flags = inspect_flags,
+    .opts_size = sizeof(struct opts),
+    .run = run_inspect,
+};
