@@ -1,0 +1,342 @@
+#!/usr/bin/env bats
+# network: docker's networks as a user meets them: addresses, names, ports, isolation, and what is left when somebody is killed.
+load ../lib/common
+
+file_setup() {
+    image busybox
+    mkdir -p "$CTR_HOME/www/cgi-bin"
+    printf '#!/bin/sh\necho\necho "$REMOTE_ADDR"\n' >"$CTR_HOME/www/cgi-bin/addr"
+    chmod +x "$CTR_HOME/www/cgi-bin/addr"
+    echo served >"$CTR_HOME/www/file"
+    export HOST_ADDR
+    HOST_ADDR=$(ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
+}
+
+file_teardown() {
+    for n in $(coracle network ls -q -f type=custom); do coracle network rm "$n" >/dev/null 2>&1 || true; done
+}
+
+setup() { made=(); }
+teardown() {
+    [ "${#made[@]}" = 0 ] || coracle rm -f "${made[@]}" >/dev/null 2>&1 || true
+}
+
+# start NAME OPTION…: a container that sleeps
+start() {
+    coracle run -d --name "$@" busybox sleep 1000 >/dev/null
+    made+=("$1")
+}
+# serve NAME OPTION…: a web server on port 80 that tells the client's address
+serve() {
+    coracle run -d --name "$1" -v "$CTR_HOME/www:/www:ro" "${@:2}" busybox httpd -f -p 80 -h /www >/dev/null
+    made+=("$1")
+}
+address() { coracle inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'; }
+get() { curl -sS --max-time 5 "$@"; }
+answers() { get "$1" >/dev/null 2>&1; }
+helper_pid() { pgrep -u "$(id -u)" -f "coracle-net.*$XDG_RUNTIME_DIR" | head -1; }
+
+@test "by default a container has an address, a way out and a resolver" {
+    run -0 coracle run --rm busybox sh -c 'ip -4 -o addr show eth0; ip route; cat /etc/resolv.conf'
+    assert_output_has 'inet 172.17.'
+    assert_output_has 'default via 172.17.0.1 dev eth0'
+    assert_output_has 'nameserver '
+}
+
+@test "the host name of a container resolves to its own address" {
+    start self --hostname here
+    run -0 coracle exec self sh -c 'cat /etc/hosts; hostname -i'
+    assert_output_has "$(address self)	here"
+    assert_eq "${lines[-1]}" "$(address self)"
+}
+
+@test "inspect and ps show addresses and ports; a stopped container has none" {
+    port=$(free_port)
+    start shown -p "127.0.0.1:$port:80" --expose 443
+    [[ $(address shown) == 172.17.* ]]
+    assert_eq "$(coracle ps --format '{{.Ports}}' -f name=shown)" "127.0.0.1:$port->80/tcp, 443/tcp"
+    assert_eq "$(coracle port shown)" "80/tcp -> 127.0.0.1:$port"
+    assert_eq "$(coracle port shown 80)" "127.0.0.1:$port"
+    assert_eq "$(coracle inspect -f '{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}' shown)" "$port"
+    assert_eq "$(coracle inspect -f '{{.NetworkSettings.Gateway}}' shown)" 172.17.0.1
+    coracle stop -t 0 shown
+    assert_eq "$(coracle inspect -f '{{.NetworkSettings.IPAddress}}' shown)" ""
+    assert_eq "$(coracle port shown)" ""
+    coracle start shown
+    assert_eq "$(coracle port shown)" "80/tcp -> 127.0.0.1:$port"
+}
+
+@test "containers of the default network reach each other by address, not by name" {
+    start one
+    start two
+    run -0 coracle exec one ping -c 1 -W 2 "$(address two)"
+    run coracle exec one ping -c 1 -W 2 two
+    [ "$status" != 0 ]
+}
+
+@test "containers of a network find each other by name, alias and id" {
+    coracle network create names >/dev/null
+    start db --network names --network-alias store
+    start app --network names
+    id=$(coracle inspect -f '{{.Id}}' db)
+    for name in db store "${id:0:12}" DB; do
+        run -0 coracle exec app ping -c 1 -W 2 "$name"
+        assert_output_has "$(address db)"
+    done
+    run -0 coracle exec app nslookup "$(address db)" 127.0.0.11
+    assert_output_has db
+    run coracle exec app nslookup nosuchname 127.0.0.11
+    [ "$status" != 0 ]
+    assert_eq "$(coracle exec app grep nameserver /etc/resolv.conf)" "nameserver 127.0.0.11"
+    coracle rm -f db >/dev/null
+    run coracle exec app ping -c 1 -W 2 store
+    [ "$status" != 0 ]
+}
+
+@test "two containers with one alias are both found" {
+    coracle network create twins >/dev/null
+    start twin1 --network twins --network-alias twin
+    start twin2 --network twins --network-alias twin
+    start asks --network twins
+    run -0 coracle exec asks nslookup twin 127.0.0.11
+    assert_output_has "$(address twin1)"
+    assert_output_has "$(address twin2)"
+}
+
+@test "networks are walls: no way from one to another, nor from the default one" {
+    coracle network create red >/dev/null
+    coracle network create blue >/dev/null
+    serve inred --network red
+    start inblue --network blue
+    start indefault
+    start alsored --network red
+    run -0 coracle exec alsored wget -q -T 3 -O - "http://$(address inred)/file"
+    assert_eq "$output" served
+    for from in inblue indefault; do
+        run coracle exec "$from" wget -q -T 2 -O - "http://$(address inred)/file"
+        [ "$status" != 0 ]
+        run coracle exec "$from" ping -c 1 -W 1 "$(address inred)"
+        [ "$status" != 0 ]
+    done
+}
+
+@test "a container in several networks reaches them all; connect and disconnect work while it runs" {
+    coracle network create left >/dev/null
+    coracle network create right >/dev/null
+    start inleft --network left
+    start inright --network right
+    start both --network left --network right
+    coracle exec both ping -c 1 -W 2 inleft
+    coracle exec both ping -c 1 -W 2 inright
+    coracle network disconnect right both
+    run coracle exec both ping -c 1 -W 1 inright
+    [ "$status" != 0 ]
+    coracle network connect --alias again right both
+    coracle exec both ping -c 1 -W 2 inright
+    coracle exec inright ping -c 1 -W 2 again
+    run coracle network connect right both
+    assert_status 1
+    assert_output_has 'already exists in network right'
+    coracle restart -t 0 both
+    coracle exec both ping -c 1 -W 2 inleft
+    coracle exec both ping -c 1 -W 2 inright
+}
+
+@test "an internal network has no way out" {
+    coracle network create --internal inside >/dev/null
+    start kept --network inside
+    start friend --network inside
+    coracle exec kept ping -c 1 -W 2 friend
+    run coracle exec kept ip route
+    refute_output_has default
+    [ -n "$HOST_ADDR" ] || skip "this machine has no address but loopback"
+    python3 -m http.server --bind "$HOST_ADDR" 0 >"$CTR_HOME/http.log" 2>&1 &
+    kill $!
+    run coracle exec kept ping -c 1 -W 1 "$HOST_ADDR"
+    [ "$status" != 0 ]
+}
+
+@test "addresses, subnets and MAC addresses that the user chose" {
+    coracle network create --subnet 10.89.77.0/24 --gateway 10.89.77.254 --ip-range 10.89.77.128/25 chosen >/dev/null
+    start fixed --network chosen --ip 10.89.77.9 --mac-address 02:00:00:00:00:99
+    start ranged --network chosen
+    assert_eq "$(address fixed)" 10.89.77.9
+    [[ $(address ranged) =~ ^10\.89\.77\.(12[89]|1[3-9].|2..)$ ]] || fail "$(address ranged)"
+    run -0 coracle exec fixed cat /sys/class/net/eth0/address
+    assert_eq "$output" 02:00:00:00:00:99
+    run -0 coracle exec fixed ip route
+    assert_output_has 'default via 10.89.77.254'
+    run coracle run --rm --network chosen --ip 10.89.77.9 busybox true
+    assert_status 125
+    assert_output_has 10.89.77.9
+    run coracle run --rm --network chosen --ip 10.1.1.1 busybox true
+    assert_status 125
+    assert_output_has 10.1.1.1
+}
+
+@test "IPv6 within a network" {
+    coracle network create --ipv6 --subnet fd00:77::/64 six >/dev/null
+    start six1 --network six
+    start six2 --network six
+    addr=$(coracle inspect -f '{{range .NetworkSettings.Networks}}{{.GlobalIPv6Address}}{{end}}' six2)
+    [[ $addr == fd00:77::* ]]
+    coracle exec six1 ping -6 -c 1 -W 2 "$addr"
+    coracle exec six1 ping -6 -c 1 -W 2 six2
+}
+
+@test "a published port is served on loopback, by the gateway's address, and on the host's, by the client's" {
+    port=$(free_port)
+    serve web -p "$port:80"
+    wait_for answers "http://127.0.0.1:$port/file"
+    assert_eq "$(get "http://127.0.0.1:$port/file")" served
+    assert_eq "$(get "http://[::1]:$port/file")" served
+    assert_eq "$(get "http://127.0.0.1:$port/cgi-bin/addr")" 172.17.0.1
+    [ -n "$HOST_ADDR" ] || skip "this machine has no address but loopback"
+    assert_eq "$(get "http://$HOST_ADDR:$port/cgi-bin/addr")" "$HOST_ADDR"
+}
+
+@test "a published port is the container's from before its start until its end, and free at once after it" {
+    port=$(free_port)
+    for _ in 1 2 3; do
+        coracle run -d --name fleeting -p "$port:80" busybox sleep 1000 >/dev/null
+        run coracle run --rm -p "$port:80" busybox true
+        assert_status 125
+        assert_output_has "$port"
+        assert_output_has "address already in use"
+        coracle rm -f fleeting >/dev/null
+    done
+    coracle run --rm -p "$port:80" busybox true
+}
+
+@test "a port that another program has is named" {
+    port=$(free_port)
+    python3 -c "import socket, time; s = socket.socket(); s.bind(('0.0.0.0', $port)); s.listen(); time.sleep(30)" &
+    holder=$!
+    wait_for bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
+    run coracle run --rm -p "$port:80" busybox true
+    kill $holder
+    assert_status 125
+    assert_output_has "address already in use"
+}
+
+@test "ports below 1024 say what to do" {
+    [ "$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)" -gt 80 ] || skip "this machine lets anybody bind port 80"
+    run coracle run --rm -p 80:80 busybox true
+    assert_status 125
+    assert_output_has ip_unprivileged_port_start
+}
+
+@test "-P publishes what is exposed, port ranges pair up, and UDP is carried" {
+    start exposed -P --expose 81 --expose 82/udp
+    run -0 coracle port exposed
+    assert_output_has '81/tcp -> 0.0.0.0:'
+    assert_output_has '82/udp -> 0.0.0.0:'
+    port=$(free_port)
+    coracle run -d --name echo -p "$port:7/udp" busybox nc -u -l -p 7 -e cat >/dev/null
+    made+=(echo)
+    run -0 python3 - "$port" <<'P'
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1)
+for _ in range(10):
+    s.sendto(b"ping", ("127.0.0.1", int(sys.argv[1])))
+    try: print(s.recv(100).decode()); break
+    except (TimeoutError, ConnectionError): pass
+P
+    assert_eq "$output" ping
+}
+
+@test "the host's loopback is out of reach; its own address is not; the rest is refused as it should be" {
+    [ -n "$HOST_ADDR" ] || skip "this machine has no address but loopback"
+    port=$(free_port)
+    (cd "$CTR_HOME/www" && exec python3 -m http.server --bind 0.0.0.0 "$port") >/dev/null 2>&1 &
+    server=$!
+    wait_for answers "http://127.0.0.1:$port/file"
+    start guest
+    run -0 coracle exec guest wget -q -T 5 -O - "http://$HOST_ADDR:$port/file"
+    assert_eq "$output" served
+    run -0 coracle run --rm --add-host host.docker.internal:host-gateway busybox wget -q -T 5 -O - "http://host.docker.internal:$port/file"
+    assert_eq "$output" served
+    kill $server
+    wait $server || true
+    (cd "$CTR_HOME/www" && exec python3 -m http.server --bind 127.0.0.1 "$port") >/dev/null 2>&1 &
+    server=$!
+    wait_for answers "http://127.0.0.1:$port/file"
+    for to in 127.0.0.1 0.0.0.0 10.0.2.2 172.17.0.1 "$HOST_ADDR"; do
+        run coracle exec guest wget -q -T 2 -O - "http://$to:$port/file"
+        [ "$status" != 0 ] || fail "the host's loopback answered at $to"
+    done
+    # nobody listens there now: refused at once, as from the host itself
+    run coracle exec guest sh -c "time -p wget -q -T 5 -O - http://$HOST_ADDR:$port/file"
+    assert_output_has 'Connection refused'
+    kill $server
+}
+
+@test "network commands: ls, inspect, rm, prune and their errors" {
+    coracle network create --label team=a --subnet 10.89.78.0/24 listed >/dev/null
+    assert_eq "$(coracle network ls -q --no-trunc -f name=listed)" "$(coracle network inspect -f '{{.Id}}' listed)"
+    assert_eq "$(coracle network ls -f label=team=a --format '{{.Name}} {{.Driver}} {{.Scope}}')" "listed bridge local"
+    start member --network listed
+    assert_eq "$(coracle network inspect -f '{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}}' listed)" "member $(address member)/24"
+    run coracle network rm listed
+    assert_status 1
+    assert_output_has 'has active endpoints'
+    run coracle network create listed
+    assert_status 1
+    assert_output_has 'network with name listed already exists'
+    run coracle network create --subnet 10.89.78.128/25 overlaps
+    assert_status 1
+    assert_output_has 'overlaps'
+    for builtin in bridge host none; do
+        run coracle network rm $builtin
+        assert_status 1
+        assert_output_has 'pre-defined network and cannot be removed'
+    done
+    run coracle run --rm --network nosuch busybox true
+    assert_status 125
+    assert_output_has 'network nosuch not found'
+    coracle rm -f member >/dev/null
+    run -0 coracle network prune -f
+    assert_output_has listed
+    run coracle network inspect listed
+    assert_status 1
+}
+
+@test "the helper that is killed comes back: connections between containers go on, names and ports work again" {
+    coracle network create lasting >/dev/null
+    port=$(free_port)
+    serve stays --network lasting -p "$port:80"
+    start peer --network lasting
+    wait_for answers "http://127.0.0.1:$port/file"
+    coracle exec peer sh -c 'ping -i 0.2 -c 20 stays >/tmp/log 2>&1 &'
+    sleep 0.5
+    before=$(address stays)
+    kill -9 "$(helper_pid)"
+    wait_for answers "http://127.0.0.1:$port/file"
+    assert_eq "$(address stays)" "$before"
+    wait_for coracle exec peer ping -c 1 -W 1 stays
+    wait_for coracle exec peer grep -q 'packets transmitted' /tmp/log
+    assert_eq "$(coracle exec peer sed -n 's/.* \([0-9]*\) packets received.*/\1/p' /tmp/log)" 20
+    start late --network lasting
+    coracle exec late ping -c 1 -W 2 stays
+    [ "$(address late)" != "$before" ]
+}
+
+@test "nothing is left when the last container has gone" {
+    start last
+    [ -n "$(helper_pid)" ]
+    coracle rm -f last >/dev/null
+    for c in $(coracle ps -q); do coracle rm -f "$c" >/dev/null; done
+    wait_for bash -c '! pgrep -u "$(id -u)" -f "coracle-net.*$XDG_RUNTIME_DIR" >/dev/null'
+}
+
+@test "two first starts at the same time share one helper" {
+    for _ in 1 2 3 4 5; do
+        for i in 1 2 3 4; do coracle run -d --name "race$i" busybox sleep 1000 >/dev/null & done
+        wait
+        for i in 1 2 3 4; do coracle exec "race$i" ping -c 1 -W 2 "$(address "race$((i % 4 + 1))")" >/dev/null; done
+        coracle rm -f race1 race2 race3 race4 >/dev/null
+        pid=$(helper_pid)
+        [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
+    done
+}
