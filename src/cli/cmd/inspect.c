@@ -1,4 +1,4 @@
-/* inspect: objects of one kind, or whatever a name turns out to be: a container first, then an image. */
+/* inspect: objects of one kind, or whatever a name turns out to be: a container, an image, a network, in this order. */
 #include "cli/cli_int.h"
 
 #include <stddef.h>
@@ -6,7 +6,7 @@
 
 struct opts {
     char *format, *type;
-    bool size;
+    bool size, verbose;
 };
 
 #define AT(m) offsetof(struct opts, m)
@@ -28,12 +28,13 @@ static const struct cli_flag flags[] = {
      .offset = AT(type),
      .only = "inspect",
      .complete = CLI_COMPLETE_WORDS,
-     .words = "container image",
+     .words = "container image network",
      .help = "Only inspect objects of this type"},
     {.name = NULL},
 };
 
-enum kind { KIND_ANY, KIND_CONTAINER, KIND_IMAGE };
+enum kind { KIND_CONTAINER, KIND_IMAGE, KIND_NETWORK, KIND_ANY };
+static const char *const kinds[] = {"container", "image", "network"};
 
 static struct err *inspect_one(struct cli_ctx *c, const char *name, enum kind kind, struct json **ret) {
     const struct opts *o = c->opts;
@@ -41,14 +42,14 @@ static struct err *inspect_one(struct cli_ctx *c, const char *name, enum kind ki
         return engine_container_inspect(c->engine, name, o->size, ret);
     if (kind == KIND_IMAGE)
         return engine_image_inspect(c->engine, name, ret);
-    struct err *e = engine_container_inspect(c->engine, name, o->size, ret);
-    if (!e || err_kind(e) != ERR_NOT_FOUND)
-        return e;
-    err_free(e);
-    e = engine_image_inspect(c->engine, name, ret);
-    if (!e || err_kind(e) != ERR_NOT_FOUND)
-        return e;
-    err_free(e);
+    if (kind == KIND_NETWORK)
+        return engine_network_inspect(c->engine, name, ret);
+    for (int k = KIND_CONTAINER; k < KIND_ANY; k++) {
+        struct err *e = inspect_one(c, name, (enum kind)k, ret);
+        if (!e || err_kind(e) != ERR_NOT_FOUND)
+            return e;
+        err_free(e);
+    }
     return err_new(ERR_NOT_FOUND, "no such object: %s", name);
 }
 
@@ -81,20 +82,20 @@ static struct err *run_any(struct cli_ctx *c, int *ret_code) {
     const struct opts *o = c->opts;
     if (!o->type || !*o->type)
         return inspect(c, KIND_ANY, ret_code);
-    if (!strcmp(o->type, "container"))
-        return inspect(c, KIND_CONTAINER, ret_code);
-    if (!strcmp(o->type, "image"))
-        return inspect(c, KIND_IMAGE, ret_code);
-    return err_hint(err_new(ERR_USAGE, "unknown type: \"%s\"", o->type), "the types are container and image");
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
+        if (!strcmp(o->type, kinds[k]))
+            return inspect(c, (enum kind)k, ret_code);
+    return err_hint(err_new(ERR_USAGE, "unknown type: \"%s\"", o->type), "the types are container, image and network");
 }
 
 static struct err *run_container(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_CONTAINER, ret_code); }
 static struct err *run_image(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_IMAGE, ret_code); }
+static struct err *run_network(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_NETWORK, ret_code); }
 
 const struct cmd cmd_inspect = {
     .name = "inspect",
     .top_level = true,
-    .summary = "Return low-level information on containers and images",
+    .summary = "Return low-level information on containers, images and networks",
     .usage = "[OPTIONS] NAME|ID [NAME|ID...]",
     .min_args = 1,
     .max_args = -1,
@@ -134,4 +135,33 @@ const struct cmd cmd_image_inspect = {
     .flags = flags,
     .opts_size = sizeof(struct opts),
     .run = run_image,
+};
+
+static const struct cli_flag network_flags[] = {
+    {.name = "format",
+     .letter = 'f',
+     .type = CLI_STRING,
+     .offset = AT(format),
+     .help = "Format output: json, or a Go TEMPLATE"},
+    {.name = "verbose",
+     .letter = 'v',
+     .type = CLI_BOOL,
+     .offset = AT(verbose),
+     .help = "Verbose output for diagnostics (there is no more to tell)"},
+    {.name = NULL},
+};
+
+const struct cmd cmd_network_inspect = {
+    .name = "inspect",
+    .group = "network",
+    .summary = "Display detailed information on one or more networks",
+    .usage = "[OPTIONS] NETWORK [NETWORK...]",
+    .min_args = 1,
+    .max_args = -1,
+    .usage_exit = 1,
+    .complete = CLI_COMPLETE_NETWORKS,
+    .complete_rest = CLI_COMPLETE_NETWORKS,
+    .flags = network_flags,
+    .opts_size = sizeof(struct opts),
+    .run = run_network,
 };

@@ -1,11 +1,11 @@
-/* network ls and inspect. */
+/* network ls. */
 #include "cli/cli_int.h"
 
 #include <stddef.h>
 #include <string.h>
 
 struct opts {
-    bool no_trunc, quiet, verbose;
+    bool no_trunc, quiet;
     char *format;
     struct strv filter;
 };
@@ -146,55 +146,4 @@ const struct cmd cmd_network_ls = {
     .flags = ls_flags,
     .opts_size = sizeof(struct opts),
     .run = run_ls,
-};
-
-static const struct cli_flag inspect_flags[] = {
-    {.name = "format",
-     .letter = 'f',
-     .type = CLI_STRING,
-     .offset = AT(format),
-     .help = "Format output: json, or a Go TEMPLATE"},
-    {.name = "verbose",
-     .letter = 'v',
-     .type = CLI_BOOL,
-     .offset = AT(verbose),
-     .help = "Verbose output for diagnostics (there is no more to tell)"},
-    {.name = NULL},
-};
-
-static struct err *run_inspect(struct cli_ctx *c, int *ret_code) {
-    const struct opts *o = c->opts;
-    autojson all = json_array();
-    struct err *first = NULL;
-    for (int i = 0; i < c->n_args; i++) {
-        struct json *one = NULL;
-        struct err *e = engine_network_inspect(c->engine, c->args[i], &one);
-        if (!e)
-            json_push(all, one);
-        else if (first)
-            err_free(e);
-        else
-            first = e;
-    }
-    *ret_code = first ? 1 : 0;
-    struct err *bad = json_count(all) || !o->format ? cli_render_objects(c, all, o->format) : NULL;
-    if (!first)
-        return bad;
-    err_free(bad);
-    return first;
-}
-
-const struct cmd cmd_network_inspect = {
-    .name = "inspect",
-    .group = "network",
-    .summary = "Display detailed information on one or more networks",
-    .usage = "[OPTIONS] NETWORK [NETWORK...]",
-    .min_args = 1,
-    .max_args = -1,
-    .usage_exit = 1,
-    .complete = CLI_COMPLETE_NETWORKS,
-    .complete_rest = CLI_COMPLETE_NETWORKS,
-    .flags = inspect_flags,
-    .opts_size = sizeof(struct opts),
-    .run = run_inspect,
 };
