@@ -87,7 +87,7 @@ static struct err *container_network(void *ctx, int netns_fd, int *ret_watch) {
                                 .name = engine_container_name(&s->c),
                                 .dirfd = s->m.dir_fd,
                                 .netns = -1,
-                                .lease = {.fd = -1, .helper_netns = -1}};
+                                .lease = NET_LEASE_INIT};
     return endpoints_attach(&s->net, netns_fd, ret_watch);
 }
 

@@ -3,7 +3,7 @@
 load ../lib/common
 
 file_setup() {
-    image busybox
+    image busybox tools
     mkdir -p "$CTR_HOME/www/cgi-bin"
     printf '#!/bin/sh\necho\necho "$REMOTE_ADDR"\n' >"$CTR_HOME/www/cgi-bin/addr"
     chmod +x "$CTR_HOME/www/cgi-bin/addr"
@@ -111,10 +111,10 @@ helper_pid() { pgrep -u "$(id -u)" -f "coracle-net.*$XDG_RUNTIME_DIR" | head -1;
     start inblue --network blue
     start indefault
     start alsored --network red
-    run -0 coracle exec alsored wget -q -T 3 -O - "http://$(address inred)/file"
+    run -0 coracle exec alsored curl -sS --max-time 3 "http://$(address inred)/file"
     assert_eq "$output" served
     for from in inblue indefault; do
-        run coracle exec "$from" wget -q -T 2 -O - "http://$(address inred)/file"
+        run coracle exec "$from" curl -sS --max-time 2 "http://$(address inred)/file"
         [ "$status" != 0 ]
         run coracle exec "$from" ping -c 1 -W 1 "$(address inred)"
         [ "$status" != 0 ]
@@ -253,9 +253,9 @@ P
     server=$!
     wait_for answers "http://127.0.0.1:$port/file"
     start guest
-    run -0 coracle exec guest wget -q -T 5 -O - "http://$HOST_ADDR:$port/file"
+    run -0 coracle exec guest curl -sS --max-time 5 "http://$HOST_ADDR:$port/file"
     assert_eq "$output" served
-    run -0 coracle run --rm --add-host host.docker.internal:host-gateway busybox wget -q -T 5 -O - "http://host.docker.internal:$port/file"
+    run -0 coracle run --rm --add-host host.docker.internal:host-gateway busybox curl -sS --max-time 5 "http://host.docker.internal:$port/file"
     assert_eq "$output" served
     kill $server
     wait $server || true
@@ -263,12 +263,12 @@ P
     server=$!
     wait_for answers "http://127.0.0.1:$port/file"
     for to in 127.0.0.1 0.0.0.0 10.0.2.2 172.17.0.1 "$HOST_ADDR"; do
-        run coracle exec guest wget -q -T 2 -O - "http://$to:$port/file"
+        run coracle exec guest curl -sS --max-time 2 "http://$to:$port/file"
         [ "$status" != 0 ] || fail "the host's loopback answered at $to"
     done
     # nobody listens there now: refused at once, as from the host itself
-    run coracle exec guest sh -c "time -p wget -q -T 5 -O - http://$HOST_ADDR:$port/file"
-    assert_output_has 'Connection refused'
+    run coracle exec guest sh -c "time -p curl -sS --max-time 5 http://$HOST_ADDR:$port/file"
+    assert_output_has 'refused'
     kill $server
 }
 

@@ -93,13 +93,28 @@ E
     printf 'root:x:0:\ndaemon:x:1:\nalice:x:1000:\nvideo:x:44:alice\nstaff:x:50:\nnogroup:x:65534:\n' >"$root/etc/group"
 }
 
+# busybox, and curl, getent and ping of this machine with their libraries: Debian's static busybox crashes when it looks up a name.
+tools_tree() {
+    local program file
+    busybox_tree "$1"
+    for program in curl getent ping; do
+        rm -f "$1/bin/$program"
+        cp -L "$(command -v "$program")" "$1/usr/bin/$program"
+        for file in $(ldd "$(command -v "$program")" | grep -o '/[^ ]*'); do
+            mkdir -p "$1$(dirname "$file")"
+            cp -L "$file" "$1$file"
+        done
+    done
+    printf 'hosts: files dns\n' >"$1/etc/nsswitch.conf"
+}
+
 # Tars are made once for a whole run of the suite and shared between files.
 image_tar() {
     local cache=${CORACLE_TEST_CACHE:-/tmp/coracle-test-cache-$(id -u)} name=$1 root
     mkdir -p "$cache"
     if [ ! -e "$cache/$name.tar" ]; then
         root=$(mktemp -d "$cache/root.XXXXXX")
-        busybox_tree "$root"
+        "${name}_tree" "$root"
         tar --owner=0 --group=0 --numeric-owner -C "$root" -cf "$cache/$name.tar.$$" .
         mv "$cache/$name.tar.$$" "$cache/$name.tar"
         rm -rf "$root"
@@ -108,5 +123,5 @@ image_tar() {
 }
 
 image() {
-    coracle image inspect "$1" >/dev/null 2>&1 || coracle import --change 'CMD ["/bin/sh"]' --change 'ENV FROM_IMAGE=yes' "$(image_tar busybox)" "$1" >/dev/null
+    coracle image inspect "$1" >/dev/null 2>&1 || coracle import --change 'CMD ["/bin/sh"]' --change 'ENV FROM_IMAGE=yes' "$(image_tar "${2:-busybox}")" "$1" >/dev/null
 }
