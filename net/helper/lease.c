@@ -120,7 +120,9 @@ static struct err *attach(struct warden *w, struct lease *l, const struct json *
         return err_new(ERR_USAGE, "the container's network namespace is missing");
     if (l->attached)
         return err_new(ERR_CONFLICT, "this connection has a container already");
-    TRY(warden_setup(w, restore ? fds[1] : -1));
+    struct err *cannot = warden_setup(w, restore ? fds[1] : -1);
+    if (cannot) /* a monitor may go on in the host's network */
+        return err_with_kind(cannot, ERR_UNSUPPORTED);
     l->netns = take_fd(&fds[0]);
     struct err *e = take_lease(w, l, restore ? json_get(request, "restore") : request);
     if (e) {
