@@ -122,18 +122,31 @@ static bool is_for_writer(const struct node *n) {
            archive_entry_xattr_count(n->entry) == 0;
 }
 
-static struct err *hand_over(const struct node *n, int *fd) {
-    void *room;
+/* Collects the data in `room`; what is a hole in the archive is zeros here. */
+static struct err *read_data(const struct node *n, char *room) {
+    int64_t end = 0;
     struct block b;
     bool more = n->size > 0;
+    while (more) {
+        TRY(next_block(n, &b, &more));
+        if (!more || b.len == 0)
+            continue;
+        if (b.at > end)
+            memset(room + end, 0, (size_t)(b.at - end));
+        memcpy(room + b.at, b.data, b.len);
+        if (b.at + (int64_t)b.len > end) /* a sparse map may name its pieces in any order */
+            end = b.at + (int64_t)b.len;
+    }
+    memset(room + end, 0, (size_t)(n->size - end));
+    return NULL;
+}
+
+static struct err *hand_over(const struct node *n, int *fd) {
+    void *room;
     if (needs_chown(n) && fchown(*fd, n->uid, n->gid) != 0)
         return err_sys(errno, "set owner %u:%u", n->uid, n->gid);
     TRY(writer_room(n->writer, (size_t)n->size, &room));
-    while (more) {
-        TRY(next_block(n, &b, &more));
-        if (more && b.len > 0)
-            memcpy((char *)room + b.at, b.data, b.len);
-    }
+    TRY(read_data(n, room));
     writer_hand_over(n->writer, take_fd(fd), n->times);
     return NULL;
 }

@@ -101,7 +101,7 @@ struct err *writer_room(struct writer *w, size_t size, void **ret) {
         return e ? e : err_new(ERR_SYSTEM, "files are no longer written");
     }
     w->size = size;
-    *ret = memset(w->batch + w->used + sizeof(struct file), 0, size);
+    *ret = w->batch + w->used + sizeof(struct file);
     return NULL;
 }
 

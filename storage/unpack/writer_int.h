@@ -19,7 +19,7 @@ struct writer;
 /* Starts the thread. */
 struct err *writer_new(struct writer **ret) __attribute__((warn_unused_result));
 /*
- * Room for the data of the next file, zeroed; `size` is at most WRITER_FILE_MAX. The error is that of an earlier file;
+ * Room for the data of the next file; `size` is at most WRITER_FILE_MAX. The error is that of an earlier file;
  * after one, files that were handed over may stay open, and the process had better end.
  */
 struct err *writer_room(struct writer *w, size_t size, void **ret) __attribute__((warn_unused_result));
