@@ -206,6 +206,12 @@ static void serve_sockets(struct slirp_uplink *u) {
 
 /* ---- frames ---- */
 
+/*
+ * libslirp's own reassembly of fragments can be led astray by a single one. The namespace has put together what came in
+ * parts (its address translation cannot do without), so all that is lost is a datagram larger than the link.
+ */
+static bool is_fragment(const uint8_t *ip) { return (ip[6] & 0x3f) || ip[7]; }
+
 bool frame_welcome(const struct loop *l, const uint8_t *frame, size_t len) {
     struct net_addr to = {.family = AF_INET, .prefix = 32};
     if (len < ETH_HLEN)
@@ -214,7 +220,7 @@ bool frame_welcome(const struct loop *l, const uint8_t *frame, size_t len) {
     const uint8_t *packet = frame + ETH_HLEN;
     len -= ETH_HLEN;
     if (type == ETHERTYPE_IP) {
-        if (len < sizeof(struct ip))
+        if (len < sizeof(struct ip) || is_fragment(packet))
             return false;
         memcpy(to.b, packet + offsetof(struct ip, ip_dst), 4);
         return !policy_denies(l, &to);
