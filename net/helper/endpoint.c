@@ -157,11 +157,11 @@ struct err *endpoint_new(struct warden *w, const struct lease *l, const struct j
 
 void endpoint_free(struct warden *w, struct endpoint *e) {
     if (e->linked || e->found)
-        err_free(rtnl_delete(w->rtnl, e->link));
+        sweep(w, e->link);
     if (e->network) {
         ipam_give(e->network->ipam, &e->ip);
         ipam_give(e->network->ipam, &e->ip6);
-        network_put(w, e->network);
+        network_put(e->network);
     }
     strv_done(&e->aliases);
     free(e->ifname);

@@ -1,4 +1,4 @@
-/* endpoint_network: a network is a bridge with the gateway's address, for as long as somebody is on it. */
+/* endpoint_network: a network is a bridge with the gateway's address. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "net/helper/warden_int.h"
 
-enum { MTU_MIN = 1280, BRIDGE_ID_DIGITS = 11 };
+enum { MTU_MIN = 1280, BRIDGE_ID_DIGITS = 11, IDLE_MAX = 16 };
 
 #define MTU_OPTION "com.docker.network.driver.mtu"
 
@@ -78,7 +78,60 @@ static void network_free(struct network *n) {
     free(n);
 }
 
+static char *dns_id(const struct network *n) { return mem_printf("net:%s", n->def->id); }
+
+/* Its names, and its sockets. */
+static void tell_forget(struct warden *w, const struct network *n) {
+    autojson names = json_object();
+    json_set_str(names, "op", "names");
+    json_set_str(names, "network", n->def->id);
+    warden_tell(w, names, NULL, 0);
+    if (!n->answers_dns)
+        return;
+    autofree char *id = dns_id(n);
+    autojson m = json_object();
+    json_set_str(m, "op", "undns");
+    json_set_str(m, "id", id);
+    warden_tell(w, m, NULL, 0);
+}
+
+static void network_end(struct warden *w, struct network *n) {
+    struct network **at = &w->networks;
+    while (*at != n)
+        at = &(*at)->next;
+    *at = n->next;
+    tell_forget(w, n);
+    if (n->def->internal)
+        err_free(nft_internal(w->nft, n->bridge, false));
+    err_free(rtnl_delete(w->rtnl, n->bridge));
+    network_free(n);
+}
+
+static bool overlap(const struct net_def *a, const struct net_def *b) {
+    for (size_t i = 0; i < a->n_subnets; i++)
+        for (size_t k = 0; k < b->n_subnets; k++) {
+            struct net_addr one, other;
+            autoerr e = net_addr_parse(a->subnets[i].subnet, &one);
+            autoerr e_other = net_addr_parse(b->subnets[k].subnet, &other);
+            if (!e && !e_other && net_addr_overlaps(&one, &other))
+                return true;
+        }
+    return false;
+}
+
+/* Networks that nobody is on are kept, for making a bridge costs milliseconds, and deleting one tens of them: until
+ * they are in the way of `d`, or too many. */
+static void make_room(struct warden *w, const struct net_def *d) {
+    size_t idle = 0;
+    for (struct network *n = w->networks, *next; n; n = next) {
+        next = n->next;
+        if (!n->endpoints && (++idle > IDLE_MAX || overlap(n->def, d)))
+            network_end(w, n);
+    }
+}
+
 static struct err *network_new(struct warden *w, struct net_def *take_def, struct network **ret) {
+    make_room(w, take_def);
     struct network *n = mem_alloc(sizeof *n);
     n->def = take_def;
     n->ipam = ipam_new(take_def);
@@ -122,37 +175,7 @@ struct err *network_get(struct warden *w, const struct json *definition, struct 
     return NULL;
 }
 
-static char *dns_id(const struct network *n) { return mem_printf("net:%s", n->def->id); }
-
-/* Its names, and its sockets. */
-static void tell_forget(struct warden *w, const struct network *n) {
-    autojson names = json_object();
-    json_set_str(names, "op", "names");
-    json_set_str(names, "network", n->def->id);
-    warden_tell(w, names, NULL, 0);
-    if (!n->answers_dns)
-        return;
-    autofree char *id = dns_id(n);
-    autojson m = json_object();
-    json_set_str(m, "op", "undns");
-    json_set_str(m, "id", id);
-    warden_tell(w, m, NULL, 0);
-}
-
-void network_put(struct warden *w, struct network *n) {
-    if (--n->endpoints)
-        return;
-    struct network **at = &w->networks;
-    while (*at != n)
-        at = &(*at)->next;
-    *at = n->next;
-    tell_forget(w, n);
-    if (n->def->internal)
-        err_free(nft_internal(w->nft, n->bridge, false));
-    err_free(rtnl_delete(w->rtnl, n->bridge));
-    tell_deny(w);
-    network_free(n);
-}
+void network_put(struct network *n) { n->endpoints--; }
 
 /* ---- names ---- */
 

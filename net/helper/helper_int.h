@@ -48,9 +48,12 @@
  * The helper's namespace: one bridge a network ("br-" and the first 11 digits of the network's id), holding the
  * gateway's address; link "v" + 12 digits of the endpoint on it; "uplink" (tap, or one end of a veth
  * pair) 10.0.2.100/24 and fd00:10:2::100/64 with the default routes to libslirp at .2; ip_forward on; rp_filter off;
- * nft table inet coracle: prerouting -150  new SYN from a bridge that is not for us → queue (native `queue`, else the
- * xtables target NFQUEUE through nft_compat); after the verdict, mark 1 → reject with reset, mark 2 → host unreachable,
- * mark 3 → net unreachable prerouting -100  TCP from a bridge to what is not ours → redirect to the listener's port
+ * nft table inet coracle, where "for the world" means that the routing table (fib) sends it out by the uplink:
+ *   prerouting -150  a new SYN from a bridge for the world → queue (the xtables target NFQUEUE through nft_compat, else
+ *                    nft's own `queue`, else nothing is held)
+ *   prerouting -145  after the verdict: mark 1 → reset, mark 2 → host unreachable, mark 3 → net unreachable
+ *   prerouting -100  TCP from a bridge for the world → redirect to the listener's port
+ *   input            from a bridge to the gateway of another: drop
  *   forward          between two bridges: drop; from or to an internal network: drop
  *   postrouting 100  out by the uplink: masquerade
  * Replies to transparent sockets come home by `ip rule iif br-… ipproto … sport <port> lookup 100`, table 100 being

@@ -82,6 +82,12 @@ static struct err *take_lease(struct warden *w, struct lease *l, const struct js
     return set_up(w, l, request);
 }
 
+/* At once, where the container goes on and may have the same again. */
+static void unplug(struct warden *w, struct endpoint *e) {
+    err_free(rtnl_delete(w->rtnl, e->link));
+    e->linked = e->found = false;
+}
+
 /* Everything that the request gave, for one that failed and for the end. */
 static void forget(struct lease *l) {
     for (size_t i = 0; i < l->n_ports; i++) {
@@ -126,6 +132,8 @@ static struct err *attach(struct warden *w, struct lease *l, const struct json *
     l->netns = take_fd(&fds[0]);
     struct err *e = take_lease(w, l, restore ? json_get(request, "restore") : request);
     if (e) {
+        for (size_t i = 0; i < l->n_endpoints; i++)
+            unplug(w, l->endpoints[i]);
         lease_detach(w, l);
         return e;
     }
@@ -164,6 +172,7 @@ static size_t endpoint_on(const struct lease *l, const char *network) {
 
 static void remove_endpoint(struct warden *w, struct lease *l, size_t i) {
     struct endpoint *e = l->endpoints[i];
+    unplug(w, e);
     memmove(l->endpoints + i, l->endpoints + i + 1, (--l->n_endpoints - i) * sizeof(struct endpoint *));
     network_names(w, e->network);
     endpoint_free(w, e);

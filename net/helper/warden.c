@@ -161,7 +161,7 @@ static void start(struct warden *w, int listener, int loop_fd, int loop_pidfd) {
     if (e)
         warden_die(e);
     w->loop = msg_chan_new(loop_fd);
-    w->own_ns = w->queue = w->resolv.fd = -1;
+    w->own_ns = w->queue = w->sweep = w->resolv.fd = -1;
     warden_watch(w, &w->listener, listener, listener_ready);
     warden_watch(w, &w->loop_source, loop_fd, loop_ready);
     warden_watch(w, &w->loop_end, loop_pidfd, loop_ended);

@@ -1,9 +1,11 @@
 /*
  * warden_int: what the warden knows. Every monitor's connection is a `lease`, with a container once attach or restore
- * has succeeded. Leases own endpoints, endpoints use networks, a network ends with its last endpoint.
+ * has succeeded. Leases own endpoints, endpoints use networks.
  *
  * The warden is one thread that changes its network namespace: it is in its own (`own_ns`) except in endpoint_inside(),
  * which is in a container's for as long as it sets that up.
+ *
+ * A network whose last endpoint has gone stays for the next one, until another wants its addresses.
  *
  * Nothing but leases holds state that matters: the opaque "restore" of an answer is an attach request in which nothing
  * is left to choose, so taking a lease up again is attaching, where links that are there already are left alone.
@@ -83,6 +85,7 @@ struct warden {
     int queue;  /* of held packets, for the loop's verdicts; -1: none */
     struct nft *nft;
     struct rtnl *rtnl; /* of own_ns */
+    int sweep;         /* the sweeper's pipe, -1: none yet */
     bool loaded_once;
     const char *level;                    /* NULL: not set up yet */
     char host[HOST_MAX], host6[HOST_MAX]; /* the host's own outgoing addresses, or "" */
@@ -108,7 +111,7 @@ struct err *warden_setup(struct warden *w, int helper_ns) __attribute__((warn_un
 struct err *socket_bound(const struct net_addr *at, uint16_t port, int type, int *ret)
     __attribute__((warn_unused_result));
 /* Listeners of both families on one port. */
-struct err *socket_redirect(bool ipv6, int ret[2], uint16_t *ret_port) __attribute__((warn_unused_result));
+struct err *socket_redirect(bool ipv6, int *ret4, int *ret6, uint16_t *ret_port) __attribute__((warn_unused_result));
 /* Port 53 of an address, handed to the loop under `id`. */
 struct err *socket_dns(struct warden *w, const char *id, const struct net_addr *at) __attribute__((warn_unused_result));
 /* Hands two such sockets to the loop: datagrams, listener. */
@@ -119,6 +122,11 @@ void warden_send_inner(struct warden *w, int family, bool udp);
 /* ---- dns_inside.c: port 53 of 127.0.0.11, without taking it from the container ---- */
 /* In the container's namespace; `id` is the container's. */
 struct err *dns_inside(struct warden *w, const char *id) __attribute__((warn_unused_result));
+
+/* ---- sweep.c ---- */
+struct err *sweep_start(struct warden *w) __attribute__((warn_unused_result));
+/* Deletes a link, soon. */
+void sweep(struct warden *w, const char *link);
 
 /* ---- resolv.c ---- */
 void resolv_start(struct warden *w);
@@ -135,7 +143,7 @@ struct json *lease_list(const struct warden *w);
 /* ---- endpoint_network.c ---- */
 struct err *network_get(struct warden *w, const struct json *definition, struct network **ret)
     __attribute__((warn_unused_result));
-void network_put(struct warden *w, struct network *n);
+void network_put(struct network *n);
 /* DNS at the gateway's address, for containers that have none inside. */
 struct err *network_answer_dns(struct warden *w, struct network *n) __attribute__((warn_unused_result));
 /* Tells the loop who is called what in a network. */

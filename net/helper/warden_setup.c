@@ -150,10 +150,10 @@ static void tell_uplink(struct warden *w, int fd, bool tap) {
     warden_tell(w, m, &fd, 1);
 }
 
-static void tell_bypass(struct warden *w, const int listeners[2], int queue) {
+static void tell_bypass(struct warden *w, int listen4, int listen6, int queue) {
     autojson m = json_object();
     json_set_str(m, "op", "bypass");
-    const int fds[] = {listeners[0], listeners[1], queue};
+    const int fds[] = {listen4, listen6, queue};
     warden_tell(w, m, fds, queue >= 0 ? 3 : 2);
 }
 
@@ -168,6 +168,7 @@ static struct err *links(struct warden *w) {
         TRY(rtnl_open(&w->rtnl));
     if (!w->nft)
         TRY(nft_open(&w->nft));
+    TRY(sweep_start(w));
     TRY(rtnl_up(w->rtnl, 1, 0));
     TRY(set_sysctls());
     TRY(rtnl_local_table(w->rtnl, AF_INET));
@@ -184,11 +185,8 @@ struct err *warden_setup(struct warden *w, int helper_ns) {
     autofd int frames = -1, queue = -1, listen4 = -1, listen6 = -1;
     bool tap;
     TRY(uplink(w, &frames, &tap));
-    int listeners[2];
     uint16_t port;
-    TRY(socket_redirect(w->has_ipv6, listeners, &port));
-    listen4 = listeners[0];
-    listen6 = listeners[1];
+    TRY(socket_redirect(w->has_ipv6, &listen4, &listen6, &port));
     autoerr no_queue = nfqueue_open(&queue);
     enum nft_level nft;
     const struct nft_wanted want = {
@@ -198,7 +196,7 @@ struct err *warden_setup(struct warden *w, int helper_ns) {
     if (nft != NFT_QUEUE)
         fd_replace(&queue, -1);
     tell_uplink(w, frames, tap);
-    tell_bypass(w, listeners, queue);
+    tell_bypass(w, listen4, listen6, queue);
     w->queue = take_fd(&queue);
     resolv_start(w);
     w->level = level_name(tap, nft);

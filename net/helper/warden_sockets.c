@@ -49,7 +49,7 @@ struct err *socket_bound(const struct net_addr *at, uint16_t port, int type, int
     return NULL;
 }
 
-struct err *socket_redirect(bool ipv6, int ret[2], uint16_t *ret_port) {
+struct err *socket_redirect(bool ipv6, int *ret4, int *ret6, uint16_t *ret_port) {
     const struct net_addr any4 = {.family = AF_INET}, any6 = {.family = AF_INET6};
     autofd int fd4 = -1, fd6 = -1;
     TRY(socket_bound(&any4, 0, SOCK_STREAM, &fd4));
@@ -62,8 +62,8 @@ struct err *socket_redirect(bool ipv6, int ret[2], uint16_t *ret_port) {
         TRY(socket_bound(&any6, port, SOCK_STREAM, &fd6));
     else
         TRY(fd_dup(fd4, &fd6)); /* two watchers of one queue do no harm */
-    ret[0] = take_fd(&fd4);
-    ret[1] = take_fd(&fd6);
+    *ret4 = take_fd(&fd4);
+    *ret6 = take_fd(&fd6);
     *ret_port = port;
     return NULL;
 }
