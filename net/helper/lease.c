@@ -2,8 +2,11 @@
  * lease: what monitors ask for. Taking a lease either works as a whole or leaves nothing behind; taking it up again
  * after a helper's death (restore) is the same, with everything said that the first time was left open.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
@@ -11,6 +14,7 @@
 #include "base/mem.h"
 #include "base/msg.h"
 #include "base/str.h"
+#include "base/sys/sys.h"
 #include "net/helper/warden_int.h"
 
 /* ---- the loop's picture of a container ---- */
@@ -120,12 +124,36 @@ void lease_detach(struct warden *w, struct lease *l) {
     forget(l);
 }
 
+/* Whether the user namespace that owns a container's namespace is the one that we are in. The kernel does not name a
+ * stranger's to us. */
+static bool may_enter(int netns) {
+    struct stat ours, owner;
+    autofd int fd = sys_ns_userns(netns);
+    if (fd < 0)
+        return errno != EPERM;
+    return fstat(fd, &owner) < 0 || stat("/proc/self/ns/user", &ours) < 0 ||
+           (ours.st_ino == owner.st_ino && ours.st_dev == owner.st_dev);
+}
+
+/*
+ * Between the last container of one user namespace and the first of the next there may be less time than we wait
+ * before we go. Then we go at once: whoever asked asks again (net/lease.c), and starts a helper in its own.
+ */
+static struct err *check_owner(const struct warden *w, int netns) {
+    if (may_enter(netns))
+        return NULL;
+    if (!w->n_attached)
+        _exit(0);
+    return err_new(ERR_CONFLICT, "the container is in another user namespace than those that have a network");
+}
+
 static struct err *attach(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {
     bool restore = str_eq(json_str_value(json_get(request, "op")), "restore");
     if (n_fds != (restore ? 2 : 1))
         return err_new(ERR_USAGE, "the container's network namespace is missing");
     if (l->attached)
         return err_new(ERR_CONFLICT, "this connection has a container already");
+    TRY(check_owner(w, fds[0]));
     struct err *cannot = warden_setup(w, restore ? fds[1] : -1);
     if (cannot) /* a monitor may go on in the host's network */
         return err_with_kind(cannot, ERR_UNSUPPORTED);

@@ -60,6 +60,8 @@ int sys_tty_open_peer(int master, int flags);
  * (NS_GET_PARENT). */
 int sys_ns_owner_uid(int nsfd, uid_t *ret);
 int sys_ns_parent(int nsfd);
+/* Of any other namespace descriptor: a new descriptor of the user namespace that owns it (NS_GET_USERNS). */
+int sys_ns_userns(int nsfd);
 /* Sets a network interface up by rtnetlink in the current network namespace. */
 int sys_link_up(const char *name);
 /* A tap device of the current network namespace, made when it is not there: whole Ethernet frames, non-blocking. It
