@@ -5,7 +5,6 @@
  * NAT nor connection tracking, which all other packets of the container would pay for.
  */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
 #include <netinet/in.h>
@@ -57,21 +56,10 @@ static void change_port(struct nft_batch *b, uint8_t protocol, bool answer, uint
     nft_rule_end(b);
 }
 
-static int send_batch(struct nft_batch *b) {
-    struct mnl_socket *s = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC); /* of this namespace */
-    if (!s)
-        return errno;
-    int e = mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0 ? errno : nft_batch_send(b, s);
-    mnl_socket_close(s);
-    return e;
-}
-
-/* What an earlier helper has loaded is the same, and stays. */
-static bool load(void) {
+static void fill(struct nft_batch *b) {
     static const struct nft_chain chain = {CHAIN, "filter", NF_INET_LOCAL_OUT, BEFORE_TRACKING};
     static const uint32_t loopback = LOOPBACK_INDEX;
     static const uint8_t v4 = NFPROTO_IPV4, protocols[] = {IPPROTO_UDP, IPPROTO_TCP};
-    struct nft_batch *b = mem_alloc(sizeof *b);
     nft_batch_begin(b);
     nft_table(b, true);
     nft_chain(b, &chain);
@@ -81,9 +69,22 @@ static bool load(void) {
         change_port(b, protocols[i], false, DNS_PORT, PORT_ASIDE);
         change_port(b, protocols[i], true, PORT_ASIDE, DNS_PORT);
     }
-    int e = send_batch(b);
+}
+
+/* What an earlier helper has loaded is the same, and stays. */
+static bool load(void) {
+    struct mnl_socket *s = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC); /* of this namespace */
+    if (!s)
+        return false;
+    struct nft_batch *b = mem_alloc(sizeof *b);
+    bool there = mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) >= 0 && nft_has_chain(b, s, CHAIN);
+    if (!there) {
+        fill(b);
+        there = nft_batch_send(b, s) == 0;
+    }
     free(b);
-    return e == 0 || e == EEXIST;
+    mnl_socket_close(s);
+    return there;
 }
 
 /* ---- sockets ---- */

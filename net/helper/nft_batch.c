@@ -254,6 +254,19 @@ void nft_target(struct nft_batch *b, const char *name, unsigned revision, const 
     expression_end(b);
 }
 
+/* ---- a question ---- */
+
+bool nft_has_chain(struct nft_batch *b, struct mnl_socket *s, const char *name) {
+    b->len = 0;
+    struct nlmsghdr *m = table_message(b, NFT_MSG_GETCHAIN, 0, NFTA_CHAIN_TABLE);
+    mnl_attr_put_strz(m, NFTA_CHAIN_NAME, name);
+    if (mnl_socket_sendto(s, b->bytes, m->nlmsg_len) < 0)
+        return false;
+    ssize_t n = mnl_socket_recvfrom(s, b->bytes, sizeof b->bytes);
+    m = (struct nlmsghdr *)(void *)b->bytes;
+    return n > 0 && mnl_nlmsg_ok(m, (int)n) && m->nlmsg_type != NLMSG_ERROR;
+}
+
 /* ---- the transaction ---- */
 
 /* The kernel says what failed first, in the order of the messages; the one before the end asks for an answer anyway.
