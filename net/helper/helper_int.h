@@ -142,7 +142,7 @@ struct err *sandbox_enter(void) __attribute__((warn_unused_result));
 
 /* ---- slirp.c ---- */
 /* Takes the tap ("tap") or the AF_PACKET socket ("packet"). */
-struct err *uplink_start(struct loop *l, int take_fd, const char *kind, int mtu) __attribute__((warn_unused_result));
+struct err *uplink_start(struct loop *l, int take_link, const char *kind, int mtu) __attribute__((warn_unused_result));
 /* Whether libslirp may see a frame: long enough for its headers, and not on its way to where policy denies. Pure. */
 bool frame_welcome(const struct loop *l, const uint8_t *frame, size_t len);
 

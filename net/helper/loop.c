@@ -125,6 +125,7 @@ void loop_round(struct loop *l) {
         if (w)
             w->ready(l, w, events[i].events);
     }
+    l->round = NULL;
     l->n_round = 0;
     run_timers(l);
 }

@@ -287,9 +287,9 @@ static Slirp *new_slirp(struct slirp_uplink *u, int mtu) {
     return slirp_new(&c, &callbacks, u);
 }
 
-struct err *uplink_start(struct loop *l, int take_fd, const char *kind, int mtu) {
+struct err *uplink_start(struct loop *l, int take_link, const char *kind, int mtu) {
     static const int on = 1;
-    autofd int fd = take_fd;
+    autofd int fd = take_link;
     if (fd < 0 || l->uplink)
         return err_new(ERR_CONFLICT, fd < 0 ? "uplink without a descriptor" : "there is an uplink already");
     TRY(fd_set_nonblock(fd, true));
@@ -308,7 +308,7 @@ struct err *uplink_start(struct loop *l, int take_fd, const char *kind, int mtu)
         free(u);
         return err_new(ERR_SYSTEM, "start the uplink");
     }
-    fd = -1; /* the watch's */
+    (void)take_fd(&fd); /* the watch's */
     l->uplink = u;
     return NULL;
 }
