@@ -78,7 +78,6 @@ static struct err *run(void) {
     int pidfd = sys_pidfd_open(pid);
     if (pidfd < 0)
         return err_sys(errno, "watch the loop");
-    proc_title("coracle-net");
     warden_main(LISTENER_FD, pair[1], pidfd);
 }
 

@@ -160,7 +160,7 @@ struct err *engine_network_remove(struct engine *e, const char *name) {
     autojson list = NULL;
     TRY(net_find(e->host, name, &d));
     TRY(plugged(e, &list));
-    autojson members = members_of(list, d->id);
+    autojson members = d->builtin ? NULL : members_of(list, d->id);
     if (json_count(members))
         return in_use(d->name, members);
     return net_remove(e->host, d);

@@ -48,7 +48,7 @@ left_processes() {
         case $(cat "$f" 2>/dev/null) in coracle-keep) continue ;; coracle*) ;; *) continue ;; esac
         grep -qzF "$CTR_HOME" "${f%comm}environ" 2>/dev/null && echo "${f%comm} $(tr '\0' ' ' <"${f%comm}cmdline" 2>/dev/null)"
     done
-    find "$CTR_HOME/run/coracle" -mindepth 1 -maxdepth 1 -type d 2>/dev/null
+    find "$CTR_HOME/run/coracle" -mindepth 1 -maxdepth 1 -type d ! -name net 2>/dev/null
 }
 nothing_runs() { [ -z "$(left_processes)" ]; }
 
@@ -93,11 +93,11 @@ E
     printf 'root:x:0:\ndaemon:x:1:\nalice:x:1000:\nvideo:x:44:alice\nstaff:x:50:\nnogroup:x:65534:\n' >"$root/etc/group"
 }
 
-# busybox, and curl, getent and ping of this machine with their libraries: Debian's static busybox crashes when it looks up a name.
+# busybox, and curl, getent and socat of this machine with their libraries: Debian's static busybox crashes when it looks up a name.
 tools_tree() {
     local program file
     busybox_tree "$1"
-    for program in curl getent ping; do
+    for program in curl getent socat; do
         rm -f "$1/bin/$program"
         cp -L "$(command -v "$program")" "$1/usr/bin/$program"
         for file in $(ldd "$(command -v "$program")" | grep -o '/[^ ]*'); do
