@@ -248,6 +248,7 @@ static bool original(int fd, const struct sockaddr_storage *peer, struct tuple *
 
 static void join(struct loop *l, int client, const struct tuple *t) {
     struct pending *p = fetch(l->bypass, t);
+    bool connecting = !p || p->held;
     int host = -1;
     if (p) {
         if (p->held) /* its packet passed by us in another copy */
@@ -261,7 +262,7 @@ static void join(struct loop *l, int client, const struct tuple *t) {
     if (host < 0)
         relay_reset(client);
     else
-        relay_start(l, NULL, client, host);
+        relay_start(l, NULL, client, host, connecting);
 }
 
 static void listener_ready(struct loop *l, struct watch *w, uint32_t events) {

@@ -151,9 +151,9 @@ struct relay;
 struct relay_group { /* the connections of one published port, which end with it */
     struct relay *first;
 };
-/* Takes both sockets: a is connected, b is connected or on the way (a non-blocking connect); where that fails, a gets a
- * reset. `group` may be NULL. The relay frees itself. */
-void relay_start(struct loop *l, struct relay_group *group, int a, int b);
+/* Takes both sockets: a is connected, b is too, or on the way (`connecting`, by a non-blocking connect); where that
+ * fails, a gets a reset. `group` may be NULL. The relay frees itself. */
+void relay_start(struct loop *l, struct relay_group *group, int a, int b, bool connecting);
 /* Ends all connections of a group with resets. */
 void relay_group_end(struct loop *l, struct relay_group *group);
 /* Options that both sockets should have: no delay, and a look after five silent minutes whether the peer is still there

@@ -107,11 +107,12 @@ static void join(struct loop *l, struct port *p, int client, const struct sockad
     }
     relay_prepare(inner);
     socklen_t len = inner_address(l, p, inner, peer, any_port, &to);
-    if (connect(inner, (const struct sockaddr *)&to, len) == 0 || errno == EINPROGRESS) {
-        relay_start(l, &p->relays, client, inner);
+    int code = connect(inner, (const struct sockaddr *)&to, len) == 0 ? 0 : errno;
+    if (!code || code == EINPROGRESS) {
+        relay_start(l, &p->relays, client, inner, code != 0);
         return;
     }
-    bool again = errno == EADDRNOTAVAIL && !any_port; /* the client's last connection from there still lingers inside */
+    bool again = code == EADDRNOTAVAIL && !any_port; /* the client's last connection from there still lingers inside */
     close(inner);
     if (again)
         join(l, p, client, peer, true);

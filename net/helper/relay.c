@@ -26,9 +26,7 @@ enum {
     KEPT_MAX = 64 << 20,  /* for all slow readers together: beyond it, small reads keep the rest small */
     SMALL_READ = 4 << 10, /* … as small as this */
     READS_A_TURN = 2,     /* then it is another connection's turn */
-    ALIVE_IDLE_S = 300,   /* a container may vanish without a word (its namespace is gone) */
-    ALIVE_EVERY_S = 30,
-    ALIVE_TRIES = 4
+    ALIVE_IDLE_S = 300    /* a container may vanish without a word (its namespace is gone) */
 };
 
 struct relay_end {
@@ -58,12 +56,10 @@ void relay_reset(int take_fd) {
 }
 
 void relay_prepare(int fd) {
-    const int on = 1, idle = ALIVE_IDLE_S, every = ALIVE_EVERY_S, tries = ALIVE_TRIES;
+    const int on = 1, idle = ALIVE_IDLE_S;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof tries);
 }
 
 static void relay_free(struct loop *l, struct relay *r, bool reset) {
@@ -206,12 +202,14 @@ static void relay_ready(struct loop *l, struct watch *w, uint32_t events) {
         loop_park(l, w);
 }
 
-void relay_start(struct loop *l, struct relay_group *group, int a, int b) {
+void relay_start(struct loop *l, struct relay_group *group, int a, int b, bool connecting) {
     struct relay *r = mem_alloc(sizeof *r);
     const int fds[2] = {a, b};
     for (uint8_t i = 0; i < 2; i++)
         r->end[i] = (struct relay_end){.w = {.fd = fds[i], .ready = relay_ready}, .side = i};
-    r->connecting = true; /* one that is connected already is writable, and so found out about at once */
+    r->connecting = connecting;
+    r->end[0].events = connecting ? 0 : EPOLLIN;
+    r->end[1].events = connecting ? EPOLLOUT : EPOLLIN;
     if (group) {
         r->next = group->first;
         r->link = &group->first;
@@ -219,7 +217,6 @@ void relay_start(struct loop *l, struct relay_group *group, int a, int b) {
             r->next->link = &r->next;
         group->first = r;
     }
-    r->end[1].events = EPOLLOUT;
-    if (!loop_add(l, &r->end[0].w, 0) || !loop_add(l, &r->end[1].w, EPOLLOUT))
+    if (!loop_add(l, &r->end[0].w, r->end[0].events) || !loop_add(l, &r->end[1].w, r->end[1].events))
         relay_free(l, r, true);
 }

@@ -59,7 +59,7 @@ static void relayed(struct relay_group *group, int out[2]) {
     tcp_pair(a);
     tcp_pair(b);
     relay_prepare(a[1]);
-    relay_start(&l, group, a[1], b[1]);
+    relay_start(&l, group, a[1], b[1], false);
     out[0] = a[0];
     out[1] = b[0];
 }
@@ -119,7 +119,7 @@ static void test_refused(void) {
     tcp_pair(a);
     int b = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     CHECK(connect(b, (const struct sockaddr *)&nobody, sizeof nobody) < 0);
-    relay_start(&l, NULL, a[1], b);
+    relay_start(&l, NULL, a[1], b, true);
     CHECK(until(a[0], POLLIN));
     CHECK(recv(a[0], &c, 1, 0) < 0 && errno == ECONNRESET);
     close(a[0]);
