@@ -167,6 +167,7 @@ static struct err *attach(struct warden *w, struct lease *l, const struct json *
     }
     l->attached = true;
     w->n_attached++;
+    serving_changed(w);
     autojson answer = lease_answer(w, l);
     return msg_send(l->chan, answer, &w->own_ns, 1);
 }

@@ -57,7 +57,7 @@ static void set_limits(void) {
     signal(SIGHUP, SIG_IGN);
 }
 
-static struct err *run(void) {
+static struct err *run(const char *run_root) {
     int pair[2];
     TRY(leave_parent());
     set_limits();
@@ -78,7 +78,14 @@ static struct err *run(void) {
     int pidfd = sys_pidfd_open(pid);
     if (pidfd < 0)
         return err_sys(errno, "watch the loop");
-    warden_main(LISTENER_FD, pair[1], pidfd);
+    warden_main(LISTENER_FD, pair[1], pidfd, run_root);
+}
+
+/* What follows `name`, or NULL. */
+static const char *option(char **argv, const char *name) {
+    while (*argv && !str_eq(*argv, name))
+        argv++;
+    return *argv ? argv[1] : NULL;
 }
 
 int main(int argc, char **argv) {
@@ -90,7 +97,7 @@ int main(int argc, char **argv) {
         return EXIT_MISUSE;
     }
     proc_title_init(argc, argv);
-    autoerr e = run();
+    autoerr e = run(option(argv, "--run-root"));
     autostr struct str text = STR_INIT;
     err_format(e, &text);
     (void)fprintf(stderr, "coracle-net: %s\n", str_c(&text));

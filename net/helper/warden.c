@@ -105,6 +105,8 @@ static void lease_end(struct warden *w, struct lease *l) {
     *at = l->next;
     w->n_leases--;
     lease_detach(w, l);
+    serving_changed(w);
+    serving_forget(l);
     msg_chan_free(l->chan); /* takes it out of the table */
     free(l);
 }
@@ -116,11 +118,12 @@ static void lease_ready(struct warden *w, struct source *s) {
         int fds[MSG_FDS];
         size_t n = 0;
         autoerr e = msg_recv(l->chan, &request, fds, &n);
-        if (e || !request) {
+        if (e || !request || l->deferred) { /* who waits for an answer has nothing to say */
             lease_end(w, l);
             return;
         }
-        lease_request(w, l, request, fds, n);
+        if (!serving_defers(w, l, request, fds, n))
+            lease_request(w, l, request, fds, n);
         for (size_t i = 0; i < n; i++)
             fd_close(fds[i]);
     } while (msg_pending(l->chan));
@@ -137,7 +140,7 @@ static bool accept_one(struct warden *w) {
     }
     struct lease *l = mem_alloc(sizeof *l);
     l->chan = msg_chan_new(fd);
-    l->netns = -1;
+    l->netns = l->deferred_fd = -1;
     l->next = w->leases;
     w->leases = l;
     w->n_leases++;
@@ -161,25 +164,33 @@ static void start(struct warden *w, int listener, int loop_fd, int loop_pidfd) {
     if (e)
         warden_die(e);
     w->loop = msg_chan_new(loop_fd);
-    w->own_ns = w->queue = w->sweep = w->resolv.fd = -1;
+    w->own_ns = w->queue = w->sweep = w->resolv.fd = w->serving = -1;
     warden_watch(w, &w->listener, listener, listener_ready);
     warden_watch(w, &w->loop_source, loop_fd, loop_ready);
     warden_watch(w, &w->loop_end, loop_pidfd, loop_ended);
 }
 
-void warden_main(int listener, int loop_fd, int loop_pidfd) {
+static int patience(const struct warden *w) {
+    if (w->awaited)
+        return serving_timeout(w);
+    return w->n_attached ? -1 : IDLE_MS;
+}
+
+void warden_main(int listener, int loop_fd, int loop_pidfd, const char *run_root) {
     static struct warden w;
     start(&w, listener, loop_fd, loop_pidfd);
+    serving_start(&w, run_root);
     for (;;) {
         struct epoll_event events[EVENTS];
-        int n = epoll_wait(w.epoll, events, EVENTS, w.n_attached ? -1 : IDLE_MS);
+        int n = epoll_wait(w.epoll, events, EVENTS, patience(&w));
         if (n < 0 && errno != EINTR)
             warden_die(err_sys(errno, "wait for events"));
-        if (!n && !accept_one(&w))
+        if (!n && !w.awaited && !accept_one(&w))
             _exit(0);
         for (int i = 0; i < n; i++) {
             struct source *s = events[i].data.ptr;
             s->ready(&w, s);
         }
+        serving_settle(&w);
     }
 }

@@ -71,6 +71,8 @@ struct lease {
     size_t n_ports;
     struct strv dns;
     bool dns_internal, attached;
+    struct json *deferred; /* a request that waits for restores, NULL: none */
+    int deferred_fd;
 };
 
 struct warden {
@@ -80,6 +82,9 @@ struct warden {
     int64_t seq;
     struct lease *leases;
     size_t n_leases, n_attached;
+    int serving;         /* the file of that name, -1: none */
+    size_t awaited;      /* how many are to be restored before anybody else is served */
+    int64_t await_until; /* loop_now(), after each restore anew */
     struct network *networks;
     int own_ns; /* -1: not decided yet */
     int queue;  /* of held packets, for the loop's verdicts; -1: none */
@@ -127,6 +132,20 @@ struct err *dns_inside(struct warden *w, const char *id) __attribute__((warn_unu
 struct err *sweep_start(struct warden *w) __attribute__((warn_unused_result));
 /* Deletes a link, soon. */
 void sweep(struct warden *w, const char *link);
+
+/* ---- serving.c: after a helper that was killed, restores come first ---- */
+/* Reads how many there may be from the directory run_root, NULL: none. */
+void serving_start(struct warden *w, const char *run_root);
+/* To be called before a lease is granted and after one has ended. */
+void serving_changed(struct warden *w);
+/* How long to wait for the next restore, in ms. */
+int serving_timeout(const struct warden *w);
+/* Puts aside a request that has to wait, and the first of its descriptors. */
+bool serving_defers(const struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds);
+/* Lets go of what was put aside. */
+void serving_forget(struct lease *l);
+/* When all are there, or no more come: serves those who had to wait. */
+void serving_settle(struct warden *w);
 
 /* ---- resolv.c ---- */
 void resolv_start(struct warden *w);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The warden of coracle-net, driven without coracle: warden.py PROGRAM [CASE…]. Runs as root of a user namespace."""
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -42,11 +43,16 @@ def refused(call, *words):
     raise AssertionError("it was not refused")
 
 
+def readable(*channels):
+    return select.select([c.socket for c in channels], [], [], 0)[0]
+
+
 class World:
     """A helper and containers that end with the case."""
 
     def __init__(self, program, directory):
-        self.helper = Helper([program], os.path.join(directory, "socket"))
+        os.mkdir(os.path.join(directory, "net"))
+        self.helper = Helper([program, "--run-root", directory], os.path.join(directory, "socket"))
         self.containers = []
 
     def container(self, name, *networks, **more):
@@ -76,7 +82,7 @@ class World:
                     line = f.read()
             except OSError:
                 continue
-            if line.startswith(b"coracle-net"):
+            if b"coracle-net" in line.split(b"\0")[0]:
                 found.append(int(pid))
         return found
 
@@ -263,6 +269,52 @@ def a_lease_of_another_namespace_is_set_up_anew(w):
     assert a.pings(b.ip()) and a.pings("10.89.7.1")
 
 
+def kill_helper(w):
+    os.kill(min(w.processes()), signal.SIGKILL)
+    assert eventually(lambda: not w.processes())
+
+
+@case
+def who_comes_after_a_kill_waits_for_those_who_were_there(w):
+    old = [w.container(f"old{i}", BACK) for i in range(4)]
+    gone = w.container("gone", BACK)
+    w.end(gone)
+    assert eventually(lambda: len(w.helper.ask(op="list")["containers"]) == 4)
+    kill_helper(w)
+    w.helper.start()
+    new, asks = w.container("new"), w.helper.connect()
+    new.lease = w.helper.connect()
+    new.lease.send({"op": "attach", "id": new.id, "name": "new", "endpoints": [{"network": BACK}]}, [new.netns])
+    asks.send({"op": "list"})
+    for c in old:
+        assert not readable(new.lease, asks), "somebody is served before all are back"
+        c.restore(w.helper)
+    new.answer = new.lease.receive()
+    assert new.ip() not in [c.ip() for c in old], new.answer
+    assert {c["name"] for c in asks.receive()["containers"]} >= {c.name for c in old}
+    assert os.fstat(new.lease.fds[-1]).st_ino == os.fstat(old[0].lease.fds[-1]).st_ino, "a second namespace"
+    assert new.pings(old[3].ip()) and old[3].pings(new.ip())
+
+
+@case
+def nobody_waits_long_for_those_who_died_with_the_helper(w):
+    lives, dies = w.container("lives", BACK), w.container("dies", BACK)
+    kill_helper(w)
+    w.end(dies)
+    w.helper.start()
+    lives.restore(w.helper)
+    begun = time.monotonic()
+    new = w.container("new", BACK)
+    assert time.monotonic() - begun < 5 and new.pings(lives.ip())
+    for c in (lives, new):
+        w.end(c)
+    assert eventually(lambda: not w.helper.ask(op="list")["containers"])
+    kill_helper(w)
+    w.helper.start()
+    w.container("later", BACK)
+    assert eventually(lambda: len(w.helper.ask(op="list")["containers"]) == 1)
+
+
 @case
 def the_loop_takes_the_warden_along(w):
     a = w.container("a", BACK)
@@ -326,7 +378,7 @@ def main():
         with tempfile.TemporaryDirectory() as directory:
             w = World(program, directory)
             try:
-                if "without" not in test.__name__:
+                if "without_tun" not in test.__name__:
                     w.helper.start()
                 test(w)
                 print(f"ok {number} {test.__name__}")
