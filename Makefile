@@ -113,7 +113,8 @@ install: all
 	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
 	    $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 $(B)/coracle $(B)/coracle-runtime $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(addprefix $(B)/,$(HELPERS)) $(DESTDIR)$(PREFIX)/libexec/coracle/
+	install -m 755 $(addprefix $(B)/,$(filter-out coracle-net,$(HELPERS))) $(DESTDIR)$(PREFIX)/libexec/coracle/
+	install -m 711 $(B)/coracle-net $(DESTDIR)$(PREFIX)/libexec/coracle/ # not readable: see net/start.c
 	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 completions/coracle.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/coracle
 	install -m 644 completions/_coracle $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_coracle

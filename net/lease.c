@@ -24,7 +24,8 @@ struct request {
     const struct json *j;
     int fds[2];
     size_t n_fds;
-    bool start; /* the helper when none runs */
+    bool start;    /* the helper when none runs */
+    int userns_fd; /* that it is to enter; -1: we are inside */
 };
 
 struct answer {
@@ -58,7 +59,7 @@ static struct err *call(const struct host *h, const struct request *r, struct an
     for (int i = 0; i < TRIES && !a->j; i++) {
         int fd = -1;
         answer_done(a);
-        TRY(r->start ? net_helper_reach(h, &fd) : net_helper_connect(h, &fd));
+        TRY(r->start ? net_helper_reach(h, r->userns_fd, &fd) : net_helper_connect(h, &fd));
         a->chan = msg_chan_new(fd);
         TRY(exchange(r, a));
     }
@@ -91,8 +92,16 @@ static struct err *take_lease(const struct host *h, const struct request *r, str
     return NULL;
 }
 
+struct err *net_prepare(const struct host *h, int userns_fd) {
+    autojson hello = json_object();
+    autoanswer a = {0};
+    json_set_str(hello, "op", "hello");
+    const struct request r = {.j = hello, .fds = {userns_fd}, .n_fds = 1, .start = true, .userns_fd = userns_fd};
+    return call(h, &r, &a);
+}
+
 struct err *net_attach(const struct host *h, const struct json *request, int netns_fd, struct net_lease *ret) {
-    const struct request r = {.j = request, .fds = {netns_fd}, .n_fds = 1, .start = true};
+    const struct request r = {.j = request, .fds = {netns_fd}, .n_fds = 1, .start = true, .userns_fd = -1};
     struct net_lease l = NET_LEASE_INIT;
     TRY(take_lease(h, &r, &l));
     *ret = l;
@@ -106,7 +115,7 @@ struct err *net_restore(const struct host *h, int netns_fd, struct net_lease *l)
     autojson j = json_object();
     json_set_str(j, "op", "restore");
     json_set(j, "restore", json_copy(state));
-    const struct request r = {.j = j, .fds = {netns_fd, l->helper_netns}, .n_fds = 2, .start = true};
+    const struct request r = {.j = j, .fds = {netns_fd, l->helper_netns}, .n_fds = 2, .start = true, .userns_fd = -1};
     return take_lease(h, &r, l);
 }
 

@@ -154,6 +154,11 @@ struct net_lease {
 void net_lease_done(struct net_lease *l);
 
 /*
+ * Makes sure that a helper of the user namespace runs. Called by the starter, outside of the user namespace, before the
+ * monitor attaches: what is started there lies in no container's reach.
+ */
+struct err *net_prepare(const struct host *h, int userns_fd) __attribute__((warn_unused_result));
+/*
  * Attaches a container: starts the helper when none runs (under a lock; the socket is bound here and inherited, so that
  * nobody waits for anything), sends the request with the namespace, waits for the answer. Called inside the user
  * namespace, in the host's network namespace. Errors carry the helper's own words (address in use, port taken by …). A

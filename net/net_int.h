@@ -98,4 +98,4 @@ void net_defs_addrs(const struct net_defs *defs, struct net_addrs *out);
 /* Connects to the helper; not_found when none runs. */
 struct err *net_helper_connect(const struct host *h, int *ret_fd) __attribute__((warn_unused_result));
 /* Connects to the helper, starting it when none runs. However many call at once: one is started. */
-struct err *net_helper_reach(const struct host *h, int *ret_fd) __attribute__((warn_unused_result));
+struct err *net_helper_reach(const struct host *h, int userns_fd, int *ret_fd) __attribute__((warn_unused_result));

@@ -6,6 +6,11 @@
  * again; if that is refused too, no helper runs and none is being started, so it binds a fresh socket over the name,
  * starts the helper with it as descriptor 3, and is served from the socket's queue as soon as the helper accepts.
  *
+ * It is executed outside of the user namespace and enters it by descriptor 4: the memory of a program that was executed
+ * inside lies open to every container with --pid=host and CAP_SYS_PTRACE. Only a monitor that takes up its lease again
+ * starts the next one from inside, where it is; then it is the program's mode 0711 that keeps it closed (the kernel
+ * counts a program that its user may not read to the namespace of the program's owner).
+ *
  * The helper leaves its first process, which ends at once: 0, or why it could not. What that one wrote to descriptor 2
  * (the dynamic linker's complaint, mostly) becomes part of the error. Descriptor 2 is a file in memory: a pipe would
  * kill the helper that writes to it later, and the terminal is not the helper's.
@@ -25,7 +30,7 @@
 #include "base/sys/sys.h"
 #include "net/net_int.h"
 
-enum { LISTENER_FD = 3, LAST_WORDS_MAX = 4096 };
+enum { LISTENER_FD = 3, USERNS_FD = 4, LAST_WORDS_MAX = 4096 };
 
 static const char helper_name[] = "coracle-net", socket_name[] = "socket", lock_name[] = "lock";
 
@@ -63,7 +68,7 @@ static struct err *explain(int code, int words_fd) {
 }
 
 /* Starts the helper with a listening socket, and waits until its first process has ended. */
-static struct err *spawn(const struct host *h, int listener) {
+static struct err *spawn(const struct host *h, int listener, int userns_fd) {
     autofree char *path = NULL;
     TRY(host_find_program(h, helper_name, NULL, &path));
     autofd int words = sys_memfd(helper_name, 0), pidfd = -1;
@@ -74,8 +79,8 @@ static struct err *spawn(const struct host *h, int listener) {
     const struct proc_spawn p = {.path = path,
                                  .argv = argv,
                                  .stdio = {-1, -1, words},
-                                 .fds = {{.from = listener, .to = LISTENER_FD}},
-                                 .n_fds = 1};
+                                 .fds = {{.from = listener, .to = LISTENER_FD}, {.from = userns_fd, .to = USERNS_FD}},
+                                 .n_fds = userns_fd < 0 ? 1 : 2};
     pid_t pid;
     int code;
     TRY(proc_spawn(&p, &pid, &pidfd));
@@ -84,14 +89,14 @@ static struct err *spawn(const struct host *h, int listener) {
 }
 
 /* With the lock held and nobody listening. */
-static struct err *start(const struct host *h, int dir, int *ret_fd) {
+static struct err *start(const struct host *h, int dir, int userns_fd, int *ret_fd) {
     autofd int listener = -1;
     TRY(fd_unix_listen(dir, socket_name, &listener));
-    TRY(spawn(h, listener));
+    TRY(spawn(h, listener, userns_fd));
     return fd_unix_connect(dir, socket_name, ret_fd);
 }
 
-struct err *net_helper_reach(const struct host *h, int *ret_fd) {
+struct err *net_helper_reach(const struct host *h, int userns_fd, int *ret_fd) {
     struct err *e = net_helper_connect(h, ret_fd);
     if (!e || err_kind(e) != ERR_NOT_FOUND)
         return e;
@@ -106,5 +111,5 @@ struct err *net_helper_reach(const struct host *h, int *ret_fd) {
     if (!e || err_kind(e) != ERR_NOT_FOUND)
         return e;
     err_free(e);
-    return start(h, dir, ret_fd);
+    return start(h, dir, userns_fd, ret_fd);
 }

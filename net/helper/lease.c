@@ -124,27 +124,37 @@ void lease_detach(struct warden *w, struct lease *l) {
     forget(l);
 }
 
-/* Whether the user namespace that owns a container's namespace is the one that we are in. The kernel does not name a
- * stranger's to us. */
-static bool may_enter(int netns) {
-    struct stat ours, owner;
-    autofd int fd = sys_ns_userns(netns);
-    if (fd < 0)
-        return errno != EPERM;
-    return fstat(fd, &owner) < 0 || stat("/proc/self/ns/user", &ours) < 0 ||
-           (ours.st_ino == owner.st_ino && ours.st_dev == owner.st_dev);
+/* Whether it is the user namespace that we are in. One that the kernel does not open to us is not: -1. */
+static bool is_own(int userns) {
+    struct stat ours, theirs;
+    return userns >= 0 && fstat(userns, &theirs) == 0 && stat("/proc/self/ns/user", &ours) == 0 &&
+           ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
 }
 
 /*
  * Between the last container of one user namespace and the first of the next there may be less time than we wait
  * before we go. Then we go at once: whoever asked asks again (net/lease.c), and starts a helper in its own.
  */
-static struct err *check_owner(const struct warden *w, int netns) {
-    if (may_enter(netns))
+static struct err *check_userns(const struct warden *w, int userns) {
+    if (is_own(userns))
         return NULL;
     if (!w->n_attached)
         _exit(0);
     return err_new(ERR_CONFLICT, "the container is in another user namespace than those that have a network");
+}
+
+static struct err *check_owner(const struct warden *w, int netns) {
+    autofd int userns = sys_ns_userns(netns);
+    return userns < 0 && errno != EPERM ? NULL : check_userns(w, userns); /* an old kernel does not tell */
+}
+
+static struct err *hello(struct warden *w, struct lease *l, const int *fds, size_t n_fds) {
+    if (n_fds != 1)
+        return err_new(ERR_USAGE, "the user namespace is missing");
+    TRY(check_userns(w, fds[0]));
+    autojson answer = json_object();
+    json_set_bool(answer, "ok", true);
+    return msg_send(l->chan, answer, NULL, 0);
 }
 
 static struct err *attach(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {
@@ -268,6 +278,8 @@ static struct err *reply_ok(struct lease *l, struct err *e) {
 static struct err *dispatch(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {
     const char *op;
     TRY(json_get_str(request, "op", &op));
+    if (str_eq(op, "hello"))
+        return hello(w, l, fds, n_fds);
     if (str_eq(op, "attach") || str_eq(op, "restore"))
         return attach(w, l, request, fds, n_fds);
     if (str_eq(op, "connect"))

@@ -1,17 +1,20 @@
 /*
- * main: coracle-net is started by the first monitor that needs it (net/net.h), as root of the user's namespace and in
- * the host's network namespace, with the listening socket as descriptor 3.
+ * main: coracle-net is started by the first monitor that needs it (net/net.h), in the host's network
+ * namespace, with the listening socket as descriptor 3 and the user namespace to enter as descriptor 4.
  *
  * It leaves its parent, whose wait ends as soon as the helper is on its own, and becomes two processes: the loop,
  * forked before any other namespace is entered, and the warden.
  */
 #include <errno.h>
+#include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -21,7 +24,7 @@
 #include "base/sys/sys.h"
 #include "net/helper/helper_int.h"
 
-enum { LISTENER_FD = 3, EXIT_MISUSE = 2 };
+enum { LISTENER_FD = 3, USERNS_FD = 4, EXIT_MISUSE = 2 };
 
 static bool is_listener(int fd) {
     int yes = 0;
@@ -47,7 +50,7 @@ static struct err *leave_parent(void) {
 /* No core with containers' bytes in it, no debugger of the same user; as many descriptors as connections need. */
 static void set_limits(void) {
     struct rlimit files;
-    prctl(PR_SET_DUMPABLE, 0);
+    prctl(PR_SET_DUMPABLE, 0); /* again: changed ids set it back */
     setrlimit(RLIMIT_CORE, &(struct rlimit){0});
     if (!getrlimit(RLIMIT_NOFILE, &files)) {
         files.rlim_cur = files.rlim_max;
@@ -57,8 +60,24 @@ static void set_limits(void) {
     signal(SIGHUP, SIG_IGN);
 }
 
+/* Executed outside, where no container's CAP_SYS_PTRACE reaches; without the descriptor we are inside already. */
+static struct err *enter_userns(void) {
+    struct stat st;
+    if (fstat(USERNS_FD, &st) < 0)
+        return NULL;
+    if (setns(USERNS_FD, CLONE_NEWUSER) < 0 && errno != EINVAL)
+        return err_sys(errno, "enter the user namespace");
+    fd_close(USERNS_FD);
+    (void)setgroups(0, NULL); /* a map made without newgidmap forbids it; what is left has no name inside */
+    if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+        return err_sys(errno, "become root of the user namespace");
+    return NULL;
+}
+
 static struct err *run(const char *run_root) {
     int pair[2];
+    prctl(PR_SET_DUMPABLE, 0);
+    TRY(enter_userns());
     TRY(leave_parent());
     set_limits();
     TRY(fd_socketpair(SOCK_STREAM, pair));

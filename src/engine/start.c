@@ -295,6 +295,8 @@ static struct err *start_locked(struct starting *s, const struct engine_start *a
     TRY(make_plan(s));
     TRY(fill_monitor(s, args));
     TRY(hold_userns(s));
+    if (s->m.network)
+        TRY(net_prepare(s->engine->host, s->m.userns_fd));
     TRY(fork_monitor(s, args));
     fd_replace(&s->lock_fd, -1);
     fd_replace(&s->sync[1], -1);

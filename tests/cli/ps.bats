@@ -120,7 +120,7 @@ names() { coracle ps --format '{{.Names}}' "$@" | paste -sd' '; }
 }
 
 @test "--format: templates, table templates, json" {
-    assert_eq "$(coracle ps -a -f name=c-seven --format '{{.Image}}|{{.Command}}|{{.State}}|{{.Label "tier"}}|{{.Networks}}')" "busybox|\"sh -c 'exit 7'\"|exited|front|none"
+    assert_eq "$(coracle ps -a -f name=c-seven --format '{{.Image}}|{{.Command}}|{{.State}}|{{.Label "tier"}}|{{.Networks}}')" "busybox|\"sh -c 'exit 7'\"|exited|front|bridge"
     run -0 coracle ps -a -f name=c-seven --format 'table {{.Names}}\t{{.State}}'
     assert_eq "$output" $'NAMES     STATE\nc-seven   exited'
     assert_eq "$(coracle ps -a -f name=c-seven --format '{{json .Names}} {{upper .State}} {{len .ID}}')" '"c-seven" EXITED 12'

@@ -223,14 +223,6 @@ file_setup() { image busybox; }
     done
 }
 
-@test "the default network is said to be none, once a session" {
-    rm -f "$XDG_RUNTIME_DIR/coracle/network-note"
-    run -0 coracle run --rm busybox true
-    assert_output_has "the default network is 'none'"
-    run -0 coracle run --rm busybox true
-    assert_eq "$output" ""
-}
-
 @test "flags that are not supported yet are refused with the reason" {
     run coracle run --rm --memory 64m busybox true
     assert_status 125

@@ -26,8 +26,6 @@ setup_file() {
     export HOME=$CTR_HOME/home XDG_RUNTIME_DIR=$CTR_HOME/run TMPDIR=$CTR_HOME/tmp
     unset XDG_DATA_HOME XDG_CONFIG_HOME DOCKER_CONFIG CORACLE_ROOT
     export STORE=$HOME/.local/share/coracle
-    # the note about the default network was said already in this session; run.bats tests the note itself
-    install -d -m 700 "$XDG_RUNTIME_DIR/coracle" && touch "$XDG_RUNTIME_DIR/coracle/network-note"
     if declare -F file_setup >/dev/null; then file_setup; fi
 }
 
