@@ -38,6 +38,7 @@ struct work {
     int partial;  /* the blob's partial file, -1: none */
     int64_t have; /* bytes of it that an earlier try had brought */
     bool fetching, from_zero;
+    bool unpacked;         /* the unpacker has something to say: how it went */
     int64_t authorized_at; /* bytes that were there when the token was last renewed, -1: never */
     struct fetch_xfer xfer;
     struct store_unpack_job *job;
@@ -197,7 +198,7 @@ static void drop_work(const struct bringing *b, struct work *w) {
     if (w->job)
         store_unpack_cancel(b->l->store, take_ptr(&w->job));
     fd_replace(&w->partial, -1);
-    w->fetching = false;
+    w->fetching = w->unpacked = false;
 }
 
 /* Is what has arrived the blob? Asked where no unpacker has digested it. */
@@ -306,6 +307,13 @@ static void say_progress(const struct bringing *b, struct work *w, int64_t now) 
     say(b, w, "Downloading", w->xfer.bytes);
 }
 
+/*
+ * Both are through. An unpacker that ends before its download has an error to tell, and so may the download: that it
+ * broke off is why the unpacker got too little. It ends at once, as nobody reads it any more, and fetch_ended() picks
+ * the error that says more.
+ */
+static bool ended(const struct work *w) { return w->state == WORK_RUNNING && !w->fetching && (!w->job || w->unpacked); }
+
 /* After events: moves every running item on as far as it goes. */
 static struct err *advance(struct bringing *b, const struct pollfd *p, const size_t *owner, size_t n_poll) {
     int64_t now = clock_boot();
@@ -317,21 +325,18 @@ static struct err *advance(struct bringing *b, const struct pollfd *p, const siz
             TRY(fetch_ended(b, w));
         else if (w->fetching)
             say_progress(b, w, now);
-        if (w->state == WORK_RUNNING && !w->fetching && !w->job)
-            TRY(finish_work(b, w));
     }
-    /* An unpacker that ends before its download has an error to tell: finish_work() gets it out of it. */
-    for (size_t i = 0; i < n_poll; i++) {
-        struct work *w = &b->w[owner[i]];
-        if (p[i].revents && w->state == WORK_RUNNING && w->job)
-            TRY(finish_work(b, w));
-    }
+    for (size_t i = 0; i < n_poll; i++)
+        b->w[owner[i]].unpacked |= p[i].revents != 0;
+    for (size_t i = 0; i < b->n; i++)
+        if (ended(&b->w[i]))
+            TRY(finish_work(b, &b->w[i]));
     return NULL;
 }
 
 /* True when an item can go on without any event. */
 static bool ready(const struct work *w) {
-    return w->state == WORK_RUNNING && ((!w->job && !w->fetching) || (w->fetching && w->xfer.done));
+    return ended(w) || (w->state == WORK_RUNNING && w->fetching && w->xfer.done);
 }
 
 /* The unpackers' descriptors, whose they are, and whether somebody need not wait. */
@@ -340,7 +345,7 @@ static size_t collect_polls(const struct bringing *b, struct pollfd *p, size_t *
     for (size_t i = 0; i < b->n; i++) {
         const struct work *w = &b->w[i];
         *ret_ready = *ret_ready || ready(w);
-        if (w->state != WORK_RUNNING || !w->job)
+        if (w->state != WORK_RUNNING || !w->job || w->unpacked)
             continue;
         p[n] = (struct pollfd){.fd = store_unpack_fd(w->job), .events = POLLIN};
         owner[n++] = i;
