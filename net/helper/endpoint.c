@@ -48,17 +48,21 @@ static void link_name(struct endpoint *e, const char *old) {
         memcpy(e->link, old, LINK_DIGITS + 1);
 }
 
+static bool has_ifname(const struct lease *l, const char *name) {
+    for (size_t i = 0; i < l->n_endpoints; i++)
+        if (str_eq(l->endpoints[i]->ifname, name))
+            return true;
+    return false;
+}
+
 /* The first ethN that the container has not. */
 static char *free_ifname(const struct lease *l) {
-    for (unsigned n = 0;; n++) {
-        char *name = mem_printf("eth%u", n);
-        size_t i = 0;
-        while (i < l->n_endpoints && !str_eq(l->endpoints[i]->ifname, name))
-            i++;
-        if (i == l->n_endpoints)
-            return name;
+    char *name = mem_dup("eth0");
+    for (unsigned n = 1; has_ifname(l, name); n++) {
         free(name);
+        name = mem_printf("eth%u", n);
     }
+    return name;
 }
 
 struct wishes {
@@ -111,7 +115,7 @@ static struct err *fill(struct warden *w, const struct lease *l, const struct js
     return NULL;
 }
 
-/* Of a helper whose namespace is not ours: its end in the container is in the way. */
+/* What a helper that was killed had begun, in its namespace or in ours: its end in the container is in the way. */
 static void drop_stale(struct warden *w, const struct lease *l, const char *ifname) {
     if (setns(l->netns, CLONE_NEWNET) < 0)
         return;
@@ -129,7 +133,6 @@ static struct err *plug(struct warden *w, const struct lease *l, struct endpoint
         e->found = !missing;
         if (e->found)
             return NULL;
-        drop_stale(w, l, e->ifname);
     }
     const struct veth v = {.name = e->link,
                            .master = e->network->index,
@@ -137,7 +140,13 @@ static struct err *plug(struct warden *w, const struct lease *l, struct endpoint
                            .netns = l->netns,
                            .mac = e->mac,
                            .mtu = e->network->mtu};
-    TRY(rtnl_veth(w->rtnl, &v));
+    struct err *failed = rtnl_veth(w->rtnl, &v);
+    if (failed && err_errno(failed) == EEXIST && !has_ifname(l, e->ifname)) {
+        err_free(failed);
+        drop_stale(w, l, e->ifname);
+        failed = rtnl_veth(w->rtnl, &v);
+    }
+    TRY(failed);
     e->linked = true;
     return NULL;
 }

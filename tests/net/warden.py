@@ -297,6 +297,19 @@ def who_comes_after_a_kill_waits_for_those_who_were_there(w):
 
 
 @case
+def what_a_killed_helper_had_begun_is_not_in_the_way(w):
+    other, half = w.container("other", BACK), w.container("half")
+    script = f"ip link add begun type veth peer name eth0 netns {half.process.pid} && ip link set begun master br-{BACK['id'][:11]}"
+    w.inside(other, "sh", "-c", script)
+    kill_helper(w)
+    w.helper.start()
+    other.restore(w.helper)
+    half.attach(w.helper, BACK)
+    assert half.pings(other.ip())
+    assert eventually(lambda: w.inside(other, "ip", "-o", "link").count("master br-") == 2)
+
+
+@case
 def nobody_waits_long_for_those_who_died_with_the_helper(w):
     lives, dies = w.container("lives", BACK), w.container("dies", BACK)
     kill_helper(w)

@@ -1,0 +1,351 @@
+#!/usr/bin/env python3
+"""network_kill: SIGKILL of everything that a network has, in any order, and what must be true afterwards.
+
+    network_kill.py kills ROUNDS [SEED]    in the environment of a bats file; image "busybox" (with tools) is in the store
+    network_kill.py first PAIRS            two starts at the same time where no helper runs
+
+Containers live on two networks, each with a published port. Every round kills one to three of: the warden of coracle-net,
+its loop, a monitor, a container's first process, a command line in the middle of `run`, a moment after another. Then the
+ended ones are started again, and the product is asked:
+  * one helper serves all of them; no two have one address; those that live have kept theirs
+  * every container reaches every other by name on both networks, and every published port is served
+  * the helper's namespace holds the links of these containers and no others
+At the end nothing is left: no process, no port, no lock, and the next `run` works.
+"""
+import collections, fcntl, json, os, random, signal, socket, subprocess, sys, time
+
+LIMIT = 30
+NETWORKS = ("kill1", "kill2")
+SIZE = 3
+run_root = os.path.join(os.environ["XDG_RUNTIME_DIR"], "coracle")
+store = os.path.join(os.environ["HOME"], ".local/share/coracle")
+killed = collections.Counter()
+history = []
+
+
+class Problem(Exception):
+    pass
+
+
+def coracle(*args, check=True):
+    try:
+        p = subprocess.run(["coracle", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        raise Problem(f"coracle {' '.join(args)} hangs")
+    if check and p.returncode != 0:
+        raise Problem(f"coracle {' '.join(args)}: exit {p.returncode}: {p.stderr.strip()}")
+    return p.stdout
+
+
+def eventually(what, condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise Problem(what() if callable(what) else what)
+        time.sleep(0.01)
+
+
+# ---- processes ----
+
+
+def wardens():
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                args = f.read().split(b"\0")
+        except OSError:
+            continue
+        if args[:3] == [b"coracle-net", b"--run-root", run_root.encode()]:
+            found.append(int(pid))
+    return found
+
+
+def children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            return [int(c) for c in f.read().split()]
+    except OSError:
+        return []
+
+
+def ours():
+    """Everything that runs for this store, but the keeper of the user namespace, which goes by itself."""
+    found = wardens()
+    found += [c for w in found for c in children(w)]
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                environ = f.read()
+            with open(f"/proc/{pid}/comm") as f:
+                comm = f.read().strip()
+        except OSError:
+            continue
+        if f"XDG_RUNTIME_DIR={os.environ['XDG_RUNTIME_DIR']}".encode() in environ.split(b"\0"):
+            if comm.startswith("coracle") and comm != "coracle-keep":
+                found.append(int(pid))
+    return found
+
+
+def kill(pid, what):
+    try:
+        os.kill(pid, signal.SIGKILL)
+        killed[what] += 1
+        history.append(what)
+    except (ProcessLookupError, TypeError):
+        pass
+
+
+# ---- containers ----
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("", 0))
+        return s.getsockname()[1]
+
+
+def bindable(port):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
+
+
+def serves(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port), 2) as s:
+            s.sendall(b"hello\n")
+            return s.recv(10) == b"hello\n"
+    except OSError:
+        return False
+
+
+class Member:
+    def __init__(self, number):
+        self.name, self.port = f"m{number}", free_port()
+
+    def run(self):
+        networks = [x for n in NETWORKS for x in ("--network", n)]
+        serve = ["socat", "TCP-LISTEN:7,fork,reuseaddr", "PIPE"]
+        return ["run", "-d", "--name", self.name, "-p", f"{self.port}:7", *networks, "busybox", *serve]
+
+    def inspect(self):
+        return json.loads(coracle("inspect", "-f", "json", self.name))[0]
+
+    def state(self):
+        return self.inspect()["State"]
+
+    def addresses(self):
+        of = self.inspect()["NetworkSettings"]["Networks"]
+        return [of[n]["IPAddress"] for n in NETWORKS]
+
+    def monitor(self):
+        with open(os.path.join(store, "containers", self.inspect()["Id"], "state.json")) as f:
+            return json.load(f)["monitor_pid"]
+
+
+def helper_links(members):
+    """The helper's own links, seen by a lease without endpoints."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    script = f"""
+import os, subprocess, sys
+sys.path.insert(0, {os.path.join(here, "../net")!r})
+from netclient import Channel
+c = Channel({os.path.join(run_root, "net/socket")!r})
+own = os.open("/proc/self/ns/net", os.O_RDONLY)
+c.call({{"op": "attach", "id": os.urandom(32).hex(), "endpoints": []}}, [own])
+print(subprocess.run(["nsenter", f"--net=/proc/self/fd/{{c.fds[0]}}", "ip", "-o", "link"], pass_fds=[c.fds[0]], capture_output=True, text=True).stdout)
+"""
+    pid = str(members[0].state()["Pid"])
+    enter = ["nsenter", "-t", pid, "-U", "--preserve-credentials", "unshare", "-n", "python3", "-c", script]
+    p = subprocess.run(enter, capture_output=True, text=True, timeout=LIMIT)
+    if p.returncode:
+        raise Problem(f"the helper's links cannot be seen: {p.stderr}")
+    return p.stdout
+
+
+# ---- a round ----
+
+
+def kill_command(rng, number):
+    """A command line in the middle of `run`."""
+    name = f"cli{number}"
+    args = ["run", "-d", "--name", name, "--network", rng.choice(NETWORKS), "busybox", "sleep", "1000"]
+    p = subprocess.Popen(["coracle", *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(rng.random() * 0.05)
+    kill(p.pid, "command line")
+    p.wait(LIMIT)
+    return name
+
+
+def victims(rng, members):
+    m = rng.choice(members)
+
+    def warden():
+        for pid in wardens():
+            kill(pid, "warden")
+
+    def loop():
+        for pid in [c for w in wardens() for c in children(w)]:
+            kill(pid, "loop")
+
+    monitor, init = m.monitor(), m.state()["Pid"]
+    return {
+        "warden": warden,
+        "loop": loop,
+        "monitor": lambda: kill(monitor, "monitor"),
+        "init": lambda: kill(init, "init"),
+    }
+
+
+def start_again(m):
+    """A container that was hit is started; a monitor that has not seen yet that init is gone needs a moment."""
+    eventually(lambda: f"{m.name} cannot be started again", lambda: is_up(m))
+
+
+def is_up(m):
+    coracle("start", m.name)
+    s = m.state()
+    return s["Status"] == "running" and os.path.exists(f"/proc/{s['Pid']}")
+
+
+def reaches(a, b):
+    script = "".join(f"ping -c 1 -W 1 {ip} >/dev/null && " for ip in b.addresses()) + f"getent hosts {b.name} >/dev/null"
+    return subprocess.run(["coracle", "exec", a.name, "sh", "-c", script], capture_output=True, timeout=LIMIT).returncode == 0
+
+
+def check(members, before, hit):
+    for m in members:
+        start_again(m)
+        if m not in hit and m.addresses() != before[m]:
+            raise Problem(f"{m.name} was not hit and has other addresses: {before[m]}, {m.addresses()}")
+    eventually("no helper, or more than one", lambda: len(wardens()) == 1)
+    addresses = [a for m in members for a in m.addresses()]
+    if len(set(addresses)) != len(addresses) or "" in addresses:
+        raise Problem(f"addresses are given out twice: {addresses}")
+    for i, m in enumerate(members):
+        eventually(f"port {m.port} of {m.name} is not served", lambda: serves(m.port))
+        eventually(f"{m.name} does not reach its neighbour", lambda: reaches(m, members[i - 1]))
+
+
+def check_links(members):
+    wanted = len(members) * len(NETWORKS)
+    eventually(lambda: f"links are left: {helper_links(members)}", lambda: helper_links(members).count("master br-") == wanted)
+    if helper_links(members).count(": br-") > len(NETWORKS) + 1:
+        raise Problem(f"bridges are left: {helper_links(members)}")
+
+
+def one_round(number, rng, members):
+    history.clear()
+    before = {m: m.addresses() for m in members}
+    pids = {m: m.state()["Pid"] for m in members}
+    kinds = victims(rng, members)
+    order = rng.sample(sorted([*kinds, "command line"]), rng.randint(1, 3))
+    made = []
+    for what in order:
+        if what == "command line":
+            made.append(kill_command(rng, number))
+        else:
+            kinds[what]()
+        time.sleep(rng.choice((0, 0, rng.random() * 0.02)))
+    for name in made:
+        coracle("rm", "-f", name, check=False)
+    for m in members:
+        start_again(m)
+    hit = [m for m in members if m.state()["Pid"] != pids[m]]
+    check(members, before, hit)
+    if number % 5 == 0:
+        check_links(members)
+
+
+# ---- the end ----
+
+
+def check_nothing_left(members):
+    for name in coracle("ps", "-aq").split():
+        coracle("rm", "-f", name)
+    eventually(lambda: f"processes are left: {ours()}", lambda: not ours(), 15)
+    for m in members:
+        if not bindable(m.port):
+            raise Problem(f"port {m.port} is left")
+    for base, _, files in os.walk(run_root):
+        for name in files:
+            if "lock" in name:
+                with open(os.path.join(base, name)) as f:
+                    try:
+                        fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        raise Problem(f"somebody holds {base}/{name}")
+    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True).stdout
+    if ": br-" in links or "uplink" in links:
+        raise Problem(f"links are left on the host: {links}")
+    coracle("run", "--rm", "-p", f"{members[0].port}:7", "--network", NETWORKS[0], "busybox", "true")
+
+
+def kills(rounds, seed):
+    print(f"seed {seed}")
+    for n in NETWORKS:
+        coracle("network", "create", n)
+    members = [Member(i) for i in range(SIZE)]
+    for m in members:
+        coracle(*m.run())
+    number = 0
+    try:
+        for number in range(1, rounds + 1):
+            one_round(number, random.Random(f"{seed}-{number}"), members)
+        check_nothing_left(members)
+    except (Problem, subprocess.TimeoutExpired, OSError, ValueError, KeyError) as e:
+        raise Problem(f"round {number} after killing {', '.join(history)}: {type(e).__name__}: {e}")
+    for what, n in sorted(killed.items()):
+        print(f"{n:5d}  {what}")
+    return f"{rounds} rounds, {sum(killed.values())} kills"
+
+
+# ---- first starts ----
+
+
+def pair(number):
+    """Two at once, without a helper; killing the one that there was keeps the next pair from waiting for its end."""
+    names = [f"first{number}-{i}" for i in range(2)]
+    args = ["busybox", "sleep", "1000"]
+    starts = [subprocess.Popen(["coracle", "run", "-d", "--name", n, *args], stdout=subprocess.DEVNULL) for n in names]
+    if any(p.wait(LIMIT) for p in starts):
+        raise Problem("a start failed")
+    if len(wardens()) != 1:
+        raise Problem(f"there are {len(wardens())} helpers")
+    a, b = (json.loads(coracle("inspect", "-f", "json", n))[0]["NetworkSettings"]["IPAddress"] for n in names)
+    if a == b or not a or not b:
+        raise Problem(f"addresses: {a!r}, {b!r}")
+    coracle("exec", names[0], "ping", "-c", "1", "-W", "2", b)
+    coracle("rm", "-f", *names)
+    for pid in wardens():
+        kill(pid, "warden")
+    eventually("the helper lives on", lambda: not wardens())
+
+
+def first_starts(pairs):
+    for number in range(pairs):
+        try:
+            pair(number)
+        except Problem as e:
+            raise Problem(f"pair {number}: {e}")
+    return f"{pairs} pairs"
+
+
+def main():
+    mode, count = sys.argv[1], int(sys.argv[2])
+    seed = sys.argv[3] if len(sys.argv) > 3 and sys.argv[3] else str(time.time_ns())
+    begun = time.monotonic()
+    try:
+        what = kills(count, seed) if mode == "kills" else first_starts(count)
+    except (Problem, subprocess.TimeoutExpired) as e:
+        print(f"PROBLEM {e}")
+        sys.exit(1)
+    print(f"{what} in {time.monotonic() - begun:.0f} s")
+
+
+main()
