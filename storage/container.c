@@ -19,7 +19,8 @@
 #include "storage/store_int.h"
 
 /* config.json first: the order in which a start reads them. */
-static const char *const record_files[] = {"config.json", "options.json", "container.json", "state.json", "network.json"};
+static const char *const record_files[] = {"config.json", "options.json", "container.json", "state.json",
+                                           "network.json"};
 
 static struct err *no_such(const char *id) { return err_new(ERR_NOT_FOUND, "no such container: %s", id); }
 

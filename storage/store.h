@@ -221,8 +221,7 @@ struct err *store_container_find(const struct store *s, const char *name_or_id, 
     __attribute__((warn_unused_result));
 struct err *store_container_ids(const struct store *s, struct strv *out) __attribute__((warn_unused_result));
 /* dirfd of containers/<id>. */
-struct err *store_container_open(const struct store *s, const char *id, int *ret_fd)
-    __attribute__((warn_unused_result));
+struct err *store_container_open(const struct store *s, const char *id, int *ret) __attribute__((warn_unused_result));
 /* Reads one of its JSON files ("state.json"); or appends its text, if it is there: for who reads a thousand. */
 struct err *store_container_read(const struct store *s, const char *id, const char *file, struct json **ret)
     __attribute__((warn_unused_result));

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "engine/networks.h"
 #include "image/image.h"
 #include "monitor/monitor.h"
 #include "spec/spec.h"
@@ -214,38 +215,6 @@ struct err *engine_container_facts(struct engine *e, const char *name, struct en
 /* What is published: [{"IP","PrivatePort","PublicPort","Type"}], empty for one that does not run. */
 struct err *engine_container_ports(struct engine *e, const char *name, struct json **ret)
     __attribute__((warn_unused_result));
-
-/* ---- networks ---- */
-
-struct engine_network_new {
-    const char *name, *driver; /* driver NULL: bridge */
-    bool internal, ipv6, attachable;
-    struct strv subnets, gateways, ip_ranges, labels, options; /* as typed; borrowed */
-};
-/* Makes a network (net/net.h says which errors). */
-struct err *engine_network_create(struct engine *e, const struct engine_network_new *n, char ret_id[65])
-    __attribute__((warn_unused_result));
-/* docker's network objects, the built-in ones first, plus "CreatedNs" and "Builtin" for filters; Containers is empty.
- */
-struct err *engine_network_list(struct engine *e, struct json **ret) __attribute__((warn_unused_result));
-/* One, with its Containers. */
-struct err *engine_network_inspect(struct engine *e, const char *name, struct json **ret)
-    __attribute__((warn_unused_result));
-/* conflict when a running container uses it. */
-struct err *engine_network_remove(struct engine *e, const char *name) __attribute__((warn_unused_result));
-/* Names of the networks that no container, running or not, wants: what prune removes. */
-struct err *engine_network_unused(struct engine *e, struct strv *ret_names) __attribute__((warn_unused_result));
-struct engine_endpoint {
-    const char *ip, *ip6, *mac; /* or NULL */
-    struct strv aliases;
-};
-/* Connects a container, running or not, for this and the next starts; disconnects it. */
-struct err *engine_network_connect(struct engine *e, const char *network, const char *container,
-                                   const struct engine_endpoint *p) __attribute__((warn_unused_result));
-struct err *engine_network_disconnect(struct engine *e, const char *network, const char *container)
-    __attribute__((warn_unused_result));
-/* Names, for completion. */
-void engine_complete_networks(struct engine *e, struct strv *out);
 
 /* ---- the system ---- */
 

@@ -112,7 +112,7 @@ static struct side side_open(void) {
         close(s.tcp);
         close(s.udp);
     }
-    CHECK(!"no port");
+    CHECK(false); /* no port is free */
     return s;
 }
 static void side_close(const struct side *s) {

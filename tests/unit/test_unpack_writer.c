@@ -42,7 +42,7 @@ static void check_file(int dir, size_t i) {
     CHECK_INT(read(fd, data, sizeof data), (long long)size_of(i));
     for (size_t k = 0; k < size_of(i); k++)
         if (data[k] != i % 250 + 1) {
-            CHECK(!"the data are not those of the file");
+            CHECK(false); /* the data are not those of the file */
             return;
         }
 }

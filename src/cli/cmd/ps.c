@@ -302,6 +302,23 @@ static struct err *check_exited(const struct strmap *filters) {
     return NULL;
 }
 
+static struct err *add_matching(struct cli_ctx *c, const struct query *q, const struct strmap *filters,
+                                struct cli_rows *rows) {
+    const struct opts *o = c->opts;
+    int64_t now = clock_now(), left = o->latest ? 1 : o->last >= 0 ? o->last : INT64_MAX;
+    for (size_t i = 0; i < q->list->n && left > 0; i++) {
+        const struct engine_row *r = q->list->v[i];
+        if (!matches(q, r, filters))
+            continue;
+        autojson row = row_of(r, o, now);
+        if (!o->quiet || o->format)
+            set_ports(row, c->engine, r);
+        TRY(cli_rows_add(rows, row));
+        left--;
+    }
+    return NULL;
+}
+
 static struct err *list(struct cli_ctx *c, struct cli_rows *rows) {
     const struct opts *o = c->opts;
     autostrmap struct strmap filters = {.n = 0};
@@ -323,17 +340,7 @@ static struct err *list(struct cli_ctx *c, struct cli_rows *rows) {
         TRY(created_of(&q, strmap_get(&filters, "before"), &q.before));
     if (strmap_get(&filters, "since"))
         TRY(created_of(&q, strmap_get(&filters, "since"), &q.since));
-    int64_t now = clock_now(), left = o->latest ? 1 : o->last >= 0 ? o->last : INT64_MAX;
-    for (size_t i = 0; i < found.n && left > 0; i++) {
-        if (!matches(&q, found.v[i], &filters))
-            continue;
-        autojson row = row_of(found.v[i], o, now);
-        if (!o->quiet || o->format)
-            set_ports(row, c->engine, found.v[i]);
-        TRY(cli_rows_add(rows, row));
-        left--;
-    }
-    return NULL;
+    return add_matching(c, &q, &filters, rows);
 }
 
 static struct err *run(struct cli_ctx *c, int *ret_code) {
