@@ -57,6 +57,20 @@ static void operating_system(struct json *o) {
     json_set_str(o, "OperatingSystem", plain);
 }
 
+/* What the running helper could have of the kernel (docs/internals/networks.md), or that none runs. */
+static void describe_network(const struct engine *e, struct json *o) {
+    autojson ask = json_object();
+    autojson answer = NULL;
+    json_set_str(ask, "op", "list");
+    autoerr none = net_ask(e->host, ask, &answer);
+    const char *level = none ? NULL : json_str_value(json_get(answer, "level"));
+    bool tun = access("/dev/net/tun", R_OK | W_OK) == 0;
+    json_set_str(o, "NetworkLevel",
+                 level && *level ? level
+                 : tun           ? "no container uses one"
+                                 : "no container uses one; a veth pair takes the place of /dev/net/tun");
+}
+
 /* Which ways of stacking layers work here, and what is missing for the others. */
 static void describe_abilities(struct engine *e, struct json *o) {
     struct json *warnings = json_array();
@@ -107,6 +121,7 @@ struct err *engine_info(struct engine *e, struct json **ret) {
     json_set_strv(o, "RegistryMirrors", &e->config->registry_mirrors);
     json_set_strv(o, "InsecureRegistries", &e->config->insecure_registries);
     json_set_str(o, "RunDir", e->host->run_root);
+    describe_network(e, o);
     describe_abilities(e, o);
     *ret = o;
     return NULL;

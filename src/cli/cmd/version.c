@@ -75,6 +75,7 @@ static struct err *info(struct cli_ctx *c, int *ret_code) {
         {"ServerVersion", "Server Version"},
         {"Driver", "Storage Driver"},
         {"FuseOverlayfs", "fuse-overlayfs"},
+        {"NetworkLevel", "Network"},
         {"LoggingDriver", "Logging Driver"},
         {"CgroupDriver", "Cgroup Driver"},
         {"CgroupVersion", "Cgroup Version"},
