@@ -3,9 +3,10 @@
  *
  * The helper either answers or dies, so nothing here has a time-out. A helper that ends a connection without an answer
  * was about to go (its last lease had ended) or has crashed: the request is sent again, to the next helper. Nothing is
- * done twice by that, for what the first one had begun ended with its connection. One helper can fail a request twice:
- * when it has taken the connection, and again when the next connection gets into the queue of its socket, which the
- * kernel may close a little later. The third one meets another helper for sure.
+ * done twice by that, for what the first one had begun ended with its connection, or is taken away by the next. One
+ * helper can fail a request twice: when it has taken the connection, and again when the next connection gets into the
+ * queue of its socket, which the kernel may close a little later. The third one meets another helper for sure, and that
+ * may be killed as well: a lease that is not taken up again is lost, so there is patience for some of them.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 #include "base/str.h"
 #include "net/net_int.h"
 
-enum { TRIES = 3 };
+enum { TRIES = 9 };
 
 struct request {
     const struct json *j;

@@ -64,7 +64,7 @@ static struct lease *find(const struct warden *w, const char *id) {
     return l;
 }
 
-static struct err *set_up(struct warden *w, struct lease *l, const struct json *request) {
+static struct err *set_up(struct warden *w, struct lease *l, const struct json *request, bool again) {
     struct json *endpoints;
     TRY(json_get_array(request, "endpoints", &endpoints));
     JSON_EACH(j, endpoints)
@@ -74,16 +74,19 @@ static struct err *set_up(struct warden *w, struct lease *l, const struct json *
     TRY(endpoint_inside(w, l, 0, l->dns_internal));
     if (!l->dns_internal && l->n_endpoints)
         TRY(network_answer_dns(w, l->endpoints[0]->network));
-    return ports_publish(w, l);
+    if (!again)
+        return ports_publish(w, l);
+    ports_republish(w, l);
+    return NULL;
 }
 
-static struct err *take_lease(struct warden *w, struct lease *l, const struct json *request) {
+static struct err *take_lease(struct warden *w, struct lease *l, const struct json *request, bool again) {
     const char *id;
     TRY(json_get_str(request, "id", &id));
     if (l->id || find(w, id))
         return err_new(ERR_CONFLICT, "container %s is attached already", id);
     TRY(lease_parse(l, request));
-    return set_up(w, l, request);
+    return set_up(w, l, request, again);
 }
 
 /* At once, where the container goes on and may have the same again. */
@@ -168,7 +171,7 @@ static struct err *attach(struct warden *w, struct lease *l, const struct json *
     if (cannot) /* a monitor may go on in the host's network */
         return err_with_kind(cannot, ERR_UNSUPPORTED);
     l->netns = take_fd(&fds[0]);
-    struct err *e = take_lease(w, l, restore ? json_get(request, "restore") : request);
+    struct err *e = take_lease(w, l, restore ? json_get(request, "restore") : request, restore);
     if (e) {
         for (size_t i = 0; i < l->n_endpoints; i++)
             unplug(w, l->endpoints[i]);

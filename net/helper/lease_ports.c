@@ -5,6 +5,7 @@
  */
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/err.h"
@@ -100,6 +101,24 @@ struct err *ports_publish(struct warden *w, struct lease *l) {
     for (size_t i = 0; l->way_out && i < l->n_ports; i++)
         TRY(publish_one(w, l, &l->ports[i]));
     return NULL;
+}
+
+static void lose(struct warden *w, struct lease *l, size_t i) {
+    if (!rule_shared(w, l, &l->ports[i]))
+        err_free(rules(w, l, &l->ports[i], false));
+    free(l->ports[i].proto);
+    free(l->ports[i].host_ip);
+    memmove(l->ports + i, l->ports + i + 1, (--l->n_ports - i) * sizeof *l->ports);
+}
+
+void ports_republish(struct warden *w, struct lease *l) {
+    for (size_t i = 0; l->way_out && i < l->n_ports;) {
+        autoerr taken = publish_one(w, l, &l->ports[i]);
+        if (taken)
+            lose(w, l, i);
+        else
+            i++;
+    }
 }
 
 void ports_unpublish(struct warden *w, struct lease *l) {

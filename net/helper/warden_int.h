@@ -180,4 +180,6 @@ struct err *endpoint_inside(struct warden *w, struct lease *l, size_t from, bool
 
 /* ---- lease_ports.c ---- */
 struct err *ports_publish(struct warden *w, struct lease *l) __attribute__((warn_unused_result));
+/* After a helper's death: a port that a stranger has taken meanwhile is lost, and not the whole network with it. */
+void ports_republish(struct warden *w, struct lease *l);
 void ports_unpublish(struct warden *w, struct lease *l);

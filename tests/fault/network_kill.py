@@ -100,9 +100,10 @@ def kill(pid, what):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("", 0))
-        return s.getsockname()[1]
+    """Not one of those that the kernel gives to clients: while a helper is dead it would."""
+    while not bindable(port := random.randrange(20000, 30000)):
+        pass
+    return port
 
 
 def bindable(port):
@@ -228,7 +229,7 @@ def check(members, before, hit):
     if len(set(addresses)) != len(addresses) or "" in addresses:
         raise Problem(f"addresses are given out twice: {addresses}")
     for i, m in enumerate(members):
-        eventually(f"port {m.port} of {m.name} is not served", lambda: serves(m.port))
+        eventually(lambda: f"port {m.port} of {m.name} is not served; it has {m.inspect()['NetworkSettings']}", lambda: serves(m.port))
         eventually(f"{m.name} does not reach its neighbour", lambda: reaches(m, members[i - 1]))
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The warden of coracle-net, driven without coracle: warden.py PROGRAM [CASE…]. Runs as root of a user namespace."""
+import errno
 import os
 import select
 import signal
@@ -307,6 +308,25 @@ def what_a_killed_helper_had_begun_is_not_in_the_way(w):
     half.attach(w.helper, BACK)
     assert half.pings(other.ip())
     assert eventually(lambda: w.inside(other, "ip", "-o", "link").count("master br-") == 2)
+
+
+@case
+def a_port_that_a_stranger_took_meanwhile_is_lost_and_nothing_else(w):
+    port = {"proto": "tcp", "host_ip": "", "host_port": 0, "port": 80}
+    a, b = w.container("a", BACK, ports=[port, {**port, "port": 81}]), w.container("b", BACK)
+    lost, kept = (p["host_port"] for p in a.answer["ports"])
+    kill_helper(w)
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.bind(("", lost))
+        stranger.listen()
+        w.helper.start()
+        a.restore(w.helper)
+    b.restore(w.helper)
+    assert [p["host_port"] for p in a.answer["ports"]] == [kept], a.answer["ports"]
+    assert a.pings(b.ip()) and "sport 80 " not in w.inside(a, "ip", "rule")
+    with socket.socket() as third:
+        assert third.connect_ex(("127.0.0.1", kept)) in (0, errno.ECONNRESET), "nobody listens"
 
 
 @case
