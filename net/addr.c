@@ -67,7 +67,9 @@ char *net_addr_cidr(const struct net_addr *a) {
 static uint8_t mask_byte(unsigned prefix, unsigned i) {
     if (prefix >= 8 * (i + 1))
         return 0xff;
-    return prefix <= 8 * i ? 0 : (uint8_t)(0xffu << (8 * (i + 1) - prefix) & 0xffu);
+    if (prefix <= 8 * i)
+        return 0;
+    return (uint8_t)(0xffu << (8 * (i + 1) - prefix) & 0xffu);
 }
 
 static bool same_bits(const struct net_addr *a, const struct net_addr *b, unsigned prefix) {
