@@ -314,7 +314,7 @@ def leftovers():
         if os.path.isdir(d):
             found += [f"{sub}/{n}" for n in os.listdir(d)]
     if os.path.isdir(run_root):
-        found += [f"run/{n}" for n in os.listdir(run_root) if os.path.isdir(os.path.join(run_root, n))]
+        found += [f"run/{n}" for n in os.listdir(run_root) if n != "net" and os.path.isdir(os.path.join(run_root, n))]
     return found
 
 
