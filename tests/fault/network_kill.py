@@ -211,7 +211,15 @@ def start_again(m):
 def is_up(m):
     coracle("start", m.name)
     s = m.state()
-    return s["Status"] == "running" and os.path.exists(f"/proc/{s['Pid']}")
+    return s["Status"] == "running" and lives(s["Pid"])
+
+
+def lives(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def reaches(a, b):

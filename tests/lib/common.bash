@@ -93,17 +93,23 @@ E
 
 # busybox, and curl, getent and socat of this machine with their libraries: Debian's static busybox crashes when it looks up a name.
 tools_tree() {
-    local program file
     busybox_tree "$1"
-    for program in curl getent socat; do
-        rm -f "$1/bin/$program"
-        cp -L "$(command -v "$program")" "$1/usr/bin/$program"
+    add_programs "$1" curl getent socat
+    printf 'hosts: files dns\n' >"$1/etc/nsswitch.conf"
+}
+
+# add_programs TREE PROGRAM…: programs of this machine with their libraries, into /usr/bin
+add_programs() {
+    local root=$1 program file
+    shift
+    for program in "$@"; do
+        rm -f "$root/bin/${program##*/}"
+        cp -L "$(command -v "$program")" "$root/usr/bin/${program##*/}"
         for file in $(ldd "$(command -v "$program")" | grep -o '/[^ ]*'); do
-            mkdir -p "$1$(dirname "$file")"
-            cp -L "$file" "$1$file"
+            mkdir -p "$root$(dirname "$file")"
+            cp -L "$file" "$root$file"
         done
     done
-    printf 'hosts: files dns\n' >"$1/etc/nsswitch.conf"
 }
 
 # Tars are made once for a whole run of the suite and shared between files.
