@@ -11,15 +11,15 @@
  *     containers/<hex>/…                    config.json (OCI spec), options.json (docker's view of what was asked),
  *                                           container.json (what ps needs), state.json, lock, upper, work, log
  *     tmp/<random>/                         work in progress, locked (flock) by its maker; unlocked ones are debris
- *     lock                                  shared by whoever is adding references, exclusive for the sweep
+ *     lock, sweeper                         shared by whoever adds references, exclusive for the sweep; whose turn it
+ * is
  *
  * Invariants: an object is whole or absent (made in tmp, renamed into place, fsynced first where it must last). Readers
  * take no locks. What is referenced (ref → image → layers, blobs; container → image, layers) is never swept. Nothing is
  * ever trusted because a file says a process is alive: a container runs while its `lock` is held.
  * A crash leaves at most debris in tmp/, a partial blob, or unreferenced layers and blobs; store_collect() takes them.
  *
- * The store needs no privileges but for unpacking and removing files of subordinate ids: callers make those calls
- * inside the user namespace (marked "userns" below). Knows only base.
+ * Unpacking and removing files of subordinate ids is done inside the user namespace ("userns" below). Knows only base.
  */
 #pragma once
 
@@ -196,8 +196,10 @@ struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) 
 struct err *store_ref_remove(struct store *s, const char *ref) __attribute__((warn_unused_result));
 /* Every reference of a recorded image → its id, sorted by reference. Damaged ones are skipped with a log line. */
 struct err *store_refs(const struct store *s, struct strmap *out) __attribute__((warn_unused_result));
-/* Deletes unreferenced layers and blobs, by mark and sweep; waits for no one: *ret_skipped when in use. userns. */
-struct err *store_sweep(struct store *s, bool *ret_skipped, int64_t *ret_bytes) __attribute__((warn_unused_result));
+/* Deletes what nothing refers to. *ret_skipped: the store is in use, or, with `wait`, somebody waits already. userns.
+ */
+struct err *store_sweep(struct store *s, bool wait, bool *ret_skipped, int64_t *ret_bytes)
+    __attribute__((warn_unused_result));
 
 /* ---- containers ---- */
 

@@ -178,23 +178,38 @@ static struct err *mark_and_sweep(struct sweep *sw, bool *ret_damaged) {
     return store_names_heal(sw->s);
 }
 
+/* One process waits for its turn to sweep, and will see all that those who came later have left. */
+static struct err *lock_patiently(const struct store *s, int lock, bool *ret_got) {
+    autofd int turn = -1;
+    bool first = false;
+    TRY_CTX(fd_open_at(s->dirs[STORE_ROOT], "sweeper", O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &turn), "lock the store %s",
+            s->root);
+    TRY(io_try_lock(turn, IO_LOCK_EXCLUSIVE, &first));
+    if (first)
+        TRY_CTX(io_lock(lock, IO_LOCK_EXCLUSIVE), "lock the store %s", s->root);
+    *ret_got = first;
+    return NULL;
+}
+
 /* *ret is -1 when the store is in use. */
-static struct err *lock_exclusive(const struct store *s, int *ret) {
+static struct err *lock_exclusive(const struct store *s, bool wait, int *ret) {
     bool got = false;
     autofd int fd = -1;
     TRY_CTX(fd_open_at(s->dirs[STORE_ROOT], "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &fd), "lock the store %s",
             s->root);
     TRY_CTX(io_try_lock(fd, IO_LOCK_EXCLUSIVE, &got), "lock the store %s", s->root);
+    if (!got && wait)
+        TRY(lock_patiently(s, fd, &got));
     if (got)
         *ret = take_fd(&fd);
     return NULL;
 }
 
-struct err *store_sweep(struct store *s, bool *ret_skipped, int64_t *ret_bytes) {
+struct err *store_sweep(struct store *s, bool wait, bool *ret_skipped, int64_t *ret_bytes) {
     struct sweep sw = {.s = s};
     bool skipped = false;
     int lock = -1;
-    TRY(lock_exclusive(s, &lock));
+    TRY(lock_exclusive(s, wait, &lock));
     struct err *e = NULL;
     if (lock < 0)
         skipped = true;

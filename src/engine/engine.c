@@ -48,7 +48,7 @@ static struct err *collect_call(void *ctx) { return store_collect(ctx); }
 static struct err *sweep_call(void *ctx) {
     bool skipped = false;
     int64_t bytes = 0;
-    TRY(store_sweep(ctx, &skipped, &bytes));
+    TRY(store_sweep(ctx, true, &skipped, &bytes));
     return store_collect(ctx);
 }
 

@@ -265,7 +265,7 @@ static void test_names_of_new_images(void) {
     CHECK_ERR(store_ref_get(f.s, names.v[0], got), ERR_NOT_FOUND);
     CHECK_OK(store_refs(f.s, &refs));
     CHECK(refs.n == 1 && strcmp(refs.e[0].value, other) == 0);
-    CHECK_OK(store_sweep(f.s, &skipped, &bytes));
+    CHECK_OK(store_sweep(f.s, false, &skipped, &bytes));
     CHECK(!skipped && faccessat(written, "a.io+new:1", F_OK, 0) < 0 &&
           faccessat(written, "a.io+moved:1", F_OK, 0) == 0);
     /* An image whose record is refused brings no name into view; one whose record is written brings all of them. */
@@ -470,18 +470,18 @@ static void test_sweep(void) {
     CHECK_OK(store_image_remove(f.s, drop));
     CHECK_OK(store_image_remove(f.s, used));
     CHECK_OK(store_hold(f.s, &hold));
-    CHECK_OK(store_sweep(f.s, &skipped, &bytes));
+    CHECK_OK(store_sweep(f.s, false, &skipped, &bytes));
     CHECK(skipped && store_blob_has(f.s, loose));
     fd_close(hold);
     /* A damaged container keeps everything. */
     int dir = -1;
     CHECK_OK(store_container_open(f.s, id, &dir));
     CHECK(renameat(dir, "container.json", dir, "good") == 0);
-    CHECK_OK(store_sweep(f.s, &skipped, &bytes));
+    CHECK_OK(store_sweep(f.s, false, &skipped, &bytes));
     CHECK(skipped && store_blob_has(f.s, loose) && store_layer_has(f.s, top_drop));
     CHECK(renameat(dir, "good", dir, "container.json") == 0);
     fd_close(dir);
-    CHECK_OK(store_sweep(f.s, &skipped, &bytes));
+    CHECK_OK(store_sweep(f.s, false, &skipped, &bytes));
     CHECK(!skipped && bytes > 0);
     CHECK(store_layer_has(f.s, top_keep) && store_layer_has(f.s, top_used));
     CHECK(!store_layer_has(f.s, top_drop) && !store_layer_has(f.s, chain) && !store_blob_has(f.s, loose));

@@ -200,7 +200,7 @@ static struct err *op_sweep(struct store *s, struct victim *v) {
     int64_t bytes;
     TRY(store_image_remove(s, v->image));
     TRY(store_container_remove(s, v->id));
-    return store_sweep(s, &skipped, &bytes);
+    return store_sweep(s, false, &skipped, &bytes);
 }
 static struct err *op_put(struct store *s, struct victim *v) {
     (void)v;
