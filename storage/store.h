@@ -11,8 +11,7 @@
  *     containers/<hex>/…                    config.json (OCI spec), options.json (docker's view of what was asked),
  *                                           container.json (what ps needs), state.json, lock, upper, work, log
  *     tmp/<random>/                         work in progress, locked (flock) by its maker; unlocked ones are debris
- *     lock, sweeper                         shared by whoever adds references, exclusive for the sweep; whose turn it
- * is
+ *     lock, sweeper                         shared by who adds references, exclusive for the sweep; who waits for it
  *
  * Invariants: an object is whole or absent (made in tmp, renamed into place, fsynced first where it must last). Readers
  * take no locks. What is referenced (ref → image → layers, blobs; container → image, layers) is never swept. Nothing is
@@ -200,7 +199,6 @@ struct err *store_refs(const struct store *s, struct strmap *out) __attribute__(
  */
 struct err *store_sweep(struct store *s, bool wait, bool *ret_skipped, int64_t *ret_bytes)
     __attribute__((warn_unused_result));
-
 /* ---- containers ---- */
 
 struct store_container_new {
