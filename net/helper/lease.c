@@ -160,6 +160,13 @@ static struct err *hello(struct warden *w, struct lease *l, const int *fds, size
     return msg_send(l->chan, answer, NULL, 0);
 }
 
+/* Whatever this machine lacks, there are networks that need nothing. */
+static struct err *with_way_out(struct err *e) {
+    if (err_hint_text(e))
+        return e;
+    return err_hint(e, "a container needs nothing of this with --network host, and with --network none");
+}
+
 static struct err *attach(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {
     bool restore = str_eq(json_str_value(json_get(request, "op")), "restore");
     if (n_fds != (restore ? 2 : 1))
@@ -168,8 +175,8 @@ static struct err *attach(struct warden *w, struct lease *l, const struct json *
         return err_new(ERR_CONFLICT, "this connection has a container already");
     TRY(check_owner(w, fds[0]));
     struct err *cannot = warden_setup(w, restore ? fds[1] : -1);
-    if (cannot) /* a monitor may go on in the host's network */
-        return err_with_kind(cannot, ERR_UNSUPPORTED);
+    if (cannot)
+        return err_with_kind(with_way_out(cannot), ERR_UNSUPPORTED);
     l->netns = take_fd(&fds[0]);
     struct err *e = take_lease(w, l, restore ? json_get(request, "restore") : request, restore);
     if (e) {
