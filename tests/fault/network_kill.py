@@ -7,7 +7,7 @@
 Containers live on two networks, each with a published port. Every round kills one to three of: the warden of coracle-net,
 its loop, a monitor, a container's first process, a command line in the middle of `run`, a moment after another. Then the
 ended ones are started again, and the product is asked:
-  * one helper serves all of them; no two have one address; those that live have kept theirs
+  * one helper serves all of them; no two have one address; those that live have kept theirs; who comes meanwhile has another
   * every container reaches every other by name on both networks, and every published port is served
   * the helper's namespace holds the links of these containers and no others
 At the end nothing is left: no process, no port, no lock, and the next `run` works.
@@ -227,6 +227,28 @@ def reaches(a, b):
     return subprocess.run(["coracle", "exec", a.name, "sh", "-c", script], capture_output=True, timeout=LIMIT).returncode == 0
 
 
+def newcomer(name, before):
+    """Comes while monitors take up their leases again: it gets nobody's address, and is where they are."""
+    coracle("run", "-d", "--name", name, "--network", NETWORKS[0], "busybox", "sleep", "1000")
+    info = json.loads(coracle("inspect", "-f", "json", name))[0]
+    address = info["NetworkSettings"]["Networks"][NETWORKS[0]]["IPAddress"]
+    for m, addresses in before.items():
+        if address in addresses and m.addresses() == addresses:
+            raise Problem(f"{name} was given the address of {m.name}")
+    for m in before:
+        theirs = m.addresses()[0] if lives(m.state()["Pid"]) else ""
+        if theirs:
+            eventually(
+                lambda: f"{name} at {address} does not reach {m.name} at {theirs}",
+                lambda: not lives(m.state()["Pid"]) or not coracle_fails("exec", name, "ping", "-c", "1", "-W", "1", theirs),
+            )
+    coracle("rm", "-f", name)
+
+
+def coracle_fails(*args):
+    return subprocess.run(["coracle", *args], capture_output=True, stdin=subprocess.DEVNULL, timeout=LIMIT).returncode != 0
+
+
 def check(members, before, hit):
     for m in members:
         start_again(m)
@@ -261,6 +283,8 @@ def one_round(number, rng, members):
         else:
             kinds[what]()
         time.sleep(rng.choice((0, 0, rng.random() * 0.02)))
+    if number % 2:
+        newcomer(f"new{number}", before)
     for name in made:
         coracle("rm", "-f", name, check=False)
     for m in members:
