@@ -30,6 +30,7 @@ struct starting {
     char *init_program;
     bool unsynced; /* its record may still be in memory only */
     struct endpoints net;
+    int neighbour; /* directory of the container whose network it shares, or -1 */
     struct monitor m;
 };
 
@@ -37,6 +38,7 @@ static void starting_done(struct starting *s) {
     engine_container_done(&s->c);
     json_free(s->config);
     rootfs_plan_done(&s->plan);
+    fd_close(s->neighbour);
     fd_close(s->lock_fd);
     for (int i = 0; i < 2; i++) {
         fd_close(s->sync[i]);
@@ -107,12 +109,23 @@ static struct err *write_host_file(const struct starting *s, const char *file, c
     return engine_host_file(s->c.dirfd, file, text);
 }
 
+/* As docker has it, who shares a network sees the names of the one that has it. */
+static struct err *copy_host_file(const struct starting *s, const char *file) {
+    autostr struct str text = STR_INIT_MAX(1 << 20);
+    TRY(io_read_file(s->neighbour, file, 1 << 20, &text));
+    return engine_host_file(s->c.dirfd, file, str_c(&text));
+}
+
 static struct err *write_host_files(const struct starting *s) {
     const char *hostname = json_str_value(json_get(s->config, "hostname"));
     autofree char *line = mem_printf("%s\n", hostname ? hostname : s->engine->host->hostname);
+    TRY(write_host_file(s, "hostname", "", line));
+    if (s->neighbour >= 0) {
+        TRY(copy_host_file(s, "hosts"));
+        return copy_host_file(s, "resolv.conf");
+    }
     TRY(write_host_file(s, "hosts", SPEC_ANN_HOSTS, NULL));
-    TRY(write_host_file(s, "resolv.conf", SPEC_ANN_RESOLV, ""));
-    return write_host_file(s, "hostname", "", line);
+    return write_host_file(s, "resolv.conf", SPEC_ANN_RESOLV, "");
 }
 
 /* ---- namespaces of other containers ---- */
@@ -145,7 +158,7 @@ static struct err *share_one(struct starting *s, const char *kind, const char *o
     autofree char *path = mem_printf("/proc/%d/ns/%s", (int)other.state.pid, namespaces[k].file);
     TRY(fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &s->m.join[s->m.n_join].fd));
     s->m.join[s->m.n_join++].clone_flag = namespaces[k].flag;
-    return NULL;
+    return namespaces[k].flag == CLONE_NEWNET ? fd_dup(other.dirfd, &s->neighbour) : NULL;
 }
 
 static struct err *share_namespaces(struct starting *s) {
@@ -342,8 +355,8 @@ static struct err *start_and_attach(struct starting *s, const struct engine_star
 
 #define STARTING_INIT(e)                                                                                               \
     {                                                                                                                  \
-        .engine = (e), .c = ENGINE_CONTAINER_INIT, .lock_fd = -1, .sync = {-1, -1}, .client = {-1, -1},                \
-        .m = {.userns_fd = -1},                                                                                        \
+        .engine = (e), .c = ENGINE_CONTAINER_INIT, .lock_fd = -1, .neighbour = -1, .sync = {-1, -1},                   \
+        .client = {-1, -1}, .m = {.userns_fd = -1},                                                                    \
     }
 
 struct err *engine_container_start(struct engine *e, const char *name, const struct engine_start *args,

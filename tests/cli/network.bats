@@ -347,3 +347,13 @@ P
         [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
     done
 }
+
+@test "who shares a container's network has its address, its names and its ports" {
+    coracle network create shared >/dev/null
+    start owner --network shared
+    start other --network shared --network-alias far
+    run -0 coracle run --rm --network container:owner busybox sh -c 'hostname; cat /etc/hosts /etc/resolv.conf; ping -c 1 -W 2 far'
+    assert_output_has "$(address owner)"
+    assert_output_has 'nameserver 127.0.0.11'
+    assert_output_has '1 packets received'
+}
