@@ -17,8 +17,14 @@ file_teardown() {
     kill "$(cat "$CTR_HOME/server.pid")"
     coracle network rm servers >/dev/null
 }
-setup() { made=(); }
-teardown() { [ "${#made[@]}" = 0 ] || coracle rm -f "${made[@]}" >/dev/null 2>&1; }
+setup() {
+    made=()
+    serving=
+}
+teardown() {
+    [ -z "$serving" ] || kill "$serving"
+    [ "${#made[@]}" = 0 ] || coracle rm -f "${made[@]}" >/dev/null 2>&1
+}
 
 servers_tree() {
     local pg
@@ -119,13 +125,12 @@ C
     port=$(free_port)
     start echo -p "$port:9" busybox sleep 1000
     within echo serve 9 >"$CTR_HOME/inside" 3>&- &
-    serving=$!
     wait_for test -s "$CTR_HOME/inside"
+    serving=$(pgrep -P $!)
     run -0 python3 "$CONNECTIONS" short 5000 "$HOST_ADDR" "$port"
     assert_output_has '0 of 5000 failed'
     run -0 within echo short 5000 "$HOST_ADDR" "$(cat "$CTR_HOME/port")"
     assert_output_has '0 of 5000 failed'
-    kill $serving
 }
 
 @test "refused, unreachable and silent: connect says in a container what it says on the host" {
