@@ -99,12 +99,32 @@ static struct err *take_address(const struct network *n, const char *wanted, int
     return NULL;
 }
 
+static struct err *take_addresses(struct endpoint *e, const struct wishes *wish, const char *owner) {
+    TRY(take_address(e->network, wish->ip, AF_INET, owner, &e->ip));
+    return take_address(e->network, wish->ip6, AF_INET6, owner, &e->ip6);
+}
+
+/* A monitor that slept while all others took up their leases again may find its address given away. Another address is
+ * better than no network; the link that has the old one goes. */
+static struct err *take_others(struct warden *w, struct endpoint *e, struct wishes *wish, const char *owner) {
+    ipam_give(e->network->ipam, &e->ip);
+    e->ip = (struct net_addr){0};
+    if (link_ok(wish->link))
+        err_free(rtnl_delete(w->rtnl, wish->link));
+    wish->ip = wish->ip6 = wish->mac = wish->link = "";
+    return take_addresses(e, wish, owner);
+}
+
 static struct err *fill(struct warden *w, const struct lease *l, const struct json *j, struct endpoint *e) {
     struct wishes wish;
     TRY(read_wishes(j, &wish, e));
     TRY(network_get(w, json_get(j, "network"), &e->network));
-    TRY(take_address(e->network, wish.ip, AF_INET, l->name, &e->ip));
-    TRY(take_address(e->network, wish.ip6, AF_INET6, l->name, &e->ip6));
+    struct err *taken = take_addresses(e, &wish, l->name);
+    if (taken && *wish.link && err_kind(taken) == ERR_CONFLICT) {
+        err_free(taken);
+        taken = take_others(w, e, &wish, l->name);
+    }
+    TRY(taken);
     e->ifname = *wish.ifname ? mem_dup(wish.ifname) : free_ifname(l);
     link_name(e, wish.link);
     const uint8_t mac[6] = {0x02, 0x42};

@@ -330,6 +330,21 @@ def a_port_that_a_stranger_took_meanwhile_is_lost_and_nothing_else(w):
 
 
 @case
+def who_comes_back_too_late_gets_another_address(w):
+    a, b, late = w.container("a", BACK), w.container("b", BACK), w.container("late", BACK)
+    kill_helper(w)
+    w.helper.start()
+    a.restore(w.helper)
+    b.restore(w.helper)
+    new = w.container("new", {"network": BACK, "ip": late.ip()})
+    late.restore(w.helper)
+    assert late.ip() not in (a.ip(), b.ip(), new.ip()), late.ip()
+    assert late.pings(a.ip()) and late.pings(new.ip()) and new.pings(late.ip()) and late.pings("10.89.7.1")
+    assert "default via 10.89.7.1" in late.run("ip", "route").stdout
+    assert eventually(lambda: w.inside(a, "ip", "-o", "link").count("master br-") == 4)
+
+
+@case
 def nobody_waits_long_for_those_who_died_with_the_helper(w):
     lives, dies = w.container("lives", BACK), w.container("dies", BACK)
     kill_helper(w)
