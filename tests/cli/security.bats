@@ -63,7 +63,8 @@ crafted() {
     for i in $(seq 15); do
         timeout 10 "$own/coracle" exec "attacker$BATS_TEST_NUMBER" /proc/self/exe version || true
         timeout 10 "$own/coracle" exec "attacker$BATS_TEST_NUMBER" /attack/script || true
-        "$own/coracle" exec "attacker$BATS_TEST_NUMBER" true
+        # 126: the attacker has its own busybox open for writing at this moment
+        "$own/coracle" exec "attacker$BATS_TEST_NUMBER" true || [ $? = 126 ]
     done >/dev/null 2>&1
     attack_failed quiet
     for options in "" "--init" "--init --privileged" "--entrypoint /attack/script"; do
