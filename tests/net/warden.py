@@ -310,6 +310,16 @@ def what_a_killed_helper_had_begun_is_not_in_the_way(w):
     assert eventually(lambda: w.inside(other, "ip", "-o", "link").count("master br-") == 2)
 
 
+def bind_soon(sock, port):
+    """A killed helper's sockets are closed a moment after its end can be seen."""
+    for _ in range(200):
+        try:
+            return sock.bind(("", port))
+        except OSError:
+            time.sleep(0.02)
+    return sock.bind(("", port))
+
+
 @case
 def a_port_that_a_stranger_took_meanwhile_is_lost_and_nothing_else(w):
     port = {"proto": "tcp", "host_ip": "", "host_port": 0, "port": 80}
@@ -318,7 +328,7 @@ def a_port_that_a_stranger_took_meanwhile_is_lost_and_nothing_else(w):
     kill_helper(w)
     with socket.socket() as stranger:
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        stranger.bind(("", lost))
+        bind_soon(stranger, lost)
         stranger.listen()
         w.helper.start()
         a.restore(w.helper)
