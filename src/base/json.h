@@ -68,6 +68,8 @@ const char *json_key(const struct json *j);
 
 /* Plain values: the string (borrowed) or NULL; the number; truth. Defaults for a wrong type or NULL. */
 const char *json_str_value(const struct json *j);
+/* The string member `key` of an object, borrowed, "" where there is none. */
+const char *json_text(const struct json *j, const char *key);
 int64_t json_int_value(const struct json *j, int64_t def);
 double json_num_value(const struct json *j, double def);
 bool json_bool_value(const struct json *j, bool def);

@@ -14,6 +14,11 @@ const char *json_str_value(const struct json *j) {
     return j && cJSON_IsString(json_node_c(j)) ? json_node_c(j)->valuestring : NULL;
 }
 
+const char *json_text(const struct json *j, const char *key) {
+    const char *s = json_str_value(json_get(j, key));
+    return s ? s : "";
+}
+
 /* The integer in a number node; false for fractions and what does not fit. */
 static bool node_i64(const cJSON *c, int64_t *ret) {
     if (c->valuestring)

@@ -13,11 +13,6 @@
 
 #include "net/net.h"
 
-static const char *text_of(const struct json *o, const char *key) {
-    const char *s = json_str_value(json_get(o, key));
-    return s ? s : "";
-}
-
 /* Written in place: a running exec or a bind mount of the same inode must see it. */
 struct err *engine_host_file(int dirfd, const char *file, const char *text) {
     autofd int fd = -1;
@@ -34,9 +29,9 @@ struct json *engine_endpoint_json(const struct net_def *def, const struct json *
     autofree char *ifname = mem_printf("eth%u", n);
     json_set(j, "network", net_def_json(def));
     json_set_str(j, "ifname", ifname);
-    json_set_str(j, "ip", text_of(wanted, "ip"));
-    json_set_str(j, "ip6", text_of(wanted, "ip6"));
-    json_set_str(j, "mac", text_of(wanted, "mac"));
+    json_set_str(j, "ip", json_text(wanted, "ip"));
+    json_set_str(j, "ip6", json_text(wanted, "ip6"));
+    json_set_str(j, "mac", json_text(wanted, "mac"));
     struct json *aliases = json_copy(json_get(wanted, "aliases"));
     json_set(j, "aliases", aliases ? aliases : json_array());
     return j;
@@ -45,7 +40,7 @@ struct json *engine_endpoint_json(const struct net_def *def, const struct json *
 /* "8080", "8000-8010" (any free one of them) or "" (any free one at all). */
 static struct json *port_json(const struct json *wanted) {
     struct json *j = json_object();
-    const char *range = text_of(wanted, "host_port");
+    const char *range = json_text(wanted, "host_port");
     const char *dash = strchr(range, '-');
     autofree char *low = mem_dupn(range, strcspn(range, "-"));
     int64_t first = 0, last = 0;
@@ -53,8 +48,8 @@ static struct json *port_json(const struct json *wanted) {
     last = first;
     if (dash)
         (void)str_to_i64(dash + 1, 0, UINT16_MAX, &last);
-    json_set_str(j, "proto", text_of(wanted, "proto"));
-    json_set_str(j, "host_ip", text_of(wanted, "host_ip"));
+    json_set_str(j, "proto", json_text(wanted, "proto"));
+    json_set_str(j, "host_ip", json_text(wanted, "host_ip"));
     json_set_int(j, "host_port", first);
     json_set_int(j, "host_port_last", last);
     json_set_int(j, "port", json_int_value(json_get(wanted, "port"), 0));
@@ -67,7 +62,7 @@ static struct err *endpoints_json(const struct endpoints *n, const struct json *
     unsigned i = 0;
     JSON_EACH(it, json_get(wanted, "networks")) {
         autonetdef def = NULL;
-        TRY(net_find(n->host, text_of(it, "network"), &def));
+        TRY(net_find(n->host, json_text(it, "network"), &def));
         *ret_named |= !def->builtin;
         json_push(list, engine_endpoint_json(def, it, i++));
     }
@@ -90,7 +85,7 @@ static struct err *make_request(const struct endpoints *n, const struct json *wa
     json_set_str(r, "op", "attach");
     json_set_str(r, "id", n->id);
     json_set_str(r, "name", n->name);
-    json_set_str(r, "hostname", text_of(wanted, "hostname"));
+    json_set_str(r, "hostname", json_text(wanted, "hostname"));
     JSON_EACH(p, json_get(wanted, "ports")) { json_push(ports, port_json(p)); }
     json_set(r, "ports", ports);
     struct json *dns = json_copy(json_get(wanted, "dns"));
@@ -116,22 +111,22 @@ static void append_hosts_line(struct str *out, const char *line, const char *hos
 static struct err *write_hosts(const struct endpoints *n, const struct json *wanted) {
     autostr struct str s = STR_INIT;
     autostrv struct strv lines = {.n = 0};
-    const char *hostname = text_of(wanted, "hostname");
-    strv_split(&lines, text_of(wanted, "hosts"), '\n');
+    const char *hostname = json_text(wanted, "hostname");
+    strv_split(&lines, json_text(wanted, "hosts"), '\n');
     for (size_t i = 0; i < lines.n; i++)
         if (*lines.v[i])
-            append_hosts_line(&s, lines.v[i], text_of(n->lease.answer, "host"));
+            append_hosts_line(&s, lines.v[i], json_text(n->lease.answer, "host"));
     JSON_EACH(e, json_get(n->lease.answer, "endpoints")) {
-        if (*text_of(e, "ip"))
-            str_appendf(&s, "%s\t%s\n", text_of(e, "ip"), hostname);
-        if (*text_of(e, "ip6"))
-            str_appendf(&s, "%s\t%s\n", text_of(e, "ip6"), hostname);
+        if (*json_text(e, "ip"))
+            str_appendf(&s, "%s\t%s\n", json_text(e, "ip"), hostname);
+        if (*json_text(e, "ip6"))
+            str_appendf(&s, "%s\t%s\n", json_text(e, "ip6"), hostname);
     }
     return engine_host_file(n->dirfd, "hosts", str_c(&s));
 }
 
 static bool on_default_bridge(const struct json *wanted) {
-    return str_eq(text_of(json_first(json_get(wanted, "networks")), "network"), "bridge");
+    return str_eq(json_text(json_first(json_get(wanted, "networks")), "network"), "bridge");
 }
 
 /* The text that was made at create, with our own server in place of the host's. Servers that the user named himself are
@@ -139,12 +134,12 @@ static bool on_default_bridge(const struct json *wanted) {
 static struct err *write_resolv(const struct endpoints *n, const struct json *wanted) {
     autostr struct str s = STR_INIT;
     autostrv struct strv lines = {.n = 0};
-    const char *server = text_of(n->lease.answer, "nameserver");
+    const char *server = json_text(n->lease.answer, "nameserver");
     bool named = !on_default_bridge(wanted), options = false;
     if (!*server || (!named && json_count(json_get(wanted, "dns"))))
         return NULL;
     str_appendf(&s, "nameserver %s\n", server);
-    strv_split(&lines, text_of(wanted, "resolv"), '\n');
+    strv_split(&lines, json_text(wanted, "resolv"), '\n');
     for (size_t i = 0; i < lines.n; i++) {
         const char *line = lines.v[i];
         if (!*line || str_starts(line, "nameserver"))

@@ -3,17 +3,12 @@
 
 #include <string.h>
 
-static const char *text_of(const struct json *o, const char *key) {
-    const char *s = json_str_value(json_get(o, key));
-    return s ? s : "";
-}
-
 static void set_id(struct json *o, const char *key, const char *id) { json_set_str(o, key, id); }
 
 /* host_ip "" is every address: docker lists it once for each family. */
 static void each_binding(const struct json *port, void (*fn)(void *ctx, const struct json *port, const char *ip),
                          void *ctx) {
-    const char *ip = text_of(port, "host_ip");
+    const char *ip = json_text(port, "host_ip");
     if (*ip) {
         fn(ctx, port, ip);
         return;
@@ -32,7 +27,7 @@ static struct json *port_view(const char *proto, int64_t port) {
 }
 
 static void push_port(void *ctx, const struct json *port, const char *ip) {
-    struct json *v = port_view(text_of(port, "proto"), json_int_value(json_get(port, "port"), 0));
+    struct json *v = port_view(json_text(port, "proto"), json_int_value(json_get(port, "port"), 0));
     json_set_str(v, "IP", ip);
     json_set_int(v, "PublicPort", json_int_value(json_get(port, "host_port"), 0));
     json_push(ctx, v);
@@ -40,7 +35,7 @@ static void push_port(void *ctx, const struct json *port, const char *ip) {
 
 static bool is_bound(const struct json *ports, const char *proto, int64_t port) {
     JSON_EACH(p, ports)
-    if (str_eq(text_of(p, "proto"), proto) && json_int_value(json_get(p, "port"), 0) == port)
+    if (str_eq(json_text(p, "proto"), proto) && json_int_value(json_get(p, "port"), 0) == port)
         return true;
     return false;
 }
@@ -65,7 +60,7 @@ struct json *endpoints_ports(const struct json *endpoints, const struct json *ex
 
 static void add_binding(void *ctx, const struct json *port, const char *ip) {
     struct json *all = ctx, *one = json_object();
-    autofree char *key = mem_printf("%d/%s", (int)json_int_value(json_get(port, "port"), 0), text_of(port, "proto"));
+    autofree char *key = mem_printf("%d/%s", (int)json_int_value(json_get(port, "port"), 0), json_text(port, "proto"));
     autofree char *number = mem_printf("%d", (int)json_int_value(json_get(port, "host_port"), 0));
     if (json_type(json_get(all, key)) != JSON_ARRAY)
         json_set(all, key, json_array());
@@ -92,20 +87,20 @@ static struct json *copy_or_null(const struct json *v) {
  * plugged in. */
 static struct json *settings(const struct json *e) {
     struct json *j = json_object();
-    const char *id = json_str_value(json_get(e, "name")) ? text_of(e, "network") : "";
+    const char *id = json_str_value(json_get(e, "name")) ? json_text(e, "network") : "";
     json_set(j, "IPAMConfig", json_null());
     json_set(j, "Links", json_null());
     json_set(j, "Aliases", copy_or_null(json_get(e, "aliases")));
-    json_set_str(j, "MacAddress", text_of(e, "mac"));
+    json_set_str(j, "MacAddress", json_text(e, "mac"));
     json_set(j, "DriverOpts", json_null());
     json_set_int(j, "GwPriority", 0);
     set_id(j, "NetworkID", id);
-    set_id(j, "EndpointID", *id ? text_of(e, "endpoint") : "");
-    json_set_str(j, "Gateway", text_of(e, "gateway"));
-    json_set_str(j, "IPAddress", text_of(e, "ip"));
+    set_id(j, "EndpointID", *id ? json_text(e, "endpoint") : "");
+    json_set_str(j, "Gateway", json_text(e, "gateway"));
+    json_set_str(j, "IPAddress", json_text(e, "ip"));
     json_set_int(j, "IPPrefixLen", json_int_value(json_get(e, "prefix"), 0));
-    json_set_str(j, "IPv6Gateway", text_of(e, "gateway6"));
-    json_set_str(j, "GlobalIPv6Address", text_of(e, "ip6"));
+    json_set_str(j, "IPv6Gateway", json_text(e, "gateway6"));
+    json_set_str(j, "GlobalIPv6Address", json_text(e, "ip6"));
     json_set_int(j, "GlobalIPv6PrefixLen", json_int_value(json_get(e, "prefix6"), 0));
     json_set(j, "DNSNames", copy_or_null(json_get(e, "names")));
     return j;
@@ -113,7 +108,7 @@ static struct json *settings(const struct json *e) {
 
 static const struct json *find_endpoint(const struct json *endpoints, const char *network) {
     JSON_EACH(e, json_get(endpoints, "endpoints"))
-    if (str_eq(text_of(e, "name"), network))
+    if (str_eq(json_text(e, "name"), network))
         return e;
     return NULL;
 }
@@ -123,8 +118,8 @@ static struct json *networks_map(const struct json *wanted, const struct json *e
     if (!wanted)
         json_set(all, str_eq(mode, "host") ? "host" : "none", settings(NULL));
     JSON_EACH(w, json_get(wanted, "networks")) {
-        const struct json *e = find_endpoint(endpoints, text_of(w, "network"));
-        json_set(all, text_of(w, "network"), settings(e ? e : w));
+        const struct json *e = find_endpoint(endpoints, json_text(w, "network"));
+        json_set(all, json_text(w, "network"), settings(e ? e : w));
     }
     return all;
 }
@@ -143,7 +138,7 @@ struct json *endpoints_settings(const struct engine_container *c) {
     json_set_str(o, "SandboxKey", "");
     json_set(o, "Ports", ports_map(endpoints, endpoints ? json_get(c->summary, "Exposed") : NULL));
     json_set_bool(o, "HairpinMode", false);
-    struct json *networks = networks_map(wanted, endpoints, text_of(c->summary, "NetworkMode"));
+    struct json *networks = networks_map(wanted, endpoints, json_text(c->summary, "NetworkMode"));
     const struct json *bridge = json_get(networks, "bridge");
     autojson none = settings(NULL);
     for (size_t i = 0; i < ARRAY_LEN(on_top); i++)

@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-static const char *text_of(const struct json *o, const char *key) {
-    const char *s = json_str_value(json_get(o, key));
-    return s ? s : "";
-}
-
 /* ---- views ---- */
 
 static struct json *pairs(const struct strv *list) {
@@ -80,12 +75,12 @@ static struct err *plugged(const struct engine *e, struct json **ret) {
 
 static struct json *member_view(const struct json *container, const struct json *endpoint) {
     struct json *v = json_object();
-    const char *ip = text_of(endpoint, "ip"), *ip6 = text_of(endpoint, "ip6");
+    const char *ip = json_text(endpoint, "ip"), *ip6 = json_text(endpoint, "ip6");
     autofree char *v4 = mem_printf("%s/%d", ip, (int)json_int_value(json_get(endpoint, "prefix"), 0));
     autofree char *v6 = mem_printf("%s/%d", ip6, (int)json_int_value(json_get(endpoint, "prefix6"), 0));
-    json_set_str(v, "Name", text_of(container, "name"));
-    json_set_str(v, "EndpointID", text_of(endpoint, "endpoint"));
-    json_set_str(v, "MacAddress", text_of(endpoint, "mac"));
+    json_set_str(v, "Name", json_text(container, "name"));
+    json_set_str(v, "EndpointID", json_text(endpoint, "endpoint"));
+    json_set_str(v, "MacAddress", json_text(endpoint, "mac"));
     json_set_str(v, "IPv4Address", *ip ? v4 : "");
     json_set_str(v, "IPv6Address", *ip6 ? v6 : "");
     return v;
@@ -96,8 +91,8 @@ static struct json *members_of(const struct json *list, const char *network_id) 
     struct json *all = json_object();
     JSON_EACH(c, json_get(list, "containers"))
     JSON_EACH(e, json_get(c, "endpoints"))
-    if (str_eq(text_of(e, "network"), network_id))
-        json_set(all, text_of(c, "id"), member_view(c, e));
+    if (str_eq(json_text(e, "network"), network_id))
+        json_set(all, json_text(c, "id"), member_view(c, e));
     return all;
 }
 
@@ -156,7 +151,7 @@ static struct err *in_use(const char *network, const struct engine_container *c)
 
 static bool wants(const struct json *wanted, const char *network) {
     JSON_EACH(w, json_get(wanted, "networks"))
-    if (str_eq(text_of(w, "network"), network))
+    if (str_eq(json_text(w, "network"), network))
         return true;
     return false;
 }
@@ -217,7 +212,7 @@ struct err *engine_network_unused(struct engine *e, struct strv *ret_names) {
 
 static struct json *entry_of(struct json *wanted, const char *network) {
     JSON_EACH(w, json_get(wanted, "networks"))
-    if (str_eq(text_of(w, "network"), network))
+    if (str_eq(json_text(w, "network"), network))
         return w;
     return NULL;
 }
@@ -234,7 +229,7 @@ static struct json *new_entry(const struct net_def *d, const struct engine_endpo
 
 /* Loads what a container wants; one without a network of its own cannot be plugged in. */
 static struct err *load_wanted(const struct engine_container *c, struct json **ret) {
-    const char *mode = text_of(c->summary, "NetworkMode");
+    const char *mode = json_text(c->summary, "NetworkMode");
     if (!json_bool_value(json_get(c->summary, "Networked"), false))
         return err_new(ERR_CONFLICT, "container %s has --network %s and cannot be connected to a network",
                        engine_container_name(c), mode);
@@ -282,7 +277,7 @@ struct err *engine_network_disconnect(struct engine *e, const char *network, con
                        d->name);
     struct json *left = json_array();
     JSON_EACH(w, json_get(wanted, "networks"))
-    if (!str_eq(text_of(w, "network"), d->name))
+    if (!str_eq(json_text(w, "network"), d->name))
         json_push(left, json_copy(w));
     json_set(wanted, "networks", left);
     if (engine_state_alive(&c.state)) {

@@ -284,6 +284,7 @@ static void test_getters(void) {
     CHECK_ERR(json_get_object(c, "Env", &out), ERR_CORRUPT);
     CHECK(json_path(root, "config.L.k") && !json_path(root, "config.l.k") && !json_path(root, "config.L.k.z"));
     CHECK(json_get(NULL, "x") == NULL && json_count(NULL) == 0 && json_str_value(NULL) == NULL);
+    CHECK_STR(json_text(NULL, "x"), "");
     CHECK_INT(json_count(c), 8);
 }
 

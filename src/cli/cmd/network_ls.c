@@ -32,11 +32,6 @@ static const char *const headers[][2] = {
     {"Internal", "INTERNAL"}, {"IPv4", "IPV4"}, {"Labels", "LABELS"}, {"CreatedAt", "CREATED AT"}, {NULL, NULL},
 };
 
-static const char *text_of(const struct json *o, const char *key) {
-    const char *s = json_str_value(json_get(o, key));
-    return s ? s : "";
-}
-
 static void set_labels(struct json *row, const struct json *labels) {
     autostr struct str s = STR_INIT;
     JSON_EACH(l, labels) { str_appendf(&s, "%s%s=%s", s.len ? "," : "", json_key(l), json_str_value(l)); }
@@ -45,31 +40,31 @@ static void set_labels(struct json *row, const struct json *labels) {
 
 static struct json *row_of(const struct json *v, const struct opts *o) {
     struct json *row = json_object();
-    autofree char *id = o->no_trunc ? mem_dup(text_of(v, "Id")) : mem_dupn(text_of(v, "Id"), ID_SHORT_LEN);
+    autofree char *id = o->no_trunc ? mem_dup(json_text(v, "Id")) : mem_dupn(json_text(v, "Id"), ID_SHORT_LEN);
     autostr struct str created = STR_INIT;
     cli_created_at(json_int_value(json_get(v, "CreatedNs"), 0), &created);
     json_set_str(row, "CreatedAt", str_c(&created));
-    json_set_str(row, "Driver", text_of(v, "Driver"));
+    json_set_str(row, "Driver", json_text(v, "Driver"));
     json_set_str(row, "ID", id);
     json_set_str(row, "IPv4", "true");
     json_set_str(row, "IPv6", json_bool_value(json_get(v, "EnableIPv6"), false) ? "true" : "false");
     json_set_str(row, "Internal", json_bool_value(json_get(v, "Internal"), false) ? "true" : "false");
     set_labels(row, json_get(v, "Labels"));
-    json_set_str(row, "Name", text_of(v, "Name"));
-    json_set_str(row, "Scope", text_of(v, "Scope"));
+    json_set_str(row, "Name", json_text(v, "Name"));
+    json_set_str(row, "Scope", json_text(v, "Scope"));
     return row;
 }
 
 /* One value of a filter against a network. docker's name and id match any part. */
 static bool value_matches(const struct json *v, const char *key, const char *value) {
     if (!strcmp(key, "driver"))
-        return str_eq(text_of(v, "Driver"), value);
+        return str_eq(json_text(v, "Driver"), value);
     if (!strcmp(key, "name"))
-        return strstr(text_of(v, "Name"), value) != NULL;
+        return strstr(json_text(v, "Name"), value) != NULL;
     if (!strcmp(key, "id"))
-        return str_starts(text_of(v, "Id"), value);
+        return str_starts(json_text(v, "Id"), value);
     if (!strcmp(key, "scope"))
-        return str_eq(text_of(v, "Scope"), value);
+        return str_eq(json_text(v, "Scope"), value);
     if (!strcmp(key, "type"))
         return json_bool_value(json_get(v, "Builtin"), false) == str_eq(value, "builtin");
     return false;
@@ -99,7 +94,7 @@ static struct err *keep_dangling(struct cli_ctx *c, const char *wanted, struct j
     TRY(engine_network_unused(c->engine, &unused));
     struct json *kept = json_array();
     JSON_EACH(v, *list)
-    if (strv_has(&unused, text_of(v, "Name")) == dangling)
+    if (strv_has(&unused, json_text(v, "Name")) == dangling)
         json_push(kept, json_copy(v));
     json_free(*list);
     *list = kept;

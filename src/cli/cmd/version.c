@@ -17,11 +17,6 @@ static const struct cli_flag flags[] = {
     {.name = NULL},
 };
 
-static const char *str_of(const struct json *o, const char *key) {
-    const char *s = json_str_value(json_get(o, key));
-    return s ? s : "";
-}
-
 static struct err *render_one(struct cli_ctx *c, struct json *take_object, const char *format) {
     autojson all = json_array();
     json_push(all, take_object);
@@ -44,7 +39,8 @@ static struct err *version(struct cli_ctx *c, int *ret_code) {
     for (size_t i = 0; i < ARRAY_LEN(halves); i++) {
         const struct json *h = json_get(v, halves[i]);
         fprintf(c->out, "%s%s: coracle\n Version:    %s\n API version: %s\n OS/Arch:    %s/%s\n", i ? "\n" : "",
-                halves[i], str_of(h, "Version"), str_of(h, "ApiVersion"), str_of(h, "Os"), str_of(h, "Arch"));
+                halves[i], json_text(h, "Version"), json_text(h, "ApiVersion"), json_text(h, "Os"),
+                json_text(h, "Arch"));
     }
     json_free(v);
     return NULL;
