@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-static void set_id(struct json *o, const char *key, const char *id) { json_set_str(o, key, id); }
-
 /* host_ip "" is every address: docker lists it once for each family. */
 static void each_binding(const struct json *port, void (*fn)(void *ctx, const struct json *port, const char *ip),
                          void *ctx) {
@@ -94,8 +92,8 @@ static struct json *settings(const struct json *e) {
     json_set_str(j, "MacAddress", json_text(e, "mac"));
     json_set(j, "DriverOpts", json_null());
     json_set_int(j, "GwPriority", 0);
-    set_id(j, "NetworkID", id);
-    set_id(j, "EndpointID", *id ? json_text(e, "endpoint") : "");
+    json_set_str(j, "NetworkID", id);
+    json_set_str(j, "EndpointID", *id ? json_text(e, "endpoint") : "");
     json_set_str(j, "Gateway", json_text(e, "gateway"));
     json_set_str(j, "IPAddress", json_text(e, "ip"));
     json_set_int(j, "IPPrefixLen", json_int_value(json_get(e, "prefix"), 0));

@@ -149,6 +149,7 @@ static struct err *in_use(const char *network, const struct engine_container *c)
                     "stop the containers that use it, or: coracle network disconnect -f %s %s", network, name);
 }
 
+/* Whether a container's network.json has the network. */
 static bool wants(const struct json *wanted, const char *network) {
     JSON_EACH(w, json_get(wanted, "networks"))
     if (str_eq(json_text(w, "network"), network))
@@ -210,13 +211,6 @@ struct err *engine_network_unused(struct engine *e, struct strv *ret_names) {
 
 /* ---- connect, disconnect ---- */
 
-static struct json *entry_of(struct json *wanted, const char *network) {
-    JSON_EACH(w, json_get(wanted, "networks"))
-    if (str_eq(json_text(w, "network"), network))
-        return w;
-    return NULL;
-}
-
 static struct json *new_entry(const struct net_def *d, const struct engine_endpoint *p) {
     struct json *j = json_object();
     json_set_str(j, "network", d->name);
@@ -227,65 +221,69 @@ static struct json *new_entry(const struct net_def *d, const struct engine_endpo
     return j;
 }
 
-/* Loads what a container wants; one without a network of its own cannot be plugged in. */
-static struct err *load_wanted(const struct engine_container *c, struct json **ret) {
-    const char *mode = json_text(c->summary, "NetworkMode");
-    if (!json_bool_value(json_get(c->summary, "Networked"), false))
+/* A container and a network that it is to join or to leave. */
+struct membership {
+    struct engine_container c;
+    struct net_def *network;
+    struct json *wanted; /* its network.json */
+};
+
+static void membership_done(struct membership *m) {
+    engine_container_done(&m->c);
+    net_def_free(m->network);
+    json_free(m->wanted);
+}
+#define automembership __attribute__((cleanup(membership_done))) struct membership
+
+/* Loads both; a container without a network of its own cannot be plugged in. */
+static struct err *membership_load(struct engine *e, const char *network, const char *container, struct membership *m) {
+    TRY(net_find(e->host, network, &m->network));
+    TRY(engine_container_load(e, container, &m->c));
+    if (!json_bool_value(json_get(m->c.summary, "Networked"), false))
         return err_new(ERR_CONFLICT, "container %s has --network %s and cannot be connected to a network",
-                       engine_container_name(c), mode);
-    return json_read_file(c->dirfd, NETWORK_FILE, ret);
+                       engine_container_name(&m->c), json_text(m->c.summary, "NetworkMode"));
+    return json_read_file(m->c.dirfd, NETWORK_FILE, &m->wanted);
 }
 
-static struct err *tell_helper(const struct engine *e, const struct engine_container *c, struct json *request) {
+/* Carries out the request on a container that runs, then keeps what is wanted for its next starts. */
+static struct err *membership_change(const struct engine *e, const struct membership *m, struct json *request) {
     autojson answer = NULL;
-    json_set_str(request, "id", c->id);
-    return net_ask(e->host, request, &answer);
+    json_set_str(request, "id", m->c.id);
+    if (engine_state_alive(&m->c.state))
+        TRY(net_ask(e->host, request, &answer));
+    return json_write_file(m->c.dirfd, NETWORK_FILE, m->wanted, 0600, IO_DURABLE);
 }
 
 struct err *engine_network_connect(struct engine *e, const char *network, const char *container,
                                    const struct engine_endpoint *p) {
-    autocontainer c = ENGINE_CONTAINER_INIT;
-    autonetdef d = NULL;
-    autojson wanted = NULL;
+    automembership m = {.c = ENGINE_CONTAINER_INIT};
     autojson request = json_object();
-    TRY(net_find(e->host, network, &d));
-    TRY(engine_container_load(e, container, &c));
-    TRY(load_wanted(&c, &wanted));
-    if (entry_of(wanted, d->name))
-        return err_new(ERR_CONFLICT, "endpoint with name %s already exists in network %s", engine_container_name(&c),
-                       d->name);
-    struct json *networks = json_get(wanted, "networks"), *entry = new_entry(d, p);
+    TRY(membership_load(e, network, container, &m));
+    if (wants(m.wanted, m.network->name))
+        return err_new(ERR_CONFLICT, "endpoint with name %s already exists in network %s", engine_container_name(&m.c),
+                       m.network->name);
+    struct json *networks = json_get(m.wanted, "networks"), *entry = new_entry(m.network, p);
     json_push(networks, entry);
-    if (engine_state_alive(&c.state)) {
-        json_set_str(request, "op", "connect");
-        json_set(request, "endpoint", engine_endpoint_json(d, entry, (unsigned)json_count(networks) - 1));
-        TRY(tell_helper(e, &c, request));
-    }
-    return json_write_file(c.dirfd, NETWORK_FILE, wanted, 0600, IO_DURABLE);
+    json_set_str(request, "op", "connect");
+    json_set(request, "endpoint", engine_endpoint_json(m.network, entry, (unsigned)json_count(networks) - 1));
+    return membership_change(e, &m, request);
 }
 
 struct err *engine_network_disconnect(struct engine *e, const char *network, const char *container) {
-    autocontainer c = ENGINE_CONTAINER_INIT;
-    autonetdef d = NULL;
-    autojson wanted = NULL;
+    automembership m = {.c = ENGINE_CONTAINER_INIT};
     autojson request = json_object();
-    TRY(net_find(e->host, network, &d));
-    TRY(engine_container_load(e, container, &c));
-    TRY(load_wanted(&c, &wanted));
-    if (!entry_of(wanted, d->name))
-        return err_new(ERR_NOT_FOUND, "container %s is not connected to network %s", engine_container_name(&c),
-                       d->name);
+    TRY(membership_load(e, network, container, &m));
+    if (!wants(m.wanted, m.network->name))
+        return err_new(ERR_NOT_FOUND, "container %s is not connected to network %s", engine_container_name(&m.c),
+                       m.network->name);
     struct json *left = json_array();
-    JSON_EACH(w, json_get(wanted, "networks"))
-    if (!str_eq(json_text(w, "network"), d->name))
+    JSON_EACH(w, json_get(m.wanted, "networks"))
+    if (!str_eq(json_text(w, "network"), m.network->name))
         json_push(left, json_copy(w));
-    json_set(wanted, "networks", left);
-    if (engine_state_alive(&c.state)) {
-        json_set_str(request, "op", "disconnect");
-        json_set_str(request, "network", d->id);
-        TRY(tell_helper(e, &c, request));
-    }
-    return json_write_file(c.dirfd, NETWORK_FILE, wanted, 0600, IO_DURABLE);
+    json_set(m.wanted, "networks", left);
+    json_set_str(request, "op", "disconnect");
+    json_set_str(request, "network", m.network->id);
+    return membership_change(e, &m, request);
 }
 
 void engine_complete_networks(struct engine *e, struct strv *out) {
