@@ -88,6 +88,12 @@ void fd_guard_stdio(void) {
             _exit(125);
 }
 
+void fd_null_stdio(void) {
+    autofd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd <= 2 && null >= 0; fd++)
+        dup2(null, fd);
+}
+
 static bool fd_is_kept(const int *keep, size_t n, int fd) {
     for (size_t i = 0; i < n; i++)
         if (keep[i] == fd)

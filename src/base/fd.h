@@ -51,6 +51,10 @@ struct err *fd_inherit(int fd) __attribute__((warn_unused_result));
 /* Opens /dev/null on any of 0, 1, 2 that is closed, so that no later open lands there. Call first in main. */
 void fd_guard_stdio(void);
 
+/* Puts /dev/null in the place of 0, 1 and 2, for a process that outlives its command: it keeps no terminal and no pipe
+ * of the caller's. */
+void fd_null_stdio(void);
+
 /* Closes every descriptor >= 3 that is not in keep[0..n), by close_range(2) or /proc/self/fd. Order of keep is free. */
 void fd_close_all_but(const int *keep, size_t n);
 

@@ -33,8 +33,6 @@ struct proc_spawn {
     } fds[8]; /* more to pass; `to` >= 3 */
     size_t n_fds;
     bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL */
-    int userns_fd;        /* >= 0 when join_userns: setns before exec */
-    bool join_userns;
 };
 
 /* Starts a process; its pid and pidfd are the caller's to reap. Fails if the exec fails (reported over a pipe). */

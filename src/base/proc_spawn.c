@@ -20,7 +20,7 @@
 
 enum { SPAWN_FDS_MAX = ARRAY_LEN(((struct proc_spawn *)NULL)->fds), BORROWED_STACK = 256 << 10 };
 
-enum spawn_stage { STAGE_FDS, STAGE_USERNS, STAGE_PARENT, STAGE_EXEC };
+enum spawn_stage { STAGE_FDS, STAGE_PARENT, STAGE_EXEC };
 
 struct spawn_report {
     int errnum;
@@ -67,23 +67,12 @@ static int child_place_fds(struct spawn_child *c) {
     return 0;
 }
 
-/* Handled signals go back to default at exec by themselves; ignored ones would stay. */
-static void child_reset_signals(void) {
-    sys_signals_default();
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 /* Runs in the parent's memory, on a stack of its own: what it changes, the parent sees. */
 static int child_run(void *ctx) {
     static char *const empty[] = {NULL};
     struct spawn_child *c = ctx;
     int report = c->report_fd;
-    child_reset_signals();
-    if (c->p->join_userns && setns(c->p->userns_fd, CLONE_NEWUSER) < 0)
-        child_fail(c, STAGE_USERNS);
-    /* After setns: the change of credentials clears the death signal. */
+    sys_signals_reset(); /* handled ones are at their default after exec by themselves; ignored ones would stay */
     if (c->p->die_with_parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != c->parent))
         child_fail(c, STAGE_PARENT);
     if (child_place_fds(c) < 0) {
@@ -111,8 +100,6 @@ static struct err *spawn_error(const struct proc_spawn *p, const struct spawn_re
     switch (r->stage) {
     case STAGE_FDS:
         return err_sys(r->errnum, "pass descriptors to %s", p->path);
-    case STAGE_USERNS:
-        return err_sys(r->errnum, "enter the user namespace for %s", p->path);
     case STAGE_PARENT:
         return err_sys(r->errnum, "tie %s to its parent", p->path);
     case STAGE_EXEC:
@@ -131,8 +118,7 @@ struct err *proc_spawn(const struct proc_spawn *p, pid_t *ret_pid, int *ret_pidf
     report_read = pipe_fds[0];
     report_write = pipe_fds[1];
     struct spawn_child child = {.p = p, .null_fd = null_fd, .report_fd = report_write, .parent = getpid()};
-    /* Entering a user namespace changes who may look at the memory, so there it is a copy. */
-    pid_t pid = proc_borrow(child_run, &child, p->join_userns ? 0 : SYS_BORROWED_VM, &pidfd);
+    pid_t pid = proc_borrow(child_run, &child, SYS_BORROWED_VM, &pidfd);
     if (pid < 0)
         return err_sys(errno, "start %s", p->path);
     fd_replace(&report_write, -1);

@@ -87,9 +87,7 @@ void engine_collect(struct engine *e, bool sweep) {
     /* The grandchild belongs to nobody here and outlives the command; it must not keep the caller's pipes open. */
     if (fork() == 0) {
         setsid();
-        int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-        for (int i = 0; null_fd >= 0 && i < 3; i++)
-            dup2(null_fd, i);
+        fd_null_stdio();
         collect_child(e, sweep);
     }
     _exit(0);

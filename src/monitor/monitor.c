@@ -32,23 +32,13 @@ static void close_inherited(const struct monitor *m) {
     size_t n = 5;
     for (int i = 0; i < m->n_join; i++)
         keep[n++] = m->join[i].fd;
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = 0; fd < 3 && null >= 0; fd++)
-        dup2(null, fd);
+    fd_null_stdio();
     fd_close_all_but(keep, n);
-}
-
-/* Signals as a new program has them, for the container inherits them from here. */
-static void reset_signals(void) {
-    sys_signals_default();
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static void leave_starter(struct mon *o) {
     setsid();
-    reset_signals();
+    sys_signals_reset(); /* the container inherits them from here */
     close_inherited(o->m);
     if (chdir("/") < 0)
         return;

@@ -38,9 +38,7 @@ static int time_left(int run_fd) {
 
 static _Noreturn void keep(int run_fd, int ns_fd, uint32_t ids) {
     const int kept[] = {run_fd, ns_fd};
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = 0; fd < 3 && null >= 0; fd++)
-        dup2(null, fd);
+    fd_null_stdio();
     fd_close_all_but(kept, ARRAY_LEN(kept));
     (void)setsid(); /* out of the terminal's reach */
     proc_title("coracle-keep");

@@ -86,15 +86,6 @@ static struct err *leave_keyring(const struct launch *l) {
     return NULL;
 }
 
-static struct err *default_signals(void) {
-    sigset_t none;
-    sys_signals_default();
-    (void)sigemptyset(&none);
-    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
-        return err_sys(errno, "reset the signal mask");
-    return NULL;
-}
-
 static struct err *tie_to_parent(const struct launch *l) {
     struct pollfd p = {.fd = l->sync};
     if (!l->tied)
@@ -118,7 +109,7 @@ struct err *walls_raise(struct launch *l) {
     const uint64_t admin = UINT64_C(1) << CAP_SYS_ADMIN;
     const struct json *own = json_get(l->process, "rlimits");
     TRY(tty_attach(l));
-    TRY(default_signals());
+    sys_signals_reset();
     TRY(limits_apply(own ? l->process : json_get(l->config, "process")));
     TRY(leave_keyring(l));
     TRY(lsm_apply(json_get(l->config, "process")));

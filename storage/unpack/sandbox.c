@@ -3,57 +3,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/mount.h>
-#include <linux/seccomp.h>
 #include <sched.h>
-#include <stddef.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/allow_list.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/sys/sys.h"
 
-#if defined(__x86_64__)
-#define AUDIT_ARCH_NATIVE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define AUDIT_ARCH_NATIVE AUDIT_ARCH_AARCH64
-#elif defined(__riscv) && __riscv_xlen == 64
-#define AUDIT_ARCH_NATIVE AUDIT_ARCH_RISCV64
-#elif defined(__s390x__)
-#define AUDIT_ARCH_NATIVE AUDIT_ARCH_S390X
-#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
-#define AUDIT_ARCH_NATIVE AUDIT_ARCH_PPC64LE
-#endif
-
-/* AddressSanitizer reserves terabytes and asks for more calls than we do. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#endif
-
-#ifdef SANITIZED
-/* LeakSanitizer would start a process and trace us. */
-int __lsan_is_turned_off(void);
-int __lsan_is_turned_off(void) { return 1; }
-#endif
-
 #define MEMORY_MAX ((rlim_t)1 << 30) /* address space; xz and zstd windows are the large part of it */
 
-/* What the sandbox lets through, the frequent ones first. Calls that take a PROT are below. */
 /* clang-format off */
-static const int allowed[] = {
+static const int calls[] = {
     SYS_openat, SYS_pwrite64, SYS_write, SYS_close, SYS_utimensat, SYS_futex, SYS_read, SYS_pread64, SYS_mkdirat,
     SYS_fchown, SYS_fchmod, SYS_fchownat, SYS_symlinkat, SYS_linkat, SYS_mknodat, SYS_unlinkat, SYS_renameat2,
     SYS_fchmodat, SYS_ftruncate, SYS_fsetxattr, SYS_fgetxattr, SYS_fremovexattr, SYS_lseek, SYS_openat2,
@@ -79,47 +47,9 @@ static const int allowed[] = {
 };
 /* clang-format on */
 
-#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define RET(what) BPF_STMT(BPF_RET | BPF_K, what)
-#define IF(op, value, yes, no) BPF_JUMP(BPF_JMP | (op) | BPF_K, (unsigned)(value), yes, no)
-#define DENY RET(SECCOMP_RET_ERRNO | EPERM)
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define PROT_WORD offsetof(struct seccomp_data, args[2])
-#else
-#define PROT_WORD (offsetof(struct seccomp_data, args[2]) + 4)
-#endif
-
 struct err *sandbox_filter(void) {
-#ifdef AUDIT_ARCH_NATIVE
-    if (prctl(PR_GET_SECCOMP) < 0)
-        return NULL; /* this kernel has none; see enter_root() */
-    static const struct sock_filter head[] = {LOAD(arch), IF(BPF_JEQ, AUDIT_ARCH_NATIVE, 1, 0),
-                                              RET(SECCOMP_RET_KILL_PROCESS), LOAD(nr)};
-    static const struct sock_filter tail[] = {
-        IF(BPF_JEQ, SYS_mmap, 2, 0),
-        IF(BPF_JEQ, SYS_mprotect, 1, 0),
-        DENY,
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, PROT_WORD),
-        IF(BPF_JSET, PROT_EXEC, 0, 1),
-        DENY,
-        RET(SECCOMP_RET_ALLOW),
-    };
-    struct sock_filter prog[ARRAY_LEN(head) + 2 * ARRAY_LEN(allowed) + ARRAY_LEN(tail)];
-    size_t n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(head); i++)
-        prog[n++] = head[i];
-    for (size_t i = 0; i < ARRAY_LEN(allowed); i++) {
-        prog[n++] = (struct sock_filter)IF(BPF_JEQ, allowed[i], 0, 1);
-        prog[n++] = (struct sock_filter)RET(SECCOMP_RET_ALLOW);
-    }
-    for (size_t i = 0; i < ARRAY_LEN(tail); i++)
-        prog[n++] = tail[i];
-    const struct sock_fprog fprog = {.len = (unsigned short)n, .filter = prog};
-    int code = sys_seccomp_filter(&fprog, SECCOMP_FILTER_FLAG_TSYNC);
-    if (code != 0)
-        return err_sys(code < 0 ? errno : EBUSY, "install the seccomp filter");
-#endif
-    return NULL;
+    static const struct allow_list list = {.calls = calls, .n_calls = ARRAY_LEN(calls)};
+    return allow_list_install(&list);
 }
 
 /* A mount of the working directory alone becomes the root; the old root is gone. False where that cannot be done. */

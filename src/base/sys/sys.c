@@ -107,9 +107,12 @@ int sys_ns_userns(int nsfd) { return ioctl(nsfd, NS_GET_USERNS); }
 
 int sys_reflink(int to, int from) { return ioctl(to, FICLONE, from); }
 
-void sys_signals_default(void) {
+void sys_signals_reset(void) {
     /* the kernel's struct sigaction: all zero is SIG_DFL without flags on every architecture */
     static const unsigned char dfl[64];
     for (int i = 1; i < NSIG; i++)
         syscall(SYS_rt_sigaction, i, dfl, NULL, (size_t)8);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
 }

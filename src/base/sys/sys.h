@@ -72,5 +72,6 @@ int sys_tap_open(const char *name);
 int sys_link_no_offload(int socket_fd, const char *name);
 /* FICLONE: 0 when `to` now shares the blocks of `from`. */
 int sys_reflink(int to, int from);
-/* Every signal back to its default, also the two that glibc keeps to itself and its posix_spawn leaves ignored. */
-void sys_signals_default(void);
+/* Signals as a new program should have them: none blocked, each at its default, also the two that glibc keeps to itself
+ * and its posix_spawn leaves ignored. */
+void sys_signals_reset(void);
