@@ -78,5 +78,8 @@ void cli_human_size(int64_t bytes, int precision, struct str *out);
 void cli_ports_text(const struct json *ports, struct str *out);
 /* docker's CreatedAt, "2026-01-02 15:04:05 +0000 UTC": UTC, whatever the zone. `created` in ns; appended. */
 void cli_created_at(int64_t created, struct str *out);
-/* docker's label filter: "key" wants the label to be there, "key=value" that value. */
-bool cli_label_matches(const struct json *labels, const char *wanted);
+/* docker's label filter: "key" wants the label to be there, "key=value" that value. `wanted` is the filter's value in a
+ * map of cli_filters_parse(): all of its lines must hold; NULL holds always. */
+bool cli_labels_match(const struct json *labels, const char *wanted);
+/* The column LABELS, "key=value,key=value"; appended. */
+void cli_labels_text(const struct json *labels, struct str *out);

@@ -44,9 +44,29 @@ struct err *cli_filters_parse(const struct strv *texts, const char *const *valid
     return NULL;
 }
 
-bool cli_label_matches(const struct json *labels, const char *wanted) {
+/* docker's label filter: "key" wants the label to be there, "key=value" that value. */
+static bool label_matches(const struct json *labels, const char *wanted) {
     const char *equals = strchr(wanted, '=');
     autofree char *key = equals ? mem_dupn(wanted, (size_t)(equals - wanted)) : mem_dup(wanted);
     const struct json *value = json_get(labels, key);
     return value && (!equals || str_eq(json_str_value(value), equals + 1));
+}
+
+bool cli_labels_match(const struct json *labels, const char *wanted) {
+    autostrv struct strv each = {.n = 0};
+    if (wanted)
+        strv_split(&each, wanted, '\n');
+    for (size_t i = 0; i < each.n; i++)
+        if (!label_matches(labels, each.v[i]))
+            return false;
+    return true;
+}
+
+void cli_labels_text(const struct json *labels, struct str *out) {
+    const char *comma = "";
+    JSON_EACH(l, labels) {
+        const char *value = json_str_value(l);
+        str_appendf(out, "%s%s=%s", comma, json_key(l), value ? value : "");
+        comma = ",";
+    }
 }

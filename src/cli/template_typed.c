@@ -20,6 +20,7 @@ static const struct {
     {"AttachStderr", ZERO_BOOL, "Config"},
     {"AttachStdin", ZERO_BOOL, "Config"},
     {"AttachStdout", ZERO_BOOL, "Config"},
+    {"Attributes", ZERO_MAP, NULL},
     {"Author", ZERO_STRING, NULL},
     {"Binds", ZERO_LIST, NULL},
     {"CapAdd", ZERO_LIST, NULL},

@@ -73,6 +73,9 @@ static struct err *refresh(struct engine *e, struct engine_container *c) {
     if (readonly)
         log_debug("container %s: cannot record that it has ended", c->id);
     c->state = s;
+    const char *const attributes[] = {"exitCode", rebooted ? "255" : "137", NULL};
+    if (!readonly)
+        events_tell_container(e->host, c->summary, "die", attributes);
     return NULL;
 }
 

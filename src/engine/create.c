@@ -256,6 +256,7 @@ struct err *engine_container_create(struct engine *e, const struct engine_create
     if (!r)
         r = record_named(&c);
     if (!r) {
+        events_tell_container(e->host, c.spec->summary, "create", NULL);
         memcpy(ret->id, c.id, sizeof c.id);
         strv_extend(ret_warnings, &c.spec->warnings);
         ret->dirfd = take_fd(&c.dirfd);

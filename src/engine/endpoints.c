@@ -167,6 +167,17 @@ static struct err *record(const struct endpoints *n) {
     return write_resolv(n, wanted);
 }
 
+void endpoints_tell(int dirfd, const char *id, const char *action, struct str *batch) {
+    autojson got = NULL;
+    autoerr none = json_read_file(dirfd, ENDPOINTS_FILE, &got); /* no network of its own */
+    JSON_EACH(n, none ? NULL : json_get(got, "endpoints")) {
+        const char *const attributes[] = {"container", id, "name", json_text(n, "name"), "type", "bridge", NULL};
+        const struct event ev = {
+            .type = "network", .action = action, .id = json_text(n, "network"), .attributes = attributes};
+        events_add(batch, &ev);
+    }
+}
+
 /* ---- the lease ---- */
 
 struct err *endpoints_attach(struct endpoints *n, int netns_fd, int *ret_watch) {

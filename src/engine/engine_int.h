@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "engine/engine.h"
+#include "engine/events.h"
 #include "net/net.h"
 #include "runtime/runtime.h"
 #include "storage/store.h"
@@ -69,6 +70,9 @@ struct err *engine_container_settle(struct engine *e, struct engine_container *c
     __attribute__((warn_unused_result));
 /* Returns when the container's record or lock may have changed, after 20 ms at the latest. */
 struct err *engine_container_await_change(const struct engine_container *c) __attribute__((warn_unused_result));
+/* An inotify descriptor, not blocking, that tells of a directory's changes; `what` names it in errors. */
+struct err *engine_watch_dir(int dirfd, const char *what, uint32_t mask, int *ret_fd)
+    __attribute__((warn_unused_result));
 /* Removes the run directory of a container whose lock is ours, best effort: what a killed monitor left. */
 void engine_run_dir_remove(const struct engine *e, const char *id);
 /* Removes those of monitors that are no more, apart from those of `known` containers, which have a lock to ask. */
@@ -92,6 +96,8 @@ struct endpoints {
  * is readable endpoints_event() is due, which may put another descriptor, or -1, in its place. */
 struct err *endpoints_attach(struct endpoints *n, int netns_fd, int *ret_watch) __attribute__((warn_unused_result));
 void endpoints_event(struct endpoints *n, int *watch);
+/* Appends an event for each network that the container with that directory is in. */
+void endpoints_tell(int dirfd, const char *id, const char *action, struct str *batch);
 /* One endpoint of a request: the n-th interface, in `def`, with the addresses and aliases of an entry of NETWORK_FILE.
  */
 struct json *engine_endpoint_json(const struct net_def *def, const struct json *wanted, unsigned n);
@@ -102,6 +108,10 @@ struct json *endpoints_ports(const struct json *endpoints, const struct json *ex
 struct json *endpoints_settings(const struct engine_container *c);
 /* Writes one of the files that docker makes for every container. */
 struct err *engine_host_file(int dirfd, const char *file, const char *text) __attribute__((warn_unused_result));
+
+/* Tells an event of an image by its hex id, with the image's labels; `actor`: the event's id where it is not the
+ * image's (pull), or NULL; `name`: its attribute, or NULL for the id. */
+void engine_image_tell(struct engine *e, const char *id, const char *action, const char *actor, const char *name);
 
 /* docker's "X is not running" error. */
 struct err *engine_err_not_running(const char *id) __attribute__((returns_nonnull, warn_unused_result));

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -138,6 +139,25 @@ static struct err *run_exec(struct engine *e, const struct engine_container *c, 
     return ret->detached && console >= 0 ? hold_terminal(pidfd, console) : NULL;
 }
 
+/* "exec_create: sh -c true", and exec_start, by one write; later exec_die. */
+static void tell_begin(const struct engine *e, const struct engine_container *c, const struct engine_exec *x,
+                       const char *exec_id) {
+    const char *const attributes[] = {"execID", exec_id, NULL};
+    autofree char *command = strv_join(&x->command, " ");
+    autofree char *create = mem_printf("exec_create: %s", command), *start = mem_printf("exec_start: %s", command);
+    autostr struct str batch = STR_INIT;
+    events_add_container(&batch, c->summary, create, attributes);
+    events_add_container(&batch, c->summary, start, attributes);
+    events_write(e->host, &batch);
+}
+
+static void tell_end(const struct engine *e, const struct engine_container *c, const char *exec_id, int code) {
+    char text[16];
+    const char *const attributes[] = {"execID", exec_id, "exitCode", text, NULL};
+    snprintf(text, sizeof text, "%d", code);
+    events_tell_container(e->host, c->summary, "exec_die", attributes);
+}
+
 struct err *engine_container_exec(struct engine *e, const char *name, const struct engine_exec *x,
                                   struct monitor_io_result *ret) {
     autocontainer c = ENGINE_CONTAINER_INIT;
@@ -148,10 +168,15 @@ struct err *engine_container_exec(struct engine *e, const char *name, const stru
         return engine_err_not_running(c.id);
     struct pipes pipes = {{-1, -1, -1}, {-1, -1, -1}};
     struct monitor_io_result r = {.detached = false};
+    char exec_id[ID_LEN + 1];
+    id_random(exec_id);
+    tell_begin(e, &c, x, exec_id);
     struct err *bad = run_exec(e, &c, x, &pipes, &r);
     pipes_done(&pipes);
     if (bad)
         return bad;
+    if (r.ended)
+        tell_end(e, &c, exec_id, r.code);
     if (ret)
         *ret = r;
     return NULL;

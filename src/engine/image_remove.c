@@ -26,6 +26,7 @@ static void report(struct removal *r, const char *what, const char *value) {
 
 static struct err *untag(struct removal *r, const char *reference) {
     TRY(store_ref_remove(r->store, reference));
+    engine_image_tell(r->engine, r->id, "untag", NULL, NULL);
     autofree char *familiar = image_ref_familiar(reference);
     report(r, "Untagged", familiar);
     return NULL;
@@ -101,6 +102,7 @@ static struct err *delete_image(struct removal *r) {
     if (used)
         return NULL;
     TRY(store_image_remove(r->store, r->id));
+    engine_image_tell(r->engine, r->id, "delete", NULL, NULL);
     autofree char *digest = mem_printf("sha256:%s", r->id);
     report(r, "Deleted", digest);
     return NULL;

@@ -3,6 +3,37 @@
 
 #include <string.h>
 
+void engine_image_tell(struct engine *e, const char *id, const char *action, const char *actor, const char *name) {
+    struct store_image *img = NULL;
+    autojson config = NULL;
+    autoerr gone = store_image_get(e->store, id, &img);
+    autoerr unread = gone ? NULL : image_config(e->store, img, &config);
+    autofree char *digest = mem_printf("sha256:%s", id);
+    const char *const attributes[] = {"name", name ? name : digest, NULL};
+    const struct event ev = {.type = "image",
+                             .action = action,
+                             .id = actor ? actor : digest,
+                             .attributes = attributes,
+                             .labels = unread ? NULL : json_path(config, "config.Labels")};
+    events_tell(e->host, &ev);
+    store_image_free(img);
+}
+
+/* The same of images by what the user or an archive calls them. */
+static void tell_named(struct engine *e, const struct strv *names, const char *action) {
+    for (size_t i = 0; i < names->n; i++) {
+        char id[65] = "";
+        autoerr gone = image_find(e->store, names->v[i], id, NULL);
+        if (!gone)
+            engine_image_tell(e, id, action, NULL, NULL);
+    }
+}
+
+static void tell_pull(struct engine *e, const struct image_ref *ref, const struct image_pulled *p) {
+    autofree char *familiar = image_ref_familiar(p->reference), *name = image_ref_familiar_name(ref);
+    engine_image_tell(e, p->id, "pull", familiar, name);
+}
+
 struct err *engine_image_pull(struct engine *e, const struct engine_pull *p, struct image_pulled *ret) {
     struct image_ref ref = {.domain = NULL};
     TRY(image_ref_parse(p->reference, &ref));
@@ -21,6 +52,8 @@ struct err *engine_image_pull(struct engine *e, const struct engine_pull *p, str
             .interrupted_fd = p->interrupted_fd,
         };
         r = image_pull(&pull, ret);
+        if (!r)
+            tell_pull(e, &ref, ret);
         engine_collect(e, false);
     }
     image_ref_done(&ref);
@@ -41,7 +74,10 @@ struct err *engine_image_tag(struct engine *e, const char *source, const char *t
     TRY(store_hold(s, &hold));
     char id[65] = "";
     TRY(image_find(s, source, id, NULL));
-    return store_ref_set(s, canonical, id);
+    TRY(store_ref_set(s, canonical, id));
+    autofree char *familiar = image_ref_familiar(canonical);
+    engine_image_tell(e, id, "tag", NULL, familiar);
+    return NULL;
 }
 
 struct err *engine_image_load(struct engine *e, int fd, const char *platform, struct image_progress_fn progress,
@@ -57,6 +93,10 @@ struct err *engine_image_load(struct engine *e, int fd, const char *platform, st
         .progress = progress,
     };
     struct err *r = image_load(&load, ret_references, ret_ids);
+    for (size_t i = 0; !r && i < ret_ids->n; i++)
+        engine_image_tell(e, ret_ids->v[i], "load", NULL, NULL);
+    if (!r)
+        tell_named(e, ret_references, "load");
     engine_collect(e, false);
     return r;
 }
@@ -64,7 +104,9 @@ struct err *engine_image_load(struct engine *e, int fd, const char *platform, st
 struct err *engine_image_save(struct engine *e, const struct strv *names, int fd) {
     struct store *s;
     TRY(engine_store(e, &s));
-    return image_save(s, names, fd);
+    TRY(image_save(s, names, fd));
+    tell_named(e, names, "save");
+    return NULL;
 }
 
 struct err *engine_image_import(struct engine *e, const struct engine_import *i, char ret_id[65]) {
@@ -85,6 +127,8 @@ struct err *engine_image_import(struct engine *e, const struct engine_import *i,
         .userns_ctx = e,
     };
     struct err *r = image_import(&import, ret_id);
+    if (!r)
+        engine_image_tell(e, ret_id, "import", NULL, NULL);
     image_ref_done(&ref);
     engine_collect(e, false);
     return r;

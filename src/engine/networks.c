@@ -124,6 +124,14 @@ struct err *engine_network_inspect(struct engine *e, const char *name, struct js
 
 /* ---- create, rm, prune ---- */
 
+/* `container`: the id of the one it is about, or NULL. */
+static void tell(const struct engine *e, const struct net_def *d, const char *action, const char *container) {
+    const char *const attributes[] = {
+        "name", d->name, "type", d->driver ? d->driver : "bridge", container ? "container" : NULL, container, NULL};
+    const struct event ev = {.type = "network", .action = action, .id = d->id, .attributes = attributes};
+    events_tell(e->host, &ev);
+}
+
 struct err *engine_network_create(struct engine *e, const struct engine_network_new *n, char ret_id[65]) {
     autonetdef d = NULL;
     const struct net_create c = {.name = n->name,
@@ -137,6 +145,7 @@ struct err *engine_network_create(struct engine *e, const struct engine_network_
                                  .labels = n->labels,
                                  .options = n->options};
     TRY(net_create(e->host, &c, &d));
+    tell(e, d, "create", NULL);
     memcpy(ret_id, d->id, 65);
     return NULL;
 }
@@ -181,7 +190,9 @@ struct err *engine_network_remove(struct engine *e, const char *name) {
     TRY(net_find(e->host, name, &d));
     if (!d->builtin)
         TRY(check_unused(e, d->name));
-    return net_remove(e->host, d);
+    TRY(net_remove(e->host, d));
+    tell(e, d, "destroy", NULL);
+    return NULL;
 }
 
 /* Whether any container, running or not, wants the network. */
@@ -266,7 +277,9 @@ struct err *engine_network_connect(struct engine *e, const char *network, const 
     json_push(networks, entry);
     json_set_str(request, "op", "connect");
     json_set(request, "endpoint", engine_endpoint_json(m.network, entry, (unsigned)json_count(networks) - 1));
-    return membership_change(e, &m, request);
+    TRY(membership_change(e, &m, request));
+    tell(e, m.network, "connect", m.c.id);
+    return NULL;
 }
 
 struct err *engine_network_disconnect(struct engine *e, const char *network, const char *container) {
@@ -283,7 +296,9 @@ struct err *engine_network_disconnect(struct engine *e, const char *network, con
     json_set(m.wanted, "networks", left);
     json_set_str(request, "op", "disconnect");
     json_set_str(request, "network", m.network->id);
-    return membership_change(e, &m, request);
+    TRY(membership_change(e, &m, request));
+    tell(e, m.network, "disconnect", m.c.id);
+    return NULL;
 }
 
 void engine_complete_networks(struct engine *e, struct strv *out) {

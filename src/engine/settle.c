@@ -16,13 +16,17 @@
 /* The closing of the lock's file is told before the lock is free: a wait that was told too early ends after this. */
 #define LOOK_AGAIN_MS 20
 
-static struct err *watch(int dirfd, int *ret_fd) {
+struct err *engine_watch_dir(int dirfd, const char *what, uint32_t mask, int *ret_fd) {
     autofree char *path = mem_printf("/proc/self/fd/%d", dirfd);
     autofd int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (fd < 0 || inotify_add_watch(fd, path, IN_MOVED_TO | IN_CLOSE_WRITE | IN_MOVE_SELF | IN_ONLYDIR) < 0)
-        return err_hint(err_sys(errno, "watch a container"), "raise fs.inotify.max_user_instances");
+    if (fd < 0 || inotify_add_watch(fd, path, mask | IN_ONLYDIR) < 0)
+        return err_hint(err_sys(errno, "watch %s", what), "raise fs.inotify.max_user_instances");
     *ret_fd = take_fd(&fd);
     return NULL;
+}
+
+static struct err *watch(int dirfd, int *ret_fd) {
+    return engine_watch_dir(dirfd, "a container", IN_MOVED_TO | IN_CLOSE_WRITE | IN_MOVE_SELF, ret_fd);
 }
 
 static void wait_for_change(int notify) {

@@ -56,12 +56,35 @@ static void starting_done(struct starting *s) {
  */
 static void container_vanishes(void *ctx) {
     struct starting *s = ctx;
+    autojson summary = NULL;
+    err_free(json_read_file(s->m.dir_fd, "container.json", &summary)); /* while it is there */
     s->engine->store = NULL;
     struct store *store;
     autoerr bad = engine_store(s->engine, &store);
     autoerr removed = bad ? NULL : store_container_remove(store, s->c.id);
     if (bad || removed)
         log_debug("removing container %s failed; the next command will do it", s->c.id);
+    else
+        events_tell_container(s->engine->host, summary, "destroy", NULL);
+}
+
+/*
+ * Read anew each time: the container may have been renamed, and a monitor keeps no copy. Its networks are joined and
+ * left with its start and its end.
+ */
+static void container_event(void *ctx, const char *action, const char *const *attributes) {
+    const struct starting *s = ctx;
+    autostr struct str batch = STR_INIT;
+    autojson summary = NULL;
+    autoerr gone = json_read_file(s->m.dir_fd, "container.json", &summary);
+    if (gone)
+        return;
+    if (!strcmp(action, "start"))
+        endpoints_tell(s->m.dir_fd, s->c.id, "connect", &batch);
+    events_add_container(&batch, summary, action, attributes);
+    if (!strcmp(action, "die"))
+        endpoints_tell(s->m.dir_fd, s->c.id, "disconnect", &batch);
+    events_write(s->engine->host, &batch);
 }
 
 /* The monitor lives long; what described the start to it does not. */
@@ -254,6 +277,7 @@ static struct err *fill_monitor(struct starting *s, const struct engine_start *a
         m->vanish = container_vanishes;
         m->ended = container_ended;
     }
+    m->event = container_event;
     m->started = container_started;
     if (json_bool_value(json_get(sum, "Networked"), false)) {
         m->network = container_network;
@@ -329,12 +353,16 @@ static void failed_start(struct starting *s) {
     autoerr bad = busy ? NULL : store_container_remove(s->engine->store, s->c.id);
     if (busy || bad)
         log_debug("container %s was already removed", s->c.id);
+    else
+        events_tell_container(s->engine->host, s->c.summary, "destroy", NULL);
     engine_collect(s->engine, false);
 }
 
 /* With its lock in s->lock_fd. */
 static struct err *start_and_attach(struct starting *s, const struct engine_start *args,
                                     struct monitor_io_result *ret) {
+    if (args->attach)
+        events_tell_container(s->engine->host, s->c.summary, "attach", NULL);
     struct err *failed = start_locked(s, args);
     if (failed)
         failed_start(s);
@@ -348,6 +376,8 @@ static struct err *start_and_attach(struct starting *s, const struct engine_star
         return NULL;
     struct monitor_io_result r = {.detached = false};
     TRY(monitor_io_attach(s->client[0], &args->io, &r));
+    if (r.detached)
+        events_tell_container(s->engine->host, s->c.summary, "detach", NULL);
     if (ret)
         *ret = r;
     return NULL;
@@ -398,10 +428,13 @@ struct err *engine_container_attach(struct engine *e, const char *name, const st
     autofd int conn = -1;
     bool tty = false;
     TRY(monitor_attach(e->host, c.id, io->in >= 0, io->out >= 0, io->err >= 0, &tty, &conn));
+    events_tell_container(e->host, c.summary, "attach", NULL);
     struct monitor_io with_tty = *io;
     with_tty.tty = tty;
     struct monitor_io_result r = {.detached = false};
     TRY(monitor_io_attach(conn, &with_tty, &r));
+    if (r.detached)
+        events_tell_container(e->host, c.summary, "detach", NULL);
     if (ret)
         *ret = r;
     return NULL;

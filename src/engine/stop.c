@@ -34,6 +34,8 @@ struct err *engine_container_stop(struct engine *e, const char *name, const char
     }
     if (ret_at_once)
         *ret_at_once = at_once;
+    if (!r)
+        events_tell_container(e->host, c.summary, "stop", NULL);
     return r;
 }
 
@@ -42,7 +44,9 @@ struct err *engine_container_restart(struct engine *e, const char *name, const c
     autocontainer c = ENGINE_CONTAINER_INIT;
     TRY(engine_container_load(e, name, &c));
     const struct engine_start start = {.attach = false};
-    return engine_container_start(e, c.id, &start, NULL);
+    TRY(engine_container_start(e, c.id, &start, NULL));
+    events_tell_container(e->host, c.summary, "restart", NULL);
+    return NULL;
 }
 
 struct err *engine_container_kill(struct engine *e, const char *name, const char *signal) {
@@ -147,6 +151,8 @@ struct err *engine_container_remove(struct engine *e, const char *name, bool for
     if (!r) {
         engine_run_dir_remove(e, c.id);
         r = store_container_remove(e->store, c.id);
+        if (!r)
+            events_tell_container(e->host, c.summary, "destroy", NULL);
     }
     if (r && err_kind(r) == ERR_NOT_FOUND && json_bool_value(json_get(c.summary, "AutoRemove"), false)) {
         err_free(r); /* its monitor was quicker */
@@ -165,7 +171,12 @@ struct err *engine_container_rename(struct engine *e, const char *name, const ch
         return err_new(ERR_USAGE, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", new_name);
     if (!strcmp(engine_container_name(&c), bare))
         return err_new(ERR_CONFLICT, "Renaming a container with the same name as its current name");
-    return store_container_rename(e->store, c.id, bare);
+    TRY(store_container_rename(e->store, c.id, bare));
+    autofree char *was = mem_printf("/%s", engine_container_name(&c));
+    const char *const attributes[] = {"oldName", was, NULL};
+    json_set_str(c.summary, "Name", bare);
+    events_tell_container(e->host, c.summary, "rename", attributes);
+    return NULL;
 }
 
 struct err *engine_container_logs(struct engine *e, const char *name, const struct monitor_log_read *read) {

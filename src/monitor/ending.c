@@ -110,6 +110,7 @@ void ending(struct mon *o) {
     /* Also of one that vanishes: who has it open learns its exit code from the record. No space: the next command sees
      * a free lock and says so. */
     err_free(mon_state_write(o, "exited", ""));
+    mon_tell_end(o);
     control_accept(o);
     clients_last_requests(o);
     control_done(o);

@@ -212,6 +212,7 @@ static struct err *start(struct mon *o) {
     o->started = clock_now();
     TRY(mon_state_write(o, "running", ""));
     TRY(runtime_start(&o->proc));
+    mon_tell(o, "start", NULL);
     return say_started(o);
 }
 

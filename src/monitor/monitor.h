@@ -94,6 +94,9 @@ struct monitor {
      * name back here. NULL: none. */
     void (*vanish)(void *ctx);
     void (*ended)(void *ctx, const struct monitor_exit *x);
+    /* In the monitor: what docker tells as an event has happened to the container ("start", "die", "kill", "oom", …).
+     * `attributes`: key, value, …, NULL, of the event; or NULL. NULL: nobody is told. */
+    void (*event)(void *ctx, const char *action, const char *const *attributes);
     /* In the monitor, once the container runs: frees what only its start needed. NULL: none. */
     void (*started)(void *ctx);
     void *ctx;

@@ -120,6 +120,15 @@ struct mon {
     struct monitor_exit x;
 };
 
+/* ---- tell.c ---- */
+
+/* Tells an event of the container (monitor.h: event). */
+void mon_tell(const struct mon *o, const char *action, const char *const *attributes);
+/* The container's first process was sent a signal; its terminal has another size; it has ended (o->x). */
+void mon_tell_kill(const struct mon *o, int signo);
+void mon_tell_resize(const struct mon *o, unsigned short rows, unsigned short cols);
+void mon_tell_end(const struct mon *o);
+
 /* ---- shed.c ---- */
 
 /* Gives back the memory that only the start needed. */

@@ -216,8 +216,8 @@ size_t stdio_input_room(const struct mon *o) {
 
 void stdio_resize(const struct mon *o, unsigned short rows, unsigned short cols) {
     const struct winsize ws = {.ws_row = rows, .ws_col = cols};
-    if (o->m->terminal && o->out[0].fd >= 0)
-        sys_tty_set_size(o->out[0].fd, &ws);
+    if (o->m->terminal && o->out[0].fd >= 0 && sys_tty_set_size(o->out[0].fd, &ws) == 0)
+        mon_tell_resize(o, rows, cols);
 }
 
 void stdio_idle(struct mon *o) {

@@ -28,8 +28,8 @@ enum { DEFAULT_TIMEOUT = 10 };
 #define SECOND_LOOK (20 * NSEC_PER_MSEC)
 
 void stop_signal(struct mon *o, int signo) {
-    if (signo > 0 && signo <= 64 && o->proc.pidfd >= 0)
-        sys_pidfd_send_signal(o->proc.pidfd, signo);
+    if (signo > 0 && signo <= 64 && o->proc.pidfd >= 0 && sys_pidfd_send_signal(o->proc.pidfd, signo) == 0)
+        mon_tell_kill(o, signo);
 }
 
 /* The value of a line "Name:\t…" of /proc/PID/status, borrowed; NULL when it is not there. */

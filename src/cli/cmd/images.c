@@ -138,13 +138,8 @@ static bool image_matches(const struct query *q, const struct json *view) {
     bool is_dangling = json_count(json_get(view, "RepoTags")) == 0;
     if (dangling && is_dangling != (!strcmp(dangling, "true") || !strcmp(dangling, "1")))
         return false;
-    autostrv struct strv wanted = {.n = 0};
-    if (labels)
-        strv_split(&wanted, labels, '\n');
-    for (size_t i = 0; i < wanted.n; i++)
-        if (!cli_label_matches(json_get(view, "Labels"), wanted.v[i]))
-            return false;
-    return (!q->before || created < q->before) && (!q->since || created > q->since);
+    return cli_labels_match(json_get(view, "Labels"), labels) && (!q->before || created < q->before) &&
+           (!q->since || created > q->since);
 }
 
 static void add_rows(struct json *rows, const struct json *view, const struct query *q, const struct opts *o,

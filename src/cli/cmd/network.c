@@ -299,14 +299,8 @@ static struct err *until_of(const struct strmap *filters, int64_t *ret) {
 }
 
 static bool prunable(const struct json *network, const struct strmap *filters, int64_t until) {
-    const char *labels = strmap_get(filters, "label");
-    autostrv struct strv wanted = {.n = 0};
-    if (labels)
-        strv_split(&wanted, labels, '\n');
-    for (size_t i = 0; i < wanted.n; i++)
-        if (!cli_label_matches(json_get(network, "Labels"), wanted.v[i]))
-            return false;
-    return json_int_value(json_get(network, "CreatedNs"), 0) < until;
+    return cli_labels_match(json_get(network, "Labels"), strmap_get(filters, "label")) &&
+           json_int_value(json_get(network, "CreatedNs"), 0) < until;
 }
 
 static struct err *prune(struct cli_ctx *c, const struct strmap *filters) {

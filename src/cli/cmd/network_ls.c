@@ -32,16 +32,11 @@ static const char *const headers[][2] = {
     {"Internal", "INTERNAL"}, {"IPv4", "IPV4"}, {"Labels", "LABELS"}, {"CreatedAt", "CREATED AT"}, {NULL, NULL},
 };
 
-static void set_labels(struct json *row, const struct json *labels) {
-    autostr struct str s = STR_INIT;
-    JSON_EACH(l, labels) { str_appendf(&s, "%s%s=%s", s.len ? "," : "", json_key(l), json_str_value(l)); }
-    json_set_str(row, "Labels", str_c(&s));
-}
-
 static struct json *row_of(const struct json *v, const struct opts *o) {
     struct json *row = json_object();
     autofree char *id = o->no_trunc ? mem_dup(json_text(v, "Id")) : mem_dupn(json_text(v, "Id"), ID_SHORT_LEN);
     autostr struct str created = STR_INIT;
+    autostr struct str labels = STR_INIT;
     cli_created_at(json_int_value(json_get(v, "CreatedNs"), 0), &created);
     json_set_str(row, "CreatedAt", str_c(&created));
     json_set_str(row, "Driver", json_text(v, "Driver"));
@@ -49,7 +44,8 @@ static struct json *row_of(const struct json *v, const struct opts *o) {
     json_set_str(row, "IPv4", "true");
     json_set_str(row, "IPv6", json_bool_value(json_get(v, "EnableIPv6"), false) ? "true" : "false");
     json_set_str(row, "Internal", json_bool_value(json_get(v, "Internal"), false) ? "true" : "false");
-    set_labels(row, json_get(v, "Labels"));
+    cli_labels_text(json_get(v, "Labels"), &labels);
+    json_set_str(row, "Labels", str_c(&labels));
     json_set_str(row, "Name", json_text(v, "Name"));
     json_set_str(row, "Scope", json_text(v, "Scope"));
     return row;
@@ -76,15 +72,14 @@ static bool matches(const struct json *v, const struct strmap *filters) {
         autostrv struct strv values = {.n = 0};
         strv_split(&values, filters->e[i].value, '\n');
         size_t hits = 0;
-        if (!strcmp(key, "dangling")) /* looked at before */
+        if (!strcmp(key, "dangling") || !strcmp(key, "label")) /* looked at before, and below */
             continue;
-        bool labels = !strcmp(key, "label");
         for (size_t j = 0; j < values.n; j++)
-            hits += labels ? cli_label_matches(json_get(v, "Labels"), values.v[j]) : value_matches(v, key, values.v[j]);
-        if (labels ? hits < values.n : !hits) /* labels must all be there, of the others one is enough */
+            hits += value_matches(v, key, values.v[j]);
+        if (!hits)
             return false;
     }
-    return true;
+    return cli_labels_match(json_get(v, "Labels"), strmap_get(filters, "label"));
 }
 
 /* "dangling" means that no container uses it: told apart by what prune would remove. */

@@ -87,10 +87,7 @@ static void set_command(struct json *row, const char *command, bool no_trunc) {
 static void set_labels(struct json *row, const char *text) {
     autostr struct str s = STR_INIT;
     struct json *labels = json_in(text);
-    JSON_EACH(l, labels) {
-        const char *value = json_str_value(l);
-        str_appendf(&s, "%s%s=%s", s.len ? "," : "", json_key(l), value ? value : "");
-    }
+    cli_labels_text(labels, &s);
     json_set_str(row, "Labels", str_c(&s));
     json_set(row, "__labels", labels ? labels : json_object()); /* for {{.Label "key"}} */
 }
@@ -212,9 +209,9 @@ static bool name_matches(const struct engine_row *r, const char *wanted) {
     return hit;
 }
 
-static bool label_matches(const struct engine_row *r, const char *wanted) {
-    autojson labels = json_in(r->labels);
-    return cli_label_matches(labels, wanted);
+static bool labels_match(const struct engine_row *r, const char *wanted) {
+    autojson labels = wanted ? json_in(r->labels) : NULL;
+    return cli_labels_match(labels, wanted);
 }
 
 static bool mount_matches(const struct engine_row *r, const char *wanted) {
@@ -232,8 +229,6 @@ static bool one_matches(const struct query *q, const struct engine_row *r, const
         return str_starts(r->id, value);
     if (!strcmp(key, "name"))
         return name_matches(r, value);
-    if (!strcmp(key, "label"))
-        return label_matches(r, value);
     if (!strcmp(key, "status"))
         return !strcmp(r->status, value);
     if (!strcmp(key, "exited"))
@@ -256,14 +251,13 @@ static bool matches(const struct query *q, const struct engine_row *r, const str
     for (size_t i = 0; i < filters->n; i++) {
         autostrv struct strv values = {.n = 0};
         strv_split(&values, filters->e[i].value, '\n');
-        bool every = !strcmp(filters->e[i].key, "label");
         size_t hits = 0;
         for (size_t k = 0; k < values.n; k++)
             hits += one_matches(q, r, filters->e[i].key, values.v[k]);
-        if (every ? hits < values.n : hits == 0)
+        if (hits == 0 && strcmp(filters->e[i].key, "label") != 0)
             return false;
     }
-    return true;
+    return labels_match(r, strmap_get(filters, "label"));
 }
 
 static struct err *created_of(const struct query *q, const char *name, int64_t *ret) {
