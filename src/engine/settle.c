@@ -74,11 +74,26 @@ struct err *engine_container_settle(struct engine *e, struct engine_container *c
 
 /* ---- run directories ---- */
 
+/* Its file "cgroup", where there is one, lists the cgroups of the container. */
+static void remove_cgroups(int root, const char *id) {
+    autofree char *path = mem_printf("%s/cgroup", id);
+    autostr struct str text = STR_INIT_MAX(65536);
+    autostrv struct strv paths = {.n = 0};
+    bool there = false;
+    autoerr unread = io_read_record(root, path, 65536, &text, &there);
+    if (unread || !there)
+        return;
+    strv_split(&paths, str_c(&text), '\n');
+    runtime_cgroup_remove(&paths);
+}
+
 void engine_run_dir_remove(const struct engine *e, const char *id) {
     autofd int root = -1;
     autoerr none = fd_open_dir(AT_FDCWD, e->host->run_root, &root);
-    if (!none)
-        err_free(io_remove_tree(root, id));
+    if (none)
+        return;
+    remove_cgroups(root, id);
+    err_free(io_remove_tree(root, id));
 }
 
 /* Its file "monitor" names a process ("pid starttime") that is no more. */

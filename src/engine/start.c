@@ -395,6 +395,8 @@ struct err *engine_container_start(struct engine *e, const char *name, const str
     struct err *r = engine_container_load(e, name, &s.c);
     if (!r && !engine_state_alive(&s.c.state))
         r = engine_container_settle(e, &s.c, &s.lock_fd);
+    if (!r && s.lock_fd < 0 && !strcmp(s.c.state.status, "paused"))
+        r = err_new(ERR_CONFLICT, "cannot start a paused container, try unpause instead");
     if (!r && s.lock_fd < 0) { /* alive already, or by now */
         starting_done(&s);
         return args->attach ? engine_container_attach(e, name, &args->io, ret) : NULL;
@@ -425,6 +427,8 @@ struct err *engine_container_attach(struct engine *e, const char *name, const st
     TRY(engine_container_load(e, name, &c));
     if (!engine_state_alive(&c.state))
         return err_new(ERR_CONFLICT, "cannot attach to a stopped container, start it first");
+    if (!strcmp(c.state.status, "paused"))
+        return err_new(ERR_CONFLICT, "cannot attach to a paused container, unpause it first");
     autofd int conn = -1;
     bool tty = false;
     TRY(monitor_attach(e->host, c.id, io->in >= 0, io->out >= 0, io->err >= 0, &tty, &conn));

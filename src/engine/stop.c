@@ -58,6 +58,10 @@ struct err *engine_container_kill(struct engine *e, const char *name, const char
     if (!engine_state_alive(&c.state))
         return err_new(ERR_CONFLICT, "cannot kill container: %s: container %s is not running", name, c.id);
     TRY(monitor_kill(e->host, c.id, signo));
+    int own = SIGTERM;
+    err_free(stop_signal(&c, NULL, &own));
+    if (signo == own && !strcmp(c.state.status, "paused")) /* as docker: who is to end must run */
+        err_free(monitor_unpause(e->host, c.id));
     if (signo != SIGKILL)
         return NULL;
     int code = 0;
@@ -95,6 +99,11 @@ struct err *engine_container_wait(struct engine *e, const char *name, int *ret_c
 static struct err *kill_for_removal(struct engine *e, const struct engine_container *c, bool force) {
     if (!engine_state_alive(&c->state))
         return NULL;
+    if (!force && !strcmp(c->state.status, "paused"))
+        return err_hint(err_new(ERR_CONFLICT,
+                                "cannot remove container \"/%s\": container is paused and must be unpaused first",
+                                engine_container_name(c)),
+                        "run 'coracle rm -f %s'", engine_container_name(c));
     if (!force)
         return err_hint(
             err_new(

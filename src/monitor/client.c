@@ -100,6 +100,21 @@ struct err *monitor_kill(const struct host *h, const char *id, int signo) {
     return NULL;
 }
 
+static struct err *ask(const struct host *h, const char *id, const char *name) {
+    autojson j = op(name);
+    automsg c = NULL;
+    autojson answer = NULL;
+    TRY(request(h, id, j, &c));
+    return receive(c, id, &answer);
+}
+
+struct err *monitor_pause(const struct host *h, const char *id) {
+    return ask(h, id, "pause");
+}
+struct err *monitor_unpause(const struct host *h, const char *id) {
+    return ask(h, id, "unpause");
+}
+
 static struct err *code_of(const struct json *answer, int *ret) {
     int64_t code;
     TRY(json_get_i64(answer, "code", &code));

@@ -90,6 +90,22 @@ static struct err *op_wait(struct mon *o, struct client *c, const struct json *j
     return NULL;
 }
 
+static struct err *op_pause(struct mon *o, struct client *c, const struct json *j) {
+    (void)j;
+    TRY(pause_begin(o));
+    answer(o, c, "{\"ok\":true}\n");
+    c->state = CLIENT_CLOSING;
+    return NULL;
+}
+
+static struct err *op_unpause(struct mon *o, struct client *c, const struct json *j) {
+    (void)j;
+    TRY(pause_end(o));
+    answer(o, c, "{\"ok\":true}\n");
+    c->state = CLIENT_CLOSING;
+    return NULL;
+}
+
 static struct err *op_resize(struct mon *o, struct client *c, const struct json *j) {
     int64_t rows, cols;
     TRY(get_number(j, "rows", 0, UINT16_MAX, &rows));
@@ -115,7 +131,8 @@ static const struct {
     const char *op;
     struct err *(*run)(struct mon *o, struct client *c, const struct json *j);
 } ops[] = {
-    {"kill", op_kill}, {"stop", op_stop}, {"wait", op_wait}, {"resize", op_resize}, {"attach", op_attach},
+    {"kill", op_kill},     {"stop", op_stop},   {"wait", op_wait},       {"resize", op_resize},
+    {"attach", op_attach}, {"pause", op_pause}, {"unpause", op_unpause},
 };
 
 static struct err *run_request(struct mon *o, struct client *c, const char *line, size_t n) {

@@ -49,7 +49,8 @@ struct err *mon_state_prepare(struct mon *o, pid_t init) {
 struct err *mon_state_write(struct mon *o, const char *status, const char *error) {
     recall(o);
     struct monitor_state *s = &o->state;
-    bool running = strcmp(status, "running") == 0, ended = strcmp(status, "exited") == 0;
+    bool running = strcmp(status, "running") == 0 || strcmp(status, "paused") == 0,
+         ended = strcmp(status, "exited") == 0;
     copy_text(s->status, sizeof s->status, status);
     copy_text(s->error, sizeof s->error, error);
     copy_text(s->boot_id, sizeof s->boot_id, o->m->host->boot_id ? o->m->host->boot_id : "");
@@ -72,17 +73,18 @@ static void remove_run_dir(struct mon *o) {
     autofree char *self = mem_printf("../%s", o->m->id);
     unlinkat(o->run_fd, "monitor", 0);
     unlinkat(o->run_fd, "init", 0);
+    if (o->cgroup.paths.n)
+        unlinkat(o->run_fd, "cgroup", 0);
     unlinkat(o->run_fd, self, AT_REMOVEDIR);
     fd_replace(&o->run_fd, -1);
 }
 
 static void finish(struct mon *o) __attribute__((noreturn));
 static void finish(struct mon *o) {
-    fd_replace(&o->cgroup_fd, -1);
-    if (o->cgroup_path)
-        runtime_cgroup_remove(o->cgroup_path);
+    runtime_cgroup_remove(&o->cgroup.paths);
     if (o->run_fd >= 0)
         remove_run_dir(o);
+    runtime_cgroup_done(&o->cgroup);
     if (o->m->ended)
         o->m->ended(o->m->ctx, &o->x);
     /* The lock first: whoever reads a connection to its end then finds the container free. */
@@ -100,7 +102,7 @@ static void reap(struct mon *o) {
     while (rc < 0 && errno == EINTR);
     o->x.code = rc < 0 ? 255 : si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
     o->x.finished = clock_now();
-    o->x.oom_killed = o->cgroup_fd >= 0 && runtime_cgroup_oom_kills(o->cgroup_fd) > 0;
+    o->x.oom_killed = runtime_cgroup_oom_kills(&o->cgroup) > 0;
 }
 
 void ending(struct mon *o) {

@@ -154,7 +154,7 @@ static struct err *create(struct mon *o, const int stdio[3]) {
         .cols = m->cols,
         .n_join = m->n_join,
         .network = m->network ? give_network : NULL,
-        .cgroup_fd = o->cgroup_fd,
+        .cgroup = &o->cgroup,
         .meanwhile = meanwhile,
         .ctx = o,
     };
@@ -198,6 +198,17 @@ static struct err *say_started(struct mon *o) {
     return NULL;
 }
 
+/* The list of its directories is for whoever clears up after a monitor that was killed. */
+static struct err *make_cgroup(struct mon *o) {
+    TRY(runtime_cgroup_make(o->m->host, o->m->id, NULL, &o->cgroup));
+    if (!o->cgroup.paths.n)
+        return NULL;
+    autofree char *text = strv_join(&o->cgroup.paths, "\n");
+    autofd int fd = -1;
+    TRY(fd_open_at(o->run_fd, "cgroup", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600, &fd));
+    return io_write_all(fd, text, strlen(text));
+}
+
 static struct err *start(struct mon *o) {
     o->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (o->epoll < 0)
@@ -205,7 +216,7 @@ static struct err *start(struct mon *o) {
     TRY(make_run_dir(o));
     TRY(write_monitor_file(o));
     /* Before the user namespace: systemd's bus wants to see the user. */
-    TRY(runtime_cgroup_make(o->m->host, o->m->id, &o->cgroup_fd, &o->cgroup_path));
+    TRY(make_cgroup(o));
     TRY(enter_namespace(o));
     TRY(make_container(o));
     take_first_client(o);
@@ -223,7 +234,7 @@ void monitor_main(struct monitor *m) {
                     .listen_fd = -1,
                     .signal_fd = -1,
                     .timer_fd = -1,
-                    .cgroup_fd = -1,
+                    .cgroup = RUNTIME_CGROUP_NONE,
                     .tty_peer = -1,
                     .network_fd = -1,
                     .in.fd = -1,

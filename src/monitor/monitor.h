@@ -23,6 +23,7 @@
  *     {"op":"kill","signal":15}            → {"ok":true}
  *     {"op":"stop","signal":15,"timeout":10} (seconds, -1: for ever) → {"ok":true,"code":143,"killed_at_once":false}
  *                                                            when it has ended
+ *     {"op":"pause"}, {"op":"unpause"}     → {"ok":true}
  *     {"op":"wait"}                        → {"code":0} when it has ended
  *     {"op":"resize","rows":24,"cols":80}  → {"ok":true}
  *     {"op":"attach","stdin":true,"stdout":true,"stderr":true} → {"ok":true,"tty":true}, then frames both ways
@@ -114,6 +115,9 @@ struct err *monitor_kill(const struct host *h, const char *id, int signo) __attr
  * killed immediately. */
 struct err *monitor_stop(const struct host *h, const char *id, int signo, int timeout_s, int *ret_code,
                          bool *ret_at_once) __attribute__((warn_unused_result));
+/* op pause, op unpause: conflict when it is paused already, or is not. */
+struct err *monitor_pause(const struct host *h, const char *id) __attribute__((warn_unused_result));
+struct err *monitor_unpause(const struct host *h, const char *id) __attribute__((warn_unused_result));
 /* op wait on an open connection's id: returns the exit code when it ends. */
 struct err *monitor_wait(const struct host *h, const char *id, int *ret_code) __attribute__((warn_unused_result));
 /* Connects and attaches; *ret_fd carries frames from now on. */

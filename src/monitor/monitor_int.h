@@ -12,6 +12,7 @@
  *     loop.c      the table, the switch, idleness      clients.c   connections: frames in, output out
  *     ending.c    from the death of init to the end    control.c   requests and answers
  *     stop.c      signals, deadlines                   shed.c      memory of the command given back
+ *     pause.c     pause and unpause
  */
 #pragma once
 
@@ -96,9 +97,10 @@ struct client {
 
 struct mon {
     struct monitor *m;
-    int epoll, run_fd, listen_fd, signal_fd, timer_fd, cgroup_fd;
+    int epoll, run_fd, listen_fd, signal_fd, timer_fd;
     int network_fd; /* to watch for m->network_event, or -1 */
-    char *cgroup_path;
+    struct runtime_cgroup cgroup;
+    struct runtime_stopped stopped; /* while paused */
     struct runtime_proc proc;
     struct monitor_state state; /* what was recorded last, once it has been read */
     uint64_t init_start;        /* clock ticks: tells the first process from a later one of the same pid */
@@ -115,7 +117,8 @@ struct mon {
     bool lean;           /* memory of the start is given back; a container that ends soon does not pay for it */
     bool killed_at_once; /* by a stop whose signal could not be received */
     int64_t deadline;    /* CLOCK_BOOTTIME when a stop turns into SIGKILL; 0: none */
-    int second_look;     /* the signal of a stop that was blocked when it was sent; 0: none */
+    bool paused;
+    int second_look; /* the signal of a stop that was blocked when it was sent; 0: none */
     bool init_ended;
     struct monitor_exit x;
 };
@@ -209,6 +212,14 @@ void stop_begin(struct mon *o, int signo, int64_t timeout);
 void stop_deadline(struct mon *o);
 /* SIGTERM to the monitor itself. */
 void stop_from_signalfd(struct mon *o);
+
+/* ---- pause.c ---- */
+
+/* Halts the container's processes, or lets them go on, and records it. Conflict when it is paused, or is not. */
+struct err *pause_begin(struct mon *o) __attribute__((warn_unused_result));
+struct err *pause_end(struct mon *o) __attribute__((warn_unused_result));
+/* Who is to be ended must run: called with every stop and SIGKILL; nothing when it is not paused. */
+void pause_over(struct mon *o);
 
 /* ---- ending.c ---- */
 

@@ -30,6 +30,8 @@ enum { DEFAULT_TIMEOUT = 10 };
 void stop_signal(struct mon *o, int signo) {
     if (signo > 0 && signo <= 64 && o->proc.pidfd >= 0 && sys_pidfd_send_signal(o->proc.pidfd, signo) == 0)
         mon_tell_kill(o, signo);
+    if (signo == SIGKILL)
+        pause_over(o);
 }
 
 /* The value of a line "Name:\t…" of /proc/PID/status, borrowed; NULL when it is not there. */
@@ -103,6 +105,7 @@ void stop_begin(struct mon *o, int signo, int64_t timeout) {
         return;
     }
     stop_signal(o, signo);
+    pause_over(o); /* what was sent is the first thing that it sees */
     if (timeout == 0) {
         stop_signal(o, SIGKILL);
         return;

@@ -119,12 +119,14 @@ static pid_t clone_init(struct create *cr, uint64_t extra, int *ret_pidfd) {
                               .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
                               .exit_signal = (extra & CLONE_PARENT) ? 0 : SIGCHLD};
     pid_t pid = -1;
-    if (cr->c.cgroup_fd >= 0) {
+    if (cr->c.cgroup && cr->c.cgroup->v2 >= 0) {
         args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = (__u64)cr->c.cgroup_fd;
+        args.cgroup = (__u64)cr->c.cgroup->v2;
         pid = sys_clone3(&args);
         args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
         args.cgroup = 0;
+        if (pid < 0 && json_count(json_get(cr->in.linux_, "resources"))) /* never without its limits */
+            return -1;
     }
     if (pid < 0)
         pid = sys_clone3(&args);
@@ -246,7 +248,7 @@ static struct err *create(struct create *cr, struct runtime_proc *ret) {
     struct runtime_proc p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1};
     if (cr->c.preserve_fds < 0 || cr->c.preserve_fds > PRESERVE_MAX)
         return err_new(ERR_USAGE, "%d descriptors to pass on, at most %d can be", cr->c.preserve_fds, PRESERVE_MAX);
-    TRY(resources_apply(json_get(cr->in.linux_, "resources"), cr->c.cgroup_fd));
+    TRY(runtime_resources_apply(json_get(cr->in.linux_, "resources"), cr->c.cgroup));
     TRY(plan_namespaces(cr));
     TRY(fd_socketpair(SOCK_SEQPACKET, pair));
     p.sync_fd = pair[0];
@@ -254,6 +256,8 @@ static struct err *create(struct create *cr, struct runtime_proc *ret) {
     plan_init(cr);
     struct err *e = make_process(cr, &p.pid, &p.pidfd);
     fd_close(cr->theirs);
+    if (!e && cr->c.cgroup)
+        e = runtime_cgroup_join_v1(cr->c.cgroup, p.pid);
     if (!e && cr->c.meanwhile)
         e = cr->c.meanwhile(cr->c.ctx, p.pid);
     if (!e)

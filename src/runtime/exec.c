@@ -31,8 +31,8 @@
 struct exec {
     const struct runtime_exec *x;
     struct launch l;
-    int middle; /* the middle process's socket */
-    int cgroup; /* the container's, or -1 */
+    int middle;                   /* the middle process's socket */
+    struct runtime_cgroup cgroup; /* the container's, or none */
 };
 
 /* Those that the config does not name are the host's, and there is nothing to join. */
@@ -86,12 +86,14 @@ static void program_main(struct exec *ex) {
 static pid_t clone_program(struct exec *ex, int *ret_pidfd) {
     struct clone_args args = {.flags = CLONE_PIDFD | CLONE_PARENT, .pidfd = (uint64_t)(uintptr_t)ret_pidfd};
     pid_t pid = -1;
-    if (ex->cgroup >= 0) {
+    if (ex->cgroup.v2 >= 0) {
         args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = (__u64)ex->cgroup;
+        args.cgroup = (__u64)ex->cgroup.v2;
         pid = sys_clone3(&args);
         args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
         args.cgroup = 0;
+        if (pid < 0 && json_count(json_path(ex->x->config, "linux.resources"))) /* never without the limits */
+            return -1;
     }
     if (pid < 0)
         pid = sys_clone3(&args);
@@ -102,15 +104,19 @@ static pid_t clone_program(struct exec *ex, int *ret_pidfd) {
 
 static struct err *middle_work(struct exec *ex) {
     const int keep[] = {ex->x->stdio[0], ex->x->stdio[1], ex->x->stdio[2],    ex->l.sync,
-                        ex->middle,      ex->cgroup,      ex->x->target_pidfd};
+                        ex->middle,      ex->cgroup.v2,   ex->x->target_pidfd};
     autofd int pidfd = -1;
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return err_sys(errno, "prctl");
+    TRY(runtime_cgroup_join_v1(&ex->cgroup, 0)); /* the command inherits it */
     fd_close_all_but(keep, ARRAY_LEN(keep));
     TRY(join(ex));
     if ((setgroups(0, NULL) < 0 && errno != EPERM) || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
         return err_sys(errno, "become root of the container");
     pid_t pid = clone_program(ex, &pidfd);
+    if (pid < 0 && errno == EACCES)
+        return err_hint(err_sys(errno, "enter the container's cgroup"),
+                        "it was started in another login session, whose cgroups this one may not enter");
     if (pid < 0)
         return err_sys(errno, "fork in the container");
     return sync_send(ex->middle, SYNC_PID, pid, pidfd);
@@ -172,9 +178,8 @@ struct err *runtime_exec(const struct runtime_exec *x, struct runtime_proc *ret)
     struct runtime_proc p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1};
     struct exec ex = {.x = x, .middle = -1};
     int pair[2];
-    autofd int cgroup = cgroup_of(x->target);
-    ex.cgroup = cgroup;
     TRY(fd_socketpair(SOCK_SEQPACKET, pair));
+    runtime_cgroup_open(x->target, &ex.cgroup);
     p.sync_fd = pair[0];
     ex.l = (struct launch){.config = x->config,
                            .process = x->process,
@@ -189,6 +194,7 @@ struct err *runtime_exec(const struct runtime_exec *x, struct runtime_proc *ret)
                            .master = -1,
                            .slave = -1};
     struct err *e = run_middle(&ex, &p);
+    runtime_cgroup_done(&ex.cgroup);
     fd_close(pair[1]);
     if (!e)
         e = wait_exec(&p);

@@ -165,14 +165,51 @@ struct err *mount_dest(const struct init *in, const char *path, bool directory, 
  */
 int mount_start(const struct init *in, const char **path);
 
-/* ---- create.c, cgroup.c ---- */
+/* ---- create.c ---- */
 
 /* The CLONE_NEW* flag of an OCI namespace type, 0 for an unknown one. */
 uint64_t namespace_flag(const char *type);
-/* The cgroup that runtime_cgroup_make() made and the process is in, opened; -1 where there is none. */
-int cgroup_of(pid_t pid);
-/* Sets the limits of "linux.resources" (may be NULL) in a cgroup v2 directory; -1: does nothing. */
-struct err *resources_apply(const struct json *resources, int cgroup) __attribute__((warn_unused_result));
+/* ---- resources.c, resources_v1.c ---- */
+
+/* Writes a value into a file of a cgroup, with a hint when the kernel refuses it. */
+struct err *resource_set(int dir, const char *file, const char *value) __attribute__((warn_unused_result));
+/* A number; a negative one is the word for no limit. */
+struct err *resource_set_number(int dir, const char *file, int64_t value, const char *unlimited)
+    __attribute__((warn_unused_result));
+/* "major:minor <prefix>value" for each entry (its rate or weight) of a list of "blockIO" (may be NULL). */
+struct err *resource_set_devices(int dir, const char *file, const struct json *list, const char *prefix)
+    __attribute__((warn_unused_result));
+/* Sections of "linux.resources" for directories of version 1. */
+struct err *resources_v1_memory(int dir, const struct json *j) __attribute__((warn_unused_result));
+struct err *resources_v1_cpu(int dir, const struct json *j) __attribute__((warn_unused_result));
+struct err *resources_v1_blkio(int dir, const struct json *j) __attribute__((warn_unused_result));
+
+/* ---- cgroup_find.c: where a container's cgroup can be ---- */
+
+extern const char cgroup_prefix[]; /* of the names of our directories */
+/* One line of /proc/PID/cgroup. */
+struct cgroup_line {
+    bool v2;
+    unsigned controllers; /* v1: bit set of enum runtime_controller; 0: a hierarchy that we do not use */
+    char *mount;          /* mount point of the hierarchy; NULL when it is not mounted */
+    char *path;
+};
+struct cgroup_lines {
+    struct cgroup_line v[32];
+    size_t n;
+};
+/* Reads /proc/PID/cgroup (0: the caller's). Nothing readable: no lines. `wanted`: only lines whose last component
+ * begins so are looked at (their mount point is searched for), NULL: all. */
+void cgroup_lines_read(pid_t pid, const char *wanted, struct cgroup_lines *ret);
+void cgroup_lines_done(struct cgroup_lines *l);
+/* Whether there is such a file. */
+bool cgroup_has(int dir, const char *file);
+/* The text of a file of a cgroup directory; false when it cannot be read. */
+bool cgroup_read(int dir, const char *file, struct str *out);
+/* The number after "key " in such a file, 0 when it is not there. */
+uint64_t cgroup_number(int dir, const char *file, const char *key);
+/* Writes a value; the error names both. */
+struct err *cgroup_write(int dir, const char *file, const char *value) __attribute__((warn_unused_result));
 
 /* ---- hooks.c ---- */
 

@@ -41,14 +41,20 @@ struct err *runtime_userns_enter(int fd) {
 struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init) {
     return (void)h, (void)run_fd, (void)init, NULL;
 }
-struct err *runtime_cgroup_make(const struct host *h, const char *id, int *ret_fd, char **ret_path) {
-    (void)h, (void)id;
-    *ret_fd = -1;
-    *ret_path = NULL;
+struct err *runtime_cgroup_make(const struct host *h, const char *id, const char *parent, struct runtime_cgroup *ret) {
+    (void)h, (void)id, (void)parent;
+    *ret = (struct runtime_cgroup)RUNTIME_CGROUP_NONE;
     return NULL;
 }
-void runtime_cgroup_remove(const char *path) { (void)path; }
-uint64_t runtime_cgroup_oom_kills(int fd) { return (void)fd, 0; }
+void runtime_cgroup_done(struct runtime_cgroup *g) { (void)g; }
+void runtime_cgroup_remove(const struct strv *paths) { (void)paths; }
+uint64_t runtime_cgroup_oom_kills(const struct runtime_cgroup *g) { return (void)g, 0; }
+struct err *runtime_freeze(const struct runtime_cgroup *g, pid_t init, struct runtime_stopped *s) {
+    return (void)g, (void)s, kill(init, SIGSTOP), NULL;
+}
+struct err *runtime_thaw(const struct runtime_cgroup *g, pid_t init, struct runtime_stopped *s) {
+    return (void)g, (void)s, kill(init, SIGCONT), NULL;
+}
 struct err *runtime_poststop(const struct json *config, const char *id, const char *bundle) {
     return (void)config, (void)id, (void)bundle, NULL;
 }

@@ -89,7 +89,7 @@ struct run {
     const char *init; /* coracle-init */
     int join_fd;      /* a namespace to join with join_flag */
     unsigned join_flag;
-    int cgroup; /* 0: none */
+    const struct runtime_cgroup *cgroup; /* or NULL */
     struct shared *sh;
 };
 
@@ -129,9 +129,7 @@ static inline struct err *run_inside(void *ctx) {
                                .rows = 33,
                                .cols = 99,
                                .init_program = r->init,
-                               .cgroup_fd = -1};
-    if (r->cgroup)
-        c.cgroup_fd = r->cgroup;
+                               .cgroup = r->cgroup};
     if (r->join_flag) {
         c.n_join = 1;
         c.join[0].fd = r->join_fd;

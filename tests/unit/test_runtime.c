@@ -232,23 +232,21 @@ static void test_fuse(void) {
 /* Only where a cgroup was delegated to the user. */
 static void test_cgroup(void) {
     static const char id[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    autofree char *path = NULL;
-    int fd = -1;
-    CHECK_OK(runtime_cgroup_make(host, id, &fd, &path));
-    if (fd < 0) {
+    autocgroup g = RUNTIME_CGROUP_NONE;
+    CHECK_OK(runtime_cgroup_make(host, id, NULL, &g));
+    if (g.v2 < 0) {
         printf("no delegated cgroup here: skipped\n");
         return;
     }
-    CHECK(str_ends(path, "/coracle-0123456789ab"));
+    CHECK(str_ends(g.paths.v[0], "/coracle-0123456789ab"));
     autojson config = config_new();
-    struct run r = {.config = config, .plan = overlay_plan("upper"), .sh = shared_new(), .cgroup = fd};
+    struct run r = {.config = config, .plan = overlay_plan("upper"), .sh = shared_new(), .cgroup = &g};
     set_script(config, "grep ^0: /proc/self/cgroup; ls /sys/fs/cgroup/cgroup.procs");
     CHECK_OK(runtime_userns_call(userns, run_inside, &r));
     CHECK_STR(r.sh->out, "0::/\n/sys/fs/cgroup/cgroup.procs\n");
-    CHECK_INT(runtime_cgroup_oom_kills(fd), 0);
-    runtime_cgroup_remove(path);
-    CHECK(access(path, F_OK) < 0);
-    fd_close(fd);
+    CHECK_INT(runtime_cgroup_oom_kills(&g), 0);
+    runtime_cgroup_remove(&g.paths);
+    CHECK(access(g.paths.v[0], F_OK) < 0);
 }
 
 static void test_init_program(void) {

@@ -20,8 +20,7 @@ static struct err *hold(void *ctx) {
     set_script(config, "exec sleep 1000");
     const struct rootfs_plan plan = overlay_plan("upper-exec");
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    const struct runtime_create c = {
-        .config = config, .rootfs = &plan, .id = "test", .stdio = {null, null, null}, .cgroup_fd = -1};
+    const struct runtime_create c = {.config = config, .rootfs = &plan, .id = "test", .stdio = {null, null, null}};
     autofd int run = -1;
     TRY(runtime_create(&c, &proc));
     TRY(runtime_start(&proc));
@@ -156,8 +155,7 @@ static struct err *leaks_inside(void *ctx) {
                                    .id = "test",
                                    .bundle = top,
                                    .stdio = {null, null, null},
-                                   .terminal = i % 2,
-                                   .cgroup_fd = -1};
+                                   .terminal = i % 2};
         TRY(runtime_create(&c, &proc));
         if (i >= 4) {
             runtime_proc_done(&proc); /* created, never started */
@@ -273,12 +271,8 @@ static struct err *bench_inside(void *ctx) {
         struct runtime_proc proc;
         autofree char *upper = mem_printf("upper-%d", i); /* as run --rm has it: a new upper layer each time */
         const struct rootfs_plan plan = overlay_plan(upper);
-        const struct runtime_create c = {.config = r->config,
-                                         .rootfs = &plan,
-                                         .id = "test",
-                                         .bundle = top,
-                                         .stdio = {null, null, null},
-                                         .cgroup_fd = -1};
+        const struct runtime_create c = {
+            .config = r->config, .rootfs = &plan, .id = "test", .bundle = top, .stdio = {null, null, null}};
         double t = now_ms();
         TRY(runtime_create(&c, &proc));
         TRY(runtime_start(&proc));

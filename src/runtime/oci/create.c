@@ -43,8 +43,7 @@ struct creation {
     bool terminal;
     unsigned short rows, cols;
     int dir, listener, userns;
-    int cgroup_fd; /* -1: none */
-    char *cgroup;
+    struct runtime_cgroup cgroup;
     struct runtime_proc p; /* not always a child of ours */
 };
 
@@ -55,8 +54,7 @@ static void creation_done(struct creation *c) {
     fd_close(c->dir);
     fd_close(c->listener);
     fd_close(c->userns);
-    fd_close(c->cgroup_fd);
-    free(c->cgroup);
+    runtime_cgroup_done(&c->cgroup);
     fd_close(c->p.pidfd);
     fd_close(c->p.sync_fd);
     fd_close(c->p.console);
@@ -141,8 +139,8 @@ static struct err *make_cgroup(struct creation *c) {
     list_limits(c->config, &limits);
     if (!limits.len)
         return NULL;
-    TRY(runtime_cgroup_make(c->o->host, c->a->id, &c->cgroup_fd, &c->cgroup));
-    if (c->cgroup_fd < 0)
+    TRY(runtime_cgroup_make(c->o->host, c->a->id, NULL, &c->cgroup));
+    if (!c->cgroup.paths.n)
         log_warn("limits of linux.resources are not applied: %s", str_c(&limits));
     return NULL;
 }
@@ -159,7 +157,7 @@ static struct err *make_container(struct creation *c, struct runtime_proc *p) {
         .terminal = c->terminal,
         .rows = c->rows,
         .cols = c->cols,
-        .cgroup_fd = c->cgroup_fd,
+        .cgroup = &c->cgroup,
         .preserve_fds = (int)c->a->preserve_fds,
         .detach = true,
         .start_listener = c->listener,
@@ -229,8 +227,8 @@ static struct err *write_state(const struct creation *c) {
     json_set_str(j, "rootfs", c->rootfs.lowers.v[0]);
     json_set_str(j, "created", str_c(&now));
     json_set_str(j, "owner", c->o->host->user);
-    if (c->cgroup)
-        json_set_str(j, "cgroup", c->cgroup);
+    if (c->cgroup.paths.n)
+        json_set_strv(j, "cgroups", &c->cgroup.paths);
     if (annotations)
         json_set(j, "annotations", json_copy(annotations));
     return json_write_file(c->dir, OCI_STATE, j, 0600, 0);
@@ -260,8 +258,7 @@ static struct err *create(struct creation *c) {
     if (e) {
         autoerr left = record_remove(c->o, c->a->id);
         (void)left;
-        if (c->cgroup)
-            runtime_cgroup_remove(c->cgroup);
+        runtime_cgroup_remove(&c->cgroup.paths);
     }
     return e;
 }
@@ -270,7 +267,7 @@ struct err *cmd_create(struct oci *o, int argc, char **argv, int *ret_code) {
     struct create_args a;
     TRY(parse_args(argc, argv, &a));
     struct creation c = {
-        .o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .cgroup_fd = -1, .p = {-1, -1, -1, -1}};
+        .o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .cgroup = RUNTIME_CGROUP_NONE, .p = {-1, -1, -1, -1}};
     struct err *e = create(&c);
     creation_done(&c);
     *ret_code = 0;
@@ -307,7 +304,7 @@ struct err *cmd_run(struct oci *o, int argc, char **argv, int *ret_code) {
     struct create_args a;
     TRY(parse_args(argc, argv, &a));
     struct creation c = {
-        .o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .cgroup_fd = -1, .p = {-1, -1, -1, -1}};
+        .o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .cgroup = RUNTIME_CGROUP_NONE, .p = {-1, -1, -1, -1}};
     struct err *e = run(&c, ret_code);
     creation_done(&c);
     return e;

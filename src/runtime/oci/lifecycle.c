@@ -147,9 +147,9 @@ struct err *container_delete(const struct oci *o, const char *id, bool force) {
             "kill it first, or use --force");
     if (r.pidfd >= 0)
         TRY(end_process(&r));
-    const char *cgroup = json_str_value(json_get(r.state, "cgroup"));
-    if (cgroup)
-        runtime_cgroup_remove(cgroup);
+    autostrv struct strv cgroups = {.n = 0};
+    TRY(json_get_strv_opt(r.state, "cgroups", &cgroups));
+    runtime_cgroup_remove(&cgroups);
     autoerr unread = record_config(&r, &config);
     TRY(record_remove(o, id));
     return unread ? NULL : runtime_poststop(config, id, json_str_value(json_get(r.state, "bundle")));

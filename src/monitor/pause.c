@@ -1,0 +1,32 @@
+/* pause: a container that stands still. state.json says so, and whoever ends it lets it go on first. */
+#include <string.h>
+
+#include "base/err.h"
+#include "monitor/monitor_int.h"
+
+struct err *pause_begin(struct mon *o) {
+    if (o->paused)
+        return err_new(ERR_CONFLICT, "container %s is already paused", o->m->id);
+    TRY_CTX(runtime_freeze(&o->cgroup, o->proc.pid, &o->stopped), "cannot pause container %s", o->m->id);
+    o->paused = true;
+    struct err *unrecorded = mon_state_write(o, "paused", "");
+    if (unrecorded)
+        pause_over(o);
+    else
+        mon_tell(o, "pause", NULL);
+    return unrecorded;
+}
+
+struct err *pause_end(struct mon *o) {
+    if (!o->paused)
+        return err_new(ERR_CONFLICT, "container %s is not paused", o->m->id);
+    TRY_CTX(runtime_thaw(&o->cgroup, o->proc.pid, &o->stopped), "cannot unpause container %s", o->m->id);
+    o->paused = false;
+    mon_tell(o, "unpause", NULL);
+    return mon_state_write(o, "running", "");
+}
+
+void pause_over(struct mon *o) {
+    if (o->paused)
+        err_free(pause_end(o));
+}
