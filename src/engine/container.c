@@ -65,8 +65,12 @@ static struct err *refresh(struct engine *e, struct engine_container *c) {
     memcpy(s.status, "exited", sizeof "exited");
     s.pid = 0;
     s.monitor_pid = 0;
-    s.exit_code = rebooted ? 255 : 137;
-    s.finished = clock_now();
+    if (strcmp(c->state.status, "restarting") != 0) { /* that one had ended already */
+        s.exit_code = rebooted ? 255 : 137;
+        s.finished = clock_now();
+    }
+    if (*s.health)
+        memcpy(s.health, "unhealthy", sizeof "unhealthy");
     const char *why = rebooted ? "the machine was restarted" : "its monitor was lost";
     memcpy(s.error, why, strlen(why) + 1);
     autoerr readonly = monitor_state_write(c->dirfd, &s);

@@ -164,6 +164,8 @@ struct err *engine_container_exec(struct engine *e, const char *name, const stru
     TRY(engine_container_load(e, name, &c));
     if (!strcmp(c.state.status, "paused"))
         return err_new(ERR_CONFLICT, "container %s is paused, unpause the container before exec", name);
+    if (!strcmp(c.state.status, "restarting"))
+        return err_new(ERR_CONFLICT, "container %s is restarting, wait until the container is running", c.id);
     if (!engine_state_alive(&c.state))
         return engine_err_not_running(c.id);
     struct pipes pipes = {{-1, -1, -1}, {-1, -1, -1}};

@@ -10,7 +10,20 @@ static void set_time(struct json *o, const char *key, int64_t t) {
     json_set_str(o, key, str_c(&s));
 }
 
-static struct json *state_view(const struct monitor_state *s) {
+/* docker's Health: the status from the state, the rest from what the monitor remembers of the checks. */
+static struct json *health_view(const struct engine_container *c) {
+    autojson kept = NULL;
+    struct json *h = json_object(), *log;
+    err_free(json_read_file(c->dirfd, "health.json", &kept)); /* none yet */
+    log = json_copy(json_get(kept, "Log"));
+    json_set_str(h, "Status", c->state.health);
+    json_set_int(h, "FailingStreak", json_int_value(json_get(kept, "FailingStreak"), 0));
+    json_set(h, "Log", log ? log : json_array());
+    return h;
+}
+
+static struct json *state_view(const struct engine_container *c) {
+    const struct monitor_state *s = &c->state;
     struct json *o = json_object();
     json_set_str(o, "Status", s->status);
     json_set_bool(o, "Running", engine_state_alive(s));
@@ -23,6 +36,8 @@ static struct json *state_view(const struct monitor_state *s) {
     json_set_str(o, "Error", s->error);
     set_time(o, "StartedAt", s->started);
     set_time(o, "FinishedAt", s->finished);
+    if (*s->health)
+        json_set(o, "Health", health_view(c));
     return o;
 }
 
@@ -46,7 +61,7 @@ static void inspect_head(struct json *o, const struct engine *e, const struct en
     set_copy(o, "Created", json_get(sum, "Created"), json_null);
     set_copy(o, "Path", json_get(sum, "Path"), json_null);
     set_copy(o, "Args", json_get(sum, "Args"), json_array);
-    json_set(o, "State", state_view(&c->state));
+    json_set(o, "State", state_view(c));
     json_set_str(o, "Image", image);
     set_path(o, "ResolvConfPath", e, c, "resolv.conf");
     set_path(o, "HostnamePath", e, c, "hostname");

@@ -25,11 +25,16 @@ static void set_sizes(const struct engine *e, struct engine_row *r) {
 void engine_row_status(const struct engine_row *r, int64_t now, struct str *out) {
     if (!strcmp(r->status, "created")) {
         str_append(out, "Created");
+    } else if (!strcmp(r->status, "restarting")) {
+        str_appendf(out, "Restarting (%d) ", r->exit_code);
+        clock_format_ago(r->finished, now, out);
     } else if (r->alive) {
         str_append(out, "Up ");
         clock_format_human(now - r->started, out);
         if (!strcmp(r->status, "paused"))
             str_append(out, " (Paused)");
+        else if (*r->health)
+            str_appendf(out, strcmp(r->health, "starting") != 0 ? " (%s)" : " (health: %s)", r->health);
     } else {
         str_appendf(out, "%s (%d) ", !strcmp(r->status, "dead") ? "Dead" : "Exited", r->exit_code);
         clock_format_ago(r->finished, now, out);
@@ -90,6 +95,7 @@ enum {
     MOUNTS,
     LAYERS,
     EXPOSED,
+    RESTART,
     N_TEXTS,
     CREATED = N_TEXTS,
     N_FIELDS
@@ -97,6 +103,8 @@ enum {
 
 static void set_state(struct engine_row *r, const struct monitor_state *s) {
     memcpy(r->status, s->status, sizeof r->status);
+    memcpy(r->health, s->health, sizeof r->health);
+    r->stopped_by_user = s->stopped_by_user;
     r->alive = engine_state_alive(s);
     r->exit_code = s->exit_code;
     r->started = s->started;
@@ -109,14 +117,14 @@ static struct engine_row *row_of(const char *id, const struct json_field *f, con
     size_t size[N_TEXTS], total = 0;
     for (size_t i = 0; i < N_TEXTS; i++) {
         bool fits = f[i].text && f[i].string == (i < LABELS);
-        texts[i] = fits ? f[i].text : i < LABELS ? "" : i == LABELS ? "{}" : "[]";
+        texts[i] = fits ? f[i].text : i < LABELS ? "" : i == LABELS || i == RESTART ? "{}" : "[]";
         texts[i] += i == NAME && texts[i][0] == '/';
         size[i] = strlen(texts[i]) + 1;
         total += size[i];
     }
     struct engine_row *r = mem_alloc(sizeof *r + total);
     const char **members[N_TEXTS] = {&r->name,   &r->image_id, &r->image,  &r->command, &r->network,
-                                     &r->labels, &r->mounts,   &r->layers, &r->exposed};
+                                     &r->labels, &r->mounts,   &r->layers, &r->exposed, &r->restart};
     char *to = r->text;
     for (size_t i = 0; i < N_TEXTS; i++) {
         *members[i] = memcpy(to, texts[i], size[i]);
@@ -132,10 +140,10 @@ static struct engine_row *row_of(const char *id, const struct json_field *f, con
 /* From the text of container.json, which ends in pieces. NULL when it is not as we write it. */
 static struct engine_row *cut_row(const char *id, struct str *text, const struct monitor_state *state) {
     struct json_field f[N_FIELDS] = {
-        [NAME] = {.key = "Name"},       [IMAGE] = {.key = "Image"},         [IMAGE_NAME] = {.key = "ImageName"},
-        [COMMAND] = {.key = "Command"}, [CREATED] = {.key = "CreatedNs"},   [LABELS] = {.key = "Labels"},
-        [MOUNTS] = {.key = "Mounts"},   [NETWORK] = {.key = "NetworkMode"}, [LAYERS] = {.key = "Layers"},
-        [EXPOSED] = {.key = "Exposed"},
+        [NAME] = {.key = "Name"},       [IMAGE] = {.key = "Image"},           [IMAGE_NAME] = {.key = "ImageName"},
+        [COMMAND] = {.key = "Command"}, [CREATED] = {.key = "CreatedNs"},     [LABELS] = {.key = "Labels"},
+        [MOUNTS] = {.key = "Mounts"},   [NETWORK] = {.key = "NetworkMode"},   [LAYERS] = {.key = "Layers"},
+        [EXPOSED] = {.key = "Exposed"}, [RESTART] = {.key = "RestartPolicy"},
     };
     bool whole = text->len && json_cut(text->ptr, text->len, f, N_FIELDS);
     return whole && f[NAME].string ? row_of(id, f, state) : NULL;

@@ -97,6 +97,33 @@ static void container_started(void *ctx) {
     s->m.rootfs = NULL;
 }
 
+/* What a start makes of container.json and config.json; `s->c.dirfd` is the container's directory. */
+static struct err *prepare_start(struct starting *s);
+
+/*
+ * For the next run, in the monitor: where the first start took its plan from memory, everything is read again, so that
+ * what was renamed, connected or updated meanwhile holds.
+ */
+static struct err *container_again(void *ctx) {
+    struct starting *s = ctx;
+    struct store *store;
+    struct monitor *m = &s->m;
+    s->config = NULL; /* the monitor's, which freed it */
+    s->c.dirfd = m->dir_fd;
+    s->neighbour = -1;
+    m->n_join = 0;
+    s->engine->store = NULL; /* the fork closed it */
+    TRY(engine_store(s->engine, &store));
+    json_free(take_ptr(&s->c.summary));
+    rootfs_plan_done(&s->plan);
+    TRY(json_read_file(m->dir_fd, "container.json", &s->c.summary));
+    struct err *e = prepare_start(s);
+    fd_replace(&s->neighbour, -1);
+    fd_replace(&m->userns_fd, -1);
+    store_free(take_ptr(&s->engine->store));
+    return e;
+}
+
 static void container_ended(void *ctx, const struct monitor_exit *x) {
     (void)x;
     const struct starting *s = ctx;
@@ -119,6 +146,12 @@ static struct err *container_network(void *ctx, int netns_fd, int *ret_watch) {
 static void container_network_event(void *ctx, int *watch) {
     struct starting *s = ctx;
     endpoints_event(&s->net, watch);
+}
+
+static void container_network_end(void *ctx) {
+    struct starting *s = ctx;
+    fd_replace(&s->net.netns, -1);
+    net_lease_done(&s->net.lease);
 }
 
 /* One of the files that docker makes for every container; the text travels in the spec. */
@@ -258,21 +291,40 @@ static struct err *make_plan(struct starting *s) {
     return NULL;
 }
 
+static struct err *prepare_start(struct starting *s) {
+    struct monitor *m = &s->m;
+    if (!s->config)
+        TRY(json_read_file(s->c.dirfd, "config.json", &s->config));
+    TRY(share_namespaces(s));
+    TRY(write_host_files(s));
+    TRY(make_plan(s));
+    if (!s->init_program)
+        s->init_program = mem_printf("%s/coracle-init", s->engine->host->libexec_dir);
+    m->name = engine_container_name(&s->c);
+    m->config = s->config;
+    m->rootfs = &s->plan;
+    m->init_program = s->init_program;
+    return NULL;
+}
+
+static void restart_policy(struct monitor *m, const struct json *policy) {
+    int max = (int)json_int_value(json_get(policy, "MaximumRetryCount"), 0);
+    if (!monitor_restart_named(json_str_value(json_get(policy, "Name")), max, &m->restart))
+        m->restart = (struct monitor_restart){.kind = MONITOR_RESTART_NO};
+}
+
 static struct err *fill_monitor(struct starting *s, const struct engine_start *args) {
     const struct json *sum = s->c.summary;
     struct monitor *m = &s->m;
-    s->init_program = mem_printf("%s/coracle-init", s->engine->host->libexec_dir);
     m->id = s->c.id;
-    m->name = engine_container_name(&s->c);
     m->host = s->engine->host;
-    m->config = s->config;
-    m->rootfs = &s->plan;
     m->terminal = json_bool_value(json_get(sum, "Tty"), false);
     m->open_stdin = json_bool_value(json_get(sum, "OpenStdin"), false);
     m->stdin_once = json_bool_value(json_get(sum, "StdinOnce"), false);
     m->rows = args->rows;
     m->cols = args->cols;
-    m->init_program = s->init_program;
+    m->again = container_again;
+    restart_policy(m, json_get(sum, "RestartPolicy"));
     if (json_bool_value(json_get(sum, "AutoRemove"), false)) {
         m->vanish = container_vanishes;
         m->ended = container_ended;
@@ -282,6 +334,7 @@ static struct err *fill_monitor(struct starting *s, const struct engine_start *a
     if (json_bool_value(json_get(sum, "Networked"), false)) {
         m->network = container_network;
         m->network_event = container_network_event;
+        m->network_end = container_network_end;
     }
     m->ctx = s;
     return log_settings(m, sum);
@@ -325,11 +378,7 @@ static struct err *await_start(struct starting *s) {
 }
 
 static struct err *start_locked(struct starting *s, const struct engine_start *args) {
-    if (!s->config)
-        TRY(json_read_file(s->c.dirfd, "config.json", &s->config));
-    TRY(share_namespaces(s));
-    TRY(write_host_files(s));
-    TRY(make_plan(s));
+    TRY(prepare_start(s));
     TRY(fill_monitor(s, args));
     TRY(hold_userns(s));
     if (s->m.network)

@@ -149,6 +149,25 @@ struct err *monitor_wait(const struct host *h, const char *id, int *ret_code) {
     return NULL;
 }
 
+struct err *monitor_set_restart(const struct host *h, const char *id, const char *name, int max) {
+    autojson j = op("restart-policy");
+    autojson answer = NULL;
+    automsg c = NULL;
+    json_set_str(j, "name", name);
+    json_set_int(j, "max", max);
+    TRY(request(h, id, j, &c));
+    return receive(c, id, &answer);
+}
+
+struct err *monitor_health(const struct host *h, const char *id, int *ret_code) {
+    autojson j = op("health");
+    autojson answer = NULL;
+    automsg c = NULL;
+    TRY(request(h, id, j, &c));
+    TRY(receive(c, id, &answer));
+    return code_of(answer, ret_code);
+}
+
 /* ---- attach ---- */
 
 static struct err *send_line(int fd, const struct json *j) {

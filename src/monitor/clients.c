@@ -177,6 +177,7 @@ static bool take_frame(struct mon *o, struct client *c, const struct frame *f) {
         stdio_resize(o, be16(f->data), be16(f->data + 2));
         return true;
     case FRAME_SIGNAL:
+        stop_by_user(o, f->data[0]);
         stop_signal(o, f->data[0]);
         return true;
     case FRAME_STDOUT:

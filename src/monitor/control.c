@@ -2,6 +2,7 @@
  * is not. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -67,6 +68,7 @@ static struct err *get_number(const struct json *j, const char *key, int64_t min
 static struct err *op_kill(struct mon *o, struct client *c, const struct json *j) {
     int64_t signo;
     TRY(get_number(j, "signal", 1, 64, &signo));
+    stop_by_user(o, (int)signo);
     stop_signal(o, (int)signo);
     answer(o, c, "{\"ok\":true}\n");
     /* Nothing survives SIGKILL: its sender may read on to wait for the end. */
@@ -78,7 +80,9 @@ static struct err *op_stop(struct mon *o, struct client *c, const struct json *j
     int64_t signo, timeout;
     TRY(get_number(j, "signal", 1, 64, &signo));
     TRY(get_number(j, "timeout", -1, INT32_MAX, &timeout));
-    stop_begin(o, (int)signo, timeout);
+    stop_by_user(o, SIGKILL);
+    if (!o->waiting)
+        stop_begin(o, (int)signo, timeout);
     c->state = CLIENT_STOP;
     return NULL;
 }
@@ -98,11 +102,32 @@ static struct err *op_pause(struct mon *o, struct client *c, const struct json *
     return NULL;
 }
 
+static struct err *op_restart_policy(struct mon *o, struct client *c, const struct json *j) {
+    int64_t max;
+    const char *name;
+    TRY(json_get_str(j, "name", &name));
+    TRY(get_number(j, "max", 0, INT32_MAX, &max));
+    if (!monitor_restart_named(name, (int)max, &o->restart.policy))
+        return err_new(ERR_USAGE, "invalid restart policy '%s'", name);
+    answer(o, c, "{\"ok\":true}\n");
+    c->state = CLIENT_CLOSING;
+    return NULL;
+}
+
 static struct err *op_unpause(struct mon *o, struct client *c, const struct json *j) {
     (void)j;
     TRY(pause_end(o));
     answer(o, c, "{\"ok\":true}\n");
     c->state = CLIENT_CLOSING;
+    return NULL;
+}
+
+static struct err *op_health(struct mon *o, struct client *c, const struct json *j) {
+    (void)j;
+    if (!o->health || o->waiting)
+        return err_new(ERR_CONFLICT, "container %s has no defined healthcheck", o->m->id);
+    c->state = CLIENT_HEALTH;
+    health_check(o);
     return NULL;
 }
 
@@ -118,6 +143,8 @@ static struct err *op_resize(struct mon *o, struct client *c, const struct json 
 
 static struct err *op_attach(struct mon *o, struct client *c, const struct json *j) {
     bool in, out, err;
+    if (o->waiting)
+        return err_new(ERR_CONFLICT, "cannot attach to a restarting container, wait until it is running");
     TRY(json_get_bool_opt(j, "stdin", false, &in));
     TRY(json_get_bool_opt(j, "stdout", true, &out));
     TRY(json_get_bool_opt(j, "stderr", true, &err));
@@ -131,8 +158,9 @@ static const struct {
     const char *op;
     struct err *(*run)(struct mon *o, struct client *c, const struct json *j);
 } ops[] = {
-    {"kill", op_kill},     {"stop", op_stop},   {"wait", op_wait},       {"resize", op_resize},
-    {"attach", op_attach}, {"pause", op_pause}, {"unpause", op_unpause},
+    {"kill", op_kill},     {"stop", op_stop},     {"wait", op_wait},
+    {"resize", op_resize}, {"attach", op_attach}, {"restart-policy", op_restart_policy},
+    {"pause", op_pause},   {"unpause", op_unpause}, {"health", op_health},
 };
 
 static struct err *run_request(struct mon *o, struct client *c, const char *line, size_t n) {
@@ -175,6 +203,7 @@ static void answer_end(struct mon *o, struct client *c) {
                  o->killed_at_once ? "true" : "false");
         answer(o, c, text);
         return;
+    case CLIENT_HEALTH:
     case CLIENT_REQUEST:
     case CLIENT_END:
     case CLIENT_CLOSING:
@@ -186,6 +215,33 @@ void control_answer_end(struct mon *o) {
     for (size_t i = 0; i < o->client_top; i++)
         if (o->clients[i])
             answer_end(o, o->clients[i]);
+}
+
+/* What a connection was for has been done: it ends when its last byte is sent. */
+static void close_after_answer(struct client *c) {
+    c->state = CLIENT_CLOSING;
+    if (!c->waiting.len)
+        shutdown(c->fd, SHUT_RDWR); /* not dropped: this may be in answer to what it asks just now */
+}
+
+void control_answer_run(struct mon *o) {
+    for (size_t i = 0; i < o->client_top; i++) {
+        struct client *c = o->clients[i];
+        if (!c || c->state == CLIENT_REQUEST || c->state == CLIENT_CLOSING)
+            continue;
+        answer_end(o, c);
+        close_after_answer(c);
+    }
+}
+
+void control_answer_health(struct mon *o, int code) {
+    char text[32];
+    snprintf(text, sizeof text, "{\"code\":%d}\n", code);
+    for (size_t i = 0; i < o->client_top; i++)
+        if (o->clients[i] && o->clients[i]->state == CLIENT_HEALTH) {
+            answer(o, o->clients[i], text);
+            close_after_answer(o->clients[i]);
+        }
 }
 
 void control_done(struct mon *o) {

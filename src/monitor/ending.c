@@ -20,8 +20,7 @@ enum { CODE_START_FAILED = 128, CODE_NOT_FOUND = 127, CODE_NOT_EXECUTABLE = 126 
 
 /* ---- state.json ---- */
 
-/* Copies at most size - 1 bytes, whole characters only: the file is JSON. */
-static void copy_text(char *to, size_t size, const char *text) {
+void mon_copy_text(char *to, size_t size, const char *text) {
     size_t n = strlen(text);
     if (n >= size) {
         n = size - 1;
@@ -50,14 +49,16 @@ struct err *mon_state_write(struct mon *o, const char *status, const char *error
     recall(o);
     struct monitor_state *s = &o->state;
     bool running = strcmp(status, "running") == 0 || strcmp(status, "paused") == 0,
-         ended = strcmp(status, "exited") == 0;
-    copy_text(s->status, sizeof s->status, status);
-    copy_text(s->error, sizeof s->error, error);
-    copy_text(s->boot_id, sizeof s->boot_id, o->m->host->boot_id ? o->m->host->boot_id : "");
+         ended = strcmp(status, "exited") == 0 || strcmp(status, "restarting") == 0;
+    mon_copy_text(s->status, sizeof s->status, status);
+    mon_copy_text(s->error, sizeof s->error, error);
+    mon_copy_text(s->boot_id, sizeof s->boot_id, o->m->host->boot_id ? o->m->host->boot_id : "");
     s->pid = running ? o->proc.pid : 0;
     s->pid_start = running ? o->init_start : 0;
-    s->monitor_pid = running ? getpid() : 0;
-    s->restart_count = o->m->restart_count;
+    s->monitor_pid = running || o->waiting ? getpid() : 0;
+    s->restart_count = o->restart.count;
+    s->stopped_by_user = o->by_user && !running;
+    mon_copy_text(s->health, sizeof s->health, health_name(o->health));
     s->exit_code = o->x.code;
     s->oom_killed = o->x.oom_killed;
     if (running)
@@ -102,17 +103,24 @@ static void reap(struct mon *o) {
     while (rc < 0 && errno == EINTR);
     o->x.code = rc < 0 ? 255 : si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
     o->x.finished = clock_now();
-    o->x.oom_killed = runtime_cgroup_oom_kills(&o->cgroup) > 0;
+    o->x.oom_killed = runtime_cgroup_oom_kills(&o->cgroup) > o->oom_before;
+}
+
+void ending_run(struct mon *o) {
+    for (unsigned i = 0; i < DEADLINES; i++)
+        timer_clear(o, (enum deadline)i);
+    reap(o);
+    health_end(o);
+    stdio_drain(o);
 }
 
 void ending(struct mon *o) {
-    reap(o);
-    stdio_drain(o);
     jsonlog_close(take_ptr(&o->log));
     /* Also of one that vanishes: who has it open learns its exit code from the record. No space: the next command sees
      * a free lock and says so. */
-    err_free(mon_state_write(o, "exited", ""));
-    mon_tell_end(o);
+    err_free(mon_state_write(o, "exited", o->error));
+    if (o->proc.pid > 0) /* not between two runs */
+        mon_tell_end(o);
     control_accept(o);
     clients_last_requests(o);
     control_done(o);
@@ -121,13 +129,14 @@ void ending(struct mon *o) {
         o->m->vanish(o->m->ctx);
     control_answer_end(o);
     clients_deliver(o);
-    err_free(runtime_poststop(o->m->config, o->m->id, NULL));
+    if (o->proc.pid > 0)
+        err_free(runtime_poststop(o->m->config, o->m->id, NULL));
     finish(o);
 }
 
 /* ---- one that did not ---- */
 
-static int code_of(const struct err *e) {
+int mon_code_of(const struct err *e) {
     if (err_kind(e) == ERR_EXEC_NOT_FOUND)
         return CODE_NOT_FOUND;
     return err_kind(e) == ERR_EXEC_DENIED ? CODE_NOT_EXECUTABLE : CODE_START_FAILED;
@@ -139,7 +148,7 @@ void ending_failed(struct mon *o, struct err *take_err) {
     if (o->proc.pid > 0)
         runtime_proc_done(&o->proc);
     jsonlog_close(take_ptr(&o->log));
-    o->x = (struct monitor_exit){.code = code_of(take_err), .finished = clock_now()};
+    o->x = (struct monitor_exit){.code = mon_code_of(take_err), .finished = clock_now()};
     err_free(mon_state_write(o, "created", str_c(&text)));
     if (o->m->vanish)
         o->m->vanish(o->m->ctx);

@@ -306,19 +306,25 @@ void jsonlog_idle(struct jsonlog *l) {
             pages_release(&l->s[i].rest);
 }
 
-void jsonlog_close(struct jsonlog *l) {
-    if (!l)
+void jsonlog_flush(struct jsonlog *l) {
+    if (!l || !(l->s[0].rest_len || l->s[1].rest_len))
         return;
-    if (l->s[0].rest_len || l->s[1].rest_len) {
-        pages_get(&l->out, BUFFER);
-        stamp(l);
-    }
+    pages_get(&l->out, BUFFER);
+    stamp(l);
     for (int i = 0; i < 2; i++) {
         if (l->s[i].rest_len)
             put_entry(l, &l->s[i], (const byte *)l->s[i].rest.p, l->s[i].rest_len);
-        pages_done(&l->s[i].rest);
+        l->s[i].rest_len = 0;
     }
     flush(l);
+}
+
+void jsonlog_close(struct jsonlog *l) {
+    if (!l)
+        return;
+    jsonlog_flush(l);
+    for (int i = 0; i < 2; i++)
+        pages_done(&l->s[i].rest);
     pages_done(&l->out);
     fd_close(l->fd);
     free(l);

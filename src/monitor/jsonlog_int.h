@@ -40,6 +40,8 @@ struct err *jsonlog_open(const struct jsonlog_config *c, struct jsonlog **ret) _
 void jsonlog_write(struct jsonlog *l, int stream, const char *data, size_t n);
 /* Gives buffers back to the system until the next write. */
 void jsonlog_idle(struct jsonlog *l);
+/* Logs unfinished lines: what comes next is another run's. NULL is fine. */
+void jsonlog_flush(struct jsonlog *l);
 /* Logs unfinished lines, closes and frees; NULL is fine. */
 void jsonlog_close(struct jsonlog *l);
 

@@ -26,7 +26,7 @@ void mon_unwatch(struct mon *o, int fd) { epoll_ctl(o->epoll, EPOLL_CTL_DEL, fd,
 static void dispatch(struct mon *o, union ref ref, uint32_t events) {
     switch ((enum ref_kind)ref.kind) {
     case REF_INIT:
-        o->init_ended = true;
+        o->over = true;
         return;
     case REF_OUTPUT:
         stdio_readable(o, ref.index, events);
@@ -41,13 +41,16 @@ static void dispatch(struct mon *o, union ref ref, uint32_t events) {
         client_event(o, &ref, events);
         return;
     case REF_TIMER:
-        stop_deadline(o);
+        timer_event(o);
         return;
     case REF_SIGNAL:
         stop_from_signalfd(o);
         return;
     case REF_NETWORK:
         mon_network_event(o);
+        return;
+    case REF_HEALTH:
+        health_event(o, ref.index);
         return;
     }
 }
@@ -66,7 +69,7 @@ static void idle(struct mon *o) {
 
 void mon_loop(struct mon *o) {
     struct epoll_event ev[EVENTS];
-    while (!o->init_ended) {
+    while (!o->over) {
         int n = epoll_wait(o->epoll, ev, EVENTS, o->dirty || !o->lean ? IDLE_MS : -1);
         if (n == 0)
             idle(o);

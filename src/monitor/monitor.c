@@ -23,6 +23,7 @@
 #include "base/str.h"
 #include "base/sys/sys.h"
 #include "monitor/monitor_int.h"
+#include "spec/spec.h"
 
 /* ---- leaving the starter behind ---- */
 
@@ -58,6 +59,8 @@ static struct err *own_signals(struct mon *o) {
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
     sigprocmask(SIG_BLOCK, &term, NULL);
+    if (o->signal_fd >= 0)
+        return NULL;
     o->signal_fd = signalfd(-1, &term, SFD_CLOEXEC | SFD_NONBLOCK);
     if (o->signal_fd < 0 || !mon_watch(o, o->signal_fd, (union ref){.kind = REF_SIGNAL}, EPOLLIN))
         return err_sys(errno, "watch signals");
@@ -134,8 +137,10 @@ void mon_network_event(struct mon *o) {
  */
 static struct err *meanwhile(void *ctx, pid_t pid) {
     struct mon *o = ctx;
-    TRY(control_listen(o));
-    TRY(open_log(o));
+    if (!o->runs) { /* the next runs find them */
+        TRY(control_listen(o));
+        TRY(open_log(o));
+    }
     TRY(own_signals(o));
     err_free(runtime_userns_publish(o->m->host, o->run_fd, pid)); /* the next command can make one of its own */
     return mon_state_prepare(o, pid);
@@ -209,6 +214,24 @@ static struct err *make_cgroup(struct mon *o) {
     return io_write_all(fd, text, strlen(text));
 }
 
+struct err *mon_start_run(struct mon *o) {
+    if (o->runs)
+        sys_signals_reset();
+    TRY(make_container(o));
+    if (!o->runs++)
+        take_first_client(o);
+    o->started = clock_now();
+    health_begin(o);
+    TRY(mon_state_write(o, "running", ""));
+    TRY(runtime_start(&o->proc));
+    mon_tell(o, "start", NULL);
+    int64_t limit = 0;
+    const char *seconds = json_str_value(json_get(json_get(o->m->config, "annotations"), SPEC_ANN_TIMEOUT));
+    if (seconds && str_to_i64(seconds, 1, INT32_MAX, &limit) && !timer_after(o, DEADLINE_TIMEOUT, limit * NSEC_PER_SEC))
+        return err_new(ERR_SYSTEM, "cannot set a timer for --timeout");
+    return NULL;
+}
+
 static struct err *start(struct mon *o) {
     o->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (o->epoll < 0)
@@ -218,17 +241,13 @@ static struct err *start(struct mon *o) {
     /* Before the user namespace: systemd's bus wants to see the user. */
     TRY(make_cgroup(o));
     TRY(enter_namespace(o));
-    TRY(make_container(o));
-    take_first_client(o);
-    o->started = clock_now();
-    TRY(mon_state_write(o, "running", ""));
-    TRY(runtime_start(&o->proc));
-    mon_tell(o, "start", NULL);
+    TRY(mon_start_run(o));
     return say_started(o);
 }
 
 void monitor_main(struct monitor *m) {
     struct mon o = {.m = m,
+                    .restart.policy = m->restart,
                     .epoll = -1,
                     .run_fd = -1,
                     .listen_fd = -1,
@@ -244,6 +263,9 @@ void monitor_main(struct monitor *m) {
     struct err *e = start(&o);
     if (e)
         ending_failed(&o, e);
-    mon_loop(&o);
+    do {
+        mon_loop(&o);
+        ending_run(&o);
+    } while (mon_again(&o));
     ending(&o);
 }

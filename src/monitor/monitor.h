@@ -14,6 +14,10 @@
  * stop with the default timeout. A client that is slow at the very end (a pager) gets its bytes from a forked process,
  * so that it does not keep the lock.
  *
+ * Duties, with nobody's help: restart policies (again.c: the container ends, is "restarting" while its monitor waits,
+ * and is made anew by the same process, with its log and control socket; attached clients and waiters get the exit code
+ * of the run that they saw), health checks (health.c), --timeout. One timer for all of them, none without.
+ *
  * A crash: when the monitor dies, init gets SIGKILL and the lock frees itself; the next command sees "running" with a
  * free lock and records "exited (monitor lost)", code 137 (engine_container_refresh). Output that was in the pipe then
  * is lost, log lines are whole.
@@ -25,6 +29,8 @@
  *                                                            when it has ended
  *     {"op":"pause"}, {"op":"unpause"}     → {"ok":true}
  *     {"op":"wait"}                        → {"code":0} when it has ended
+ *     {"op":"restart-policy","name":"on-failure","max":3} → {"ok":true}
+ *     {"op":"health"}                      → {"code":0} when the health check that this began has ended
  *     {"op":"resize","rows":24,"cols":80}  → {"ok":true}
  *     {"op":"attach","stdin":true,"stdout":true,"stderr":true} → {"ok":true,"tty":true}, then frames both ways
  * Frames (after attach): type(1) 0 0 0 length(4, big endian) payload. A slow client slows the container down (as
@@ -58,6 +64,19 @@ struct monitor_exit {
     int64_t finished; /* ns */
 };
 
+enum monitor_restart_kind {
+    MONITOR_RESTART_NO,
+    MONITOR_RESTART_ON_FAILURE,
+    MONITOR_RESTART_ALWAYS,
+    MONITOR_RESTART_UNLESS_STOPPED
+};
+struct monitor_restart {
+    enum monitor_restart_kind kind;
+    int max; /* restarts at most, on failure; 0: any number */
+};
+/* By docker's name; false for one that is none. */
+bool monitor_restart_named(const char *name, int max, struct monitor_restart *ret);
+
 struct monitor {
     const char *id, *name;
     const struct host *host;
@@ -80,7 +99,7 @@ struct monitor {
         unsigned clone_flag;
     } join[8];
     int n_join;
-    int restart_count;
+    struct monitor_restart restart;
     /*
      * Called in the monitor, inside the user namespace, after clients were answered: when the container has ended, and
      * when it could not be started (code 125 to 128), so that --rm is carried out in both cases. The starter's other
@@ -91,6 +110,11 @@ struct monitor {
      * another one or -1 in its place. NULL: nothing to give. */
     struct err *(*network)(void *ctx, int netns_fd, int *ret_watch);
     void (*network_event)(void *ctx, int *watch);
+    /* Gives the network of a run that has ended back, before there is another. */
+    void (*network_end)(void *ctx);
+    /* In the monitor, when the container is to run again: puts into `struct monitor` what `started` and the monitor
+     * have freed, read anew: config, name, rootfs, init_program, join. */
+    struct err *(*again)(void *ctx);
     /* In the monitor, when the output is whole and before anybody is told the exit code: a --rm container gives its
      * name back here. NULL: none. */
     void (*vanish)(void *ctx);
@@ -118,6 +142,11 @@ struct err *monitor_stop(const struct host *h, const char *id, int signo, int ti
 /* op pause, op unpause: conflict when it is paused already, or is not. */
 struct err *monitor_pause(const struct host *h, const char *id) __attribute__((warn_unused_result));
 struct err *monitor_unpause(const struct host *h, const char *id) __attribute__((warn_unused_result));
+/* op restart-policy. */
+struct err *monitor_set_restart(const struct host *h, const char *id, const char *name, int max)
+    __attribute__((warn_unused_result));
+/* op health: checks once, now. *ret_code is the check's, not 0 for one that failed or took too long. */
+struct err *monitor_health(const struct host *h, const char *id, int *ret_code) __attribute__((warn_unused_result));
 /* op wait on an open connection's id: returns the exit code when it ends. */
 struct err *monitor_wait(const struct host *h, const char *id, int *ret_code) __attribute__((warn_unused_result));
 /* Connects and attaches; *ret_fd carries frames from now on. */
@@ -164,6 +193,8 @@ struct monitor_state {
     int exit_code;
     bool oom_killed;
     int restart_count;
+    bool stopped_by_user; /* it ended by a command, and unless-stopped is satisfied */
+    char health[12];      /* "starting", "healthy", "unhealthy"; "": nothing is checked */
     char error[256];
 };
 /* There is no state.json before the first start. */

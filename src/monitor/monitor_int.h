@@ -11,7 +11,9 @@
  *     monitor.c   life: from the fork to _exit         stdio.c     the container's pipes or terminal
  *     loop.c      the table, the switch, idleness      clients.c   connections: frames in, output out
  *     ending.c    from the death of init to the end    control.c   requests and answers
- *     stop.c      signals, deadlines                   shed.c      memory of the command given back
+ *     stop.c      signals to PID 1                     shed.c      memory of the command given back
+ *     timer.c     the one timer                        again.c     the next start of a container that ended
+ *     health.c    health checks
  *     pause.c     pause and unpause
  */
 #pragma once
@@ -21,10 +23,13 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "monitor/deadlines_int.h"
 #include "monitor/frames_int.h"
+#include "monitor/health_int.h"
 #include "monitor/jsonlog_int.h"
 #include "monitor/monitor.h"
 #include "monitor/pages_int.h"
+#include "monitor/restart_int.h"
 #include "runtime/runtime.h"
 
 struct json;
@@ -35,7 +40,6 @@ struct json;
 #define MON_PIPE_IDLE (64 << 10)
 #define MON_INPUT_MAX ((size_t)64 << 10) /* input taken at once */
 #define MON_CLIENT_MAX 256
-#define MON_ANN_STOP_SIGNAL "org.opencontainers.image.stopSignal"
 #define MON_REQUEST_MAX 1024
 /* Input waiting for the container: what was taken at once, and what came with requests to attach. */
 #define MON_INPUT_QUEUE (MON_INPUT_MAX + (size_t)MON_CLIENT_MAX * MON_REQUEST_MAX)
@@ -44,7 +48,17 @@ struct json;
  */
 #define MON_QUEUE_MAX ((size_t)4 << 20)
 
-enum ref_kind { REF_INIT, REF_OUTPUT, REF_INPUT, REF_LISTEN, REF_CLIENT, REF_TIMER, REF_SIGNAL, REF_NETWORK };
+enum ref_kind {
+    REF_INIT,
+    REF_OUTPUT,
+    REF_INPUT,
+    REF_LISTEN,
+    REF_CLIENT,
+    REF_TIMER,
+    REF_SIGNAL,
+    REF_NETWORK,
+    REF_HEALTH
+};
 union ref {
     struct {
         uint8_t kind;
@@ -76,6 +90,7 @@ enum client_state {
     CLIENT_CODE,     /* waits for the exit code */
     CLIENT_STOP,     /* the same, in the words of op stop */
     CLIENT_END,      /* waits for the end only */
+    CLIENT_HEALTH,   /* waits for the health check that runs */
     CLIENT_CLOSING   /* closed when its answer is sent */
 };
 
@@ -116,10 +131,20 @@ struct mon {
     bool dirty;          /* buffers hold pages that idleness gives back */
     bool lean;           /* memory of the start is given back; a container that ends soon does not pay for it */
     bool killed_at_once; /* by a stop whose signal could not be received */
-    int64_t deadline;    /* CLOCK_BOOTTIME when a stop turns into SIGKILL; 0: none */
     bool paused;
-    int second_look; /* the signal of a stop that was blocked when it was sent; 0: none */
-    bool init_ended;
+    int second_look;     /* the signal of a stop that was blocked when it was sent; 0: none */
+    struct deadlines deadlines;
+    int64_t timer_at; /* what the timer is set to, 0: nothing */
+    struct restart restart;
+    struct health *health; /* NULL: nothing is checked */
+    int runs;              /* times that it was started here */
+    uint64_t oom_before;   /* kills in earlier runs */
+    bool over;             /* leave the loop: init has ended, or a wait has */
+    bool waiting;          /* between two runs: there is no init */
+    bool by_user;          /* ended by a command: not started again, and remembered */
+    bool leaving;          /* the monitor itself is to end: not started again */
+    bool once_more;        /* to be started again whatever the policy */
+    char error[256];       /* why it could not be started again */
     struct monitor_exit x;
 };
 
@@ -145,7 +170,7 @@ void mon_rewatch(struct mon *o, int fd, union ref ref, uint32_t events);
 void mon_unwatch(struct mon *o, int fd);
 /* The lease of the network has something to say. */
 void mon_network_event(struct mon *o);
-/* Runs until init has ended. */
+/* Runs until o->over. */
 void mon_loop(struct mon *o);
 
 /* ---- stdio.c ---- */
@@ -200,6 +225,10 @@ void control_accept(struct mon *o);
 void control_request(struct mon *o, struct client *c, const char *line, size_t n);
 /* Tells everyone who waits that it is over. */
 void control_answer_end(struct mon *o);
+/* The same at the end of a run that is not the last: the connections end as soon as that is said. */
+void control_answer_run(struct mon *o);
+/* Tells those who wait for the health check. */
+void control_answer_health(struct mon *o, int code);
 /* Stops listening. */
 void control_done(struct mon *o);
 
@@ -209,7 +238,12 @@ void control_done(struct mon *o);
 void stop_signal(struct mon *o, int signo);
 /* Signals it and kills it `timeout` seconds later (< 0: never), or at once where it cannot receive the signal. */
 void stop_begin(struct mon *o, int signo, int64_t timeout);
-void stop_deadline(struct mon *o);
+/* Not blocked any more and still no handler: what was sent has been dropped since. */
+void stop_second_look(struct mon *o);
+/* By the container's own signal, with docker's default timeout. */
+void stop_own(struct mon *o);
+/* A user wants the container to end, and to stay so: by `stop`, or by a signal that is meant so. */
+void stop_by_user(struct mon *o, int signo);
 /* SIGTERM to the monitor itself. */
 void stop_from_signalfd(struct mon *o);
 
@@ -220,10 +254,49 @@ struct err *pause_begin(struct mon *o) __attribute__((warn_unused_result));
 struct err *pause_end(struct mon *o) __attribute__((warn_unused_result));
 /* Who is to be ended must run: called with every stop and SIGKILL; nothing when it is not paused. */
 void pause_over(struct mon *o);
+/* ---- timer.c ---- */
+
+/* Sets a deadline to a time of CLOCK_BOOTTIME, or from now; clears it. False when there is no timer to be had. */
+bool timer_set(struct mon *o, enum deadline kind, int64_t at);
+bool timer_after(struct mon *o, enum deadline kind, int64_t delay);
+void timer_clear(struct mon *o, enum deadline kind);
+void timer_event(struct mon *o);
+
+/* ---- again.c ---- */
+
+/* A run has ended (ending_run()): where the container is to run again, waits and starts it, and it is true. */
+bool mon_again(struct mon *o);
+/* Ends the wait between two runs. */
+void again_cancel(struct mon *o);
+
+/* ---- health.c ---- */
+
+/* Reads what is to be checked from the config of a run that begins, and sets the first check's time. */
+void health_begin(struct mon *o);
+/* The run has ended: ends a check that runs. */
+void health_end(struct mon *o);
+/* Runs a check now; nothing while another one runs. */
+void health_check(struct mon *o);
+/* The check that runs takes too long. */
+void health_timeout(struct mon *o);
+/* Its output, or its end. */
+void health_event(struct mon *o, unsigned index);
+
+/* ---- monitor.c ---- */
+
+/* Makes the container and runs it: of the first start, and of those after it. */
+struct err *mon_start_run(struct mon *o) __attribute__((warn_unused_result));
 
 /* ---- ending.c ---- */
 
-/* Init has ended: reap it, drain, record, answer, clean up. Never returns. */
+/* Init has ended: reaps it and takes what it left to read. */
+void ending_run(struct mon *o);
+/* Copies at most size - 1 bytes, whole characters only: state.json is JSON. */
+void mon_copy_text(char *to, size_t size, const char *text);
+/* The exit code of a container that could not be started. */
+int mon_code_of(const struct err *e);
+
+/* There is no further run: record, answer, clean up. Never returns. */
 void ending(struct mon *o) __attribute__((noreturn));
 /* The start failed before exec: record, tell the starter, clean up. Never returns. Takes the error. */
 void ending_failed(struct mon *o, struct err *take_err) __attribute__((noreturn));

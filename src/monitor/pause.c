@@ -5,6 +5,8 @@
 #include "monitor/monitor_int.h"
 
 struct err *pause_begin(struct mon *o) {
+    if (o->waiting)
+        return err_new(ERR_CONFLICT, "container %s is restarting, wait until the container is running", o->m->id);
     if (o->paused)
         return err_new(ERR_CONFLICT, "container %s is already paused", o->m->id);
     TRY_CTX(runtime_freeze(&o->cgroup, o->proc.pid, &o->stopped), "cannot pause container %s", o->m->id);

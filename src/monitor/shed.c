@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "monitor/monitor_int.h"
+#include "spec/spec.h"
 
 /* More than a start ever uses of the stack; below what was used nothing is mapped, and madvise() passes over that. */
 #define STACK_USED ((uintptr_t)1 << 20)
@@ -25,10 +26,12 @@ static uintptr_t page_size(void) { return (uintptr_t)sysconf(_SC_PAGESIZE); }
 
 /* Unmapped, not emptied: whatever still used them would crash at once instead of reading unrelocated pointers. */
 static void shed_tables(void) {
+    static bool done; /* something else may be mapped there since */
     uintptr_t page = page_size(), begin = ((uintptr_t)start_only_begin + page - 1) & -page;
     uintptr_t end = (uintptr_t)start_only_end & -page;
-    if (begin && begin < end)
+    if (begin && begin < end && !done)
         munmap((void *)begin, end - begin);
+    done = true;
 }
 
 /* Frames deeper than our caller's are gone; their pages read as zeros when the stack grows into them again. */
@@ -45,10 +48,10 @@ static void shed_config(struct monitor *m) {
     for (size_t i = 0; hooks && i < ARRAY_LEN(wanted); i++)
         if (json_get(m->config, wanted[i]))
             json_set(kept, wanted[i], json_copy(json_get(m->config, wanted[i])));
-    const char *signal_name = json_str_value(json_get(json_get(m->config, "annotations"), MON_ANN_STOP_SIGNAL));
+    const char *signal_name = json_str_value(json_get(json_get(m->config, "annotations"), SPEC_ANN_STOP_SIGNAL));
     if (!hooks && signal_name) {
         struct json *notes = json_object();
-        json_set_str(notes, MON_ANN_STOP_SIGNAL, signal_name);
+        json_set_str(notes, SPEC_ANN_STOP_SIGNAL, signal_name);
         json_set(kept, "annotations", notes);
     }
     json_free(m->config);

@@ -22,6 +22,8 @@ static struct json *state_json(const struct monitor_state *s) {
     json_set_int(j, "exit_code", s->exit_code);
     json_set_bool(j, "oom_killed", s->oom_killed);
     json_set_int(j, "restart_count", s->restart_count);
+    json_set_bool(j, "stopped_by_user", s->stopped_by_user);
+    json_set_str(j, "health", s->health);
     json_set_str(j, "error", s->error);
     return j;
 }
@@ -53,6 +55,8 @@ static struct err *parse(const struct json *j, struct monitor_state *s) {
     TRY(json_get_i64_opt(j, "finished", 0, &s->finished));
     TRY(get_int(j, "exit_code", &s->exit_code));
     TRY(json_get_bool_opt(j, "oom_killed", false, &s->oom_killed));
+    TRY(json_get_bool_opt(j, "stopped_by_user", false, &s->stopped_by_user));
+    TRY(get_text(j, "health", s->health, sizeof s->health));
     return get_int(j, "restart_count", &s->restart_count);
 }
 
@@ -92,6 +96,13 @@ static int small_number(struct cursor *c, const char *before) {
     return c->p ? (int)v : 0;
 }
 
+static bool truth(struct cursor *c, const char *before) {
+    expect(c, before);
+    bool v = c->p && *c->p == 't';
+    expect(c, v ? "true" : "false");
+    return v;
+}
+
 /* A string without escapes that fits; ends behind its closing quote. */
 static void words(struct cursor *c, const char *before, char *ret, size_t size) {
     expect(c, before);
@@ -119,10 +130,10 @@ static bool parse_own(const struct str *text, struct monitor_state *s) {
     s->started = number(&c, ",\"started\":");
     s->finished = number(&c, ",\"finished\":");
     s->exit_code = small_number(&c, ",\"exit_code\":");
-    expect(&c, ",\"oom_killed\":");
-    s->oom_killed = c.p && *c.p == 't';
-    expect(&c, s->oom_killed ? "true" : "false");
+    s->oom_killed = truth(&c, ",\"oom_killed\":");
     s->restart_count = small_number(&c, ",\"restart_count\":");
+    s->stopped_by_user = truth(&c, ",\"stopped_by_user\":");
+    words(&c, ",\"health\":\"", s->health, sizeof s->health);
     words(&c, ",\"error\":\"", s->error, sizeof s->error);
     expect(&c, "}");
     return c.p == str_c(text) + text->len && (int64_t)s->pid_start >= 0 && str_utf8_ok(text->ptr, text->len);

@@ -1,5 +1,5 @@
 /*
- * stop: signals to PID 1 and deadlines. The kernel drops a signal to the init of a pid namespace that has no handler
+ * stop: signals to PID 1. The kernel drops a signal to the init of a pid namespace that has no handler
  * for it, even when it comes from outside (SIGKILL and SIGSTOP apart). Waiting ten seconds for a process that cannot
  * have heard is what makes `stop` slow elsewhere; here such a process is killed at once. A blocked signal counts as
  * received: it may be read by sigwait or a signalfd.
@@ -9,9 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -23,6 +21,7 @@
 #include "base/str.h"
 #include "base/sys/sys.h"
 #include "monitor/monitor_int.h"
+#include "spec/spec.h"
 
 enum { DEFAULT_TIMEOUT = 10 };
 #define SECOND_LOOK (20 * NSEC_PER_MSEC)
@@ -77,22 +76,6 @@ static enum hearing hearing(const struct mon *o, int signo) {
     return (status_mask(str_c(&s), "\nSigBlk:") & bit) ? MUFFLED : DEAF;
 }
 
-/* Sets the timer to the second look or the deadline, whichever is due. */
-static bool set_timer(struct mon *o) {
-    if (o->timer_fd < 0) {
-        o->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-        if (o->timer_fd < 0 || !mon_watch(o, o->timer_fd, (union ref){.kind = REF_TIMER}, EPOLLIN))
-            return false;
-    }
-    int64_t at = o->deadline;
-    if (o->second_look) {
-        int64_t look = clock_boot() + SECOND_LOOK;
-        at = at && at < look ? at : look;
-    }
-    const struct itimerspec t = {.it_value = {.tv_sec = at / NSEC_PER_SEC, .tv_nsec = at % NSEC_PER_SEC}};
-    return timerfd_settime(o->timer_fd, TFD_TIMER_ABSTIME, &t, NULL) == 0;
-}
-
 static void kill_at_once(struct mon *o) {
     o->killed_at_once = true;
     stop_signal(o, SIGKILL);
@@ -110,43 +93,53 @@ void stop_begin(struct mon *o, int signo, int64_t timeout) {
         stop_signal(o, SIGKILL);
         return;
     }
+    int64_t before = o->deadlines.at[DEADLINE_STOP];
     int64_t deadline = timeout < 0 ? 0 : clock_boot() + timeout * NSEC_PER_SEC;
-    if (deadline && (!o->deadline || deadline < o->deadline))
-        o->deadline = deadline;
-    if (h == MUFFLED)
+    bool set = true;
+    if (deadline && (!before || deadline < before))
+        set = timer_set(o, DEADLINE_STOP, deadline);
+    if (h == MUFFLED) {
         o->second_look = signo;
-    if ((o->deadline || o->second_look) && !set_timer(o))
+        set &= timer_after(o, DEADLINE_LOOK, SECOND_LOOK);
+    }
+    if (!set)
         stop_signal(o, SIGKILL);
 }
 
-void stop_deadline(struct mon *o) {
-    uint64_t times;
-    if (read(o->timer_fd, &times, sizeof times) != (ssize_t)sizeof times)
+void stop_second_look(struct mon *o) {
+    if (hearing(o, o->second_look) == DEAF)
+        kill_at_once(o);
+    o->second_look = 0;
+}
+
+/* The container's own signal to stop. */
+static int own_signal(const struct mon *o) {
+    const struct json *notes = json_get(o->m->config, "annotations");
+    const char *name = json_str_value(json_get(notes, SPEC_ANN_STOP_SIGNAL));
+    int signo = SIGTERM;
+    autoerr bad = name ? proc_signal_parse(name, &signo) : NULL;
+    return bad ? SIGTERM : signo;
+}
+
+void stop_own(struct mon *o) { stop_begin(o, own_signal(o), DEFAULT_TIMEOUT); }
+
+/* SIGHUP, SIGUSR1 and so on tell a program something; these mean its end. */
+void stop_by_user(struct mon *o, int signo) {
+    if (signo != SIGKILL && signo != SIGTERM && signo != SIGINT && signo != SIGQUIT && signo != own_signal(o))
         return;
-    if (o->deadline && clock_boot() >= o->deadline) {
-        stop_signal(o, SIGKILL);
-    } else if (o->second_look) {
-        /* Not blocked any more and still no handler: what was sent has been dropped since. */
-        bool deaf = hearing(o, o->second_look) == DEAF;
-        o->second_look = 0;
-        if (deaf)
-            kill_at_once(o);
-        else if (o->deadline)
-            set_timer(o);
-    }
+    o->by_user = true;
+    o->once_more = false;
+    if (o->waiting)
+        again_cancel(o);
 }
 
 void stop_from_signalfd(struct mon *o) {
     struct signalfd_siginfo si;
     if (read(o->signal_fd, &si, sizeof si) != (ssize_t)sizeof si)
         return;
-    const struct json *notes = json_get(o->m->config, "annotations");
-    const char *name = json_str_value(json_get(notes, MON_ANN_STOP_SIGNAL));
-    int signo = SIGTERM;
-    if (name) {
-        autoerr e = proc_signal_parse(name, &signo);
-        if (e)
-            signo = SIGTERM;
-    }
-    stop_begin(o, signo, DEFAULT_TIMEOUT);
+    o->leaving = true;
+    if (o->waiting)
+        again_cancel(o);
+    else
+        stop_own(o);
 }

@@ -164,15 +164,13 @@ static void set_unless_empty(struct json *obj, const char *key, struct json *tak
 }
 
 static void storage_part(const struct spec_ctx *x, struct json *h) {
-    struct json *restart = json_object(), *console = json_array();
+    struct json *console = json_array();
     json_set(h, "Binds", binds(x));
     json_set_str(h, "ContainerIDFile", "");
     json_set(h, "LogConfig", log_config(x));
     json_set_str(h, "NetworkMode", x->net_name);
     json_set(h, "PortBindings", port_bindings(x));
-    json_set_str(restart, "Name", "no");
-    json_set_int(restart, "MaximumRetryCount", 0);
-    json_set(h, "RestartPolicy", restart);
+    json_set(h, "RestartPolicy", spec_restart_json(x->restart, x->restart_max));
     json_set_bool(h, "AutoRemove", x->o->rm);
     json_set_str(h, "VolumeDriver", "");
     json_set(h, "VolumesFrom", json_null());

@@ -40,12 +40,10 @@ static struct json *config(const struct spec_ctx *x) {
     json_set_bool(c, "StdinOnce", o->interactive && o->attach_stdin);
     json_set_strv(c, "Env", &x->config_env);
     spec_set_list(c, "Cmd", &x->cmd);
-    if (o->no_healthcheck) {
-        struct json *health = json_object(), *test = json_array();
-        json_push_str(test, "NONE");
-        json_set(health, "Test", test);
-        json_set(c, "Healthcheck", health);
-    }
+    if (x->health)
+        json_set(c, "Healthcheck", json_copy(x->health));
+    if (o->health_on_failure && *o->health_on_failure)
+        json_set_str(c, "HealthcheckOnFailureAction", o->health_on_failure);
     json_set_str(c, "Image", o->image ? o->image : "");
     json_set(c, "Volumes", volumes(x));
     json_set_str(c, "WorkingDir", x->workdir);

@@ -155,6 +155,12 @@ static struct json *annotations(const struct spec_ctx *x) {
     json_set_str(a, SPEC_ANN_HOSTS, x->hosts_text);
     if (x->resolv_text)
         json_set_str(a, SPEC_ANN_RESOLV, x->resolv_text);
+    if (x->health_plan)
+        set_rendered(a, SPEC_ANN_HEALTH, json_copy(x->health_plan));
+    if (x->o->timeout)
+        set_rendered(a, SPEC_ANN_TIMEOUT, json_int(x->o->timeout));
+    if (*x->stop_signal)
+        json_set_str(a, SPEC_ANN_STOP_SIGNAL, x->stop_signal);
     shared_namespaces(x, a);
     return a;
 }

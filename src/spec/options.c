@@ -62,6 +62,8 @@ static const struct member {
     STR("--log-driver", log_driver),
     STRV("--log-opt", log_opt),
     STR("--restart", restart),
+    STR("--health-cmd", health_cmd),
+    STR("--health-on-failure", health_on_failure),
 };
 
 void container_options_done(struct container_options *o) {

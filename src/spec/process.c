@@ -99,30 +99,7 @@ struct err *spec_resolve_process(struct spec_ctx *x) {
     return hostname(x);
 }
 
-/* ---- policies: restart, logging, out of memory ---- */
-
-static struct err *restart(const struct container_options *o) {
-    const char *p = o->restart;
-    if (!p || !*p || str_eq(p, "no"))
-        return NULL;
-    size_t len = strcspn(p, ":");
-    autofree char *name = mem_dupn(p, len);
-    int64_t count;
-    bool on_failure = str_eq(name, "on-failure");
-    if (!on_failure && !str_eq(name, "always") && !str_eq(name, "unless-stopped"))
-        return err_new(
-            ERR_USAGE,
-            "invalid restart policy: unknown policy '%s'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
-            name);
-    if (p[len] && !on_failure)
-        return err_new(ERR_USAGE, "invalid restart policy: maximum retry count can only be used with 'on-failure'");
-    if (p[len] && !str_to_i64(p + len + 1, 0, INT32_MAX, &count))
-        return err_new(ERR_USAGE, "invalid restart policy format: maximum retry count must be an integer");
-    if (o->rm)
-        return err_new(ERR_USAGE, "conflicting options: cannot specify both --restart and --rm");
-    return err_hint(err_new(ERR_UNSUPPORTED, "--restart %s: restart policies arrive with a later release", p),
-                    "leave it out or use --restart no; " SPEC_HINT_COMPAT);
-}
+/* ---- policies: logging, out of memory, time ---- */
 
 static struct err *log_value_ok(const char *key, const char *value) {
     static const char *const keys[] = {"max-size",     "max-file", "compress",  "labels",
@@ -192,6 +169,7 @@ struct err *spec_resolve_misc(struct spec_ctx *x) {
     for (size_t i = 0; i < o->group_add.n; i++)
         if (!*o->group_add.v[i] || spec_has_control(o->group_add.v[i]))
             return err_new(ERR_USAGE, "invalid value for --group-add: '%s'", o->group_add.v[i]);
-    TRY(restart(o));
+    if (o->timeout < 0)
+        return err_new(ERR_USAGE, "invalid value %lld for --timeout: it cannot be negative", (long long)o->timeout);
     return log_driver(x);
 }

@@ -33,6 +33,12 @@ struct json;
 #define SPEC_ANN_PRIVILEGED "org.coracle.privileged" /* "true" */
 #define SPEC_ANN_HOSTS "org.coracle.hosts"           /* text of /etc/hosts to write */
 #define SPEC_ANN_RESOLV "org.coracle.resolv"         /* text of /etc/resolv.conf to write, absent: the host's is used */
+/* JSON object of a health check that is carried out: "Args", to execute; "Interval", "Timeout", "StartPeriod" and
+ * "StartInterval" in ns; "Retries"; "OnFailure": none, kill, restart or stop. */
+#define SPEC_ANN_HEALTH "org.coracle.health"
+#define SPEC_ANN_TIMEOUT "org.coracle.timeout" /* seconds after which the container is killed */
+/* The OCI image specification's; absent: SIGTERM. */
+#define SPEC_ANN_STOP_SIGNAL "org.opencontainers.image.stopSignal"
 /* JSON object {"pid": "container:<id>", …}: namespaces of other containers, resolved by the engine at start. */
 #define SPEC_ANN_SHARE "org.coracle.share"
 
@@ -63,6 +69,10 @@ struct container_options {
     char *log_driver;
     struct strv log_opt;
     char *restart; /* "no" */
+    char *health_cmd, *health_on_failure;
+    int64_t health_interval, health_timeout, health_start_period, health_start_interval; /* ns, 0 unset */
+    int64_t health_retries;                                                              /* 0 unset */
+    int64_t timeout; /* seconds the container may run, 0: any */
     int64_t oom_score_adj;
     bool tty, interactive, detach, rm, read_only, privileged, init, no_healthcheck, publish_all;
     bool attach_stdin, attach_stdout, attach_stderr; /* from -a or by docker's defaults */
@@ -135,6 +145,11 @@ struct err *spec_parse_cap(const char *text, uint64_t *ret_mask) __attribute__((
 const char *spec_cap_name(int cap);
 /* docker's default set. */
 uint64_t spec_default_caps(void);
+/* "no", "always", "unless-stopped", "on-failure[:max]"; *ret_name is static. */
+struct err *spec_parse_restart(const char *text, const char **ret_name, int *ret_max)
+    __attribute__((warn_unused_result));
+/* docker's RestartPolicy object. */
+struct json *spec_restart_json(const char *name, int max) __attribute__((returns_nonnull, warn_unused_result));
 /* An --env-file's or --label-file's text: appends NAME=VALUE and bare NAME lines; comments and blank lines skipped. */
 struct err *spec_parse_env_file(const char *text, const char *what, struct strv *out)
     __attribute__((warn_unused_result));

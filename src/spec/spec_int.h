@@ -67,6 +67,10 @@ struct spec_ctx {
     char *workdir, *user, *stop_signal, *hostname;
     struct strmap labels, annotations, sysctls, log_opts;
     const char *log_driver;
+    const char *restart; /* static name of the policy */
+    int restart_max;
+    struct json *health;      /* Config.Healthcheck, or NULL */
+    struct json *health_plan; /* SPEC_ANN_HEALTH, or NULL: nothing is checked */
 
     /* walls */
     struct spec_ns pid, ipc, uts, net, cgroup;
@@ -149,7 +153,10 @@ struct err *spec_resolve_mounts(struct spec_ctx *x) __attribute__((warn_unused_r
 struct err *spec_resolve_netfiles(struct spec_ctx *x) __attribute__((warn_unused_result));
 /* --publish and --expose. */
 struct err *spec_resolve_ports(struct spec_ctx *x) __attribute__((warn_unused_result));
-/* --restart, --log-driver, --log-opt, --oom-score-adj. */
+/* --restart (restart.c), --health-* (health.c). */
+struct err *spec_resolve_restart(struct spec_ctx *x) __attribute__((warn_unused_result));
+struct err *spec_resolve_health(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* --timeout, --log-driver, --log-opt, --oom-score-adj. */
 struct err *spec_resolve_misc(struct spec_ctx *x) __attribute__((warn_unused_result));
 
 /* ---- emit ---- */

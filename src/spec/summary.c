@@ -76,6 +76,8 @@ struct json *spec_emit_summary(const struct spec_ctx *x) {
     json_set_bool(s, "Networked", x->n_endpoints > 0);
     set_exposed(x, s);
     json_set(s, "Mounts", mounts(x));
+    if (!str_eq(x->restart, "no"))
+        json_set(s, "RestartPolicy", spec_restart_json(x->restart, x->restart_max));
     json_set_str(s, "LogDriver", x->log_driver);
     json_set_strmap(s, "LogOpts", &x->log_opts);
     json_set_str(s, "Driver", c && c->storage_driver ? c->storage_driver : "overlay");
