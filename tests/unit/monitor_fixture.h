@@ -110,6 +110,22 @@ struct err *runtime_start(struct runtime_proc *p) {
     fd_replace(&p->sync_fd, -1);
     return NULL;
 }
+/* A health check: its test as a plain process. */
+struct err *runtime_exec(const struct runtime_exec *x, struct runtime_proc *ret) {
+    autostrv struct strv args = {.n = 0};
+    struct clone_args clone = {
+        .flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&ret->pidfd, .exit_signal = SIGCHLD};
+    TRY(json_get_strv_opt(x->process, "args", &args));
+    ret->pid = sys_clone3(&clone);
+    if (ret->pid == 0) {
+        setsid();
+        for (int i = 0; i < 3; i++)
+            dup2(x->stdio[i], i);
+        execv(args.v[0], args.v);
+        _exit(127);
+    }
+    return ret->pid < 0 ? err_sys(errno, "clone") : NULL;
+}
 void runtime_proc_done(struct runtime_proc *p) { kill(p->pid, SIGKILL); }
 
 /* ---- a place and a start ---- */
