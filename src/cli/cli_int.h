@@ -68,6 +68,23 @@ struct err *cli_each(struct cli_ctx *c, struct err *(*fn)(struct cli_ctx *c, con
  * output went away; an error when our output could not be written (promise 5).
  */
 struct err *cli_io_end(const struct monitor_io_result *r, int *ret_code) __attribute__((warn_unused_result));
+/* Containers picked by docker's filters; done with cli_containers_done(). */
+struct cli_containers {
+    struct engine_rows rows;
+    struct strmap filters;
+    int64_t before, since; /* when the containers that filters name were created, 0: unset */
+    struct engine_ancestor *ancestors;
+    size_t n_ancestors;
+};
+void cli_containers_done(struct cli_containers *q);
+#define autocli_containers __attribute__((cleanup(cli_containers_done))) struct cli_containers
+/* Lists containers for the conditions in `filters` ("key=value"); which of them fulfil these cli_container_matches()
+ * tells. */
+struct err *cli_containers_find(struct cli_ctx *c, const struct engine_list *wanted, const struct strv *filters,
+                                struct cli_containers *ret) __attribute__((warn_unused_result));
+bool cli_container_matches(const struct cli_containers *q, const struct engine_row *r);
+/* The JSON that a row carries as text; NULL when it is none. */
+struct json *cli_row_json(const char *text);
 /* Prints warnings as docker does: "WARNING: text" on stderr. */
 void cli_warnings(const struct strv *warnings);
 /* Appends at most `max` code points of a text, the last one "…" where something was cut off. */

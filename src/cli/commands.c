@@ -1,8 +1,8 @@
 /* Every command, in the order of --help. Adding one: a file in cmd/ and a line here. */
 #include "cli/cli_int.h"
 
-extern const struct cmd cmd_attach, cmd_container_inspect, cmd_create, cmd_events, cmd_exec, cmd_image_inspect,
-    cmd_images, cmd_import, cmd_info, cmd_inspect, cmd_kill, cmd_load, cmd_logs, cmd_network_connect,
+extern const struct cmd cmd_attach, cmd_container_inspect, cmd_create, cmd_events, cmd_exec, cmd_healthcheck_run,
+    cmd_image_inspect, cmd_images, cmd_import, cmd_info, cmd_inspect, cmd_kill, cmd_load, cmd_logs, cmd_network_connect,
     cmd_network_create, cmd_network_disconnect, cmd_network_inspect, cmd_network_ls, cmd_network_prune, cmd_network_rm,
     cmd_pause, cmd_port, cmd_ps, cmd_pull, cmd_rename, cmd_restart, cmd_rm, cmd_rmi, cmd_run, cmd_save, cmd_start,
     cmd_stop, cmd_tag, cmd_top, cmd_unpause, cmd_version, cmd_wait, cmd_complete;
@@ -18,6 +18,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_attach,
     &cmd_create,
     &cmd_events,
+    &cmd_healthcheck_run,
     &cmd_import,
     &cmd_inspect,
     &cmd_container_inspect,

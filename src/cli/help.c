@@ -7,6 +7,7 @@
 
 const struct cli_group cli_groups[] = {
     {"container", "Manage containers"},
+    {"healthcheck", "Check containers"},
     {"image", "Manage images"},
     {"network", "Manage networks"},
     {"system", "Manage coracle"},

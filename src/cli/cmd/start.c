@@ -4,13 +4,15 @@
 #include <unistd.h>
 
 struct opts {
-    bool attach, interactive;
+    bool all, attach, interactive;
     char *detach_keys;
+    struct strv filter;
 };
 
 #define AT(m) offsetof(struct opts, m)
 
 static const struct cli_flag flags[] = {
+    {.name = "all", .type = CLI_BOOL, .offset = AT(all), .help = "Start all containers, or those that --filter picks"},
     {.name = "attach",
      .letter = 'a',
      .type = CLI_BOOL,
@@ -30,6 +32,12 @@ static const struct cli_flag flags[] = {
      .type = CLI_STRING,
      .offset = AT(detach_keys),
      .help = "Keys that detach from the container"},
+    {.name = "filter",
+     .letter = 'f',
+     .type = CLI_LIST,
+     .offset = AT(filter),
+     .metavar = "filter",
+     .help = "With --all, those that fulfil conditions as of ps (restart-policy=always, should-start-on-boot=true, …)"},
     {.name = "interactive",
      .letter = 'i',
      .type = CLI_BOOL,
@@ -68,8 +76,36 @@ static struct err *start_one(struct cli_ctx *c, const char *name) {
     return NULL;
 }
 
+/* Going on where one fails, as with names. */
+static struct err *start_all(struct cli_ctx *c, int *ret_code) {
+    const struct opts *o = c->opts;
+    const struct engine_list everything = {.all = true, .last = -1};
+    autocli_containers found = {.before = 0};
+    TRY(cli_containers_find(c, &everything, &o->filter, &found));
+    for (size_t i = 0; i < found.rows.n; i++) {
+        const struct engine_row *r = found.rows.v[i];
+        if (r->alive || !cli_container_matches(&found, r))
+            continue;
+        autoerr failed = start_one(c, r->name);
+        if (!failed)
+            continue;
+        fflush(c->out);
+        cli_error(c, failed);
+        *ret_code = 1;
+    }
+    return NULL;
+}
+
 static struct err *run(struct cli_ctx *c, int *ret_code) {
     const struct opts *o = c->opts;
+    if (!o->all && o->filter.n)
+        return err_new(ERR_USAGE, "--filter needs --all");
+    if (o->all && (c->n_args || o->attach || o->interactive))
+        return err_new(ERR_USAGE, "--all starts containers in the background and takes no names");
+    if (o->all)
+        return start_all(c, ret_code);
+    if (!c->n_args)
+        return err_new(ERR_USAGE, "'coracle start' requires at least 1 argument");
     if (!o->attach && !o->interactive)
         return cli_each(c, start_one, ret_code);
     if (c->n_args > 1)
@@ -83,7 +119,11 @@ const struct cmd cmd_start = {
     .top_level = true,
     .summary = "Start one or more stopped containers",
     .usage = "[OPTIONS] CONTAINER [CONTAINER...]",
-    .min_args = 1,
+    .description =
+        "With --all the containers come by conditions. The line for a start of the machine is\n"
+        "coracle start --all --filter should-start-on-boot=true: containers with --restart always, and with\n"
+        "--restart unless-stopped those that nobody has stopped.",
+    .min_args = 0,
     .max_args = -1,
     .usage_exit = 1,
     .complete = CLI_COMPLETE_STOPPED,
