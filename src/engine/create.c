@@ -168,6 +168,7 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .host_hosts = hosts.len ? str_c(&hosts) : NULL,
         .seccomp_text = seccomp.len ? str_c(&seccomp) : NULL,
         .host_devices = &devices,
+        .expand = c->args->expand,
     };
     spec_free(c->spec);
     c->spec = NULL;

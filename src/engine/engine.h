@@ -86,6 +86,7 @@ struct engine_create {
     void (*missing)(void *ctx, const char *reference);
     void *missing_ctx;
     const int *interrupted_fd;
+    struct err *(*expand)(const char *text, const struct json *data, char **ret); /* as in spec.h; may be NULL */
     bool to_start; /* engine_container_start_created() follows: nothing is synced to disk before it */
 };
 /* A new container; done with engine_created_done(). What is there `to_start` it: its lock, its directory, its spec. */

@@ -1,6 +1,8 @@
 /* info and version: what this is, what this machine offers, and what it lacks with the way to get it. */
 #include "engine/engine_int.h"
 
+#include "spec/log.h"
+
 #include <fcntl.h>
 #include <string.h>
 #include <sys/sysinfo.h>
@@ -93,6 +95,21 @@ static void describe_abilities(struct engine *e, struct json *o) {
     json_set(o, "Warnings", warnings);
 }
 
+static void set_log_drivers(struct json *o) {
+    struct json *plugins = json_object(), *log = json_array(), *volume = json_array(), *network = json_array();
+    for (size_t i = 0; spec_log_drivers[i]; i++)
+        json_push_str(log, spec_log_drivers[i]);
+    json_push_str(volume, "local");
+    json_push_str(network, "bridge");
+    json_push_str(network, "host");
+    json_push_str(network, "null");
+    json_set(plugins, "Volume", volume);
+    json_set(plugins, "Network", network);
+    json_set(plugins, "Authorization", json_null());
+    json_set(plugins, "Log", log);
+    json_set(o, "Plugins", plugins);
+}
+
 struct err *engine_info(struct engine *e, struct json **ret) {
     struct store *s;
     TRY(engine_store(e, &s));
@@ -102,6 +119,7 @@ struct err *engine_info(struct engine *e, struct json **ret) {
     count_containers(e, o);
     json_set_str(o, "Driver", "overlay2");
     json_set_str(o, "LoggingDriver", e->config->log_driver ? e->config->log_driver : "json-file");
+    set_log_drivers(o);
     json_set_str(o, "CgroupDriver", e->host->cgroup == CGROUP_NONE ? "none" : "cgroupfs");
     json_set_str(o, "CgroupVersion", cgroup_word(e->host->cgroup));
     json_set_str(o, "KernelVersion", e->host->kernel);

@@ -66,7 +66,10 @@ static void inspect_head(struct json *o, const struct engine *e, const struct en
     set_path(o, "ResolvConfPath", e, c, "resolv.conf");
     set_path(o, "HostnamePath", e, c, "hostname");
     set_path(o, "HostsPath", e, c, "hosts");
-    set_path(o, "LogPath", e, c, "log");
+    if (c->state.started && str_eq(json_str_value(json_get(sum, "LogDriver")), "json-file")) /* docker's rule */
+        set_path(o, "LogPath", e, c, "log");
+    else
+        json_set_str(o, "LogPath", "");
     json_set_str(o, "Name", name);
     json_set_int(o, "RestartCount", c->state.restart_count);
     json_set_str(o, "Driver", "overlay2");

@@ -46,6 +46,9 @@ static void starting_done(struct starting *s) {
     }
     for (int i = 0; i < s->m.n_join; i++)
         fd_close(s->m.join[i].fd);
+    for (int i = 0; i < 3; i++)
+        fd_close(s->m.stdio[i]);
+    strmap_done(&s->m.log.opts);
     free(s->init_program);
 }
 
@@ -93,7 +96,10 @@ static void container_started(void *ctx) {
     rootfs_plan_done(&s->plan);
     json_free(take_ptr(&s->c.summary));
     free(take_ptr(&s->init_program));
-    s->m.name = s->m.log_driver = s->m.init_program = NULL;
+    strmap_done(&s->m.log.opts);
+    s->m.name = s->m.init_program = NULL;
+    s->m.log.driver = s->m.log.tag = s->m.log.image = NULL;
+    s->m.log.attrs = NULL;
     s->m.rootfs = NULL;
 }
 
@@ -233,20 +239,29 @@ static struct err *share_namespaces(struct starting *s) {
 
 /* ---- the monitor's parameters ---- */
 
-static struct err *log_settings(struct monitor *m, const struct json *summary) {
-    const char *driver = json_str_value(json_get(summary, "LogDriver"));
-    const struct json *opts = json_get(summary, "LogOpts");
-    const char *size = json_str_value(json_get(opts, "max-size")), *files = json_str_value(json_get(opts, "max-file"));
-    m->log_driver = driver ? driver : "json-file";
-    m->log_max_size = -1;
-    m->log_max_file = 1;
-    if (size && strcmp(size, "-1") != 0)
-        TRY(spec_parse_bytes(size, &m->log_max_size));
-    int64_t n = 1;
-    if (files && !str_to_i64(files, 1, 1000, &n))
-        return err_new(ERR_USAGE, "invalid value for log option max-file: %s", files);
-    m->log_max_file = (int)n;
+/* What the driver passthrough hands over; docker has no such driver, the rules are podman's. */
+static struct err *pass_stdio(struct starting *s, const struct engine_start *args) {
+    const struct host *h = s->engine->host;
+    if (args->attach)
+        return err_hint(err_new(ERR_USAGE, "a container with the log driver passthrough cannot be attached to"),
+                        "start it in the background: its output goes where coracle's own goes");
+    if (h->stdin_tty || h->stdout_tty || h->stderr_tty) /* who has a terminal can type into it (TIOCSTI) */
+        return err_hint(err_new(ERR_USAGE, "the log driver passthrough cannot be used on a terminal"),
+                        "redirect input and output, or use another log driver");
+    for (int fd = 0; fd < 3; fd++)
+        TRY(fd_dup(fd, &s->m.stdio[fd]));
     return NULL;
+}
+
+static struct err *log_settings(struct starting *s, const struct engine_start *args) {
+    struct monitor *m = &s->m;
+    const struct json *summary = s->c.summary;
+    m->log.driver = json_str_value(json_get(summary, "LogDriver"));
+    m->log.attrs = json_get(summary, "LogAttrs");
+    m->log.tag = json_str_value(json_get(summary, "LogTag"));
+    m->log.image = json_str_value(json_get(summary, "ImageName"));
+    TRY(json_get_strmap_opt(summary, "LogOpts", &m->log.opts));
+    return str_eq(m->log.driver, "passthrough") ? pass_stdio(s, args) : NULL;
 }
 
 static enum store_driver driver_of(const struct config *config) {
@@ -337,7 +352,7 @@ static struct err *fill_monitor(struct starting *s, const struct engine_start *a
         m->network_end = container_network_end;
     }
     m->ctx = s;
-    return log_settings(m, sum);
+    return log_settings(s, args);
 }
 
 /* The user namespace, held open here until the container lives: who starts meanwhile finds it by us. */
@@ -435,7 +450,7 @@ static struct err *start_and_attach(struct starting *s, const struct engine_star
 #define STARTING_INIT(e)                                                                                               \
     {                                                                                                                  \
         .engine = (e), .c = ENGINE_CONTAINER_INIT, .lock_fd = -1, .neighbour = -1, .sync = {-1, -1},                   \
-        .client = {-1, -1}, .m = {.userns_fd = -1},                                                                    \
+        .client = {-1, -1}, .m = {.userns_fd = -1, .stdio = {-1, -1, -1}},                                             \
     }
 
 struct err *engine_container_start(struct engine *e, const char *name, const struct engine_start *args,

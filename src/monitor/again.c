@@ -28,7 +28,7 @@ static bool wanted(struct mon *o, int64_t *ret_delay) {
 
 /* What belonged to the run goes; the next one makes its own. */
 static void let_go(struct mon *o) {
-    jsonlog_flush(o->log);
+    mon_log_end(o);
     stdio_done(o);
     o->in = (struct input){.fd = -1};
     for (int i = 0; i < 2; i++)

@@ -115,7 +115,7 @@ void ending_run(struct mon *o) {
 }
 
 void ending(struct mon *o) {
-    jsonlog_close(take_ptr(&o->log));
+    mon_log_close(o);
     /* Also of one that vanishes: who has it open learns its exit code from the record. No space: the next command sees
      * a free lock and says so. */
     err_free(mon_state_write(o, "exited", o->error));
@@ -147,7 +147,7 @@ void ending_failed(struct mon *o, struct err *take_err) {
     err_format(take_err, &text);
     if (o->proc.pid > 0)
         runtime_proc_done(&o->proc);
-    jsonlog_close(take_ptr(&o->log));
+    mon_log_close(o);
     o->x = (struct monitor_exit){.code = mon_code_of(take_err), .finished = clock_now()};
     err_free(mon_state_write(o, "created", str_c(&text)));
     if (o->m->vanish)

@@ -143,8 +143,37 @@ size_t logline_unescape(const char *text, size_t n, char *to) {
     return (size_t)(to - begin);
 }
 
+/* As Go's url.QueryEscape. */
+static void put_escaped(const char *text, struct str *out) {
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-_.~", c))
+            str_append_c(out, (char)c);
+        else if (c == ' ')
+            str_append_c(out, '+');
+        else
+            str_appendf(out, "%%%02X", c);
+    }
+}
+
+/* In the order of the file, where they are sorted. */
+static void put_details(const struct json *attrs, struct str *out) {
+    JSON_EACH(it, attrs) {
+        if (out->len)
+            str_append_c(out, ',');
+        put_escaped(json_key(it) ? json_key(it) : "", out);
+        str_append_c(out, '=');
+        put_escaped(json_str_value(it) ? json_str_value(it) : "", out);
+    }
+}
+
+void logscratch_done(struct logscratch *s) {
+    str_done(&s->text);
+    str_done(&s->details);
+}
+
 /* Any other entry: other members, other order, other time forms. */
-static struct err *parse_json(const char *line, size_t n, struct str *scratch, struct logline *ret) {
+static struct err *parse_json(const char *line, size_t n, struct logscratch *scratch, struct logline *ret) {
     autojson j = NULL;
     const char *text, *stream, *time;
     TRY(json_parse(line, n, "log entry", 0, &j));
@@ -158,15 +187,18 @@ static struct err *parse_json(const char *line, size_t n, struct str *scratch, s
     if (form.len != LOG_TIME_LEN)
         return err_new(ERR_CORRUPT, "log entry with an impossible time");
     memcpy(ret->time, str_c(&form), LOG_TIME_LEN);
-    str_clear(scratch);
-    str_append(scratch, text);
-    ret->text = str_c(scratch);
-    ret->n = scratch->len;
+    str_clear(&scratch->text);
+    str_append(&scratch->text, text);
+    ret->text = str_c(&scratch->text);
+    ret->n = scratch->text.len;
     ret->stream = strcmp(stream, "stderr") == 0 ? 2 : 1;
+    if (scratch->want_details)
+        put_details(json_get(j, "attrs"), &scratch->details);
     return NULL;
 }
 
-bool logline_parse(const char *line, size_t n, struct str *scratch, struct logline *ret) {
+bool logline_parse(const char *line, size_t n, struct logscratch *scratch, struct logline *ret) {
+    str_clear(&scratch->details);
     *ret = (struct logline){.stream = 1};
     if (parse_exact(line, n, ret) && quotes_escaped(ret->text, ret->n)) {
         const char *escape = memchr(ret->text, '\\', ret->n);

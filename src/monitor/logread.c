@@ -38,7 +38,8 @@ struct reader {
     struct logfile file;
     char *in;
     size_t begin, len, cap; /* unread bytes are [begin, len) */
-    struct str scratch;
+    const struct logformat *format;
+    struct logscratch scratch;
     struct sink sink[2];
     struct sink *last; /* the one written to before: order between the two is kept */
     bool one_sink;     /* both streams go to the same file */
@@ -76,12 +77,18 @@ static struct err *put_line(struct reader *rd, const struct logline *line) {
         TRY(sink_flush(rd->last));
     rd->last = s;
     char *to;
-    TRY(sink_room(s, line->n + LOG_TIME_LEN + 2, &to));
+    const struct str *details = &rd->scratch.details;
+    TRY(sink_room(s, line->n + LOG_TIME_LEN + details->len + 3, &to));
     char *at = to;
     if (rd->r->timestamps) {
         memcpy(at, line->time, LOG_TIME_LEN);
         at[LOG_TIME_LEN] = ' ';
         at += LOG_TIME_LEN + 1;
+    }
+    if (rd->r->details) { /* also of none */
+        memcpy(at, str_c(details), details->len);
+        at += details->len;
+        *at++ = ' ';
     }
     if (line->escaped) {
         size_t n = logline_unescape(line->text, line->n, at);
@@ -100,9 +107,9 @@ static struct err *put_line(struct reader *rd, const struct logline *line) {
 
 /* ---- input ---- */
 
-static struct err *take_line(struct reader *rd, const char *text, size_t n) {
+static struct err *take_entry(struct reader *rd, const char *entry, size_t n) {
     struct logline line;
-    if (!logline_parse(text, n, &rd->scratch, &line))
+    if (!rd->format->parse(entry, n, &rd->scratch, &line))
         return NULL;
     if (rd->r->since && memcmp(line.time, rd->since, LOG_TIME_LEN) < 0)
         return NULL;
@@ -113,12 +120,15 @@ static struct err *take_line(struct reader *rd, const char *text, size_t n) {
     return put_line(rd, &line);
 }
 
-static struct err *take_lines(struct reader *rd) {
-    const char *p = rd->in + rd->begin, *end = rd->in + rd->len, *newline;
-    while (!rd->done && (newline = memchr(p, '\n', (size_t)(end - p)))) {
-        TRY(take_line(rd, p, (size_t)(newline - p)));
-        p = newline + 1;
+static struct err *take_entries(struct reader *rd) {
+    const char *p = rd->in + rd->begin, *end = rd->in + rd->len;
+    size_t n = 0;
+    while (!rd->done && (n = rd->format->entry(p, (size_t)(end - p))) && n != SIZE_MAX) {
+        TRY(take_entry(rd, p, n));
+        p += n;
     }
+    if (n == SIZE_MAX) /* damaged: where the next one begins nobody knows */
+        return err_new(ERR_CORRUPT, "the container's log is damaged");
     rd->begin = (size_t)(p - rd->in);
     return NULL;
 }
@@ -140,32 +150,27 @@ static void make_room(struct reader *rd) {
 
 /* The end of the file in the middle of an entry: it is read again when it is whole (or was cut off by a full disk). */
 static struct err *leave_half_line(struct reader *rd) {
-    off_t half = (off_t)(rd->len - rd->begin);
+    size_t half = rd->len - rd->begin;
     rd->begin = rd->len = 0;
-    if (half && lseek(rd->file.fd, -half, SEEK_CUR) < 0)
-        return err_sys(errno, "read the container's log");
-    return NULL;
+    return logfile_unread(&rd->file, half);
 }
 
 /* Prints what the current file has; stops at its end. */
 static struct err *read_file(struct reader *rd) {
     while (!rd->done && rd->file.fd >= 0) {
         make_room(rd);
-        ssize_t n = read(rd->file.fd, rd->in + rd->len, rd->cap - rd->len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_sys(errno, "read the container's log");
+        size_t n;
+        TRY(logfile_read(&rd->file, rd->in + rd->len, rd->cap - rd->len, &n));
         if (n == 0)
             return leave_half_line(rd);
-        rd->len += (size_t)n;
-        TRY(take_lines(rd));
+        rd->len += n;
+        TRY(take_entries(rd));
     }
     return NULL;
 }
 
-/* Prints this file and all that follow it; returns at the end of the current one. */
-static struct err *read_files(struct reader *rd) {
+/* This file and all that follow it, to the end of the current one. */
+static struct err *read_on(struct reader *rd) {
     for (bool moved = true; moved && !rd->done;) {
         /* Looked at before the last read: all writes to a file come before it is renamed. */
         bool rotated = rd->file.fd < 0 || logfile_rotated(rd->dirfd, &rd->file);
@@ -174,9 +179,20 @@ static struct err *read_files(struct reader *rd) {
             break;
         TRY(logfile_next(rd->dirfd, &rd->file, &moved));
     }
-    for (int i = 0; i < 2; i++)
-        TRY(sink_flush(&rd->sink[i]));
     return NULL;
+}
+
+/* Prints them; what came before an error too. */
+static struct err *read_files(struct reader *rd) {
+    struct err *e = read_on(rd);
+    for (int i = 0; i < 2; i++) {
+        struct err *unwritten = sink_flush(&rd->sink[i]);
+        if (e)
+            err_free(unwritten);
+        else
+            e = unwritten;
+    }
+    return e;
 }
 
 /* ---- following ---- */
@@ -274,16 +290,18 @@ static void reader_init(struct reader *rd, int dirfd, const struct monitor_log_r
     for (int i = 0; i < 2; i++)
         rd->sink[i] = (struct sink){.fd = i ? r->err : r->out, .p = mem_alloc(BLOCK), .cap = BLOCK};
     rd->one_sink = same_file(r->out, r->err);
+    rd->format = r->local ? &logformat_local : &logformat_json;
+    rd->scratch.want_details = r->details;
     time_form(r->since, rd->since);
     time_form(r->until, rd->until);
 }
 
 static void reader_done(struct reader *rd) {
     free(rd->in);
-    str_done(&rd->scratch);
+    logscratch_done(&rd->scratch);
     for (int i = 0; i < 2; i++)
         free(rd->sink[i].p);
-    fd_close(rd->file.fd);
+    logfile_done(&rd->file);
     fd_close(rd->notify);
     fd_close(rd->monitor);
 }
@@ -291,11 +309,11 @@ static void reader_done(struct reader *rd) {
 static struct err *print(struct reader *rd) {
     const struct monitor_log_read *r = rd->r;
     if (r->tail >= 0)
-        TRY(logfile_tail(rd->dirfd, r->tail, &rd->file));
+        TRY(logfile_tail(rd->dirfd, rd->format, r->tail, &rd->file));
     else
         TRY(logfile_oldest(rd->dirfd, &rd->file));
-    if (rd->file.fd >= 0 && lseek(rd->file.fd, rd->file.start, SEEK_SET) < 0)
-        return err_sys(errno, "read the container's log");
+    if (rd->file.fd >= 0)
+        TRY(logfile_seek_start(&rd->file));
     return r->follow ? follow(rd) : read_files(rd);
 }
 

@@ -52,13 +52,15 @@ static void dispatch(struct mon *o, union ref ref, uint32_t events) {
     case REF_HEALTH:
         health_event(o, ref.index);
         return;
+    case REF_LOG:
+        mon_log_ready(o);
+        return;
     }
 }
 
 static void idle(struct mon *o) {
     pages_release(&o->chunk);
-    if (o->log)
-        jsonlog_idle(o->log);
+    mon_log_idle(o);
     stdio_idle(o);
     clients_idle(o);
     o->dirty = false;
@@ -77,5 +79,6 @@ void mon_loop(struct mon *o) {
             dispatch(o, (union ref){.u64 = ev[i].data.u64}, ev[i].events);
         clients_balance(o);
         stdio_balance(o);
+        mon_log_balance(o);
     }
 }

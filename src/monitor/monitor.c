@@ -28,9 +28,9 @@
 /* ---- leaving the starter behind ---- */
 
 static void close_inherited(const struct monitor *m) {
-    int keep[5 + sizeof m->join / sizeof m->join[0]] = {m->dir_fd, m->lock_fd, m->sync_fd, m->first_client,
-                                                        m->userns_fd};
-    size_t n = 5;
+    int keep[8 + ARRAY_LEN(m->join)] = {m->dir_fd,    m->lock_fd,  m->sync_fd,  m->first_client,
+                                        m->userns_fd, m->stdio[0], m->stdio[1], m->stdio[2]};
+    size_t n = 8;
     for (int i = 0; i < m->n_join; i++)
         keep[n++] = m->join[i].fd;
     fd_null_stdio();
@@ -101,16 +101,6 @@ static struct err *enter_namespace(struct mon *o) {
     return NULL;
 }
 
-static struct err *open_log(struct mon *o) {
-    const struct monitor *m = o->m;
-    if (m->log_driver && strcmp(m->log_driver, "none") == 0)
-        return NULL;
-    if (m->log_driver && strcmp(m->log_driver, "json-file") != 0)
-        return err_hint(err_new(ERR_UNSUPPORTED, "log driver %s", m->log_driver), "use --log-driver json-file or none");
-    const struct jsonlog_config c = {.dir_fd = m->dir_fd, .max_size = m->log_max_size, .max_file = m->log_max_file};
-    return jsonlog_open(&c, &o->log);
-}
-
 /* ---- the container ---- */
 
 static struct err *watch_network(struct mon *o) {
@@ -139,7 +129,7 @@ static struct err *meanwhile(void *ctx, pid_t pid) {
     struct mon *o = ctx;
     if (!o->runs) { /* the next runs find them */
         TRY(control_listen(o));
-        TRY(open_log(o));
+        TRY(mon_log_open(o));
     }
     TRY(own_signals(o));
     err_free(runtime_userns_publish(o->m->host, o->run_fd, pid)); /* the next command can make one of its own */
@@ -255,6 +245,7 @@ void monitor_main(struct monitor *m) {
                     .timer_fd = -1,
                     .cgroup = RUNTIME_CGROUP_NONE,
                     .tty_peer = -1,
+                    .log_fd = -1,
                     .network_fd = -1,
                     .in.fd = -1,
                     .out = {{.fd = -1}, {.fd = -1}},

@@ -43,11 +43,11 @@
 #include <sys/types.h>
 
 #include "base/rootfs_plan.h"
+#include "base/str.h"
 
 struct err;
 struct host;
 struct json;
-struct str;
 
 enum monitor_frame {
     FRAME_STDIN = 0,  /* client → monitor; length 0: end of input */
@@ -84,9 +84,13 @@ struct monitor {
     struct rootfs_plan *rootfs;
     bool terminal, open_stdin, stdin_once;
     unsigned short rows, cols;
-    const char *log_driver;   /* "json-file", "none" */
-    int64_t log_max_size;     /* bytes, -1: unlimited */
-    int log_max_file;         /* ≥ 1 */
+    struct {                      /* borrowed until `started` */
+        const char *driver;       /* NULL: json-file */
+        struct strmap opts;       /* --log-opt, as the spec has checked them */
+        const struct json *attrs; /* labels and variables for each entry, or NULL */
+        const char *tag, *image;  /* NULL: none */
+    } log;
+    int stdio[3];             /* the container's, with the log driver passthrough; -1: none. Kept as long as we run */
     int dir_fd;               /* containers/<id>: state.json, log */
     int lock_fd;              /* held until the end */
     int sync_fd;              /* to the starter */
@@ -210,11 +214,12 @@ struct err *monitor_state_write(int dirfd, const struct monitor_state *s) __attr
 struct monitor_log_read {
     int64_t tail;         /* lines, -1: all */
     int64_t since, until; /* ns, 0: unset */
-    bool follow, timestamps;
+    bool follow, timestamps, details;
+    bool local;       /* the files are in the format of the driver local, not json-file */
     int out, err;     /* where stdout and stderr lines go */
     int lock_fd;      /* the container's lock file: follow ends when nobody holds it; -1 */
     int interrupt_fd; /* readable: stop following; -1 */
 };
-/* Prints containers/<id>/log (json-file, rotated files log.1, log.2 … included, across rotation without losing or
- * doubling a line). */
+/* Prints containers/<id>/log with what was rotated away, compressed or not; follows across rotation without losing or
+ * doubling a line. */
 struct err *monitor_log_print(int dirfd, const struct monitor_log_read *r) __attribute__((warn_unused_result));

@@ -15,6 +15,7 @@
  *     timer.c     the one timer                        again.c     the next start of a container that ended
  *     health.c    health checks
  *     pause.c     pause and unpause
+ *     logging.c   the log drivers
  */
 #pragma once
 
@@ -26,13 +27,13 @@
 #include "monitor/deadlines_int.h"
 #include "monitor/frames_int.h"
 #include "monitor/health_int.h"
-#include "monitor/jsonlog_int.h"
 #include "monitor/monitor.h"
 #include "monitor/pages_int.h"
 #include "monitor/restart_int.h"
 #include "runtime/runtime.h"
 
 struct json;
+struct logdriver;
 
 #define MON_CHUNK ((size_t)256 << 10)      /* most output taken at once */
 #define MON_CHUNK_SMALL ((size_t)64 << 10) /* until a pipe proves busy */
@@ -57,7 +58,8 @@ enum ref_kind {
     REF_TIMER,
     REF_SIGNAL,
     REF_NETWORK,
-    REF_HEALTH
+    REF_HEALTH,
+    REF_LOG
 };
 union ref {
     struct {
@@ -123,7 +125,8 @@ struct mon {
     struct output out[2]; /* stdout or the terminal, stderr */
     struct input in;
     int tty_peer; /* the terminal's other side: keeps it alive when the container closes and reopens it */
-    struct jsonlog *log;
+    struct logdriver *log, *log_copy; /* NULL: none */
+    int log_fd;                       /* what the log waits for, or -1 */
     struct pages chunk;
     struct client *clients[MON_CLIENT_MAX];
     size_t client_top; /* slots from here on are empty */
@@ -132,7 +135,7 @@ struct mon {
     bool lean;           /* memory of the start is given back; a container that ends soon does not pay for it */
     bool killed_at_once; /* by a stop whose signal could not be received */
     bool paused;
-    int second_look;     /* the signal of a stop that was blocked when it was sent; 0: none */
+    int second_look; /* the signal of a stop that was blocked when it was sent; 0: none */
     struct deadlines deadlines;
     int64_t timer_at; /* what the timer is set to, 0: nothing */
     struct restart restart;
@@ -216,6 +219,22 @@ void clients_last_requests(struct mon *o);
 void clients_deliver(struct mon *o);
 /* Attaches a client (state, streams). */
 void client_attach(struct client *c, bool in, bool out, bool err);
+
+/* ---- logging.c ---- */
+
+/* Opens the log that the container is to have. */
+struct err *mon_log_open(struct mon *o) __attribute__((warn_unused_result));
+void mon_log_write(struct mon *o, int stream, const char *data, size_t n);
+/* What it waited for is there. */
+void mon_log_ready(struct mon *o);
+/* Whether the container's output must wait for it. */
+bool mon_log_behind(const struct mon *o);
+/* Watches what it waits for. */
+void mon_log_balance(struct mon *o);
+void mon_log_idle(struct mon *o);
+/* The container has ended, and may run again: unfinished lines are logged. */
+void mon_log_end(struct mon *o);
+void mon_log_close(struct mon *o);
 
 /* ---- control.c ---- */
 

@@ -19,6 +19,11 @@ struct err *stdio_make(struct mon *o, int theirs[3]) {
     int p[2];
     if (m->terminal)
         return NULL;
+    if (m->stdio[1] >= 0) { /* the starter's, kept for the next run of the container */
+        for (int i = 0; i < 3; i++)
+            TRY(fd_dup(m->stdio[i], &theirs[i]));
+        return NULL;
+    }
     if (m->open_stdin) {
         TRY(fd_pipe(0, p));
         theirs[0] = p[0];
@@ -99,8 +104,7 @@ static bool output_take(struct mon *o, unsigned i) {
     if ((size_t)n == want)
         pipe_grow(out->fd, &out->busy);
     clients_output(o, (int)i + 1, buf, (size_t)n);
-    if (o->log)
-        jsonlog_write(o->log, (int)i + 1, buf, (size_t)n);
+    mon_log_write(o, (int)i + 1, buf, (size_t)n);
     return true;
 }
 
@@ -109,12 +113,12 @@ void stdio_readable(struct mon *o, unsigned index, uint32_t events) {
         return;
     if (!(events & EPOLLIN)) /* hung up, and nothing left */
         output_close(o, &o->out[index]);
-    else if (!clients_behind(o)) /* one may have fallen behind earlier in this round */
+    else if (!clients_behind(o) && !mon_log_behind(o)) /* one may have fallen behind earlier in this round */
         output_take(o, index);
 }
 
 void stdio_balance(struct mon *o) {
-    bool behind = clients_behind(o);
+    bool behind = clients_behind(o) || mon_log_behind(o);
     for (unsigned i = 0; i < 2; i++) {
         struct output *out = &o->out[i];
         if (out->fd < 0 || out->watched == !behind)

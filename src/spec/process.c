@@ -99,65 +99,7 @@ struct err *spec_resolve_process(struct spec_ctx *x) {
     return hostname(x);
 }
 
-/* ---- policies: logging, out of memory, time ---- */
-
-static struct err *log_value_ok(const char *key, const char *value) {
-    static const char *const keys[] = {"max-size",     "max-file", "compress",  "labels",
-                                       "labels-regex", "env",      "env-regex", "tag"};
-    int64_t n;
-    bool known = false, on;
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-        known = known || str_eq(key, keys[i]);
-    if (!known)
-        return err_new(ERR_USAGE, "unknown log opt '%s' for json-file log driver", key);
-    if (str_eq(key, "max-size") && !str_eq(value, "-1"))
-        TRY_CTX(spec_parse_bytes(value, &n), "invalid log opt max-size");
-    if (str_eq(key, "max-file") && !str_to_i64(value, 1, 1000, &n))
-        return err_new(ERR_USAGE, "invalid log opt max-file: '%s' is not a number from 1 to 1000", value);
-    if (str_eq(key, "compress") && !spec_parse_bool(value, &on))
-        return err_new(ERR_USAGE, "invalid log opt compress: %s", value);
-    return NULL;
-}
-
-static struct err *log_options(struct spec_ctx *x) {
-    const struct container_options *o = x->o;
-    const struct config *c = x->in->config;
-    bool is_default = !o->log_driver || !*o->log_driver || (c && str_eq(o->log_driver, c->log_driver));
-    for (size_t i = 0; c && is_default && i < c->log_opts.n; i++)
-        strmap_set(&x->log_opts, c->log_opts.e[i].key, c->log_opts.e[i].value);
-    if (str_eq(x->log_driver, "none") && o->log_opt.n)
-        return err_new(ERR_USAGE, "invalid logging opts for driver none");
-    for (size_t i = 0; i < o->log_opt.n; i++) {
-        const char *text = o->log_opt.v[i];
-        size_t len = strcspn(text, "=");
-        if (len == 0 || !text[len])
-            return err_new(ERR_USAGE, "invalid logging option '%s': use key=value", text);
-        autofree char *key = mem_dupn(text, len);
-        strmap_set(&x->log_opts, key, text + len + 1);
-    }
-    for (size_t i = 0; i < x->log_opts.n; i++)
-        TRY(log_value_ok(x->log_opts.e[i].key, x->log_opts.e[i].value));
-    spec_sort_map(&x->log_opts);
-    return NULL;
-}
-
-static struct err *log_driver(struct spec_ctx *x) {
-    static const char *const others[] = {"local",   "syslog",  "journald", "gelf",
-                                         "fluentd", "awslogs", "splunk",   "gcplogs"};
-    const struct config *c = x->in->config;
-    x->log_driver = "json-file";
-    if (x->o->log_driver && *x->o->log_driver)
-        x->log_driver = x->o->log_driver;
-    else if (c && c->log_driver && *c->log_driver)
-        x->log_driver = c->log_driver;
-    if (str_eq(x->log_driver, "json-file") || str_eq(x->log_driver, "none"))
-        return log_options(x);
-    for (size_t i = 0; i < ARRAY_LEN(others); i++)
-        if (str_eq(x->log_driver, others[i]))
-            return err_hint(err_new(ERR_UNSUPPORTED, "log driver %s is not available in this release", x->log_driver),
-                            "use json-file or none; " SPEC_HINT_COMPAT);
-    return err_new(ERR_USAGE, "logger: no log driver named '%s' is registered", x->log_driver);
-}
+/* ---- policies: out of memory, time ---- */
 
 struct err *spec_resolve_misc(struct spec_ctx *x) {
     const struct container_options *o = x->o;
@@ -171,5 +113,5 @@ struct err *spec_resolve_misc(struct spec_ctx *x) {
             return err_new(ERR_USAGE, "invalid value for --group-add: '%s'", o->group_add.v[i]);
     if (o->timeout < 0)
         return err_new(ERR_USAGE, "invalid value %lld for --timeout: it cannot be negative", (long long)o->timeout);
-    return log_driver(x);
+    return spec_resolve_log(x);
 }

@@ -25,8 +25,9 @@ static void free_files(struct spec_ctx *x) {
 void spec_ctx_done(struct spec_ctx *x) {
     struct strv *const lists[] = {&x->entrypoint, &x->cmd,    &x->args,     &x->config_env, &x->env,
                                   &x->unset_env,  &x->masked, &x->readonly, &x->extra_hosts};
-    struct strmap *const maps[] = {&x->labels, &x->annotations, &x->sysctls, &x->log_opts};
-    char *const texts[] = {x->workdir, x->user, x->stop_signal, x->hostname, x->seccomp, x->hosts_text, x->resolv_text};
+    struct strmap *const maps[] = {&x->labels, &x->annotations, &x->sysctls, &x->log_opts, &x->log_attrs};
+    char *const texts[] = {x->workdir, x->user,       x->stop_signal, x->hostname,
+                           x->seccomp, x->hosts_text, x->resolv_text, x->log_tag};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         strv_done(lists[i]);
     for (size_t i = 0; i < ARRAY_LEN(maps); i++)

@@ -96,6 +96,8 @@ struct spec_input {
     const char *seccomp_text; /* content of the file that config->seccomp_profile names, or NULL */
     /* Existing device nodes that --privileged adds (/dev/fuse, /dev/net/tun, /dev/kvm), or NULL. */
     const struct strv *host_devices;
+    /* Executes a Go template (--log-opt tag) over `data`; *ret is owned. NULL: none can be. */
+    struct err *(*expand)(const char *text, const struct json *data, char **ret);
 };
 struct spec {
     struct json *config, *options, *summary;

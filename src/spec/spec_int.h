@@ -71,6 +71,8 @@ struct spec_ctx {
     int restart_max;
     struct json *health;      /* Config.Healthcheck, or NULL */
     struct json *health_plan; /* SPEC_ANN_HEALTH, or NULL: nothing is checked */
+    struct strmap log_attrs;  /* what goes with each entry of the log */
+    char *log_tag;            /* or NULL */
 
     /* walls */
     struct spec_ns pid, ipc, uts, net, cgroup;
@@ -156,7 +158,9 @@ struct err *spec_resolve_ports(struct spec_ctx *x) __attribute__((warn_unused_re
 /* --restart (restart.c), --health-* (health.c). */
 struct err *spec_resolve_restart(struct spec_ctx *x) __attribute__((warn_unused_result));
 struct err *spec_resolve_health(struct spec_ctx *x) __attribute__((warn_unused_result));
-/* --timeout, --log-driver, --log-opt, --oom-score-adj. */
+/* --log-driver, --log-opt (needs the name, labels and environment). */
+struct err *spec_resolve_log(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* --timeout, --oom-score-adj, and the log. */
 struct err *spec_resolve_misc(struct spec_ctx *x) __attribute__((warn_unused_result));
 
 /* ---- emit ---- */

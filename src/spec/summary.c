@@ -80,6 +80,10 @@ struct json *spec_emit_summary(const struct spec_ctx *x) {
         json_set(s, "RestartPolicy", spec_restart_json(x->restart, x->restart_max));
     json_set_str(s, "LogDriver", x->log_driver);
     json_set_strmap(s, "LogOpts", &x->log_opts);
+    if (x->log_attrs.n)
+        json_set_strmap(s, "LogAttrs", &x->log_attrs);
+    if (x->log_tag)
+        json_set_str(s, "LogTag", x->log_tag);
     json_set_str(s, "Driver", c && c->storage_driver ? c->storage_driver : "overlay");
     return s;
 }

@@ -1,7 +1,7 @@
 /*
- * The log, both ways. First byte 0: the rest is a line of a log that anybody may have written. Else it is output of a
- * container: what the writer makes of it must read back, by the fast path and by the JSON parser alike, as the same
- * text.
+ * The log, both ways. First byte 0: the rest is a line of a log that anybody may have written; 1: records of the local
+ * format; 2: the message in one such record. Else it is output of a container: what the writer makes of it must read
+ * back, by the fast path and by the JSON parser alike, as the same text.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -12,13 +12,14 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "monitor/jsonlog_int.h"
+#include "monitor/locallog_int.h"
 #include "monitor/logread_int.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* The text of a line; -1 when it is none. */
 static size_t read_back(const char *line, size_t n, char *to) {
-    autostr struct str scratch = STR_INIT;
+    __attribute__((cleanup(logscratch_done))) struct logscratch scratch = {.want_details = true};
     struct logline l;
     if (!logline_parse(line, n, &scratch, &l))
         return SIZE_MAX;
@@ -42,6 +43,32 @@ static void any_line(const uint8_t *data, size_t size) {
         memcpy(line, data, size);
     autofree char *to = mem_alloc(size + 2);
     (void)read_back(line, size, to);
+}
+
+static void records(const uint8_t *data, size_t size) {
+    autofree char *p = mem_alloc(size);
+    if (size)
+        memcpy(p, data, size);
+    __attribute__((cleanup(logscratch_done))) struct logscratch scratch = {.at = 0};
+    size_t at = 0;
+    for (size_t n; (n = logformat_local.entry(p + at, size - at)) && n != SIZE_MAX; at += n) {
+        struct logline l;
+        if (n > size - at)
+            abort();
+        if (!logformat_local.parse(p + at, n, &scratch, &l))
+            continue;
+        if (l.text < p + at || l.text + l.n > p + at + n || (l.stream != 1 && l.stream != 2))
+            abort();
+    }
+}
+
+static void message(const uint8_t *data, size_t size) {
+    autofree uint8_t *p = mem_alloc(size + LOCAL_FRAME);
+    for (int i = 0; i < 4; i++)
+        p[i] = p[4 + size + (size_t)i] = (uint8_t)(size >> (24 - 8 * i));
+    if (size)
+        memcpy(p + 4, data, size);
+    records(p, size + LOCAL_FRAME);
 }
 
 static void round_trip(const uint8_t *data, size_t size) {
@@ -77,6 +104,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     if (data[0] == 0)
         any_line(data + 1, size - 1);
+    else if (data[0] == 1)
+        records(data + 1, size - 1);
+    else if (data[0] == 2)
+        message(data + 1, size - 1);
     else
         round_trip(data + 1, size - 1);
     return 0;

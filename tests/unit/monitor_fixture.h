@@ -113,8 +113,7 @@ struct err *runtime_start(struct runtime_proc *p) {
 /* A health check: its test as a plain process. */
 struct err *runtime_exec(const struct runtime_exec *x, struct runtime_proc *ret) {
     autostrv struct strv args = {.n = 0};
-    struct clone_args clone = {
-        .flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&ret->pidfd, .exit_signal = SIGCHLD};
+    struct clone_args clone = {.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&ret->pidfd, .exit_signal = SIGCHLD};
     TRY(json_get_strv_opt(x->process, "args", &args));
     ret->pid = sys_clone3(&clone);
     if (ret->pid == 0) {
@@ -174,9 +173,8 @@ static inline void monitor_of(struct run *r, int lock, int sync, int client) {
                         .stdin_once = r->in && !r->once_off,
                         .rows = 24,
                         .cols = 80,
-                        .log_driver = "json-file",
-                        .log_max_size = r->max_size ? r->max_size : -1,
-                        .log_max_file = 3,
+                        .log.driver = "json-file",
+                        .stdio = {-1, -1, -1},
                         .dir_fd = r->dir,
                         .lock_fd = lock,
                         .sync_fd = sync,
@@ -185,6 +183,10 @@ static inline void monitor_of(struct run *r, int lock, int sync, int client) {
                         .userns_fd = -1,
                         .ended = ended,
                         .ctx = r};
+    autofree char *size = mem_printf("%lld", (long long)r->max_size);
+    if (r->max_size)
+        strmap_set(&m.log.opts, "max-size", size);
+    strmap_set(&m.log.opts, "max-file", "3");
     monitor_main(&m);
 }
 

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "monitor/jsonlog_int.h"
+#include "monitor/lognames_int.h"
 #include "monitor/logread_int.h"
 #include "monitor/monitor.h"
 
@@ -36,9 +37,9 @@ static void scratch_remove(int fd) {
 }
 
 static struct jsonlog *open_log(int dir, int64_t max_size, int max_file) {
-    const struct jsonlog_config c = {.dir_fd = dir, .max_size = max_size, .max_file = max_file};
+    const struct logwriter_config c = {.dir_fd = dir, .max_size = max_size, .max_file = max_file};
     struct jsonlog *l = NULL;
-    CHECK_OK(jsonlog_open(&c, &l));
+    CHECK_OK(jsonlog_open(&c, NULL, &l));
     return l;
 }
 
@@ -260,9 +261,15 @@ static void test_rotation(void) {
     write_numbered(l, 0, 2000);
     jsonlog_close(l);
     struct stat st;
-    CHECK(fstatat(dir, "log.1", &st, 0) == 0 && st.st_size >= 10000 && st.st_size < 10200);
-    CHECK(fstatat(dir, "log.2", &st, 0) == 0 && st.st_size >= 10000 && st.st_size < 10200);
-    CHECK(fstatat(dir, "log.3", &st, 0) < 0 && fstatat(dir, "log.new", &st, 0) < 0);
+    struct logrange r = {.oldest = 0};
+    CHECK_OK(logrange_find(dir, &r));
+    CHECK_INT(r.newest - r.oldest, 1);
+    for (int64_t i = r.oldest; i <= r.newest; i++) {
+        char name[LOG_NAME_SIZE];
+        logname(i, false, name);
+        CHECK(fstatat(dir, name, &st, 0) == 0 && st.st_size >= 10000 && st.st_size < 10200);
+    }
+    CHECK(fstatat(dir, "log.new", &st, 0) < 0);
     struct str out = STR_INIT;
     print(dir, (struct monitor_log_read){.tail = -1}, &out, NULL);
     CHECK(str_ends(str_c(&out), "line 1998\nline 1999\n"));

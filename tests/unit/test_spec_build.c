@@ -197,7 +197,7 @@ static const struct refusal {
      "invalid restart policy: maximum retry count can only be used with 'on-failure'"},
     {TEXT(restart), "maybe", ERR_USAGE,
      "invalid restart policy: unknown policy 'maybe'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"},
-    {TEXT(log_driver), "syslog", ERR_UNSUPPORTED, NULL},
+    {TEXT(log_driver), "gelf", ERR_UNSUPPORTED, "log driver gelf is not supported"},
     {TEXT(log_driver), "bogus", ERR_USAGE, "logger: no log driver named 'bogus' is registered"},
     {LIST(log_opt), "bogus=1", ERR_USAGE, "unknown log opt 'bogus' for json-file log driver"},
     {LIST(log_opt), "max-file=0", ERR_USAGE, NULL},

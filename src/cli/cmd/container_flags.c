@@ -115,6 +115,17 @@ static struct err *print_spec(struct cli_ctx *c, const struct engine_create *cre
     return NULL;
 }
 
+static struct err *expand_template(const char *text, const struct json *data, char **ret) {
+    struct template *t = NULL;
+    autostr struct str out = STR_INIT;
+    TRY(template_parse(text, &t));
+    struct err *e = template_execute_with(t, data, TEMPLATE_ROW, &out);
+    template_free(t);
+    if (!e)
+        *ret = str_take(&out);
+    return e;
+}
+
 struct err *container_flags_create(struct cli_ctx *c, struct container_flags *f, bool to_start,
                                    struct engine_created *ret) {
     struct cli_progress *progress = cli_progress_new(stderr, c->host->stderr_tty, f->quiet);
@@ -124,6 +135,7 @@ struct err *container_flags_create(struct cli_ctx *c, struct container_flags *f,
         .progress = {cli_progress_event, progress},
         .missing = f->quiet ? NULL : say_missing,
         .interrupted_fd = &interrupted,
+        .expand = expand_template,
         .to_start = to_start,
     };
     struct err *e = f->print_spec ? print_spec(c, &create) : create_container(c, f, &create, ret);

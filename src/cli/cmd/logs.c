@@ -35,6 +35,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         .tail = -1,
         .follow = o->follow,
         .timestamps = o->timestamps,
+        .details = o->details,
         .out = STDOUT_FILENO,
         .err = STDERR_FILENO,
         .lock_fd = -1,
@@ -64,5 +65,4 @@ const struct cmd cmd_logs = {
     .flags = flags,
     .opts_size = sizeof(struct opts),
     .run = run,
-    .compat = "--details shows nothing more: log options with labels or env are not supported yet",
 };
