@@ -107,6 +107,10 @@ struct loop {
     size_t n_round;
     uint8_t *buffer; /* LOOP_BUFFER bytes that anybody may use until it returns */
     size_t kept;     /* bytes that relays hold for slow readers */
+    struct {
+        struct pipe *idle;
+        size_t n, n_idle;
+    } pipes; /* of pipe.c */
     struct policy *policy;
     struct slirp_uplink *uplink;
     struct bypass *bypass;
@@ -161,6 +165,16 @@ void relay_group_end(struct loop *l, struct relay_group *group);
 void relay_prepare(int fd);
 /* Closes a socket so that its peer sees a reset. */
 void relay_reset(int take_fd);
+
+/* ---- pipe.c: bytes from one socket to another without a copy ---- */
+struct pipe;
+/* An empty pipe, or NULL when there are enough of them. */
+struct pipe *pipe_take(struct loop *l);
+/* Gives one back; one that still holds something is no good for anybody else. */
+void pipe_give(struct loop *l, struct pipe *take_pipe, bool empty);
+/* As recv(2) and send(2), of a socket that does not block. To drain more than there is may hold back what there is. */
+ssize_t pipe_fill(struct pipe *p, int from, size_t most);
+ssize_t pipe_drain(struct pipe *p, int to, size_t n);
 
 /* ---- bypass.c: outgoing TCP ---- */
 struct err *bypass_start(struct loop *l, int listen4, int listen6, int nfqueue) __attribute__((warn_unused_result));

@@ -151,8 +151,7 @@ void inner_add(struct loop *l, int family, bool udp, const int *fds, size_t n) {
     if (pool->asked)
         pool->asked--;
     for (size_t i = 0; i < n; i++) {
-        autoerr e = fd_set_nonblock(fds[i], true);
-        if (!e && pool->n < POOL_MAX)
+        if (pool->n < POOL_MAX)
             pool->fd[pool->n++] = fds[i];
         else
             fd_close(fds[i]);

@@ -3,12 +3,13 @@
  *
  * One buffer serves the whole process: what is read from one side is written to the other at once. What the other side
  * does not take is kept in a block of its own, and until that is gone nothing more is read for it: a slow reader stops
- * the sender through TCP's own window, and an idle connection costs the two watches below and nothing else. The end of
- * a stream goes on as shutdown(2), a reset as a reset (SO_LINGER with no time).
+ * the sender through TCP's own window, and an idle connection costs the two watches below and nothing else. Where much
+ * comes at a time it goes through a pipe instead (pipe.c), and what the other side does not take stays in there: such
+ * bytes are on their way from one processor's cache to another's, and would miss both here. The end of a stream goes on
+ * as shutdown(2), a reset as a reset (SO_LINGER with no time).
  *
- * Readiness is level triggered, and a hang-up is reported whether one asks or not. EPOLLIN covers the end of a stream,
- * so EPOLLRDHUP is not needed; a socket that has hung up while there is nothing that could be done about it, because
- * its last bytes still wait for the other side, leaves the table until there is.
+ * Readiness is edge triggered: each socket enters the table once, for everything, and an end remembers what it was told
+ * until the kernel says EAGAIN. A turn that is over before that asks for its events again.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -23,20 +24,28 @@
 #include "net/helper/helper_int.h"
 
 enum {
-    KEPT_MAX = 64 << 20,  /* for all slow readers together: beyond it, small reads keep the rest small */
-    SMALL_READ = 4 << 10, /* … as small as this */
-    READS_A_TURN = 2,     /* then it is another connection's turn */
-    ALIVE_IDLE_S = 300    /* a container may vanish without a word (its namespace is gone) */
+    EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+    BROKEN = EPOLLERR | EPOLLHUP,
+    NOT_ALL = EPOLLRDHUP | EPOLLPRI | BROKEN, /* a short read was not the last: an end or an urgent mark follows */
+    KEPT_MAX = 64 << 20,                      /* for all slow readers together: beyond it, small reads keep it small */
+    SMALL_READ = 4 << 10,                     /* … as small as this */
+    BULK_READ = 64 << 10,                     /* from here on a pipe is cheaper than two copies */
+    SPLICE_MOST = 1 << 20,                    /* at a time */
+    READS_A_TURN = 2,                         /* then it is another connection's turn */
+    ALIVE_IDLE_S = 300                        /* a container may vanish without a word (its namespace is gone) */
 };
 
 struct relay_end {
     struct watch w;
-    uint8_t side;      /* index in relay.end */
+    uint8_t side; /* index in relay.end */
+    bool readable, writable;
     bool at_end;       /* nothing more comes from it */
-    uint32_t events;   /* that the table has */
-    uint32_t rest_len; /* bytes that wait to be written to it … */
+    bool bulk;         /* much comes from it at a time */
+    uint32_t told;     /* events since it was readable */
+    uint32_t rest_len; /* bytes that wait to be written to it, in `pipe` or … */
     uint32_t rest_at;  /* … beginning here */
     uint8_t *rest;
+    struct pipe *pipe;
 };
 
 struct relay {
@@ -71,7 +80,10 @@ static void relay_free(struct loop *l, struct relay *r, bool reset) {
             e->w.fd = -1;
         }
         loop_drop(l, &e->w);
-        l->kept -= e->rest_len;
+        if (e->pipe)
+            pipe_give(l, e->pipe, false);
+        if (e->rest)
+            l->kept -= e->rest_len;
         free(e->rest);
     }
     if (r->link)
@@ -86,19 +98,6 @@ void relay_group_end(struct loop *l, struct relay_group *group) {
         relay_free(l, group->first, true);
 }
 
-static void ask(struct loop *l, struct relay_end *e) {
-    uint32_t want = 0;
-    const struct relay *r = relay_of(e);
-    if (r->connecting)
-        want = e->side == 1 ? EPOLLOUT : 0;
-    else
-        want = (!e->at_end && !other(e)->rest_len ? (uint32_t)EPOLLIN : 0) | (e->rest_len ? (uint32_t)EPOLLOUT : 0);
-    if (want == e->events)
-        return;
-    e->events = want;
-    loop_mod(l, &e->w, want);
-}
-
 /* Both streams have ended and nothing is on the way. */
 static bool finished(const struct relay *r) {
     return r->end[0].at_end && r->end[1].at_end && !r->end[0].rest_len && !r->end[1].rest_len;
@@ -106,54 +105,53 @@ static bool finished(const struct relay *r) {
 
 /* ---- one step each: false means that the connection is broken ---- */
 
-static bool keep_rest(struct loop *l, struct relay_end *to, const uint8_t *bytes, size_t n) {
+/* What a read or write that moved nothing tells. */
+static bool only_later(bool *ready) {
+    if (errno == EINTR)
+        return true;
+    *ready = false;
+    return errno == EAGAIN;
+}
+
+/* All that `to` takes of these bytes. What ends the stream goes with its end: MSG_MORE waits for that. */
+static bool write_some(struct relay_end *to, const uint8_t *bytes, size_t n, size_t *ret_written) {
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (other(to)->told & EPOLLRDHUP ? MSG_MORE : 0);
+    size_t done = 0;
+    while (done < n && to->writable) {
+        ssize_t k = send(to->w.fd, bytes + done, n - done, flags);
+        if (k < 0 && !only_later(&to->writable))
+            return false;
+        done += k < 0 ? 0 : (size_t)k;
+    }
+    *ret_written = done;
+    return true;
+}
+
+static void keep_rest(struct loop *l, struct relay_end *to, const uint8_t *bytes, size_t n) {
     to->rest = mem_alloc(n);
     memcpy(to->rest, bytes, n);
     to->rest_len = (uint32_t)n;
     to->rest_at = 0;
     l->kept += n;
-    return true;
 }
 
-static bool write_some(struct relay_end *to, const uint8_t *bytes, size_t n, size_t *ret_written) {
-    ssize_t k = send(to->w.fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (k < 0 && errno != EAGAIN && errno != EINTR)
-        return false;
-    *ret_written = k < 0 ? 0 : (size_t)k;
-    return true;
-}
-
-/* Reads from an end and writes to the other; *ret_more when the read filled the buffer and all of it was written. */
-static bool pass_on(struct loop *l, struct relay_end *from, bool *ret_more) {
-    struct relay_end *to = other(from);
-    size_t most = l->kept < KEPT_MAX ? LOOP_BUFFER : SMALL_READ, written = 0;
-    ssize_t n = recv(from->w.fd, l->buffer, most, MSG_DONTWAIT);
-    *ret_more = false;
-    if (n < 0)
-        return errno == EAGAIN || errno == EINTR;
-    if (n == 0) {
-        from->at_end = true;
-        shutdown(to->w.fd, SHUT_WR);
-        return true;
-    }
-    if (!write_some(to, l->buffer, (size_t)n, &written))
-        return false;
-    if (written < (size_t)n)
-        return keep_rest(l, to, l->buffer + written, (size_t)n - written);
-    *ret_more = (size_t)n == most;
-    return true;
-}
-
-static bool read_end(struct loop *l, struct relay_end *from) {
-    bool more = true;
-    for (int i = 0; i < READS_A_TURN && more; i++)
-        if (!pass_on(l, from, &more))
+/* All that `to` takes of what its pipe holds. */
+static bool write_spliced(struct loop *l, struct relay_end *to) {
+    while (to->rest_len && to->writable) {
+        ssize_t k = pipe_drain(to->pipe, to->w.fd, to->rest_len);
+        if (k < 0 && !only_later(&to->writable))
             return false;
+        to->rest_len -= k < 0 ? 0 : (uint32_t)k;
+    }
+    if (!to->rest_len)
+        pipe_give(l, take_ptr(&to->pipe), true);
     return true;
 }
 
 static bool write_rest(struct loop *l, struct relay_end *to) {
     size_t written;
+    if (to->pipe)
+        return write_spliced(l, to);
     if (!write_some(to, to->rest + to->rest_at, to->rest_len, &written))
         return false;
     to->rest_at += (uint32_t)written;
@@ -164,52 +162,93 @@ static bool write_rest(struct loop *l, struct relay_end *to) {
     return true;
 }
 
-/* The connect of end[1] has an outcome. */
-static bool connected(struct relay *r) {
-    int code = 0;
-    socklen_t len = sizeof code;
-    if (getsockopt(r->end[1].w.fd, SOL_SOCKET, SO_ERROR, &code, &len) != 0 || code)
+/* The stream has ended. When the other one has too, close(2) says so. */
+static bool end_reached(struct relay_end *from) {
+    from->at_end = true;
+    if (!finished(relay_of(from)))
+        shutdown(other(from)->w.fd, SHUT_WR);
+    return true;
+}
+
+/* Reads from an end and writes to the other, by way of the buffer. */
+static bool copy_on(struct loop *l, struct relay_end *from) {
+    struct relay_end *to = other(from);
+    size_t most = l->kept < KEPT_MAX ? LOOP_BUFFER : SMALL_READ, written;
+    ssize_t n = recv(from->w.fd, l->buffer, most, MSG_DONTWAIT);
+    if (n < 0)
+        return only_later(&from->readable);
+    if (n == 0)
+        return end_reached(from);
+    from->bulk = n >= BULK_READ;
+    from->readable = (size_t)n == most || from->told & NOT_ALL;
+    if (!write_some(to, l->buffer, (size_t)n, &written))
         return false;
-    r->connecting = false;
+    if (written < (size_t)n)
+        keep_rest(l, to, l->buffer + written, (size_t)n - written);
+    return true;
+}
+
+/* The same by way of a pipe. */
+static bool splice_on(struct loop *l, struct relay_end *from) {
+    struct relay_end *to = other(from);
+    to->pipe = pipe_take(l);
+    if (!to->pipe)
+        return copy_on(l, from);
+    ssize_t n = pipe_fill(to->pipe, from->w.fd, SPLICE_MOST);
+    bool fine = n > 0 || (n < 0 ? only_later(&from->readable) : end_reached(from));
+    from->bulk = n >= BULK_READ;
+    to->rest_len = n > 0 ? (uint32_t)n : 0;
+    return write_spliced(l, to) && fine;
+}
+
+/* Passes on what comes from an end, for one turn. */
+static bool pump(struct loop *l, struct relay_end *from) {
+    struct relay_end *to = other(from);
+    for (int i = 0; i < READS_A_TURN; i++) {
+        if (to->rest_len && !write_rest(l, to))
+            return false;
+        if (to->rest_len || from->at_end || !from->readable)
+            return true;
+        if (!(from->bulk ? splice_on(l, from) : copy_on(l, from)))
+            return false;
+    }
+    if (from->readable && !from->at_end)
+        loop_mod(l, &from->w, EVENTS);
     return true;
 }
 
 static bool step(struct loop *l, struct relay_end *e, uint32_t events) {
     struct relay *r = relay_of(e);
-    if (r->connecting)
-        return e->side == 1 ? connected(r) : !(events & EPOLLERR);
-    if ((events & EPOLLERR) && !(e->events & EPOLLIN))
+    if (events & (EPOLLIN | NOT_ALL))
+        e->readable = true;
+    if (events & EPOLLOUT)
+        e->writable = true;
+    e->told = events;
+    if (r->connecting) {
+        if (events & (e->side == 1 ? BROKEN : EPOLLERR))
+            return false;
+        r->connecting = e->side == 0 || !(events & EPOLLOUT);
+        return r->connecting || (pump(l, &r->end[0]) && pump(l, &r->end[1]));
+    }
+    if ((events & EPOLLERR) && (e->at_end || other(e)->rest_len))
         return false; /* reset while nobody reads from it; who reads finds out below, after the last bytes */
-    if ((events & EPOLLOUT) && e->rest_len && !write_rest(l, e))
-        return false;
-    return !(e->events & EPOLLIN) || !(events & (EPOLLIN | EPOLLERR | EPOLLHUP)) || read_end(l, e);
+    return (!(events & EPOLLOUT) || pump(l, other(e))) && pump(l, e);
 }
 
 static void relay_ready(struct loop *l, struct watch *w, uint32_t events) {
     struct relay_end *e = (struct relay_end *)(void *)w;
     struct relay *r = relay_of(e);
-    if (!step(l, e, events)) {
-        relay_free(l, r, true);
-        return;
-    }
-    if (finished(r)) {
-        relay_free(l, r, false);
-        return;
-    }
-    ask(l, other(e));
-    ask(l, e);
-    if ((events & EPOLLHUP) && !e->events)
-        loop_park(l, w);
+    bool fine = step(l, e, events);
+    if (!fine || finished(r))
+        relay_free(l, r, !fine);
 }
 
 void relay_start(struct loop *l, struct relay_group *group, int a, int b, bool connecting) {
     struct relay *r = mem_alloc(sizeof *r);
     const int fds[2] = {a, b};
     for (uint8_t i = 0; i < 2; i++)
-        r->end[i] = (struct relay_end){.w = {.fd = fds[i], .ready = relay_ready}, .side = i};
+        r->end[i] = (struct relay_end){.w = {.fd = fds[i], .ready = relay_ready}, .side = i, .writable = true};
     r->connecting = connecting;
-    r->end[0].events = connecting ? 0 : EPOLLIN;
-    r->end[1].events = connecting ? EPOLLOUT : EPOLLIN;
     if (group) {
         r->next = group->first;
         r->link = &group->first;
@@ -217,6 +256,6 @@ void relay_start(struct loop *l, struct relay_group *group, int a, int b, bool c
             r->next->link = &r->next;
         group->first = r;
     }
-    if (!loop_add(l, &r->end[0].w, r->end[0].events) || !loop_add(l, &r->end[1].w, r->end[1].events))
+    if (!loop_add(l, &r->end[0].w, EVENTS) || !loop_add(l, &r->end[1].w, EVENTS))
         relay_free(l, r, true);
 }

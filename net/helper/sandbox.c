@@ -23,7 +23,7 @@
 /* clang-format off */
 static const int calls[] = {
     SYS_read, SYS_write, SYS_recvfrom, SYS_sendto, SYS_epoll_ctl, SYS_epoll_pwait, SYS_recvmsg, SYS_sendmsg,
-    SYS_recvmmsg, SYS_sendmmsg, SYS_accept4, SYS_connect, SYS_close, SYS_getsockopt, SYS_setsockopt, SYS_shutdown,
+    SYS_splice, SYS_pipe2, SYS_recvmmsg, SYS_sendmmsg, SYS_accept4, SYS_connect, SYS_close, SYS_getsockopt, SYS_setsockopt, SYS_shutdown,
     SYS_bind, SYS_listen, SYS_getsockname, SYS_getpeername, SYS_readv, SYS_writev, SYS_fcntl, SYS_ppoll,
     SYS_clock_gettime, SYS_gettimeofday, SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_futex, SYS_getrandom,
     SYS_getpid, SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_restart_syscall, SYS_fstat, SYS_exit,

@@ -186,6 +186,64 @@ static void test_slow_reader(void) {
     close(s[1]);
 }
 
+/* Everything from one end to the other, read as slowly as the relay allows, and the end with it; *ret_spliced: whether
+ * bytes waited in a pipe. */
+static void pass_through(size_t total, bool *ret_spliced) {
+    int s[2];
+    size_t in = 0, out = 0;
+    bool right = true;
+    char c;
+    relayed(NULL, s);
+    *ret_spliced = false;
+    while (out < total) {
+        for (size_t before = in - 1; in < total && in != before;)
+            in = pour(s[0], before = in, total);
+        if (in == total)
+            shutdown(s[0], SHUT_WR);
+        if (!until(s[1], POLLIN))
+            break;
+        *ret_spliced = *ret_spliced || l.pipes.n > l.pipes.n_idle;
+        out = drain(s[1], out, &right);
+    }
+    CHECK_INT(out, total);
+    CHECK(right);
+    CHECK(until(s[1], POLLIN));
+    CHECK_INT(recv(s[1], &c, 1, 0), 0);
+    check_arrives(s[1], s[0], "answer after the end");
+    close(s[0]);
+    close(s[1]);
+    CHECK_INT(l.kept, 0);
+    CHECK_INT(l.pipes.n, (long long)l.pipes.n_idle);
+}
+
+static void test_bulk(void) {
+    bool spliced;
+    pass_through(40 << 20, &spliced);
+    CHECK(spliced);
+    size_t n = l.pipes.n, n_idle = l.pipes.n_idle;
+    struct pipe *idle = l.pipes.idle;
+    l.pipes.idle = NULL; /* as if others had them all */
+    l.pipes.n = l.pipes.n_idle = SIZE_MAX;
+    pass_through(40 << 20, &spliced);
+    CHECK(!spliced);
+    l.pipes.n = n;
+    l.pipes.n_idle = n_idle;
+    l.pipes.idle = idle;
+}
+
+/* A connection that ends while a pipe holds bytes of it takes the pipe along. */
+static void test_bulk_reset(void) {
+    int s[2];
+    relayed(NULL, s);
+    for (size_t in = 0; l.pipes.n == l.pipes.n_idle && until(s[0], POLLOUT);)
+        in = pour(s[0], in, in + LOOP_BUFFER);
+    CHECK(l.pipes.n > l.pipes.n_idle);
+    relay_reset(s[1]);
+    CHECK(until(s[0], POLLERR));
+    CHECK_INT(l.pipes.n, (long long)l.pipes.n_idle);
+    close(s[0]);
+}
+
 static void test_group(void) {
     struct relay_group group = {0};
     int s[2], t[2], u[2];
@@ -268,6 +326,6 @@ static void test_size(void) { CHECK(sizeof(struct relay) <= 256); }
 static void test_begin(void) { CHECK_OK(loop_init(&l)); }
 
 UNIT_MAIN({"begin", test_begin}, {"both ways", test_both_ways}, {"half close", test_half_close}, {"reset", test_reset},
-          {"refused", test_refused}, {"slow reader", test_slow_reader}, {"group", test_group},
-          {"nothing left", test_nothing_left}, {"no descriptors", test_no_descriptors}, {"timers", test_timers},
-          {"size", test_size})
+          {"refused", test_refused}, {"slow reader", test_slow_reader}, {"bulk", test_bulk},
+          {"bulk reset", test_bulk_reset}, {"group", test_group}, {"nothing left", test_nothing_left},
+          {"no descriptors", test_no_descriptors}, {"timers", test_timers}, {"size", test_size})

@@ -45,8 +45,9 @@ class Server:
     def __init__(self, t, cport, args, image="net", vols=()):
         self.t, self.port = t, freeport()
         if t.docker:
-            t.need(image); t.kill_rm("srv")
-            t.out("run", "-d", "--name", "srv", *t.netargs, "-p", "127.0.0.1:%d:%d" % (self.port, cport), *sum([["-v", v] for v in vols], []), image, *args)
+            self.name = "srv-" + t.name       # pseudo-tools share a store
+            t.need(image); t.kill_rm(self.name)
+            t.out("run", "-d", "--name", self.name, *t.netargs, "-p", "127.0.0.1:%d:%d" % (self.port, cport), *sum([["-v", v] for v in vols], []), image, *args)
         else:
             fs = rootfs(image); b = ["bwrap", "--die-with-parent", "--bind", fs, "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"] + sum([["--ro-bind"] + v.split(":")[:2] for v in vols], [])
             if t.kind == "host": self.port = cport; pre = []
@@ -60,7 +61,7 @@ class Server:
             raise
         time.sleep(0.3)
     def stop(self):
-        if self.t.docker: self.t.kill_rm("srv")
+        if self.t.docker: self.t.kill_rm(self.name)
         else: self.p.terminate(); self.p.wait(); time.sleep(0.2)
 
 def _pub(rev):
@@ -71,14 +72,8 @@ def _pub(rev):
                 yield iperf(["iperf3", "-c", "127.0.0.1", "-p", str(s.port), "-t", "2", "-J"] + (["-R"] if rev else [])); time.sleep(0.3)
         finally: s.stop()
     return f
-# one server at a time: the published ports of pseudo-tools would clash otherwise
-def _seq(mk, rounds):
-    def f(t):
-        g = mk(t); rs = [next(g) for _ in range(rounds)]; g.close()
-        yield from rs
-    return f
-case("f.pub-in", "iperf3 host -> container through a published port", 3, "docker podman-slirpport podman-bridge pasta host")(_seq(_pub(False), 3))
-case("f.pub-out", "iperf3 -R container -> host through a published port", 3, "docker podman-slirpport podman-bridge pasta host")(_seq(_pub(True), 3))
+case("f.pub-in", "iperf3 host -> container through a published port", 3, "docker podman-slirpport podman-bridge pasta host")(_pub(False))
+case("f.pub-out", "iperf3 -R container -> host through a published port", 3, "docker podman-slirpport podman-bridge pasta host")(_pub(True))
 
 def _http(t):
     s = Server(t, 8080, ["nginx", "-c", "/wl/nginx.conf"], vols=[WL + ":/wl:ro"])
@@ -92,14 +87,14 @@ def _http(t):
             o = get(["wrk", "-t2", "-c32", "-d3", u]); r["keepalive_req/s"] = float(re.search(r"Requests/sec:\s+([\d.]+)", o).group(1))
             yield r
     finally: s.stop()
-case("f.http", "nginx behind a published port: ab (new connections), wrk (keep-alive)", 3, "docker podman-slirpport podman-bridge pasta host")(_seq(_http, 3))
+case("f.http", "nginx behind a published port: ab (new connections), wrk (keep-alive)", 3, "docker podman-slirpport podman-bridge pasta host")(_http)
 
 def _rrpub(t):
     s = Server(t, 7777, ["python3", "/wl/rr.py", "server", "7777"], image="dev", vols=[WL + ":/wl:ro"])
     try:
         while True: yield json.loads(get([PY, WL + "/rr.py", "client", "127.0.0.1", str(s.port), "3000"]))
     finally: s.stop()
-case("f.rr-pub", "1-byte TCP round trip (us) and connect+1 byte (us), host -> published port", 3, "docker podman-slirpport pasta host")(_seq(_rrpub, 3))
+case("f.rr-pub", "1-byte TCP round trip (us) and connect+1 byte (us), host -> published port", 3, "docker podman-slirpport pasta host")(_rrpub)
 
 @case("f.rr-out", "1-byte TCP round trip (us) and connect+1 byte, container -> host address", 3, "docker podman-bridge pasta host")
 def _(t):
