@@ -73,11 +73,12 @@ static void fill(struct nft_batch *b) {
 
 /* What an earlier helper has loaded is the same, and stays. */
 static bool load(void) {
-    struct mnl_socket *s = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC); /* of this namespace */
-    if (!s)
+    struct mnl_socket *s; /* of this namespace */
+    autoerr e = netlink_open(NETLINK_NETFILTER, &s);
+    if (e)
         return false;
     struct nft_batch *b = mem_alloc(sizeof *b);
-    bool there = mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) >= 0 && nft_has_chain(b, s, CHAIN);
+    bool there = nft_has_chain(b, s, CHAIN);
     if (!there) {
         fill(b);
         there = nft_batch_send(b, s) == 0;

@@ -15,8 +15,8 @@
  *   warden → loop
  *     {"op":"uplink","kind":"tap"|"packet","mtu":N}            fd: the tap, or an AF_PACKET socket
  *     {"op":"bypass"}                                          fds: listener v4, listener v6, [nfqueue netlink socket]
- *     {"op":"inner","family":4|6,"proto":"tcp"|"udp"}          fds: up to 8 transparent sockets, made in the helper's
- *                                                              namespace, for the pool of published ports
+ *     {"op":"inner","family":4|6,"proto":"tcp"|"udp"}          fds: up to 8 transparent sockets, non-blocking, made in
+ *                                                              the helper's namespace, for the pool of published ports
  *     {"op":"publish","seq":N,"id":…,"proto","host_ip","host_port","port","ip":"10.89.7.2","ip6":"","gateway","gateway6"}
  *                                                            → {"seq":N,"host_port":8080} or {"seq":N,"error":…}
  *     {"op":"unpublish","id":…}  {"op":"unpublish","id":…,"proto","host_ip","host_port"}
@@ -225,6 +225,9 @@ void dns_message(struct loop *l, const struct json *request, const int *fds,
 void warden_main(int listener, int loop_fd, int loop_pidfd, const char *run_root) __attribute__((noreturn));
 
 /* ---- link.c: rtnetlink on a socket of one namespace ---- */
+struct mnl_socket;
+/* A bound AF_NETLINK socket of this bus, of the namespace that the caller is in; mnl_socket_close() ends it. */
+struct err *netlink_open(int bus, struct mnl_socket **ret) __attribute__((warn_unused_result));
 struct rtnl; /* an AF_NETLINK socket made in the namespace that the caller is in */
 struct err *rtnl_open(struct rtnl **ret) __attribute__((warn_unused_result));
 void rtnl_free(struct rtnl *r);

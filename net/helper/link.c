@@ -26,16 +26,25 @@ struct rtnl {
     } msg;
 };
 
+struct err *netlink_open(int bus, struct mnl_socket **ret) {
+    struct mnl_socket *s = mnl_socket_open2(bus, SOCK_CLOEXEC);
+    if (s && mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) == 0) {
+        *ret = s;
+        return NULL;
+    }
+    struct err *e = err_sys(errno, "open a netlink socket");
+    if (s)
+        mnl_socket_close(s);
+    return e;
+}
+
 struct err *rtnl_open(struct rtnl **ret) {
     struct rtnl *r = mem_alloc(sizeof *r);
-    r->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-    if (!r->socket || mnl_socket_bind(r->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
-        struct err *e = err_sys(errno, "open a route socket");
-        rtnl_free(r);
-        return e;
-    }
-    *ret = r;
-    return NULL;
+    struct err *e = netlink_open(NETLINK_ROUTE, &r->socket);
+    if (!e)
+        *ret = take_ptr(&r);
+    rtnl_free(r);
+    return e;
 }
 
 void rtnl_free(struct rtnl *r) {

@@ -44,14 +44,11 @@ struct nft {
 
 struct err *nft_open(struct nft **ret) {
     struct nft *nft = mem_alloc(sizeof *nft);
-    nft->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-    if (!nft->socket || mnl_socket_bind(nft->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
-        struct err *e = err_sys(errno, "open a netfilter socket");
-        nft_free(nft);
-        return e;
-    }
-    *ret = nft;
-    return NULL;
+    struct err *e = netlink_open(NETLINK_NETFILTER, &nft->socket);
+    if (!e)
+        *ret = take_ptr(&nft);
+    nft_free(nft);
+    return e;
 }
 
 void nft_free(struct nft *nft) {
@@ -288,10 +285,9 @@ static int queue_bind(struct mnl_socket *s) {
 }
 
 struct err *nfqueue_open(int *ret) {
-    struct mnl_socket *s = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-    if (!s)
-        return err_sys(errno, "open a netfilter socket");
-    int e = mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0 ? errno : queue_bind(s);
+    struct mnl_socket *s;
+    TRY(netlink_open(NETLINK_NETFILTER, &s));
+    int e = queue_bind(s);
     struct err *failed = e ? err_sys(e, "bind packet queue %d", NFQUEUE_NUMBER) : fd_dup(mnl_socket_get_fd(s), ret);
     mnl_socket_close(s);
     return failed;

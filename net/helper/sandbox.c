@@ -2,7 +2,8 @@
  * sandbox: what is left to the process that reads what containers send. It keeps the host's network namespace, for the
  * connections that it makes are the user's own, and gives up all else: files (an empty, read-only root in a mount
  * namespace of its own, and no call that opens anything), capabilities, new privileges, other processes, and any kind
- * of socket but TCP, UDP and ping. What it may use beyond that it is handed by the warden, one descriptor at a time.
+ * of socket but TCP, UDP and ping. Pipes it makes for bytes on their way (pipe.c). What it may use beyond that it is
+ * handed by the warden, one descriptor at a time.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -23,11 +24,11 @@
 /* clang-format off */
 static const int calls[] = {
     SYS_read, SYS_write, SYS_recvfrom, SYS_sendto, SYS_epoll_ctl, SYS_epoll_pwait, SYS_recvmsg, SYS_sendmsg,
-    SYS_splice, SYS_pipe2, SYS_recvmmsg, SYS_sendmmsg, SYS_accept4, SYS_connect, SYS_close, SYS_getsockopt, SYS_setsockopt, SYS_shutdown,
-    SYS_bind, SYS_listen, SYS_getsockname, SYS_getpeername, SYS_readv, SYS_writev, SYS_fcntl, SYS_ppoll,
-    SYS_clock_gettime, SYS_gettimeofday, SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_futex, SYS_getrandom,
-    SYS_getpid, SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_restart_syscall, SYS_fstat, SYS_exit,
-    SYS_exit_group, SYS_epoll_create1,
+    SYS_splice, SYS_pipe2, SYS_recvmmsg, SYS_sendmmsg, SYS_accept4, SYS_connect, SYS_close, SYS_getsockopt,
+    SYS_setsockopt, SYS_shutdown, SYS_bind, SYS_listen, SYS_getsockname, SYS_getpeername, SYS_readv, SYS_writev,
+    SYS_fcntl, SYS_ppoll, SYS_clock_gettime, SYS_gettimeofday, SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise,
+    SYS_futex, SYS_getrandom, SYS_getpid, SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_rt_sigaction,
+    SYS_restart_syscall, SYS_fstat, SYS_exit, SYS_exit_group, SYS_epoll_create1,
 #ifdef SYS_epoll_wait
     SYS_epoll_wait,
 #endif

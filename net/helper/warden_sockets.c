@@ -13,34 +13,16 @@
 
 enum { BACKLOG = 4096, INNER_BATCH = 8 };
 
-union sock_addr {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-static socklen_t addr_of(const struct net_addr *a, uint16_t port, union sock_addr *ret) {
-    *ret = (union sock_addr){0};
-    if (a->family == AF_INET6) {
-        ret->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
-        memcpy(&ret->v6.sin6_addr, a->b, sizeof ret->v6.sin6_addr);
-        return sizeof ret->v6;
-    }
-    ret->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
-    memcpy(&ret->v4.sin_addr, a->b, sizeof ret->v4.sin_addr);
-    return sizeof ret->v4;
-}
-
 struct err *socket_bound(const struct net_addr *at, uint16_t port, int type, int *ret) {
     autofd int fd = socket(at->family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    union sock_addr sa;
-    socklen_t len = addr_of(at, port, &sa);
+    struct sockaddr_storage sa;
+    socklen_t len = sockaddr_make(at, port, &sa);
     int on = 1;
     if (fd >= 0 && at->family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (fd >= 0 && type == SOCK_STREAM)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (fd < 0 || bind(fd, &sa.any, len) < 0 || (type == SOCK_STREAM && listen(fd, BACKLOG) < 0)) {
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&sa, len) < 0 || (type == SOCK_STREAM && listen(fd, BACKLOG) < 0)) {
         int saved = errno;
         autofree char *text = net_addr_text(at);
         return err_sys(saved, "listen at %s port %u", text, port);
