@@ -226,7 +226,8 @@ void warden_main(int listener, int loop_fd, int loop_pidfd, const char *run_root
 
 /* ---- link.c: rtnetlink on a socket of one namespace ---- */
 struct mnl_socket;
-/* A bound AF_NETLINK socket of this bus, of the namespace that the caller is in; mnl_socket_close() ends it. */
+/* A bound AF_NETLINK socket (NETLINK_ROUTE, NETLINK_NETFILTER) of the namespace that the caller is in;
+ * mnl_socket_close() ends it. */
 struct err *netlink_open(int bus, struct mnl_socket **ret) __attribute__((warn_unused_result));
 struct rtnl; /* an AF_NETLINK socket made in the namespace that the caller is in */
 struct err *rtnl_open(struct rtnl **ret) __attribute__((warn_unused_result));

@@ -32,7 +32,7 @@ struct err *netlink_open(int bus, struct mnl_socket **ret) {
         *ret = s;
         return NULL;
     }
-    struct err *e = err_sys(errno, "open a netlink socket");
+    struct err *e = err_sys(errno, "open a %s socket", bus == NETLINK_ROUTE ? "route" : "netfilter");
     if (s)
         mnl_socket_close(s);
     return e;
