@@ -144,6 +144,9 @@ static inline void cli_rows_freep(struct cli_rows **r) { cli_rows_free(*r); }
 /* All of an array of them. */
 struct err *cli_render_rows(struct cli_ctx *c, const struct cli_table *t, const struct json *rows, const char *format,
                             bool quiet) __attribute__((warn_unused_result));
+/* Renders one object by "json" or a template. */
+struct err *cli_render_object(struct cli_ctx *c, const struct json *object, const char *format)
+    __attribute__((warn_unused_result));
 /* Renders one or many full objects: NULL: a JSON array, four spaces; else template or json. */
 struct err *cli_render_objects(struct cli_ctx *c, const struct json *array, const char *format)
     __attribute__((warn_unused_result));

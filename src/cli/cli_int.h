@@ -98,5 +98,8 @@ void cli_created_at(int64_t created, struct str *out);
 /* docker's label filter: "key" wants the label to be there, "key=value" that value. `wanted` is the filter's value in a
  * map of cli_filters_parse(): all of its lines must hold; NULL holds always. */
 bool cli_labels_match(const struct json *labels, const char *wanted);
+/* A row of `ps` with what every container has: ID, Image, Command, RunningFor, Status, Names, LocalVolumes. */
+struct json *cli_container_row(const struct engine_row *r, int64_t now)
+    __attribute__((returns_nonnull, warn_unused_result));
 /* The column LABELS, "key=value,key=value"; appended. */
 void cli_labels_text(const struct json *labels, struct str *out);

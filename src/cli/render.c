@@ -232,6 +232,18 @@ static struct err *render_templates(struct cli_ctx *c, const struct json *array,
     return e;
 }
 
+struct err *cli_render_object(struct cli_ctx *c, const struct json *object, const char *format) {
+    autojson all = json_array();
+    autostr struct str s = STR_INIT;
+    if (strcmp(format, "json") != 0) {
+        json_push(all, json_copy(object));
+        return render_templates(c, all, format);
+    }
+    json_render(object, JSON_COMPACT, &s);
+    fprintf(c->out, "%s\n", str_c(&s));
+    return NULL;
+}
+
 struct err *cli_render_objects(struct cli_ctx *c, const struct json *array, const char *format) {
     autostr struct str s = STR_INIT;
     if (!format || !*format) {

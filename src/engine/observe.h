@@ -23,3 +23,12 @@ struct json;
  */
 struct err *engine_container_top(struct engine *e, const char *name, const struct strv *options, struct json **ret)
     __attribute__((warn_unused_result));
+
+/*
+ * docker's /system/df as far as images go: {"LayersSize":N,"Images":[…]}: image summaries (engine_image_list) with
+ * "SharedSize", the bytes of layers that other images have too, and "Containers", how many were made from each. A layer
+ * counts once in LayersSize, however many images have it.
+ */
+struct err *engine_image_usage(struct engine *e, struct json **ret) __attribute__((warn_unused_result));
+/* Tells docker's event "prune" of a kind of objects ("container"), with the bytes that it freed. */
+void engine_prune_tell(const struct engine *e, const char *type, int64_t freed);

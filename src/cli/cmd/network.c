@@ -1,9 +1,7 @@
-/* network: create, connect, disconnect, rm and prune. */
+/* network: create, connect, disconnect and rm. */
 #include "cli/cli_int.h"
 
 #include <stddef.h>
-#include <string.h>
-#include <unistd.h>
 
 #define SWARM "there is no swarm"
 
@@ -197,7 +195,6 @@ const struct cmd cmd_network_connect = {
 
 struct force_opts {
     bool force;
-    struct strv filter;
 };
 #define AT(m) offsetof(struct force_opts, m)
 
@@ -230,7 +227,7 @@ const struct cmd cmd_network_disconnect = {
     .run = run_disconnect,
 };
 
-/* ---- rm, prune ---- */
+/* ---- rm ---- */
 
 static const struct cli_flag rm_flags[] = {
     {.name = "force",
@@ -269,80 +266,4 @@ const struct cmd cmd_network_rm = {
     .flags = rm_flags,
     .opts_size = sizeof(struct force_opts),
     .run = run_rm,
-};
-
-static const struct cli_flag prune_flags[] = {
-    {.name = "filter",
-     .type = CLI_LIST,
-     .offset = AT(filter),
-     .metavar = "filter",
-     .help = "Provide filter values (label, until)"},
-    {.name = "force", .letter = 'f', .type = CLI_BOOL, .offset = AT(force), .help = "Do not prompt for confirmation"},
-    {.name = NULL},
-};
-
-/* docker's question; anything but "y" is a no. */
-static bool confirmed(struct cli_ctx *c) {
-    char answer[16];
-    fputs("WARNING! This will remove all custom networks not used by at least one container.\n"
-          "Are you sure you want to continue? [y/N] ",
-          c->out);
-    (void)fflush(c->out);
-    ssize_t n = read(STDIN_FILENO, answer, sizeof answer);
-    return n > 0 && (answer[0] == 'y' || answer[0] == 'Y');
-}
-
-static struct err *until_of(const struct strmap *filters, int64_t *ret) {
-    const char *until = strmap_get(filters, "until");
-    *ret = INT64_MAX;
-    return until ? clock_parse_since(until, clock_now(), ret) : NULL;
-}
-
-static bool prunable(const struct json *network, const struct strmap *filters, int64_t until) {
-    return cli_labels_match(json_get(network, "Labels"), strmap_get(filters, "label")) &&
-           json_int_value(json_get(network, "CreatedNs"), 0) < until;
-}
-
-static struct err *prune(struct cli_ctx *c, const struct strmap *filters) {
-    autostrv struct strv unused = {.n = 0};
-    autojson list = NULL;
-    int64_t until;
-    size_t n = 0;
-    TRY(until_of(filters, &until));
-    TRY(engine_network_unused(c->engine, &unused));
-    TRY(engine_network_list(c->engine, &list));
-    JSON_EACH(network, list) {
-        const char *name = json_str_value(json_get(network, "Name"));
-        if (!strv_has(&unused, name) || !prunable(network, filters, until))
-            continue;
-        TRY(engine_network_remove(c->engine, name));
-        fprintf(c->out, "%s%s\n", n++ ? "" : "Deleted Networks:\n", name);
-    }
-    if (n)
-        fputs("\n", c->out);
-    return NULL;
-}
-
-static struct err *run_prune(struct cli_ctx *c, int *ret_code) {
-    static const char *const keys[] = {"label", "until", NULL};
-    const struct force_opts *o = c->opts;
-    struct strmap filters = {.n = 0};
-    (void)ret_code;
-    struct err *e = cli_filters_parse(&o->filter, keys, &filters);
-    if (!e && (o->force || confirmed(c)))
-        e = prune(c, &filters);
-    strmap_done(&filters);
-    return e;
-}
-
-const struct cmd cmd_network_prune = {
-    .name = "prune",
-    .group = "network",
-    .summary = "Remove all unused networks",
-    .usage = "[OPTIONS]",
-    .max_args = 0,
-    .usage_exit = 1,
-    .flags = prune_flags,
-    .opts_size = sizeof(struct force_opts),
-    .run = run_prune,
 };

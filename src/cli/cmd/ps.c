@@ -157,6 +157,13 @@ static struct json *row_of(const struct engine_row *r, const struct opts *o, int
     return row;
 }
 
+struct json *cli_container_row(const struct engine_row *r, int64_t now) {
+    const struct opts plain = {.last = -1};
+    struct json *row = row_of(r, &plain, now);
+    json_set_str(row, "LocalVolumes", "0");
+    return row;
+}
+
 /* ---- the list ---- */
 
 static struct err *add_matching(struct cli_ctx *c, const struct cli_containers *found, struct cli_rows *rows) {

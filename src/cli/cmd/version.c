@@ -17,24 +17,13 @@ static const struct cli_flag flags[] = {
     {.name = NULL},
 };
 
-static struct err *render_one(struct cli_ctx *c, struct json *take_object, const char *format) {
-    autojson all = json_array();
-    json_push(all, take_object);
-    if (strcmp(format, "json") != 0)
-        return cli_render_objects(c, all, format);
-    autostr struct str s = STR_INIT;
-    json_render(take_object, JSON_COMPACT, &s);
-    fprintf(c->out, "%s\n", str_c(&s));
-    return NULL;
-}
-
 static struct err *version(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     const struct opts *o = c->opts;
-    struct json *v = NULL;
+    autojson v = NULL;
     TRY(engine_version(c->engine, &v));
     if (o->format)
-        return render_one(c, v, o->format);
+        return cli_render_object(c, v, o->format);
     static const char *const halves[] = {"Client", "Server"};
     for (size_t i = 0; i < ARRAY_LEN(halves); i++) {
         const struct json *h = json_get(v, halves[i]);
@@ -42,7 +31,6 @@ static struct err *version(struct cli_ctx *c, int *ret_code) {
                 halves[i], json_text(h, "Version"), json_text(h, "ApiVersion"), json_text(h, "Os"),
                 json_text(h, "Arch"));
     }
-    json_free(v);
     return NULL;
 }
 
@@ -87,17 +75,16 @@ static struct err *info(struct cli_ctx *c, int *ret_code) {
         {"RunDir", "Run Dir"},
     };
     const struct opts *o = c->opts;
-    struct json *v = NULL;
+    autojson v = NULL;
     TRY(engine_info(c->engine, &v));
     if (o->format)
-        return render_one(c, v, o->format);
+        return cli_render_object(c, v, o->format);
     fputs("Server:\n", c->out);
     for (size_t i = 0; i < ARRAY_LEN(lines); i++)
         print_member(c, v, lines[i].key, lines[i].label);
     fflush(c->out);
     JSON_EACH(w, json_get(v, "Warnings"))
     fprintf(stderr, "WARNING: %s\n", json_str_value(w));
-    json_free(v);
     return NULL;
 }
 
