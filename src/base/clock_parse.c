@@ -133,48 +133,71 @@ static int64_t take_unit(const char **p) {
     return 0;
 }
 
-/* One "1.5h". False when malformed or beyond 64 bits. */
-static bool take_term(const char **p, uint64_t *sum) {
+enum term { TERM_OK, TERM_BAD, TERM_UNIT };
+
+/* One "1.5h". TERM_BAD when malformed or beyond 64 bits, TERM_UNIT when *p stands where a unit should. */
+static enum term take_term(const char **p, uint64_t *sum) {
     uint64_t whole = 0, fraction = 0, scale = 1, part;
     int digits = 0;
     for (; is_digit(**p); (*p)++, digits++)
         if (__builtin_mul_overflow(whole, 10U, &whole) || __builtin_add_overflow(whole, (uint64_t)(**p - '0'), &whole))
-            return false;
+            return TERM_BAD;
     if (take_char(p, '.'))
         for (; is_digit(**p); (*p)++, digits++)
             if (scale < 1000000000000ULL) {
                 fraction = fraction * 10 + (uint64_t)(**p - '0');
                 scale *= 10;
             }
-    int64_t unit = digits ? take_unit(p) : 0;
-    if (!unit || __builtin_mul_overflow(whole, (uint64_t)unit, &whole))
-        return false;
+    if (!digits)
+        return TERM_BAD;
+    int64_t unit = take_unit(p);
+    if (!unit)
+        return TERM_UNIT;
+    if (__builtin_mul_overflow(whole, (uint64_t)unit, &whole))
+        return TERM_BAD;
     part = (uint64_t)((__uint128_t)fraction * (uint64_t)unit / scale);
-    return !__builtin_add_overflow(whole, part, &whole) && !__builtin_add_overflow(*sum, whole, sum);
+    if (__builtin_add_overflow(whole, part, &whole) || __builtin_add_overflow(*sum, whole, sum))
+        return TERM_BAD;
+    return TERM_OK;
 }
 
-static bool parse_duration(const char *s, int64_t *ret) {
+/* What was wrong, and, with TERM_UNIT, where. */
+static enum term parse_duration(const char *s, int64_t *ret, const char **ret_at) {
     bool negative = *s == '-';
     const char *p = s + (*s == '-' || *s == '+');
     uint64_t sum = 0;
-    if (strcmp(p, "0") == 0) {
-        *ret = 0;
-        return true;
-    }
-    if (!*p)
-        return false;
-    while (*p)
-        if (!take_term(&p, &sum))
-            return false;
+    enum term got = *p ? TERM_OK : TERM_BAD;
+    if (strcmp(p, "0") == 0)
+        p++;
+    while (*p && got == TERM_OK)
+        got = take_term(&p, &sum);
+    *ret_at = p;
     if (sum > (uint64_t)INT64_MAX)
-        return false;
+        return TERM_BAD;
     *ret = negative ? -(int64_t)sum : (int64_t)sum;
-    return true;
+    return got;
+}
+
+/* Go's words for what time.ParseDuration does not take. */
+static struct err *bad_duration(const char *s, enum term problem, const char *at) {
+    int n = problem == TERM_UNIT ? (int)strcspn(at, "0123456789.") : 0;
+    struct err *e;
+    if (problem == TERM_UNIT && n == 0)
+        e = err_new(ERR_USAGE, "time: missing unit in duration \"%s\"", s);
+    else if (problem == TERM_UNIT)
+        e = err_new(ERR_USAGE, "time: unknown unit \"%.*s\" in duration \"%s\"", n, at, s);
+    else
+        e = err_new(ERR_USAGE, "time: invalid duration \"%s\"", s);
+    return err_hint(e, "write for example '90s', '1m30s' or '1h'");
 }
 
 struct err *clock_parse_duration(const char *s, int64_t *ret) {
-    if (!parse_duration(s, ret))
-        return err_hint(err_new(ERR_USAGE, "invalid duration: %s", s), "write for example '90s', '1m30s' or '1h'");
+    const char *at;
+    int64_t d;
+    enum term got = parse_duration(s, &d, &at);
+    if (got != TERM_OK)
+        return bad_duration(s, got, at);
+    *ret = d;
     return NULL;
 }
 
@@ -222,9 +245,10 @@ static bool parse_unix(const char *s, int64_t *ret) {
 
 struct err *clock_parse_since(const char *s, int64_t now, int64_t *ret) {
     int64_t d;
+    const char *at;
     if (parse_unix(s, ret) || parse_rfc3339(s, ret) || parse_local(s, ret))
         return NULL;
-    if (!parse_duration(s, &d) || __builtin_sub_overflow(now, d, &d))
+    if (parse_duration(s, &d, &at) != TERM_OK || __builtin_sub_overflow(now, d, &d))
         return err_hint(err_new(ERR_USAGE, "invalid time: %s", s),
                         "write a time as '2006-01-02T15:04:05', unix seconds, or a duration as '10m'");
     *ret = d;

@@ -2,6 +2,7 @@
 #define ERR_DEFINES /* no macros over what is defined here */
 #include "base/err.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -149,10 +150,10 @@ void err_format(const struct err *e, struct str *out) {
     if (!errnum)
         return;
     const char *text = strerrordesc_np(errnum); /* never translated, unlike strerror */
-    if (text)
-        str_appendf(out, ": %s", text);
-    else
+    if (!text)
         str_appendf(out, ": error %d", errnum);
+    else /* a clause, not a sentence; "RPC …" stays what it is */
+        str_appendf(out, ": %c%s", islower((unsigned char)text[1]) ? tolower((unsigned char)*text) : *text, text + 1);
 }
 
 void err_encode(const struct err *e, struct str *out) {

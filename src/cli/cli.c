@@ -158,6 +158,9 @@ static bool arguments_ok(const struct invocation *v, size_t n) {
         fprintf(stderr, "coracle: 'coracle %s' accepts no arguments\n", v->called_as);
     else if (c->min_args == c->max_args)
         fprintf(stderr, "coracle: 'coracle %s' requires %zu argument%s\n", v->called_as, min, min == 1 ? "" : "s");
+    else if (max && c->max_args > 0 && min)
+        fprintf(stderr, "coracle: 'coracle %s' requires at least %zu and at most %zu arguments\n", v->called_as, min,
+                max);
     else if (n < min)
         fprintf(stderr, "coracle: 'coracle %s' requires at least %zu argument%s\n", v->called_as, min,
                 min == 1 ? "" : "s");
@@ -192,6 +195,8 @@ static int exit_code_of(const struct cmd *c, const struct err *e) {
         return 127;
     case ERR_EXEC_DENIED:
         return 126;
+    case ERR_USAGE:
+        return 125;
     default:
         return c->usage_exit;
     }
@@ -202,8 +207,9 @@ static int exit_code_of(const struct cmd *c, const struct err *e) {
 static int finish_output(int code) {
     bool bad = ferror(stdout) != 0;
     if (fflush(stdout) != 0 || bad) {
-        if (errno != EPIPE)
-            fprintf(stderr, "coracle: write to standard output: %s\n", strerror(errno));
+        autoerr e = err_sys(errno, "write to standard output");
+        if (err_errno(e) != EPIPE)
+            cli_error(NULL, e);
         return code ? code : 1;
     }
     return code;
@@ -228,7 +234,7 @@ static int run_command(struct cli_ctx *c, const struct cli_globals *g, char *con
     if (e) {
         fflush(stdout);
         cli_error(c, e);
-        code = exit_code_of(c->cmd, e);
+        code = code > 1 ? code : exit_code_of(c->cmd, e); /* one that the command has chosen stays */
     }
     config_free(config);
     host_free(host);

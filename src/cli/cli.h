@@ -32,6 +32,9 @@ enum cli_flag_type {
     CLI_BOOL,      /* bool */
     CLI_STRING,    /* char *, owned, last one wins */
     CLI_LIST,      /* struct strv, appended */
+    CLI_FILTER,    /* the same, each "key=value" */
+    CLI_ENV,       /* the same, each "NAME=value" or "NAME" */
+    CLI_LABEL,     /* the same, each "key=value" or "key" */
     CLI_INT,       /* int64_t */
     CLI_BYTES,     /* int64_t, docker's size grammar */
     CLI_DURATION,  /* int64_t ns, Go's grammar */
@@ -150,6 +153,10 @@ struct err *cli_render_object(struct cli_ctx *c, const struct json *object, cons
 /* Renders one or many full objects: NULL: a JSON array, four spaces; else template or json. */
 struct err *cli_render_objects(struct cli_ctx *c, const struct json *array, const char *format)
     __attribute__((warn_unused_result));
+
+/* Whether such a format can be read, for commands that ask before they look anything up; *ret_code is docker's 64 if
+ * not. */
+struct err *cli_check_format(const char *format, int *ret_code) __attribute__((warn_unused_result));
 
 /* ---- Go templates (text/template subset that docker's users use) ---- */
 

@@ -37,7 +37,11 @@ const char *cli_flag_type_word(const struct cli_flag *f) {
     switch (f->type) {
     case CLI_BOOL:
         return "";
+    case CLI_FILTER:
+        return "filter";
     case CLI_LIST:
+    case CLI_ENV:
+    case CLI_LABEL:
         return "list";
     case CLI_INT:
         return "int";
@@ -129,6 +133,26 @@ static struct err *set_number(const struct cli_flag *f, const char *value, int64
     return e ? invalid_because(f, value, e) : NULL;
 }
 
+/* One value of a list. */
+static struct err *check_item(const struct cli_flag *f, const char *value) {
+    bool nameless = !*value || *value == '=';
+    if (f->type == CLI_FILTER && *value && !strchr(value, '='))
+        return invalid(f, value, "bad format of filter (expected name=value)");
+    if (f->type == CLI_ENV && nameless) {
+        autofree char *why = mem_printf("invalid environment variable: %s", value);
+        return invalid(f, value, why);
+    }
+    if (f->type == CLI_LABEL && nameless) {
+        autofree char *why = mem_printf("invalid label '%s': empty name", value);
+        return invalid(f, value, why);
+    }
+    return NULL;
+}
+
+static bool is_list(const struct cli_flag *f) {
+    return f->type == CLI_LIST || f->type == CLI_FILTER || f->type == CLI_ENV || f->type == CLI_LABEL;
+}
+
 static struct err *set_value(const struct cli_flag *f, void *target, const char *value) {
     switch (f->type) {
     case CLI_BOOL:
@@ -142,6 +166,10 @@ static struct err *set_value(const struct cli_flag *f, void *target, const char 
         mem_set(target, value);
         break;
     case CLI_LIST:
+    case CLI_FILTER:
+    case CLI_ENV:
+    case CLI_LABEL:
+        TRY(check_item(f, value));
         strv_push(target, value);
         break;
     case CLI_INT:
@@ -152,7 +180,19 @@ static struct err *set_value(const struct cli_flag *f, void *target, const char 
     return NULL;
 }
 
+/* Whether docker would take the value, of a flag that has no target here. */
+static struct err *check_value(const struct cli_flag *f, const char *value) {
+    union {
+        bool yes;
+        int64_t number;
+    } unused;
+    bool text = f->type == CLI_STRING || f->type == CLI_STRING_OPT || is_list(f);
+    return text ? NULL : set_value(f, &unused, value);
+}
+
 static struct err *apply(struct cli_parse *p, const struct cli_flag *f, const char *value) {
+    if (f->standing != CLI_SUPPORTED)
+        TRY(check_value(f, value));
     if (f->standing == CLI_REFUSED)
         return err_hint(err_new(ERR_UNSUPPORTED, "--%s is not supported: %s", f->name, f->reason),
                         "docs/compat.md lists what works");
@@ -268,7 +308,7 @@ void cli_flags_done(const struct cli_flag *flags, void *opts) {
         void *target = (char *)opts + f->offset;
         if (f->standing == CLI_REFUSED || f->standing == CLI_IGNORED)
             continue;
-        if (f->type == CLI_LIST)
+        if (is_list(f))
             strv_done(target);
         else if (f->type == CLI_STRING || f->type == CLI_STRING_OPT)
             mem_set(target, NULL);

@@ -149,7 +149,7 @@ static struct err *prepare(struct cli_rows *r) {
         return NULL;
     r->is_table = str_starts(r->format, "table ");
     r->format += r->is_table ? strlen("table ") : 0;
-    TRY(compile(r->format, &r->tpl));
+    TRY_CTX(compile(r->format, &r->tpl), "failed to parse template");
     r->needs_all = strstr(r->format, "json") || strstr(r->format, "{{.}}") || strchr(r->format, '$');
     for (size_t i = 0; t->headers[i][0]; i++) {
         if (strstr(r->format, t->headers[i][0])) {
@@ -218,7 +218,7 @@ struct err *cli_render_rows(struct cli_ctx *c, const struct cli_table *t, const 
 
 static struct err *render_templates(struct cli_ctx *c, const struct json *array, const char *format) {
     struct template *tpl = NULL;
-    TRY(compile(format, &tpl));
+    TRY_CTX(compile(format, &tpl), "template parsing error");
     struct err *e = NULL;
     for (struct json *o = json_first(array); o && !e; o = json_next(o)) {
         autostr struct str s = STR_INIT;
@@ -242,6 +242,17 @@ struct err *cli_render_object(struct cli_ctx *c, const struct json *object, cons
     json_render(object, JSON_COMPACT, &s);
     fprintf(c->out, "%s\n", str_c(&s));
     return NULL;
+}
+
+struct err *cli_check_format(const char *format, int *ret_code) {
+    struct template *tpl = NULL;
+    if (!format || !*format || !strcmp(format, "json"))
+        return NULL;
+    struct err *e = compile(format, &tpl);
+    template_free(tpl);
+    if (e)
+        *ret_code = 64;
+    return e ? err_wrap(e, "template parsing error") : NULL;
 }
 
 struct err *cli_render_objects(struct cli_ctx *c, const struct json *array, const char *format) {

@@ -106,7 +106,7 @@ struct template {
 };
 
 void template_pipeline_free(struct pipeline *p);
-/* "template parsing error: template: :LINE: what", as docker shows Go's message. */
+/* "template: :LINE: what", Go's message; what docker puts before it depends on the command. */
 struct err *template_err(int line, const char *fmt, ...)
     __attribute__((format(printf, 2, 3), returns_nonnull, warn_unused_result));
 

@@ -18,7 +18,7 @@ struct err *template_err(int line, const char *fmt, ...) {
     va_start(ap, fmt);
     str_append_v(&s, fmt, ap);
     va_end(ap);
-    return err_new(ERR_USAGE, "template parsing error: template: :%d: %s", line, str_c(&s));
+    return err_new(ERR_USAGE, "template: :%d: %s", line, str_c(&s));
 }
 
 void template_tokens_done(struct tokens *t) {

@@ -14,7 +14,6 @@ struct creation {
     const struct engine_create *args;
     struct store *store;
     char image_id[65];
-    char *image_name; /* as ps shows it */
     struct json *image_config;
     struct strv layers;
     char id[65];
@@ -23,13 +22,14 @@ struct creation {
 };
 
 static void creation_done(struct creation *c) {
-    free(c->image_name);
     json_free(c->image_config);
     strv_done(&c->layers);
     spec_free(c->spec);
     fd_close(c->dirfd);
     fd_close(c->lock_fd);
 }
+
+static struct err *check_options(struct creation *c);
 
 static struct err *pull_missing(struct creation *c) {
     const struct container_options *o = c->args->options;
@@ -58,12 +58,15 @@ static struct err *resolve_image(struct creation *c) {
     if (strcmp(policy, "always") != 0 && strcmp(policy, "missing") != 0 && strcmp(policy, "never") != 0)
         return err_new(ERR_USAGE, "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"",
                        policy);
-    if (!strcmp(policy, "always"))
+    if (!strcmp(policy, "always")) {
+        TRY(check_options(c));
         return pull_missing(c);
+    }
     struct err *e = image_find(c->store, o->image, c->image_id, NULL);
     if (!e || err_kind(e) != ERR_NOT_FOUND)
         return e;
     err_free(e);
+    TRY(check_options(c));
     if (!strcmp(policy, "never"))
         return no_such_image(o->image);
     struct image_ref ref = {.domain = NULL};
@@ -102,7 +105,6 @@ static struct err *load_image(struct creation *c) {
     for (size_t i = 0; !e && i < img->n_layers; i++)
         strv_push(&c->layers, img->layers[i].chain_id);
     store_image_free(img);
-    c->image_name = mem_dup(c->args->options->image);
     return e;
 }
 
@@ -154,10 +156,10 @@ static struct err *build_spec(struct creation *c, const char *name) {
         privileged_devices(&devices);
     TRY(configured_seccomp(c->engine->config, &seccomp));
     const struct spec_input in = {
-        .options = c->args->options,
+        .options = o,
         .image_config = c->image_config,
         .image_id = c->image_id,
-        .image_name = c->image_name,
+        .image_name = o->image,
         .layers = &c->layers,
         .host = c->engine->host,
         .config = c->engine->config,
@@ -174,6 +176,17 @@ static struct err *build_spec(struct creation *c, const char *name) {
     c->spec = NULL;
     TRY(spec_build(&in, &c->spec));
     return check_networks(c);
+}
+
+/* A command line that is wrong is said to be so before an image is fetched for it. */
+static struct err *check_options(struct creation *c) {
+    static const char any_image[] = "{\"config\":{\"Cmd\":[\"true\"]}}";
+    memset(c->image_id, '0', sizeof c->image_id - 1);
+    id_random(c->id);
+    TRY(json_parse(any_image, strlen(any_image), "image", 0, &c->image_config));
+    struct err *e = build_spec(c, "unnamed");
+    json_free(take_ptr(&c->image_config));
+    return e;
 }
 
 /* Missing sources of -v are made, as docker does; those of --mount are an error, before anything is recorded. */

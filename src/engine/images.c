@@ -64,7 +64,7 @@ struct err *engine_image_tag(struct engine *e, const char *source, const char *t
     struct store *s;
     TRY(engine_store(e, &s));
     struct image_ref ref = {.domain = NULL};
-    TRY(image_ref_parse(target, &ref));
+    TRY_CTX(image_ref_parse(target, &ref), "Error parsing reference: \"%s\" is not a valid repository/tag", target);
     autofree char *canonical = image_ref_canonical(&ref);
     bool by_digest = ref.digest != NULL;
     image_ref_done(&ref);

@@ -17,7 +17,7 @@ static struct err *host_or_private(const char *value, const char *flag, const ch
     if (is_private(value))
         return NULL;
     if (!str_eq(value, "host"))
-        return err_new(ERR_USAGE, "%s: invalid %s mode: %s", flag, word, value);
+        return err_new(ERR_USAGE, "%s: invalid %s mode", flag, word);
     ret->mode = SPEC_NS_HOST;
     return NULL;
 }
@@ -47,7 +47,7 @@ static struct err *userns_mode(const char *v) {
         return NULL;
     if (str_starts(v, "keep-id") || str_starts(v, "auto") || str_starts(v, "nomap") || str_starts(v, "container:"))
         return err_hint(err_new(ERR_UNSUPPORTED, "--userns %s is not available in this release", v), SPEC_HINT_COMPAT);
-    return err_new(ERR_USAGE, "--userns: invalid USER mode: %s", v);
+    return err_new(ERR_USAGE, "--userns: invalid USER mode");
 }
 
 /* What docker refuses together: the other side has decided these already. */
@@ -118,7 +118,7 @@ static struct err *add_sysctl(struct spec_ctx *x, const char *text) {
 
 struct err *spec_resolve_sysctls(struct spec_ctx *x) {
     for (size_t i = 0; i < x->o->sysctl.n; i++)
-        TRY(add_sysctl(x, x->o->sysctl.v[i]));
+        TRY(spec_invalid("--sysctl", x->o->sysctl.v[i], add_sysctl(x, x->o->sysctl.v[i])));
     spec_sort_map(&x->sysctls);
     return NULL;
 }

@@ -43,7 +43,7 @@ static struct err *csv_split(const char *text, struct strv *out) {
             s = memchr(s, '"', n) ? NULL : (str_append_n(&field, s, n), s + n);
         }
         if (!s)
-            return err_new(ERR_USAGE, "invalid argument '%s' for --mount: bare or extraneous \" in a field", text);
+            return err_new(ERR_USAGE, "bare or extraneous \" in a field");
         strv_push_take(out, str_take(&field));
         if (!*s)
             return NULL;
@@ -261,7 +261,7 @@ struct err *spec_parse_mount(const char *text, struct spec_mount *ret) {
     for (size_t i = 0; i < fields.n; i++)
         TRY(mount_field(&p, fields.v[i]));
     if (!p.m.target || !*p.m.target)
-        return err_new(ERR_USAGE, "invalid argument '%s' for --mount: target is required", text);
+        return err_new(ERR_USAGE, "target is required");
     TRY(mount_type(&p));
     TRY(mixed_options(&p));
     TRY(recursive_readonly(&p.m));

@@ -61,7 +61,7 @@ struct err *spec_resolve_mounts(struct spec_ctx *x) {
     }
     for (size_t i = 0; i < o->mounts.n; i++) {
         struct spec_user_mount u = {.from = SPEC_FROM_MOUNT, .text = o->mounts.v[i]};
-        TRY(spec_parse_mount(u.text, &u.m));
+        TRY(spec_invalid("--mount", u.text, spec_parse_mount(u.text, &u.m)));
         TRY(add_mount(x, u));
     }
     for (size_t i = 0; i < o->tmpfs.n; i++) {

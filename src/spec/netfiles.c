@@ -2,6 +2,7 @@
 #include "spec/spec_int.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 
 static bool is_ip(const char *s) {
     unsigned char buf[sizeof(struct in6_addr)];
@@ -112,15 +113,36 @@ static void read_host(const struct spec_ctx *x, struct resolv *r) {
     }
 }
 
+/* Labels of letters, digits and inner dashes, with a letter somewhere; or "." for no search at all. */
+static bool is_domain(const char *s) {
+    bool letter = false;
+    if (str_eq(s, "."))
+        return true;
+    if (strlen(s) > 255)
+        return false;
+    for (const char *label = s; *label;) {
+        size_t n = strcspn(label, ".");
+        if (n == 0 || *label == '-' || label[n - 1] == '-')
+            return false;
+        for (size_t i = 0; i < n; i++) {
+            if (!isalnum((unsigned char)label[i]) && label[i] != '-')
+                return false;
+            letter = letter || isalpha((unsigned char)label[i]);
+        }
+        label += n + (label[n] == '.');
+    }
+    return letter;
+}
+
 static struct err *check_dns(const struct container_options *o) {
     for (size_t i = 0; i < o->dns.n; i++)
         if (!is_ip(o->dns.v[i]))
-            return err_new(ERR_USAGE, "IP address is not correctly formatted: %s", o->dns.v[i]);
-    for (size_t i = 0; i < o->dns_search.n; i++) {
-        const char *d = o->dns_search.v[i];
-        if (!*d || strlen(d) > 255 || spec_has_control(d) || strpbrk(d, " #;"))
-            return err_new(ERR_USAGE, "%s is not a valid domain", d);
-    }
+            return spec_invalid("--dns", o->dns.v[i],
+                                err_new(ERR_USAGE, "IP address is not correctly formatted: %s", o->dns.v[i]));
+    for (size_t i = 0; i < o->dns_search.n; i++)
+        if (!is_domain(o->dns_search.v[i]))
+            return spec_invalid("--dns-search", o->dns_search.v[i],
+                                err_new(ERR_USAGE, "%s is not a valid domain", o->dns_search.v[i]));
     for (size_t i = 0; i < o->dns_option.n; i++)
         if (!*o->dns_option.v[i] || spec_has_control(o->dns_option.v[i]) || strpbrk(o->dns_option.v[i], " #;"))
             return err_new(ERR_USAGE, "invalid value for --dns-option: '%s'", o->dns_option.v[i]);
@@ -152,7 +174,7 @@ struct err *spec_resolve_netfiles(struct spec_ctx *x) {
     const struct container_options *o = x->o;
     const struct config *c = x->in->config;
     for (size_t i = 0; i < o->add_host.n; i++)
-        TRY(add_host(x, o->add_host.v[i]));
+        TRY(spec_invalid("--add-host", o->add_host.v[i], add_host(x, o->add_host.v[i])));
     hosts(x);
     TRY(check_dns(o));
     bool chosen =

@@ -129,3 +129,12 @@ void spec_set_list(struct json *obj, const char *key, const struct strv *sv) {
     else
         json_set(obj, key, json_null());
 }
+
+struct err *spec_invalid(const char *flags, const char *value, struct err *take_cause) {
+    if (!take_cause)
+        return NULL;
+    autostr struct str why = STR_INIT;
+    err_format(take_cause, &why);
+    err_free(take_cause);
+    return err_new(ERR_USAGE, "invalid argument \"%s\" for \"%s\" flag: %s", value, flags, str_c(&why));
+}

@@ -7,18 +7,36 @@ struct range {
     unsigned first, last;
 };
 
+/* Go's strconv.ParseUint for 16 bits. */
+static struct err *parse_port(const char *s, unsigned *ret) {
+    int64_t port;
+    if (!*s || s[strspn(s, "0123456789")])
+        return err_new(ERR_USAGE, "strconv.ParseUint: parsing \"%s\": invalid syntax", s);
+    if (!str_to_i64(s, 0, 65535, &port))
+        return err_new(ERR_USAGE, "strconv.ParseUint: parsing \"%s\": value out of range", s);
+    *ret = (unsigned)port;
+    return NULL;
+}
+
 /* "80" or "80-90". */
-static bool parse_range(const char *s, struct range *ret) {
+static struct err *parse_range(const char *s, struct range *ret) {
     const char *dash = strchr(s, '-');
     autofree char *low = mem_dupn(s, dash ? (size_t)(dash - s) : strlen(s));
-    int64_t a, b;
-    if (!str_to_i64(low, 0, 65535, &a))
-        return false;
-    b = a;
-    if (dash && !str_to_i64(dash + 1, a, 65535, &b))
-        return false;
-    *ret = (struct range){(unsigned)a, (unsigned)b};
-    return true;
+    struct range r;
+    TRY(parse_port(low, &r.first));
+    r.last = r.first;
+    if (dash)
+        TRY(parse_port(dash + 1, &r.last));
+    if (r.last < r.first)
+        return err_new(ERR_USAGE, "invalid range specified for port: %s", s);
+    *ret = r;
+    return NULL;
+}
+
+/* For a published port docker says only that it is wrong. */
+static struct err *published_range(const char *s, const char *which, struct range *ret) {
+    autoerr bad = parse_range(s, ret);
+    return bad ? err_new(ERR_USAGE, "invalid %s: %s", which, s) : NULL;
 }
 
 static void push_port(struct spec_ctx *x, struct spec_port p) {
@@ -90,10 +108,9 @@ static struct err *publish(struct spec_ctx *x, const char *text) {
     autofree char *ip = NULL;
     TRY(check_ip(raw_ip, &ip));
     struct range c, h = {0, 0};
-    if (!parse_range(container, &c))
-        return err_new(ERR_USAGE, "invalid containerPort: %s", container);
-    if (*host && !parse_range(host, &h))
-        return err_new(ERR_USAGE, "invalid hostPort: %s", host);
+    TRY(published_range(container, "containerPort", &c));
+    if (*host)
+        TRY(published_range(host, "hostPort", &h));
     if (*host && h.last - h.first != c.last - c.first && c.first != c.last)
         return err_new(ERR_USAGE, "invalid ranges specified for container and host Ports: %s and %s", container, host);
     for (unsigned i = 0; i <= c.last - c.first; i++)
@@ -110,8 +127,7 @@ static struct err *expose(struct spec_ctx *x, const char *text) {
     if (strchr(text, ':'))
         return err_new(ERR_USAGE, "invalid port format for --expose: %s", text);
     TRY(take_proto(copy, &proto));
-    if (!parse_range(copy, &r))
-        return err_new(ERR_USAGE, "invalid range format for --expose: %s", text);
+    TRY_CTX(parse_range(copy, &r), "invalid range format for --expose: %s, error", text);
     for (unsigned p = r.first; p <= r.last; p++)
         push_port(x, (struct spec_port){.key = mem_printf("%u/%s", p, proto)});
     return NULL;

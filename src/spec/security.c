@@ -116,11 +116,11 @@ static struct err *one_opt(struct spec_ctx *x, const char *text) {
         len = strcspn(text, ":");
     autofree char *key = mem_dupn(text, len);
     if (!text[len] || !text[len + 1])
-        return err_new(ERR_USAGE, "invalid --security-opt: \"%s\"", text);
+        return err_new(ERR_USAGE, "Invalid --security-opt: \"%s\"", text);
     for (size_t i = 0; i < ARRAY_LEN(security_opts); i++)
         if (str_eq(key, security_opts[i].key))
             return security_opts[i].apply(x, text + len + 1);
-    return err_new(ERR_USAGE, "invalid --security-opt: \"%s\"", text);
+    return err_new(ERR_USAGE, "Invalid --security-opt: \"%s\"", text);
 }
 
 /* config.json's "seccomp-profile": its text was read by the caller. */

@@ -85,14 +85,14 @@ static const char *ulimit_name(const char *name) {
     return NULL;
 }
 
-static struct err *parse_limit(const char *s, const char *text, uint64_t *ret) {
+static struct err *parse_limit(const char *s, uint64_t *ret) {
     if (str_eq(s, "-1") || str_eq(s, "unlimited")) {
         *ret = UINT64_MAX;
         return NULL;
     }
     int64_t v;
     if (!str_to_i64(s, 0, INT64_MAX, &v))
-        return err_new(ERR_USAGE, "invalid ulimit argument: %s: '%s' is not a number", text, s);
+        return err_new(ERR_USAGE, "strconv.ParseInt: parsing \"%s\": invalid syntax", s);
     *ret = (uint64_t)v;
     return NULL;
 }
@@ -111,10 +111,10 @@ struct err *spec_parse_ulimit(const char *text, const char **ret_name, uint64_t 
         return err_new(ERR_USAGE, "too many limit value arguments - %s, can only have up to two, `soft[:hard]`",
                        eq + 1);
     uint64_t soft = 0, hard;
-    TRY(parse_limit(parts.v[0], text, &soft));
+    TRY(parse_limit(parts.v[0], &soft));
     hard = soft;
     if (parts.n == 2)
-        TRY(parse_limit(parts.v[1], text, &hard));
+        TRY(parse_limit(parts.v[1], &hard));
     if (soft > hard)
         return err_new(ERR_USAGE, "ulimit soft limit must be less than or equal to hard limit: %s > %s", parts.v[0],
                        parts.v[1]);
@@ -142,6 +142,6 @@ struct err *spec_resolve_rlimits(struct spec_ctx *x) {
     for (size_t i = 0; c && i < c->default_ulimits.n; i++)
         TRY_CTX(add_rlimit(x, c->default_ulimits.v[i]), "default-ulimits");
     for (size_t i = 0; i < x->o->ulimit.n; i++)
-        TRY(add_rlimit(x, x->o->ulimit.v[i]));
+        TRY(spec_invalid("--ulimit", x->o->ulimit.v[i], add_rlimit(x, x->o->ulimit.v[i])));
     return NULL;
 }

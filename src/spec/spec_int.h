@@ -107,6 +107,10 @@ struct spec_ctx {
 void spec_ctx_done(struct spec_ctx *x);
 /* An option's text is not valid UTF-8, which JSON cannot carry: a usage error that names the flag. */
 struct err *spec_options_check(const struct container_options *o) __attribute__((warn_unused_result));
+/* What is wrong with a flag's value, in docker's words: 'invalid argument "x" for "-e, --env" flag: …'. `flags` as in
+ * the help; NULL where nothing is wrong. */
+struct err *spec_invalid(const char *flags, const char *value, struct err *take_cause)
+    __attribute__((warn_unused_result));
 /* Go's strconv.ParseBool. */
 bool spec_parse_bool(const char *s, bool *ret);
 /* Sorts a map by key, as Go prints maps. */

@@ -140,9 +140,14 @@ static struct err *volume_fields(const struct strv *f, const char *cwd, struct s
 struct err *spec_parse_volume(const char *text, const char *cwd, struct spec_mount *ret) {
     autostrv struct strv f = {0};
     strv_split(&f, text, ':');
+    if (!*text)
+        return err_new(ERR_USAGE, "invalid empty volume spec");
+    for (size_t i = 0; i < f.n; i++)
+        if (!*f.v[i])
+            return err_new(ERR_USAGE, "invalid spec: %s: empty section between colons", text);
     /* "/foo:rw" is a destination with a mode, which docker refuses: an anonymous volume cannot have one. */
     bool mode_only = f.n == 2 && *f.v[1] && valid_modes(f.v[1]);
-    if (f.n > 3 || !*f.v[0] || (f.n > 1 && !*f.v[1]) || mode_only || spec_has_control(text))
+    if (f.n > 3 || mode_only || spec_has_control(text))
         return err_new(ERR_USAGE, "invalid volume specification: '%s'", text);
     __attribute__((cleanup(mount_donep))) struct spec_mount m = {.tmpfs_size = -1, .tmpfs_mode = -1};
     TRY_CTX(volume_fields(&f, cwd, &m), "invalid volume specification: '%s'", text);

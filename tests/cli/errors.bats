@@ -65,7 +65,7 @@ refused() {
         [ "$status" = 125 ] || [ -z "$bad" ] || fail "the name '$bad' was taken"
         [ "$(everything)" = "$before" ] || [ -z "$bad" ] || fail "something is left of '$bad'"
     done
-    refused 1 'Invalid container name (a/b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed' create --name a/b busybox
+    refused 125 'Invalid container name (a/b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed' create --name a/b busybox
 }
 
 @test "volumes and mounts" {
@@ -119,10 +119,10 @@ refused() {
 @test "namespaces, networks, hosts, restart policies" {
     refused 125 'nosuch' run --rm --network container:nosuch busybox true
     refused 125 'nosuch' run --network nosuch busybox
-    refused 125 'bogus' run --pid bogus busybox
-    refused 125 'bogus' run --ipc bogus busybox
-    refused 125 'bogus' run --uts bogus busybox
-    refused 125 'bogus' run --userns bogus busybox
+    refused 125 'invalid PID mode' run --pid bogus busybox
+    refused 125 'invalid IPC mode' run --ipc bogus busybox
+    refused 125 'invalid UTS mode' run --uts bogus busybox
+    refused 125 'invalid USER mode' run --userns bogus busybox
     refused 125 'is created' run --rm --pid container:existing busybox true
     refused 125 'bad' run --add-host bad busybox
     refused 125 'not-an-ip' run --dns not-an-ip busybox
@@ -142,7 +142,7 @@ refused() {
 @test "formats and filters that do not parse" {
     refused 1 'template' ps --format '{{.Names'
     refused 1 'template' ps --format '{{end}}'
-    refused 1 'template' inspect -f '{{if}}' existing
+    refused 64 'template' inspect -f '{{if}}' existing
     refused 1 'invalid filter' ps -f nosuch=1
     refused 1 'invalid filter' images -f nosuch=1
 }
@@ -175,7 +175,7 @@ refused() {
     for cmd in ps "ps -a" images version info "inspect existing" "image inspect busybox" --help "run --help" --version "create --print-spec busybox"; do
         run bash -c "coracle $cmd >/dev/full"
         assert_status 1
-        assert_output_has 'No space left on device'
+        assert_output_has 'no space left on device'
     done
     run bash -c 'coracle run --rm busybox echo text >/dev/full'
     [ "$status" != 0 ] || fail "run says 0"

@@ -112,7 +112,7 @@ make() { coracle import --change 'CMD ["/bin/sh"]' --change "ENV N=${2:-$1}" "$(
     run coracle images --filter before=no/such
     assert_status 1
     run coracle images --filter dangling
-    assert_status 1
+    assert_status 125
 }
 
 @test "a damaged record is named and skipped; the rest is shown" {
@@ -314,7 +314,7 @@ make() { coracle import --change 'CMD ["/bin/sh"]' --change "ENV N=${2:-$1}" "$(
     run coracle image inspect
     assert_status 1
     run coracle image inspect -f '{{.No.Such.Thing.At.All}' a
-    assert_status 1
+    assert_status 64
 }
 
 @test "write errors are errors" {

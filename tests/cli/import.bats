@@ -78,7 +78,7 @@ inspect() { coracle image inspect -f "$2" "$1"; }
 @test "what cannot be imported: said, and nothing is left" {
     run coracle import "$T/none.tar" x
     assert_status 1
-    assert_output_has "No such file or directory"
+    assert_output_has "no such file or directory"
     run coracle import "$T" x
     assert_status 1
     run coracle import http://example.com/root.tar x

@@ -217,10 +217,10 @@ LISTING='cd / && busybox find . -xdev -mindepth 1 ! -path "./proc*" ! -path "./s
     assert_eq "$(ls "$T")" a.tar
     run coracle save -o "$T/none/a.tar" "$P/tiny:1"
     assert_status 1
-    assert_output_has "No such file or directory"
+    assert_output_has "no such file or directory"
     run bash -c "coracle save $P/tiny:1 >/dev/full"
     assert_status 1
-    assert_output_has "No space left on device"
+    assert_output_has "no space left on device"
     run bash -o pipefail -c "coracle save $P/tiny:1 | head -c 1000 | wc -c"
     [ "$status" != 0 ]
     coracle save -o /dev/null "$P/tiny:1"
@@ -233,7 +233,7 @@ LISTING='cd / && busybox find . -xdev -mindepth 1 ! -path "./proc*" ! -path "./s
 @test "load says what is wrong with its input" {
     run coracle load -i "$T/none.tar"
     assert_status 1
-    assert_output_has "No such file or directory"
+    assert_output_has "no such file or directory"
     run coracle load -i "$T"
     assert_status 1
     run coracle load </dev/null
@@ -265,6 +265,6 @@ LISTING='cd / && busybox find . -xdev -mindepth 1 ! -path "./proc*" ! -path "./s
         ls \$D/disk/tmp | wc -l
         coracle images --format '{{.Repository}}'
         coracle run --rm --network none $P/tiny:1 echo alive"
-    assert_output_has "No space left on device"
+    assert_output_has "no space left on device"
     assert_eq "$(printf '%s\n' "${lines[@]}" | tail -4)" "$(printf '%s\n' "exit 1" 0 "$P/tiny" alive)"
 }

@@ -232,7 +232,7 @@ logged() { coracle logs "$1" 2>&1 | grep -q "$2"; }
     coracle run --name outs busybox seq 100000 >/dev/null
     run bash -c 'coracle logs outs >/dev/full'
     assert_status 1
-    assert_output_has 'No space left'
+    assert_output_has 'no space left'
     run -0 timeout 20 bash -c 'coracle logs outs | head -1'
     assert_eq "$output" 1
     coracle rm outs

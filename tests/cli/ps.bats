@@ -110,13 +110,16 @@ names() { coracle ps --format '{{.Names}}' "$@" | paste -sd' '; }
 }
 
 @test "filters that make no sense are refused" {
-    for bad in nosuch=1 status=bogus name before=nosuch exited=x; do
+    for bad in nosuch=1 status=bogus before=nosuch exited=x; do
         run coracle ps -a -f "$bad"
         assert_status 1
         [ -n "$output" ] || fail "no reason"
     done
     run coracle ps -f nosuch=1
     assert_output_has "invalid filter 'nosuch'"
+    run coracle ps -f name
+    assert_status 125
+    assert_output_has 'bad format of filter (expected name=value)'
 }
 
 @test "--format: templates, table templates, json" {

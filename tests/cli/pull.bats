@@ -390,7 +390,7 @@ H
     refute_output_has $'\e'
     run bash -c "coracle pull $P/zst:1 >/dev/full"
     assert_status 1
-    assert_output_has "No space left on device"
+    assert_output_has "no space left on device"
 }
 
 @test "a hundred layers" {
@@ -597,7 +597,7 @@ static_repo() {
             for i in \$(seq 100); do [ -n \"\$(ls \$d/tmp 2>/dev/null)\" ] && sleep 0.05; done
             case \$rc,\$said in
             0,*) [ \"\$(coracle run --rm --network none $P/big:1 echo whole 2>/dev/null)\" = whole ] || [ \"\${d##*/}\" = inodes80 ] || ! coracle create $P/big:1 >/dev/null 2>&1 || echo BAD \$d does not run ;;
-            1,*'No space left on device'*) [ -z \"\$shown\" ] || echo BAD \$d shows \$shown ;;
+            1,*'no space left on device'*) [ -z \"\$shown\" ] || echo BAD \$d shows \$shown ;;
             *) echo BAD \$d: \$rc \$said ;;
             esac
             [ -z \"\$(ls \$d/tmp 2>/dev/null)\" ] || echo BAD \$d debris
@@ -620,7 +620,7 @@ static_repo() {
         coracle pull $P/zst:1; echo exit \$?
         coracle rmi $P/tiny:1; echo exit \$?"
     assert_eq "$(printf '%s\n' "${lines[@]:0:3}")" "$(printf '%s\n' "$P/tiny" linux 4)"
-    assert_output_has "Read-only file system"
+    assert_output_has "read-only file system"
     assert_eq "$(grep -c '^exit 1' <<<"$output")" 2
 }
 
@@ -635,7 +635,7 @@ static_repo() {
         ls \$D/disk/tmp | wc -l
         coracle run --rm --network none $P/tiny:1 echo alive
         coracle rmi $P/tiny:1 >/dev/null && coracle pull -q $P/tiny:1 && coracle run --rm --network none $P/tiny:1 echo again"
-    assert_output_has "No space left on device"
+    assert_output_has "no space left on device"
     assert_output_has "exit 1"
     assert_eq "$(printf '%s\n' "${lines[@]}" | tail -5)" "$(printf '%s\n' "$P/tiny" 0 alive "$P/tiny:1" again)"
 }

@@ -208,7 +208,7 @@ file_setup() { image busybox; }
 @test "output that cannot be written is an error, a reader that goes away is not" {
     run bash -c 'coracle run --rm busybox echo text >/dev/full'
     assert_status 125
-    assert_output_has 'No space left on device'
+    assert_output_has 'no space left on device'
     run bash -c 'coracle ps >/dev/full'
     assert_status 1
     run -0 bash -c 'coracle run --rm busybox seq 100000 | head -1'

@@ -23,7 +23,7 @@ static void test_wrap(void) {
     autoerr e = outer(true);
     CHECK(e != NULL);
     autofree char *text = text_of(e);
-    CHECK_STR(text, "read config 7: open /x: No such file or directory");
+    CHECK_STR(text, "read config 7: open /x: no such file or directory");
     CHECK_INT(err_kind(e), ERR_NOT_FOUND);
     CHECK_INT(err_errno(e), ENOENT);
     CHECK(err_hint_text(e) == NULL);
@@ -71,7 +71,7 @@ static void test_wire(void) {
     CHECK_INT(err_errno(back), EACCES);
     CHECK_STR(err_hint_text(back), "try \xc3\xa4");
     autofree char *text = text_of(back);
-    CHECK_STR(text, "start: open \"a\\b\"\\x0a\xef\xbf\xbd: Permission denied");
+    CHECK_STR(text, "start: open \"a\\b\"\\x0a\xef\xbf\xbd: permission denied");
 }
 
 static void test_decode_rubbish(void) {

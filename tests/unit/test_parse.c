@@ -70,7 +70,7 @@ static const struct {
                                               "strconv.ParseInt: parsing \"99999999999999999999\": value out of range"},
     {"--oom-score-adj 1.5 i",
      "invalid argument \"1.5\" for \"--oom-score-adj\" flag: strconv.ParseInt: parsing \"1.5\": invalid syntax"},
-    {"--memory abc i", "--memory is not supported: resource limits arrive with a later release"},
+    {"--memory abc i", "invalid argument \"abc\" for \"-m, --memory\" flag: invalid size: 'abc'"},
     {"--shm-size 5x i", "invalid argument \"5x\" for \"--shm-size\" flag: invalid suffix: 'x'"},
     {"--shm-size abc i", "invalid argument \"abc\" for \"--shm-size\" flag: invalid size: 'abc'"},
     {"--memory", "flag needs an argument: --memory"},
@@ -175,7 +175,7 @@ static void test_standings(void) {
     for (const struct cli_flag *f = cli_container_flags; f->name; f++) {
         if (f->standing == CLI_SUPPORTED || (f->only && strcmp(f->only, "run") != 0))
             continue;
-        autofree char *line = mem_printf("--%s=1 i", f->name);
+        autofree char *line = mem_printf("--%s=%s i", f->name, f->type == CLI_DURATION ? "1s" : "1");
         struct parsed r = parse("run", line);
         CHECK(f->reason != NULL);
         if (f->standing == CLI_REFUSED)

@@ -16,9 +16,8 @@ struct opts {
 static const struct cli_flag flags[] = {
     {.name = "filter",
      .letter = 'f',
-     .type = CLI_LIST,
+     .type = CLI_FILTER,
      .offset = AT(filter),
-     .metavar = "filter",
      .help = "Filter output based on conditions provided"},
     {.name = "format", .type = CLI_STRING, .offset = AT(format), .help = "Format output: json, or a Go TEMPLATE"},
     {.name = "since", .type = CLI_STRING, .offset = AT(since), .help = "Show all events created since timestamp"},

@@ -18,7 +18,7 @@ static const struct cli_flag flags[] = {
      .offset = AT(detach),
      .help = "Run the command in the background"},
     {.name = "detach-keys", .type = CLI_STRING, .offset = AT(detach_keys), .help = "Keys that detach from the command"},
-    {.name = "env", .letter = 'e', .type = CLI_LIST, .offset = AT(env), .help = "Set environment variables"},
+    {.name = "env", .letter = 'e', .type = CLI_ENV, .offset = AT(env), .help = "Set environment variables"},
     {.name = "env-file",
      .type = CLI_LIST,
      .offset = AT(env_file),

@@ -56,6 +56,7 @@ static struct err *inspect_one(struct cli_ctx *c, const char *name, enum kind ki
 /* What was found is printed, then the errors of what was not; the exit code tells. */
 static struct err *inspect(struct cli_ctx *c, enum kind kind, int *ret_code) {
     const struct opts *o = c->opts;
+    TRY(cli_check_format(o->format, ret_code));
     autojson all = json_array();
     struct err *first = NULL;
     for (int i = 0; i < c->n_args; i++) {
@@ -85,7 +86,7 @@ static struct err *run_any(struct cli_ctx *c, int *ret_code) {
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
         if (!strcmp(o->type, kinds[k]))
             return inspect(c, (enum kind)k, ret_code);
-    return err_hint(err_new(ERR_USAGE, "unknown type: \"%s\"", o->type), "the types are container, image and network");
+    return err_new(ERR_USAGE, "unknown type: \"%s\": must be one of \"container\", \"image\", \"network\"", o->type);
 }
 
 static struct err *run_container(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_CONTAINER, ret_code); }

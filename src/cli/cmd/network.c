@@ -72,7 +72,7 @@ static const struct cli_flag create_flags[] = {
      .reason = "a network always has IPv4",
      .help = "Give out IPv4 addresses (default true)"},
     {.name = "ipv6", .type = CLI_BOOL, .offset = AT(ipv6), .help = "Give out IPv6 addresses"},
-    {.name = "label", .type = CLI_LIST, .offset = AT(labels), .help = "Set metadata on a network"},
+    {.name = "label", .type = CLI_LABEL, .offset = AT(labels), .help = "Set metadata on a network"},
     {.name = "opt",
      .letter = 'o',
      .type = CLI_LIST,

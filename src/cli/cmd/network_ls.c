@@ -14,9 +14,8 @@ struct opts {
 static const struct cli_flag ls_flags[] = {
     {.name = "filter",
      .letter = 'f',
-     .type = CLI_LIST,
+     .type = CLI_FILTER,
      .offset = AT(filter),
-     .metavar = "filter",
      .help = "Provide filter values (e.g. \"driver=bridge\")"},
     {.name = "format",
      .type = CLI_STRING,

@@ -18,9 +18,9 @@ static const struct cli_flag flags[] = {
 };
 
 static struct err *version(struct cli_ctx *c, int *ret_code) {
-    (void)ret_code;
     const struct opts *o = c->opts;
     autojson v = NULL;
+    TRY(cli_check_format(o->format, ret_code));
     TRY(engine_version(c->engine, &v));
     if (o->format)
         return cli_render_object(c, v, o->format);
@@ -47,7 +47,6 @@ static void print_member(struct cli_ctx *c, const struct json *o, const char *ke
 }
 
 static struct err *info(struct cli_ctx *c, int *ret_code) {
-    (void)ret_code;
     static const struct {
         const char *key, *label;
     } lines[] = {
@@ -76,6 +75,7 @@ static struct err *info(struct cli_ctx *c, int *ret_code) {
     };
     const struct opts *o = c->opts;
     autojson v = NULL;
+    TRY(cli_check_format(o->format, ret_code));
     TRY(engine_info(c->engine, &v));
     if (o->format)
         return cli_render_object(c, v, o->format);
