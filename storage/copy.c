@@ -21,19 +21,19 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/sys/sys.h"
+#include "base/walk.h"
 #include "storage/store_int.h"
 
 enum { XATTR_MAX = 65536 };
 
 #define WH_PREFIX ".wh."
-#define WH_OPAQUE ".wh..wh..opq"
 
 struct copy {
-    int top;                    /* the target's root, borrowed */
-    int cur;                    /* the target directory that matches the walk's */
-    size_t depth;               /* 0: before the root */
-    struct str path;            /* of cur below top, "" or "a/b/" */
-    struct store_inodes linked; /* hard links of this layer → path of the first below top */
+    int top;                   /* the target's root, borrowed */
+    int cur;                   /* the target directory that matches the walk's */
+    size_t depth;              /* 0: before the root */
+    struct str path;           /* of cur below top, "" or "a/b/" */
+    struct walk_inodes linked; /* hard links of this layer → path of the first below top */
 };
 
 /* ---- what layers say about each other ---- */
@@ -44,15 +44,17 @@ static bool xattr_is(int fd, const char *name, const char *values) {
     return n == 1 && strchr(values, value[0]);
 }
 
+bool store_is_whiteout(const struct stat *st) { return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0); }
+
 /* Overlay marks a directory 'y' when it hides what lies below, fuse-overlayfs also by a file. */
-static bool is_opaque(int dir) {
+bool store_is_opaque(int dir) {
     return xattr_is(dir, "user.overlay.opaque", "y") || xattr_is(dir, "trusted.overlay.opaque", "y") ||
-           xattr_is(dir, "user.fuseoverlayfs.opaque", "y") || store_exists(dir, WH_OPAQUE);
+           xattr_is(dir, "user.fuseoverlayfs.opaque", "y") || store_exists(dir, STORE_WH_OPAQUE);
 }
 
-/* The name that an entry hides, or NULL. Three forms: device 0:0, an empty file with an xattr, and ".wh.<name>". */
-static const char *whiteout_of(int at, const char *name, const struct stat *st) {
-    if (S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0))
+/* Three forms: device 0:0, an empty file with an xattr, and ".wh.<name>". */
+const char *store_whiteout_of(int at, const char *name, const struct stat *st) {
+    if (store_is_whiteout(st))
         return name;
     if (!S_ISREG(st->st_mode) || st->st_size)
         return NULL;
@@ -159,7 +161,7 @@ static bool link_again(struct copy *c, const char *name, const struct stat *st) 
         return false;
     size_t len = c->path.len;
     str_append(&c->path, name);
-    const char *first = store_inodes_put(&c->linked, st, str_c(&c->path));
+    const char *first = walk_inodes_put(&c->linked, st, str_c(&c->path));
     c->path.len = len;
     c->path.ptr[len] = '\0';
     return first && linkat(c->top, first, c->cur, name, 0) == 0;
@@ -167,8 +169,8 @@ static bool link_again(struct copy *c, const char *name, const struct stat *st) 
 
 static struct err *copy_file(void *ctx, int at, const char *name, const struct stat *st) {
     struct copy *c = ctx;
-    const char *hidden = whiteout_of(at, name, st);
-    if (str_eq(name, WH_OPAQUE))
+    const char *hidden = store_whiteout_of(at, name, st);
+    if (str_eq(name, STORE_WH_OPAQUE))
         return NULL;
     TRY_CTX(io_remove_tree(c->cur, hidden ? hidden : name), "replace %s", name);
     if (hidden || link_again(c, name, st))
@@ -209,7 +211,7 @@ static struct err *enter_dir(void *ctx, int dir, const char *name, const struct 
     }
     c->depth++;
     fd_replace(&c->cur, take_fd(&fd));
-    if (is_opaque(dir))
+    if (store_is_opaque(dir))
         TRY_CTX(io_each_entry(c->cur, empty_entry, &c->cur), "empty %s", name);
     return NULL;
 }
@@ -230,10 +232,10 @@ static struct err *leave_dir(void *ctx, int dir, const char *name, const struct 
 
 struct err *store_copy_layer(int from, int to) {
     struct copy c = {.top = to, .cur = -1};
-    const struct store_walk ops = {.file = copy_file, .enter = enter_dir, .leave = leave_dir, .ctx = &c};
-    struct err *e = store_walk_tree(from, ".", &ops);
+    const struct walk_ops ops = {.file = copy_file, .enter = enter_dir, .leave = leave_dir, .ctx = &c};
+    struct err *e = walk_tree(from, ".", &ops);
     fd_close(c.cur);
     str_done(&c.path);
-    store_inodes_done(&c.linked);
+    walk_inodes_done(&c.linked);
     return e;
 }

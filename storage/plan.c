@@ -180,11 +180,13 @@ struct err *store_rootfs_plan(struct store *s, const char *container_id, const s
     return NULL;
 }
 
+const char *store_changes_dir(int container_dir) { return store_exists(container_dir, COPY_DIR) ? COPY_DIR : "upper"; }
+
 struct err *store_container_size(const struct store *s, const char *id, int64_t *ret) {
     autofd int dir = -1;
     struct store_usage usage;
     TRY(store_container_open(s, id, &dir));
-    TRY_CTX(store_measure(dir, store_exists(dir, COPY_DIR) ? COPY_DIR : "upper", &usage), "container %.12s", id);
+    TRY_CTX(store_measure(dir, store_changes_dir(dir), &usage), "container %.12s", id);
     *ret = usage.bytes;
     return NULL;
 }

@@ -86,35 +86,7 @@ bool store_name_get(const struct store *s, const char *name, char ret[65]);
 /* Drops names that lead nowhere. */
 struct err *store_names_heal(const struct store *s) __attribute__((warn_unused_result));
 
-/* ---- walk.c ---- */
-
-/*
- * A walk of a tree in pre- and post-order with one open descriptor, whatever the depth. `at` is the directory that the
- * entry lies in, `st` not followed. A NULL callback is skipped. The first error ends the walk.
- */
-struct store_walk {
-    struct err *(*file)(void *ctx, int at, const char *name, const struct stat *st); /* everything but directories */
-    struct err *(*enter)(void *ctx, int dir, const char *name,
-                         const struct stat *st); /* `dir` is the directory itself */
-    struct err *(*leave)(void *ctx, int dir, const char *name, const struct stat *st);
-    void *ctx;
-};
-/* Walks dirfd/name, itself included. */
-struct err *store_walk_tree(int dirfd, const char *name, const struct store_walk *w)
-    __attribute__((warn_unused_result));
-
-/* A set of files by device and inode: which of a tree's hard links was met before. */
-struct store_inodes {
-    struct store_inode {
-        dev_t dev;
-        ino_t ino;
-        char *path; /* owned; NULL: empty slot */
-    } * slot;
-    size_t n, cap;
-};
-/* The path that was given with this file before, borrowed; else NULL, and `path` is copied for the next time. */
-const char *store_inodes_put(struct store_inodes *set, const struct stat *st, const char *path);
-void store_inodes_done(struct store_inodes *set);
+/* ---- measure.c ---- */
 
 struct store_usage {
     int64_t bytes;  /* sum of the sizes of everything but directories; a file with several links counts once */
@@ -124,6 +96,21 @@ struct store_usage {
 struct err *store_measure(int dirfd, const char *name, struct store_usage *ret) __attribute__((warn_unused_result));
 
 /* ---- copy.c ---- */
+
+#define STORE_WH_OPAQUE ".wh..wh..opq"
+/* Whether an entry of a layer is overlay's mark for a name that is gone: the device 0:0. */
+bool store_is_whiteout(const struct stat *st) __attribute__((pure));
+/* The name that an entry at/name of a layer hides, in whatever form, borrowed, or NULL. */
+const char *store_whiteout_of(int at, const char *name, const struct stat *st);
+/* Whether a layer's open directory hides what lies below it in other layers. */
+bool store_is_opaque(int dir);
+
+/* ---- plan.c ---- */
+
+/* Which directory of a container's holds its changes: "upper" or, for one of the copy driver, "rootfs". Static. */
+const char *store_changes_dir(int container_dir);
+
+/* ---- copy.c: layers ---- */
 
 /*
  * Applies a layer (overlay's or fuse-overlayfs's on-disk form: whiteouts, opaque directories) to the tree that `to` has

@@ -60,6 +60,10 @@ int cli_interrupt_code(void);
 
 /* Reads a file that an option names, at most 1 MiB, into an owned string. */
 struct err *cli_read_text(const char *path, char **ret) __attribute__((warn_unused_result));
+/* Has `fn` write a file that an option names. A regular one appears whole or not at all; anything else (a pipe,
+ * /dev/null) is written as it is. */
+struct err *cli_to_file(struct cli_ctx *c, const char *path, struct err *(*fn)(struct cli_ctx *c, int fd))
+    __attribute__((warn_unused_result));
 /* Runs `fn` for each name, printing each error and going on as docker does; *ret_code is 1 if one failed. */
 struct err *cli_each(struct cli_ctx *c, struct err *(*fn)(struct cli_ctx *c, const char *name), int *ret_code)
     __attribute__((warn_unused_result));

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct err *cli_read_text(const char *path, char **ret) {
     autofd int fd = -1;
@@ -14,6 +16,23 @@ struct err *cli_read_text(const char *path, char **ret) {
     TRY(io_read_all(fd, (size_t)1 << 20, path, &text));
     *ret = str_take(&text);
     return NULL;
+}
+
+struct err *cli_to_file(struct cli_ctx *c, const char *path, struct err *(*fn)(struct cli_ctx *c, int fd)) {
+    struct stat st;
+    autofd int fd = -1;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        TRY(fd_open_at(AT_FDCWD, path, O_WRONLY, 0, &fd));
+        return fn(c, fd);
+    }
+    autofree char *part = mem_printf("%s.part-%d", path, (int)getpid());
+    TRY(fd_open_at(AT_FDCWD, part, O_WRONLY | O_CREAT | O_EXCL, 0666, &fd));
+    struct err *e = fn(c, fd);
+    if (!e && rename(part, path) < 0)
+        e = err_sys(errno, "rename %s to %s", part, path);
+    if (e)
+        unlink(part);
+    return e;
 }
 
 struct err *cli_each(struct cli_ctx *c, struct err *(*fn)(struct cli_ctx *c, const char *name), int *ret_code) {

@@ -60,6 +60,10 @@ void engine_container_done(struct engine_container *c);
     { .dirfd = -1 }
 /* The container's name without "/", borrowed from its summary. */
 const char *engine_container_name(const struct engine_container *c);
+/* How its root is to be put together now; its lock is ours. `config` is its config.json. Done with rootfs_plan_done().
+ */
+struct err *engine_rootfs_plan(struct engine *e, const struct engine_container *c, const struct json *config,
+                               struct rootfs_plan *ret) __attribute__((warn_unused_result));
 /* "running" and so on: is one of the states in which a monitor is alive. */
 bool engine_state_alive(const struct monitor_state *s);
 /*

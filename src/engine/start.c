@@ -264,55 +264,13 @@ static struct err *log_settings(struct starting *s, const struct engine_start *a
     return str_eq(m->log.driver, "passthrough") ? pass_stdio(s, args) : NULL;
 }
 
-static enum store_driver driver_of(const struct config *config) {
-    const char *d = config->storage_driver;
-    if (str_eq(d, "overlay"))
-        return STORE_DRIVER_OVERLAY;
-    if (str_eq(d, "fuse-overlayfs"))
-        return STORE_DRIVER_FUSE_OVERLAY;
-    return str_eq(d, "copy") ? STORE_DRIVER_COPY : STORE_DRIVER_AUTO;
-}
-
-struct plan_call {
-    struct starting *s;
-    const struct strv *layers;
-    enum store_driver driver;
-};
-
-static struct err *plan_call(void *ctx) {
-    struct plan_call *p = ctx;
-    struct rootfs_plan unused = {.base_dir = NULL};
-    struct err *e = store_rootfs_plan(p->s->engine->store, p->s->c.id, p->layers, p->driver, &unused);
-    rootfs_plan_done(&unused);
-    return e;
-}
-
-static struct err *make_plan(struct starting *s) {
-    autostrv struct strv layers = {.n = 0};
-    TRY(json_get_strv_opt(s->c.summary, "Layers", &layers));
-    enum store_driver driver = driver_of(s->engine->config);
-    struct err *e = store_rootfs_plan(s->engine->store, s->c.id, &layers, driver, &s->plan);
-    if (e && err_kind(e) == ERR_DENIED) {
-        /* The copy driver makes files of subordinate ids: once inside the namespace, then the plan finds them made. */
-        err_free(e);
-        int fd = -1;
-        TRY(engine_userns(s->engine, &fd, NULL));
-        struct plan_call call = {s, &layers, driver};
-        TRY(runtime_userns_call(fd, plan_call, &call));
-        e = store_rootfs_plan(s->engine->store, s->c.id, &layers, driver, &s->plan);
-    }
-    TRY(e);
-    s->plan.read_only = json_bool_value(json_path(s->config, "root.readonly"), false);
-    return NULL;
-}
-
 static struct err *prepare_start(struct starting *s) {
     struct monitor *m = &s->m;
     if (!s->config)
         TRY(json_read_file(s->c.dirfd, "config.json", &s->config));
     TRY(share_namespaces(s));
     TRY(write_host_files(s));
-    TRY(make_plan(s));
+    TRY(engine_rootfs_plan(s->engine, &s->c, s->config, &s->plan));
     if (!s->init_program)
         s->init_program = mem_printf("%s/coracle-init", s->engine->host->libexec_dir);
     m->name = engine_container_name(&s->c);

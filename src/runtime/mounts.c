@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "runtime/runtime_int.h"
@@ -199,6 +200,17 @@ static struct err *read_and_mount(struct init *in, const struct json *j) {
     struct err *e = mount_one(in, &m);
     mount_opts_done(&m.o);
     return e ? err_wrap(e, "mount %s on %s", m.source ? m.source : m.type, m.dest) : NULL;
+}
+
+void mounts_apply_binds(struct init *in) {
+    JSON_EACH(it, json_get(in->c->config, "mounts")) {
+        const char *type = json_text(it, "type");
+        if (*type && !str_eq(type, "bind"))
+            continue;
+        autoerr e = read_and_mount(in, it);
+        if (e)
+            log_debug("a mount of a container that does not run was left out");
+    }
 }
 
 struct err *mounts_apply(struct init *in) {

@@ -123,6 +123,8 @@ void init_main(struct init *in) __attribute__((noreturn));
 /* Stages (rootfs.c, mounts.c, devices.c, confine.c). */
 struct err *rootfs_attach(struct init *in) __attribute__((warn_unused_result));
 struct err *mounts_apply(struct init *in) __attribute__((warn_unused_result));
+/* Those that are bind mounts of the user's, less what cannot be mounted now. */
+void mounts_apply_binds(struct init *in);
 struct err *devices_make(struct init *in) __attribute__((warn_unused_result));
 struct err *console_make(struct init *in) __attribute__((warn_unused_result));
 struct err *sysctls_apply(struct init *in) __attribute__((warn_unused_result));

@@ -3,6 +3,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <fcntl.h>
 #include <iconv.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,6 +27,7 @@ struct extract {
     struct archive *archive;
     struct tree *tree;
     struct writer *writer;
+    const struct extract_place *place; /* NULL: a layer */
     uint32_t ids;
     struct strv skipped;
     struct extract_result result;
@@ -35,6 +37,9 @@ void extract_prepare(void) {
     /* In the "C" locale libarchive keeps names byte for byte (in a UTF-8 locale it would normalise them), but asks
      * iconv first, and iconv must not find its modules in the layer. */
     iconv_t cd = iconv_open("ANSI_X3.4-1968", "UTF-8");
+    if (cd != (iconv_t)-1)
+        iconv_close(cd);
+    cd = iconv_open("UTF-8", "ANSI_X3.4-1968"); /* as it writes */
     if (cd != (iconv_t)-1)
         iconv_close(cd);
 }
@@ -75,6 +80,8 @@ static struct err *check_owner(const struct extract *x, const char *what, int64_
 
 static struct err *node_of(struct extract *x, struct archive_entry *e, const char *name, struct node *ret) {
     int64_t uid = archive_entry_uid(e), gid = archive_entry_gid(e), size = archive_entry_size(e);
+    if (x->place && (x->place->as_root || !x->place->own))
+        uid = gid = 0;
     TRY(check_owner(x, "uid", uid));
     TRY(check_owner(x, "gid", gid));
     if (size < 0)
@@ -85,6 +92,7 @@ static struct err *node_of(struct extract *x, struct archive_entry *e, const cha
                          .archive = x->archive,
                          .entry = e,
                          .name = name,
+                         .own = !x->place || x->place->own,
                          .uid = (uint32_t)uid,
                          .gid = (uint32_t)gid,
                          .mode = archive_entry_perm(e) & 07777,
@@ -135,36 +143,57 @@ static struct err *make_whiteout(struct extract *x, const char *name) {
     return node_whiteout(x->tree, hidden);
 }
 
-static struct err *make_entry(struct extract *x, struct archive_entry *e, const char *path) {
-    const char *name;
-    TRY(tree_enter(x->tree, path, &name));
-    if (str_starts(name, WHITEOUT))
-        return make_whiteout(x, name);
-    struct node n;
-    TRY(node_of(x, e, name, &n));
-    mode_t type = archive_entry_filetype(e);
+/* docker's words, and its rule: neither a directory nor anything else gives way to the other. */
+static struct err *check_place(const struct extract *x, const char *name, bool directory, const char *path) {
+    struct stat st;
+    if (fstatat(tree_fd(x->tree), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(st.st_mode) == directory)
+        return NULL;
+    return err_new(ERR_CONFLICT, "cannot overwrite %s \"%s\" with %s \"%s\"", directory ? "non-directory" : "directory",
+                   path, directory ? "directory" : "non-directory", path);
+}
+
+static struct err *make_node(struct extract *x, struct archive_entry *e, const struct node *n, const char *path) {
     const char *link = archive_entry_hardlink(e);
-    if (name[0] == '\0' && (link || type != AE_IFDIR))
-        return err_new(ERR_CORRUPT, "the root of the layer is not a directory");
     if (link)
-        return make_link(x, &n, path, link);
-    switch (type) {
+        return make_link(x, n, path, link);
+    switch (archive_entry_filetype(e)) {
     case AE_IFREG:
-        return node_file(&n);
+        return node_file(n);
     case AE_IFDIR:
-        return node_dir(&n);
+        return node_dir(n);
     case AE_IFLNK:
         link = archive_entry_symlink(e);
-        return node_symlink(&n, link ? link : "");
+        return node_symlink(n, link ? link : "");
     case AE_IFIFO:
-        return node_fifo(&n);
+        return node_fifo(n);
     case AE_IFCHR:
     case AE_IFBLK:
+        if (x->place)
+            return err_new(ERR_DENIED, "only root can make a device");
+        return skip_device(x, path);
     case AE_IFSOCK:
         return skip_device(x, path);
     default:
         return err_new(ERR_CORRUPT, "an entry of an unknown type");
     }
+}
+
+static struct err *make_entry(struct extract *x, struct archive_entry *e, const char *path) {
+    const char *name;
+    bool directory = !archive_entry_hardlink(e) && archive_entry_filetype(e) == AE_IFDIR;
+    TRY(tree_enter(x->tree, path, &name));
+    if (!x->place && str_starts(name, WHITEOUT))
+        return make_whiteout(x, name);
+    if (name[0] == '\0' && !directory)
+        return err_new(ERR_CORRUPT, "the root of the %s is not a directory", x->place ? "archive" : "layer");
+    if (x->place) {
+        if (name[0] == '\0')
+            return NULL;
+        TRY(check_place(x, name, directory, path));
+    }
+    struct node n;
+    TRY(node_of(x, e, name, &n));
+    return make_node(x, e, &n, path);
 }
 
 /* aufs's book-keeping, with all below it. The opaque marker has the same prefix, but is a last component. */
@@ -191,15 +220,17 @@ static struct err *one_entry(struct extract *x, struct archive_entry *e) {
         return err_new(ERR_CORRUPT, "an entry without a name");
     if (++x->result.entries > EXTRACT_ENTRIES_MAX)
         return err_new(ERR_CORRUPT, "the layer has more than %d entries", EXTRACT_ENTRIES_MAX);
-    if (is_meta(path))
+    if (!x->place && is_meta(path))
         return NULL;
-    struct err *bad =
-        is_below_whiteout(path) ? err_new(ERR_CORRUPT, "a whiteout is no directory") : make_entry(x, e, path);
+    struct err *bad = !x->place && is_below_whiteout(path) ? err_new(ERR_CORRUPT, "a whiteout is no directory")
+                                                           : make_entry(x, e, path);
     if (x->feed_err) {
         err_free(bad);
         return archive_err(x);
     }
-    TRY_CTX(bad, "entry \"%s\"", path);
+    if (bad && x->place && err_kind(bad) == ERR_CONFLICT) /* says it all */
+        return bad;
+    TRY_CTX(bad, x->place ? "copy \"%s\"" : "entry \"%s\"", path);
     return tree_settle(x->tree);
 }
 
@@ -238,16 +269,29 @@ static struct err *extract_run(struct extract *x) {
     return NULL;
 }
 
+/* Frees what `x` owns. */
+static struct err *extract_with(struct extract *x, struct extract_result *ret) {
+    x->archive = archive_read_new();
+    struct err *e = x->archive ? extract_run(x) : err_new(ERR_SYSTEM, "cannot set up libarchive");
+    archive_read_free(x->archive);
+    tree_free(x->tree);
+    strv_done(&x->skipped);
+    err_free(x->feed_err);
+    if (!e)
+        *ret = x->result;
+    return e;
+}
+
 struct err *extract_layer(int rootfd, uint32_t ids, const struct extract_feed *feed, struct writer *writer,
                           struct extract_result *ret) {
-    struct extract x = {
-        .feed = feed, .ids = ids, .writer = writer, .archive = archive_read_new(), .tree = tree_new(rootfd)};
-    struct err *e = x.archive ? extract_run(&x) : err_new(ERR_SYSTEM, "cannot set up libarchive");
-    archive_read_free(x.archive);
-    tree_free(x.tree);
-    strv_done(&x.skipped);
-    err_free(x.feed_err);
-    if (!e)
-        *ret = x.result;
-    return e;
+    struct extract x = {.feed = feed, .ids = ids, .writer = writer, .tree = tree_new(rootfd)};
+    return extract_with(&x, ret);
+}
+
+/* Without a writer: one more thread for a command that is short most often, and has a neighbour that feeds it. */
+struct err *extract_place(int rootfd, uint32_t ids, const struct extract_place *how, const struct extract_feed *feed,
+                          struct extract_result *ret) {
+    struct extract x = {.feed = feed, .ids = ids, .place = how, .tree = tree_new(rootfd)};
+    tree_set_shared(x.tree, how->follow, how->own);
+    return extract_with(&x, ret);
 }

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,12 @@ struct extract_feed {
     struct err *(*next)(void *ctx, const void **ret, size_t *ret_n);
     void *ctx;
 };
+/* What cp makes of an archive, where a layer's rules do not hold. */
+struct extract_place {
+    bool own;     /* owners are set; else files belong to who makes them */
+    bool as_root; /* to 0:0, whatever the archive says */
+    bool follow;  /* a parent may be a link: it leads where it leads from our own root directory */
+};
 struct extract_result {
     int64_t entries;
     int64_t skipped_devices;
@@ -37,4 +44,8 @@ void extract_prepare(void);
 /* Extracts below rootfd (borrowed, owned by root of the user namespace); owners must be below `ids`. Reads the feed to
  * its end. Small files are made complete by `writer` (borrowed) or, where that is NULL, here. */
 struct err *extract_layer(int rootfd, uint32_t ids, const struct extract_feed *feed, struct writer *writer,
+                          struct extract_result *ret) __attribute__((warn_unused_result));
+/* The same as docker's cp does it: into a directory that may have anything in it. Directories merge, files replace
+ * files, and neither replaces the other; names that look like whiteouts are names. `rootfd` keeps its attributes. */
+struct err *extract_place(int rootfd, uint32_t ids, const struct extract_place *how, const struct extract_feed *feed,
                           struct extract_result *ret) __attribute__((warn_unused_result));

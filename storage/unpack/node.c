@@ -26,7 +26,9 @@
 
 static bool is_zero(const char *p, size_t n) { return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0; }
 
-static bool needs_chown(const struct node *n) { return n->uid != 0 || n->gid != 0 || tree_inherits(n->tree); }
+static bool needs_chown(const struct node *n) {
+    return n->own && (n->uid != 0 || n->gid != 0 || tree_inherits(n->tree));
+}
 
 static struct err *write_err(int errnum, int64_t at) {
     if (errnum == EFBIG || errnum == EINVAL)
@@ -171,7 +173,7 @@ struct err *node_file(const struct node *n) {
 
 /* Owner, mode, extended attributes and time of an open directory. */
 static struct err *dir_attributes(const struct node *n, int fd) {
-    if (fchown(fd, n->uid, n->gid) != 0)
+    if (n->own && fchown(fd, n->uid, n->gid) != 0)
         return err_sys(errno, "set owner %u:%u", n->uid, n->gid);
     TRY(xattr_apply(fd, n->entry, n->skipped_xattrs));
     if (fchmod(fd, n->mode) != 0)

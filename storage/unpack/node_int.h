@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -19,6 +20,7 @@ struct node {
     struct archive *archive;     /* the data of a regular file comes from here */
     struct archive_entry *entry; /* its extended attributes */
     const char *name;            /* last component; "" for the root */
+    bool own;                    /* owner and group are to be set */
     uint32_t uid, gid;
     unsigned mode;            /* 07777 */
     struct timespec times[2]; /* for utimensat */

@@ -1,5 +1,5 @@
 /*
- * ops: the three things coracle-unpack does. One process does one of them and ends. The parent sends one message with
+ * ops: the five things coracle-unpack does. One process does one of them and ends. The parent sends one message with
  * the descriptors, gets one {"ok": …} or {"error": …} back (members of an archive come as messages before it), and sees
  * EOF when the process is gone.
  *
@@ -10,6 +10,12 @@
  *     {"op":"pack"}                                        output
  *       {"file":name,"size":…} with its descriptor …, {"end":true}
  *         → {"ok":{}}
+ *     {"op":"gather","changes":false,"as_root":false,"sparse":false}   output, directory, names, [root]
+ *         → {"ok":{"bytes":…}}                             a tree as a tar; gather.c says what the names are
+ *     {"op":"place","ids":65536,"own":true,"as_root":false,"follow":false}   input, directory, [mounts]
+ *         → {"ok":{"entries":…}}                           a tar's entries below a directory, for cp
+ *
+ * `root` is the container's root directory, `mounts` its mount namespace: what works inside one goes there first.
  */
 #pragma once
 
@@ -30,6 +36,8 @@ struct op {
 struct err *op_layer(struct op *op) __attribute__((warn_unused_result));
 struct err *op_archive(struct op *op) __attribute__((warn_unused_result));
 struct err *op_pack(struct op *op) __attribute__((warn_unused_result));
+struct err *op_gather(struct op *op) __attribute__((warn_unused_result));
+struct err *op_place(struct op *op) __attribute__((warn_unused_result));
 
 /* Sends {"ok": take_result}. */
 struct err *op_send_ok(struct op *op, struct json *take_result) __attribute__((warn_unused_result));

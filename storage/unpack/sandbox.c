@@ -24,7 +24,7 @@
 static const int calls[] = {
     SYS_openat, SYS_pwrite64, SYS_write, SYS_close, SYS_utimensat, SYS_futex, SYS_read, SYS_pread64, SYS_mkdirat,
     SYS_fchown, SYS_fchmod, SYS_fchownat, SYS_symlinkat, SYS_linkat, SYS_mknodat, SYS_unlinkat, SYS_renameat2,
-    SYS_fchmodat, SYS_ftruncate, SYS_fsetxattr, SYS_fgetxattr, SYS_fremovexattr, SYS_lseek, SYS_openat2,
+    SYS_fchmodat, SYS_ftruncate, SYS_fsetxattr, SYS_fgetxattr, SYS_flistxattr, SYS_fremovexattr, SYS_lseek, SYS_openat2,
     SYS_getdents64, SYS_readlinkat, SYS_fsync, SYS_writev, SYS_copy_file_range, SYS_fcntl, SYS_dup, SYS_sendmsg,
     SYS_recvmsg, SYS_ppoll, SYS_statx, SYS_fstat, SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_rt_sigreturn,
     SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_set_robust_list, SYS_getrandom, SYS_clock_gettime, SYS_restart_syscall,
@@ -83,10 +83,11 @@ static void limit(__rlimit_resource_t what, rlim_t most) {
 
 static struct err *drop_privileges(enum sandbox_kind kind) {
     static const int kept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP};
+    const bool files = kind == SANDBOX_LAYER || kind == SANDBOX_FILES;
     uint64_t caps = 0, have, permitted, inheritable;
     if (sys_capget(&have, &permitted, &inheritable) != 0)
         return err_sys(errno, "read capabilities");
-    for (size_t i = 0; kind == SANDBOX_LAYER && i < ARRAY_LEN(kept); i++)
+    for (size_t i = 0; files && i < ARRAY_LEN(kept); i++)
         caps |= UINT64_C(1) << kept[i];
     caps &= permitted;
     if (sys_capset(caps, caps, 0) != 0)
@@ -102,7 +103,13 @@ static struct err *drop_privileges(enum sandbox_kind kind) {
 
 struct err *sandbox_confine(enum sandbox_kind kind, int take_dirfd, int *ret_root) {
     autofd int root = take_dirfd;
-    if (kind != SANDBOX_STREAM && enter_root(kind, root)) {
+    if (kind == SANDBOX_FILES) {
+        if (root >= 0 && (fchdir(root) < 0 || chroot(".") < 0))
+            return err_sys(errno, "enter the container's root directory");
+    } else if (kind == SANDBOX_PLACE) { /* best effort: names are checked, and no link is followed */
+        if (unshare(CLONE_NEWUSER) == 0 && fchdir(root) == 0)
+            (void)!chroot(".");
+    } else if (kind != SANDBOX_STREAM && enter_root(kind, root)) {
         /* The old descriptor belongs to the old mount, from where ".." leads out: open it anew. */
         fd_replace(&root, openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         if (root < 0)

@@ -15,6 +15,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/sys/sys.h"
 
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -31,17 +32,20 @@ struct tree {
     char target[TREE_PATH_MAX];
     size_t depth; /* levels in use; level 0 is the root */
     bool aliased; /* a level was reached through a symlink */
+    bool shared, follow, own;
     struct level level[TREE_DEPTH_MAX + 1];
 };
 
 static struct level *top(struct tree *t) { return &t->level[t->depth - 1]; }
 
-static struct err *level_init(struct level *l, int fd, size_t end) {
+static struct err *level_init(const struct tree *t, struct level *l, int fd, size_t end) {
     struct stat st;
     if (fstat(fd, &st) != 0)
-        return err_sys(errno, "stat a directory of the layer");
-    *l =
-        (struct level){.fd = fd, .end = end, .inherits = (st.st_mode & S_ISGID) || st.st_gid != 0, .mtime = st.st_mtim};
+        return err_sys(errno, "stat a directory of the %s", t->shared ? "destination" : "layer");
+    bool inherits = (st.st_mode & S_ISGID) || st.st_gid != 0;
+    if (t->shared && !inherits)
+        inherits = fgetxattr(fd, "system.posix_acl_default", NULL, 0) > 0;
+    *l = (struct level){.fd = fd, .end = end, .inherits = inherits, .mtime = st.st_mtim};
     return NULL;
 }
 
@@ -63,6 +67,12 @@ struct tree *tree_new(int rootfd) {
     return t;
 }
 
+void tree_set_shared(struct tree *t, bool follow, bool own) {
+    t->shared = true;
+    t->follow = follow;
+    t->own = own;
+}
+
 void tree_free(struct tree *t) {
     if (!t)
         return;
@@ -76,7 +86,7 @@ bool tree_inherits(const struct tree *t) { return t->level[t->depth - 1].inherit
 void tree_touch(struct tree *t) { top(t)->dirty = true; }
 
 struct err *tree_root_changed(struct tree *t) {
-    return level_init(&t->level[0], t->level[0].fd, 0);
+    return level_init(t, &t->level[0], t->level[0].fd, 0);
 }
 
 struct err *tree_clean(const char *path, char *out, size_t *ret_len, size_t *ret_base) {
@@ -144,7 +154,7 @@ struct err *tree_mkdir(struct tree *t, const char *name, unsigned mode, bool *re
         return NULL;
     if (errno != EEXIST)
         return err_sys(errno, "make a directory");
-    if (tree_is_whiteout(tree_fd(t), name))
+    if (!t->shared && tree_is_whiteout(tree_fd(t), name))
         return mkdir_over_whiteout(t, name, mode);
     struct stat st;
     if (fstatat(tree_fd(t), name, &st, AT_SYMLINK_NOFOLLOW) != 0)
@@ -158,11 +168,26 @@ struct err *tree_mkdir(struct tree *t, const char *name, unsigned mode, bool *re
     return NULL;
 }
 
+/* The same of a shared tree. Magic links of /proc lead out of every root. */
+static struct err *open_link(struct tree *t, const char *name, int *ret_fd) {
+    const struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
+    if (!t->follow)
+        return err_new(ERR_CONFLICT, "its parent \"%s\" is not a directory", name);
+    t->aliased = true;
+    int fd = sys_openat2(tree_fd(t), name, &how);
+    if (fd < 0)
+        return err_sys(errno, "open its parent \"%s\"", name);
+    *ret_fd = fd;
+    return NULL;
+}
+
 /* A parent that is not a directory: follows a link inside the root, and replaces a whiteout. */
 static struct err *open_odd(struct tree *t, const char *name, size_t end, int *ret_fd) {
     struct stat st;
     if (fstatat(tree_fd(t), name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return err_sys(errno, "stat a parent directory");
+    if (t->shared)
+        return open_link(t, name, ret_fd);
     if (S_ISLNK(st.st_mode)) {
         char prefix[TREE_PATH_MAX];
         memcpy(prefix, t->entry, end);
@@ -185,7 +210,7 @@ static struct err *push(struct tree *t, const char *name, size_t end) {
         tree_touch(t);
         if (mkdirat(tree_fd(t), name, 0755) != 0)
             return err_sys(errno, "make a parent directory");
-        if (tree_inherits(t) &&
+        if (tree_inherits(t) && (!t->shared || t->own) &&
             (fchownat(tree_fd(t), name, 0, 0, AT_SYMLINK_NOFOLLOW) != 0 || fchmodat(tree_fd(t), name, 0755, 0) != 0))
             return err_sys(errno, "set the owner of a parent directory");
         fd = openat(tree_fd(t), name, OPEN_DIR);
@@ -196,7 +221,7 @@ static struct err *push(struct tree *t, const char *name, size_t end) {
         return err_sys(errno, "open a parent directory");
     if (t->depth > TREE_OPEN_MAX)
         TRY(level_leave(top(t)));
-    TRY(level_init(&t->level[t->depth], fd, end));
+    TRY(level_init(t, &t->level[t->depth], fd, end));
     fd = -1;
     t->depth++;
     return NULL;
@@ -270,7 +295,7 @@ struct err *tree_finish(struct tree *t) {
     TRY(pop_to(t, 1));
     struct level *root = &t->level[0];
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, root->mtime};
-    if (root->dirty && futimens(root->fd, times) != 0)
+    if (root->dirty && !t->shared && futimens(root->fd, times) != 0)
         return err_sys(errno, "set the time of the root directory");
     return NULL;
 }

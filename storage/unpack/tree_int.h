@@ -25,6 +25,12 @@ struct tree;
 /* `rootfd` is borrowed. */
 struct tree *tree_new(int rootfd) __attribute__((returns_nonnull, warn_unused_result));
 void tree_free(struct tree *t);
+/*
+ * The tree is no layer, but somebody's own, who works in it meanwhile: what is made starts with whatever owner and mode
+ * its directory gives (`own`: it then gets those of root), a parent that is a link is followed from our own root
+ * directory or refused, and the top keeps the time of its last change.
+ */
+void tree_set_shared(struct tree *t, bool follow, bool own);
 
 /*
  * Splits an entry's name: cleans it, makes it relative, and stands in its parent directory. *ret_name is the last

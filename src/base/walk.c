@@ -1,8 +1,6 @@
-/*
- * walk: trees that containers and images made. They may be deeper than RLIMIT_NOFILE or the stack allow, and a running
- * container may move things about meanwhile: so the walk holds one descriptor, goes down by one component and up by
- * "..", and believes ".." only when it leads to the directory that it came down from (as io_remove_tree does).
- */
+/* walk: see walk.h. */
+#include "base/walk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,7 +10,7 @@
 #include "base/fd.h"
 #include "base/io.h"
 #include "base/mem.h"
-#include "storage/store_int.h"
+#include "base/str.h"
 
 struct level {
     char *name;
@@ -21,7 +19,7 @@ struct level {
 };
 
 struct walk {
-    const struct store_walk *ops;
+    const struct walk_ops *ops;
     int cur; /* the directory of the last level */
     struct level *levels;
     size_t n, cap;
@@ -40,11 +38,13 @@ static struct err *visit(void *ctx, const char *name, unsigned char d_type) {
     return NULL;
 }
 
-/* Enters a directory that lies in `parent`. */
+/* Enters a directory that lies in `parent`. One that is gone by now, or something else, is passed over. */
 static struct err *go_down(struct walk *w, int parent, const char *name) {
     autofd int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT && w->n ? NULL : err_sys(errno, "open the directory %s", name);
+        return w->n && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
+                   ? NULL
+                   : err_sys(errno, "open the directory %s", name);
     if (w->n == w->cap) {
         w->cap = w->cap ? w->cap * 2 : 16;
         w->levels = mem_resize(w->levels, w->cap, sizeof *w->levels);
@@ -98,7 +98,7 @@ static struct err *walk_levels(struct walk *w) {
     return NULL;
 }
 
-struct err *store_walk_tree(int dirfd, const char *name, const struct store_walk *ops) {
+struct err *walk_tree(int dirfd, const char *name, const struct walk_ops *ops) {
     struct walk w = {.ops = ops, .cur = -1};
     struct err *e = go_down(&w, dirfd, name);
     if (!e)
@@ -112,10 +112,10 @@ struct err *store_walk_tree(int dirfd, const char *name, const struct store_walk
 
 /* ---- hard links ---- */
 
-static struct store_inode *slot_of(const struct store_inodes *set, dev_t dev, ino_t ino) {
+static struct walk_inode *slot_of(const struct walk_inodes *set, dev_t dev, ino_t ino) {
     size_t i = (size_t)((ino ^ (dev << 7)) * UINT64_C(0x9e3779b97f4a7c15) >> 20);
     while (set->slot[i & (set->cap - 1)].path) {
-        struct store_inode *at = &set->slot[i & (set->cap - 1)];
+        struct walk_inode *at = &set->slot[i & (set->cap - 1)];
         if (at->dev == dev && at->ino == ino)
             return at;
         i++;
@@ -123,8 +123,8 @@ static struct store_inode *slot_of(const struct store_inodes *set, dev_t dev, in
     return &set->slot[i & (set->cap - 1)];
 }
 
-static void grow(struct store_inodes *set) {
-    struct store_inodes bigger = {.cap = set->cap ? set->cap * 2 : 64, .n = set->n};
+static void grow(struct walk_inodes *set) {
+    struct walk_inodes bigger = {.cap = set->cap ? set->cap * 2 : 64, .n = set->n};
     bigger.slot = mem_array(bigger.cap, sizeof *bigger.slot);
     for (size_t i = 0; i < set->cap; i++)
         if (set->slot[i].path)
@@ -133,55 +133,20 @@ static void grow(struct store_inodes *set) {
     *set = bigger;
 }
 
-const char *store_inodes_put(struct store_inodes *set, const struct stat *st, const char *path) {
+const char *walk_inodes_put(struct walk_inodes *set, const struct stat *st, const char *path) {
     if (set->n * 2 >= set->cap)
         grow(set);
-    struct store_inode *at = slot_of(set, st->st_dev, st->st_ino);
+    struct walk_inode *at = slot_of(set, st->st_dev, st->st_ino);
     if (at->path)
         return at->path;
-    *at = (struct store_inode){.dev = st->st_dev, .ino = st->st_ino, .path = mem_dup(path)};
+    *at = (struct walk_inode){.dev = st->st_dev, .ino = st->st_ino, .path = mem_dup(path)};
     set->n++;
     return NULL;
 }
 
-void store_inodes_done(struct store_inodes *set) {
+void walk_inodes_done(struct walk_inodes *set) {
     for (size_t i = 0; i < set->cap; i++)
         free(set->slot[i].path);
     free(set->slot);
-    *set = (struct store_inodes){0};
-}
-
-/* ---- sizes ---- */
-
-struct measure {
-    struct store_usage usage;
-    struct store_inodes seen;
-};
-
-static struct err *measure_file(void *ctx, int at, const char *name, const struct stat *st) {
-    (void)at;
-    (void)name;
-    struct measure *m = ctx;
-    if (st->st_nlink > 1 && store_inodes_put(&m->seen, st, ""))
-        return NULL;
-    m->usage.bytes += st->st_size;
-    m->usage.blocks += (int64_t)st->st_blocks * 512;
-    return NULL;
-}
-
-static struct err *measure_dir(void *ctx, int dir, const char *name, const struct stat *st) {
-    (void)dir;
-    (void)name;
-    ((struct measure *)ctx)->usage.blocks += (int64_t)st->st_blocks * 512;
-    return NULL;
-}
-
-struct err *store_measure(int dirfd, const char *name, struct store_usage *ret) {
-    struct measure m = {0};
-    const struct store_walk ops = {.file = measure_file, .enter = measure_dir, .ctx = &m};
-    struct err *e = store_walk_tree(dirfd, name, &ops);
-    store_inodes_done(&m.seen);
-    if (!e)
-        *ret = m.usage;
-    return e;
+    *set = (struct walk_inodes){0};
 }

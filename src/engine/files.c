@@ -1,0 +1,189 @@
+/* files: a container's files made reachable; diff and export. See files.h. */
+#include "engine/files_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/sys/sys.h"
+#include "engine/events.h"
+#include "runtime/root.h"
+
+#define LIST_MAX ((size_t)1 << 30)
+
+void files_done(struct files *f) {
+    engine_container_done(&f->c);
+    json_free(f->config);
+    rootfs_plan_done(&f->plan);
+    fd_close(f->lock_fd);
+    fd_close(f->pidfd);
+    fd_close(f->userns_fd);
+}
+
+void files_answer_done(struct files_answer *a) {
+    json_free(a->facts);
+    for (size_t i = 0; i < a->n_fds; i++)
+        fd_close(a->fds[i]);
+}
+
+/* By its first process, whose user namespace may be older than the one that a new container would get. */
+static struct err *reach_running(struct files *f) {
+    char path[32];
+    TRY(proc_open(f->c.state.pid, f->c.state.pid_start, &f->pidfd));
+    (void)snprintf(path, sizeof path, "/proc/%d/ns/user", (int)f->c.state.pid);
+    return fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &f->userns_fd);
+}
+
+static struct err *reach_stopped(struct files *f) {
+    int userns;
+    TRY(engine_userns(f->engine, &userns, NULL));
+    TRY(fd_dup(userns, &f->userns_fd));
+    return engine_rootfs_plan(f->engine, &f->c, f->config, &f->plan);
+}
+
+static struct err *reach(struct files *f) {
+    int userns;
+    TRY(engine_container_settle(f->engine, &f->c, &f->lock_fd));
+    TRY(json_read_file(f->c.dirfd, "config.json", &f->config));
+    TRY(engine_userns(f->engine, &userns, &f->ids));
+    if (f->lock_fd >= 0)
+        return reach_stopped(f);
+    struct err *e = reach_running(f);
+    return e && err_kind(e) == ERR_NOT_FOUND ? err_with_kind(e, ERR_CONFLICT) : e;
+}
+
+struct err *files_open(struct engine *e, const char *name, struct files *ret) {
+    struct files f = FILES_INIT;
+    f.engine = e;
+    struct err *bad = engine_container_load(e, name, &f.c);
+    if (!bad)
+        bad = reach(&f);
+    if (bad) {
+        files_done(&f);
+        return bad;
+    }
+    *ret = f;
+    return NULL;
+}
+
+/* ---- calls inside ---- */
+
+static struct err *call_root(void *ctx, int root, int mounts) {
+    struct files_call *call = ctx;
+    call->mounts = mounts;
+    return call->fn(call, root);
+}
+
+struct err *files_answer(const struct files_call *call, const struct json *facts, const int *fds, size_t n) {
+    int all[MSG_FDS];
+    if (n + 1 > MSG_FDS)
+        return err_new(ERR_USAGE, "too many descriptors for an answer");
+    memcpy(all, fds, n * sizeof *fds);
+    all[n] = call->mounts;
+    return msg_send(call->chan, facts, all, n + 1);
+}
+
+struct err *files_inside(struct files *f, struct files_call *call, struct files_answer *ret) {
+    int pair[2];
+    const struct runtime_root root = {.userns_fd = f->userns_fd,
+                                      .target_pidfd = f->pidfd,
+                                      .rootfs = &f->plan,
+                                      .config = f->config,
+                                      .bare = call->bare};
+    struct files_answer a = {.n_fds = MSG_FDS};
+    TRY(fd_socketpair(SOCK_STREAM, pair));
+    automsg ours = msg_chan_new(pair[0]);
+    automsg theirs = msg_chan_new(pair[1]);
+    call->chan = theirs;
+    TRY(runtime_root_call(&root, call_root, call));
+    TRY(msg_recv(ours, &a.facts, a.fds, &a.n_fds));
+    *ret = a;
+    return a.n_fds >= call->wanted ? NULL : err_new(ERR_SYSTEM, "the container's directories were not sent");
+}
+
+/* ---- changes ---- */
+
+struct changes {
+    const struct store *store;
+    const char *id;
+    const struct strv *layers;
+    int list;
+    struct msg_chan *chan;
+};
+
+static struct err *changes_call(void *ctx) {
+    const struct changes *c = ctx;
+    autofd int dir = -1;
+    autojson facts = json_object();
+    TRY(store_container_changes(c->store, c->id, c->layers, c->list));
+    TRY(store_container_changes_open(c->store, c->id, &dir));
+    return msg_send(c->chan, facts, &dir, 1);
+}
+
+struct err *files_changes(struct files *f, int *ret_list, int *ret_dir) {
+    int pair[2], fds[1];
+    size_t n = 1;
+    autostrv struct strv layers = {.n = 0};
+    autofd int list = sys_memfd("changes", MFD_CLOEXEC);
+    if (list < 0)
+        return err_sys(errno, "make a memory file");
+    TRY(json_get_strv_opt(f->c.summary, "Layers", &layers));
+    TRY(fd_socketpair(SOCK_STREAM, pair));
+    automsg ours = msg_chan_new(pair[0]);
+    automsg theirs = msg_chan_new(pair[1]);
+    autojson facts = NULL;
+    struct changes c = {f->engine->store, f->c.id, &layers, list, theirs};
+    TRY(runtime_userns_call(f->userns_fd, changes_call, &c));
+    TRY(msg_recv(ours, &facts, fds, &n));
+    autofd int dir = n ? fds[0] : -1;
+    if (lseek(list, 0, SEEK_SET) < 0)
+        return err_sys(errno, "rewind a memory file");
+    if (ret_dir)
+        *ret_dir = take_fd(&dir);
+    *ret_list = take_fd(&list);
+    return NULL;
+}
+
+struct err *engine_container_diff(struct engine *e, const char *name,
+                                  struct err *(*fn)(void *ctx, char kind, const char *path), void *ctx) {
+    autofiles f = FILES_INIT;
+    autofd int list = -1;
+    autostr struct str text = STR_INIT_MAX(LIST_MAX);
+    TRY(files_open(e, name, &f));
+    TRY(files_changes(&f, &list, NULL));
+    TRY(io_read_all(list, LIST_MAX, "the list of changes", &text));
+    for (size_t at = 0; at < text.len; at += strlen(text.ptr + at) + 1)
+        TRY(fn(ctx, text.ptr[at], text.ptr + at + 1));
+    return NULL;
+}
+
+/* ---- export ---- */
+
+static struct err *export_call(const struct files_call *call, int root) {
+    autojson facts = json_object();
+    return files_answer(call, facts, &root, 1);
+}
+
+struct err *engine_container_export(struct engine *e, const char *name, int fd) {
+    autofiles f = FILES_INIT;
+    struct files_call call = {.fn = export_call, .wanted = 2, .bare = true};
+    autoanswer a = {.n_fds = 0};
+    struct store_files_job *job = NULL;
+    TRY(files_open(e, name, &f));
+    TRY(files_inside(&f, &call, &a));
+    const struct store_gather g = {.out_fd = fd,
+                                   .dir_fd = a.fds[0],
+                                   .name = ".",
+                                   .as = "",
+                                   .changes_fd = -1,
+                                   .root_fd = a.fds[0],
+                                   .userns_fd = f.userns_fd};
+    TRY(store_gather_start(e->store, &g, &job));
+    TRY(store_files_finish(job, NULL));
+    events_tell_container(e->host, f.c.summary, "export", NULL);
+    return NULL;
+}

@@ -1,0 +1,53 @@
+/*
+ * files: the files of containers, from outside: what they changed, copies in and out, their root as a tar, and their
+ * changes as a new image.
+ *
+ * A container that runs may do anything to its files meanwhile, and is trusted with nothing: whoever reads or writes
+ * them has entered its user namespace and resolves every path within its root directory, volumes and bind mounts
+ * included (openat2, RESOLVE_IN_ROOT), then works by descriptors and single names. The files of one that does not run
+ * are put together for the time of the command, under its lock; it cannot start before the command ends.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct engine;
+struct err;
+struct strv;
+
+/* docker diff: calls fn with 'A', 'C' or 'D' and an absolute path for each change, directories before what lies in
+ * them. */
+struct err *engine_container_diff(struct engine *e, const char *name,
+                                  struct err *(*fn)(void *ctx, char kind, const char *path), void *ctx)
+    __attribute__((warn_unused_result));
+
+/* docker export: the root file system, without volumes and other mounts, as a tar (PAX, numeric owners of the
+ * container's ids, extended attributes) written to fd. */
+struct err *engine_container_export(struct engine *e, const char *name, int fd) __attribute__((warn_unused_result));
+
+struct engine_copy_end {
+    const char *container; /* NULL: the user's own file system, or a tar */
+    const char *path;      /* as it was given: a "/" or "/." at its end means something */
+    bool tar;              /* no path: `fd` is a tar's descriptor */
+    int fd;
+};
+struct engine_copy {
+    struct engine_copy_end from, to; /* one of them, at least, is a container */
+    const char *cwd;                 /* what relative paths of the user's start from */
+    bool archive;                    /* owners are kept (by number); else they are the container's root, or the user */
+    bool follow_link;                /* a source that is a link is what it leads to */
+};
+/* docker cp, from one container to another, too. *ret_bytes: size of the tar that went over. */
+struct err *engine_copy(struct engine *e, const struct engine_copy *c, int64_t *ret_bytes)
+    __attribute__((warn_unused_result));
+
+struct engine_commit {
+    const char *container;
+    const char *reference, *author, *message; /* each may be NULL */
+    const struct strv *changes;               /* Dockerfile instructions, as of image_import */
+    bool pause;                               /* stop a running container's processes while its files are read */
+};
+/* docker commit: an image of the container's layers and its changes; its hex id. Costs what the changes cost. */
+struct err *engine_container_commit(struct engine *e, const struct engine_commit *c, char ret_id[65])
+    __attribute__((warn_unused_result));

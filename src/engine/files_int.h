@@ -1,0 +1,84 @@
+/* files_int: what the files*.c share. */
+#pragma once
+
+#include "base/msg.h"
+#include "engine/engine_int.h"
+#include "engine/files.h"
+#include "storage/files.h"
+
+/* A container whose files are worked on. */
+struct files {
+    struct engine *engine;
+    struct engine_container c;
+    struct json *config; /* config.json */
+    struct rootfs_plan plan;
+    int lock_fd;   /* of one that does not run, ours; -1 */
+    int pidfd;     /* of one that runs; -1 */
+    int userns_fd; /* its user namespace */
+    uint32_t ids;  /* number of ids there */
+};
+#define FILES_INIT                                                                                                     \
+    { .c = ENGINE_CONTAINER_INIT, .lock_fd = -1, .pidfd = -1, .userns_fd = -1 }
+void files_done(struct files *f);
+#define autofiles __attribute__((cleanup(files_done))) struct files
+/* Loads a container and makes its files reachable; waits for a start or end that is going on. Done with files_done().
+ */
+struct err *files_open(struct engine *e, const char *name, struct files *ret) __attribute__((warn_unused_result));
+
+/* What a call inside gives back: descriptors, and facts as JSON. */
+struct files_answer {
+    struct json *facts;
+    int fds[MSG_FDS];
+    size_t n_fds;
+};
+void files_answer_done(struct files_answer *a);
+#define autoanswer __attribute__((cleanup(files_answer_done))) struct files_answer
+/* Who is called inside: answers by msg_send() on `chan`. `root` is the container's root directory. */
+struct files_call {
+    struct err *(*fn)(const struct files_call *call, int root);
+    size_t wanted; /* descriptors in its answer */
+    int mounts;    /* the mount namespace that `root` is of */
+    struct msg_chan *chan;
+    const void *ctx;
+    bool bare; /* without mounts: the root file system alone */
+};
+/* Calls it as runtime_root_call() does and reads its answer. */
+struct err *files_inside(struct files *f, struct files_call *call, struct files_answer *ret)
+    __attribute__((warn_unused_result));
+/* Sends an answer; the last descriptor is that of the mount namespace, which may have been made for the call. */
+struct err *files_answer(const struct files_call *call, const struct json *facts, const int *fds, size_t n)
+    __attribute__((warn_unused_result));
+
+/* The list of a container's changes in a memory file at its start, and, unless NULL, the directory that has them. */
+struct err *files_changes(struct files *f, int *ret_list, int *ret_dir) __attribute__((warn_unused_result));
+
+/* ---- files_path.c: docker's rules for the two paths of cp ---- */
+
+struct files_path {
+    char *clean;     /* absolute, without "." and ".." and a "/" at its end; owned */
+    bool dot, slash; /* it ended in "/.", in "/" */
+};
+/* Splits what a user typed; `cwd` is what a relative path starts from. Pure. */
+void files_path_parse(const char *text, const char *cwd, struct files_path *ret);
+void files_path_done(struct files_path *p);
+
+struct files_side {
+    int root;              /* the container's root directory, or that of the user */
+    const char *container; /* for error messages; NULL: the user's own files */
+    const char *text;      /* the path as typed */
+    struct files_path path;
+};
+struct files_source {
+    int dir;         /* its directory */
+    char *name, *as; /* its name there ("." : itself) and in the archive; owned */
+    bool is_dir;
+};
+struct err *files_source_find(const struct files_side *s, bool follow_link, struct files_source *ret)
+    __attribute__((warn_unused_result));
+struct files_dest {
+    int dir;  /* where to extract */
+    char *as; /* what the source's name becomes, or NULL: stays; owned */
+};
+/* `tar`: the source is an archive, which only a directory can take. */
+struct err *files_dest_find(const struct files_side *s, bool source_is_dir, bool tar, struct files_dest *ret)
+    __attribute__((warn_unused_result));

@@ -1,0 +1,68 @@
+/*
+ * root: see root.h. The child is a copy of the command that never executes anything: what a container has in its
+ * libraries stays there (CVE-2019-14271).
+ */
+#include "runtime/root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/sys/sys.h"
+#include "runtime/runtime_int.h"
+
+struct call {
+    const struct runtime_root *r;
+    struct err *(*fn)(void *ctx, int root, int mounts);
+    void *ctx;
+};
+
+/* Where "/" is the root of the mount namespace, wherever a process in it may have chrooted to. */
+static struct err *join_running(const struct runtime_root *r, int *ret_root) {
+    autofd int root = -1;
+    if (setns(r->target_pidfd, CLONE_NEWNS) < 0)
+        return errno == ESRCH ? err_new(ERR_CONFLICT, "the container is not running")
+                              : err_sys(errno, "join the container's mounts");
+    TRY(fd_open_dir(AT_FDCWD, "/", &root));
+    if (r->bare)
+        return mount_fs_clone(root, "", &(struct mount_opts){.propagation = MS_PRIVATE}, ret_root);
+    *ret_root = take_fd(&root);
+    return NULL;
+}
+
+static struct err *make_stopped(const struct runtime_root *r, int *ret_root) {
+    const struct runtime_create c = {.config = r->config, .rootfs = r->rootfs};
+    struct init in = {.c = &c, .root = -1, .proc = -1, .dev = -1, .devpts = -1, .null = -1};
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return err_sys(errno, "make a mount namespace");
+    if (r->rootfs->driver == ROOTFS_FUSE_OVERLAY)
+        TRY(fuse_mount(r->rootfs));
+    TRY(rootfs_attach(&in));
+    if (!r->bare)
+        mounts_apply_binds(&in);
+    if (r->rootfs->read_only && sys_mount_setattr(in.root, "", AT_EMPTY_PATH, MOUNT_ATTR_RDONLY, 0, 0) < 0)
+        return err_sys(errno, "make the root file system read-only");
+    return fd_open_dir(in.root, ".", ret_root);
+}
+
+static struct err *inside(void *ctx) {
+    const struct call *c = ctx;
+    autofd int ours = -1; /* by which our namespaces can be seen whatever /proc the container has */
+    autofd int mounts = -1;
+    autofd int root = -1;
+    TRY(fd_open_at(AT_FDCWD, "/proc/self/ns", O_PATH | O_DIRECTORY, 0, &ours));
+    TRY(c->r->target_pidfd >= 0 ? join_running(c->r, &root) : make_stopped(c->r, &root));
+    TRY(fd_open_at(ours, "mnt", O_RDONLY, 0, &mounts));
+    return c->fn(c->ctx, root, mounts);
+}
+
+struct err *runtime_root_call(const struct runtime_root *r, struct err *(*fn)(void *ctx, int root, int mounts),
+                              void *ctx) {
+    struct call c = {r, fn, ctx};
+    return runtime_userns_call(r->userns_fd, inside, &c);
+}

@@ -1,0 +1,390 @@
+/*
+ * diff: what a container has changed. With an overlay its upper directory says it, and only what stands there is looked
+ * up in the layers below; with the copy driver the whole root directory is compared with them. The rules are docker's:
+ * a file is changed when mode, owner, device, size or time differ, a directory when mode or owner do or something in it
+ * is changed, and what lay below a removed directory is not listed.
+ *
+ * The layers are looked at by paths beneath their directories that lead through no link. Which of them show through is
+ * worked out once a directory: from the top, until one hides the rest.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "base/sys/sys.h"
+#include "base/walk.h"
+#include "storage/files.h"
+#include "storage/store_int.h"
+
+struct shown {
+    int *layers; /* those whose directory shows through here, topmost first: indexes into diff.layers */
+    size_t n;
+    size_t first;    /* number of changes before what lies in it */
+    bool below;      /* it was there before */
+    bool same;       /* and has the same owner and mode */
+    struct strv old; /* names that were in it and have not been met, sorted; empty unless they are asked for */
+};
+
+struct diff {
+    int *layers; /* directories of the layers, topmost first */
+    size_t n_layers;
+    bool whole; /* the tree is a whole root file system, not an upper directory */
+    struct shown *at;
+    size_t depth, cap;
+    struct str path; /* of the directory being walked: "/" or "/a/b/" */
+    char **changes;  /* "C /etc" with the letter first and no blank */
+    size_t n_changes, cap_changes;
+};
+
+/* ---- what was there before ---- */
+
+/* Opens a path of a layer; -1 and errno. */
+static int open_lower(int layer, const char *path, int flags) {
+    const struct open_how how = {.flags = (unsigned)(flags | O_NOFOLLOW | O_CLOEXEC),
+                                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    return sys_openat2(layer, *path ? path : ".", &how);
+}
+
+static struct err *lower_failed(const char *path) {
+    return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENAMETOOLONG
+               ? NULL
+               : err_sys(errno, "look up %s in a layer", path);
+}
+
+/* The topmost entry of a path in the layers that show through in its directory. *ret_layer: its number, or n. */
+static struct err *find_lower(const struct diff *d, const struct shown *in, const char *path, struct stat *ret,
+                              size_t *ret_layer) {
+    for (size_t i = 0; i < in->n; i++) {
+        autofd int fd = open_lower(d->layers[in->layers[i]], path, O_PATH);
+        if (fd < 0) {
+            TRY(lower_failed(path));
+            continue;
+        }
+        if (fstat(fd, ret) < 0)
+            return err_sys(errno, "stat %s", path);
+        *ret_layer = store_is_whiteout(ret) ? in->n : i;
+        return NULL;
+    }
+    *ret_layer = in->n;
+    return NULL;
+}
+
+/* Which layers show through in a directory whose topmost layer is in->layers[from]. */
+static struct err *show_through(const struct diff *d, const struct shown *in, size_t from, const char *path,
+                                struct shown *ret) {
+    ret->layers = mem_array(in->n + 1, sizeof *ret->layers);
+    for (size_t i = from; i < in->n; i++) {
+        struct stat st;
+        autofd int fd = open_lower(d->layers[in->layers[i]], path, O_PATH);
+        if (fd < 0) {
+            TRY(lower_failed(path));
+            continue;
+        }
+        if (fstat(fd, &st) < 0)
+            return err_sys(errno, "stat %s", path);
+        if (!S_ISDIR(st.st_mode))
+            return NULL;
+        ret->layers[ret->n++] = in->layers[i];
+        autofd int dir = open_lower(d->layers[in->layers[i]], path, O_RDONLY | O_DIRECTORY);
+        if (dir < 0)
+            return err_sys(errno, "open %s", path);
+        if (store_is_opaque(dir))
+            return NULL;
+    }
+    return NULL;
+}
+
+struct listing {
+    struct strmap names; /* name → "" or, for a whiteout, "w"; the topmost layer's word counts */
+    int dir;
+};
+
+static struct err *list_name(void *ctx, const char *name, unsigned char d_type) {
+    struct listing *l = ctx;
+    struct stat st;
+    bool gone = (d_type == DT_CHR || d_type == DT_UNKNOWN) && fstatat(l->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                store_is_whiteout(&st);
+    strmap_set(&l->names, name, gone ? "w" : "");
+    return NULL;
+}
+
+/* The names that were in a directory: bottom layer first, so that a higher one has the last word. */
+static struct err *list_lower(const struct diff *d, const struct shown *s, const char *path, struct strv *ret) {
+    struct listing l = {.dir = -1};
+    struct err *e = NULL;
+    for (size_t i = s->n; !e && i-- > 0;) {
+        autofd int dir = open_lower(d->layers[s->layers[i]], path, O_RDONLY | O_DIRECTORY);
+        if (dir < 0)
+            continue;
+        l.dir = dir;
+        e = io_each_entry(dir, list_name, &l);
+    }
+    for (size_t i = 0; i < l.names.n; i++)
+        if (!*l.names.e[i].value)
+            strv_push(ret, l.names.e[i].key);
+    strmap_done(&l.names);
+    strv_sort(ret);
+    return e;
+}
+
+/* ---- changes ---- */
+
+static void note(struct diff *d, char kind, const char *path) {
+    if (d->n_changes == d->cap_changes) {
+        d->cap_changes = d->cap_changes ? 2 * d->cap_changes : 64;
+        d->changes = mem_resize(d->changes, d->cap_changes, sizeof *d->changes);
+    }
+    size_t n = strlen(path);
+    char *c = mem_alloc(n + 2);
+    c[0] = kind;
+    memcpy(c + 1, path, n);
+    d->changes[d->n_changes++] = c;
+}
+
+static const char *path_of(struct diff *d, const char *name) {
+    str_append(&d->path, name);
+    return str_c(&d->path);
+}
+
+static void path_back(struct diff *d, size_t len) {
+    d->path.len = len;
+    d->path.ptr[len] = '\0';
+}
+
+/*
+ * Where docker has a layer of its own below the container's: what a start needs to be there. An empty one of these that
+ * no layer of the image has was made by a start, not by the container.
+ */
+static bool made_by_start(const char *path, const struct stat *st) {
+    static const char *const places[] = {
+        "/.dockerenv", "/dev",          "/dev/console",   "/dev/mqueue",       "/dev/pts",
+        "/dev/shm",    "/etc/hostname", "/etc/hosts",     "/etc/resolv.conf",  "/etc/mtab",
+        "/proc",       "/sys",          "/sys/fs/cgroup", "/run/.containerenv"};
+    if (!S_ISDIR(st->st_mode) && st->st_size)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(places); i++)
+        if (strcmp(places[i], path) == 0)
+            return true;
+    return false;
+}
+
+static bool same_meta(const struct stat *a, const struct stat *b) {
+    return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid && a->st_rdev == b->st_rdev;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b) {
+    return same_meta(a, b) && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static void forget_old(struct shown *s, const char *name) {
+    for (size_t lo = 0, hi = s->old.n; lo < hi;) {
+        size_t mid = (lo + hi) / 2;
+        int order = strcmp(s->old.v[mid], name);
+        if (order == 0) {
+            strv_remove(&s->old, mid);
+            return;
+        }
+        if (order < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+}
+
+static struct err *one_file(struct diff *d, const char *name, const char *path, const struct stat *st) {
+    struct shown *in = &d->at[d->depth - 1];
+    struct stat old;
+    size_t layer = 0;
+    if (store_is_whiteout(st)) {
+        TRY(find_lower(d, in, path + 1, &old, &layer));
+        if (layer < in->n)
+            note(d, 'D', path);
+        return NULL;
+    }
+    forget_old(in, name);
+    TRY(find_lower(d, in, path + 1, &old, &layer));
+    if (layer == in->n && !made_by_start(path, st))
+        note(d, 'A', path);
+    else if (layer < in->n && !same_file(st, &old))
+        note(d, 'C', path);
+    return NULL;
+}
+
+static struct err *visit_file(void *ctx, int at, const char *name, const struct stat *st) {
+    struct diff *d = ctx;
+    struct stat hidden = {.st_mode = S_IFCHR};
+    const char *gone = d->whole ? NULL : store_whiteout_of(at, name, st);
+    size_t len = d->path.len;
+    if (!d->whole && str_eq(name, STORE_WH_OPAQUE))
+        return NULL;
+    const char *path = path_of(d, gone ? gone : name);
+    struct err *e = one_file(d, name, path, gone ? &hidden : st);
+    path_back(d, len);
+    return e;
+}
+
+static void push_level(struct diff *d, struct shown s) {
+    if (d->depth == d->cap) {
+        d->cap = d->cap ? 2 * d->cap : 16;
+        d->at = mem_resize(d->at, d->cap, sizeof *d->at);
+    }
+    d->at[d->depth++] = s;
+}
+
+static struct err *enter_root(struct diff *d) {
+    struct shown s = {.layers = mem_array(d->n_layers + 1, sizeof *s.layers), .below = true, .same = true};
+    for (size_t i = 0; i < d->n_layers; i++)
+        s.layers[s.n++] = (int)i;
+    if (d->whole)
+        TRY(list_lower(d, &s, "", &s.old));
+    push_level(d, s);
+    str_append(&d->path, "/");
+    return NULL;
+}
+
+/* With the directory's own path in d->path. */
+static struct err *look_below(struct diff *d, int dir, const struct stat *st, struct shown *ret) {
+    const struct shown *in = &d->at[d->depth - 1];
+    const char *path = str_c(&d->path) + 1;
+    struct stat old;
+    size_t layer = 0;
+    TRY(find_lower(d, in, path, &old, &layer));
+    ret->below = layer < in->n;
+    ret->same = ret->below && same_meta(st, &old);
+    if (ret->below && S_ISDIR(old.st_mode))
+        TRY(show_through(d, in, layer, path, ret));
+    if (d->whole || store_is_opaque(dir)) /* what is not there any more has left no whiteout */
+        TRY(list_lower(d, ret, path, &ret->old));
+    return NULL;
+}
+
+static struct err *enter_dir(void *ctx, int dir, const char *name, const struct stat *st) {
+    struct diff *d = ctx;
+    struct shown s = {.n = 0};
+    if (!d->depth)
+        return enter_root(d);
+    forget_old(&d->at[d->depth - 1], name);
+    const char *path = path_of(d, name);
+    struct err *e = look_below(d, dir, st, &s);
+    s.first = d->n_changes;
+    bool hidden = !s.below && made_by_start(path, st);
+    if (!e && !s.below && !hidden)
+        note(d, 'A', path);
+    if (hidden)
+        s.below = s.same = true;
+    push_level(d, s);
+    str_append_c(&d->path, '/');
+    return e;
+}
+
+static struct err *leave_dir(void *ctx, int dir, const char *name, const struct stat *st) {
+    (void)dir;
+    (void)st;
+    struct diff *d = ctx;
+    struct shown *s = &d->at[d->depth - 1];
+    size_t len = d->path.len;
+    for (size_t i = 0; i < s->old.n; i++) {
+        note(d, 'D', path_of(d, s->old.v[i]));
+        path_back(d, len);
+    }
+    if (d->depth > 1) {
+        path_back(d, len - 1);
+        if (s->below && (!s->same || d->n_changes > s->first))
+            note(d, 'C', str_c(&d->path));
+        path_back(d, len - 1 - strlen(name));
+    }
+    free(s->layers);
+    strv_done(&s->old);
+    d->depth--;
+    return NULL;
+}
+
+/* A directory comes before what lies in it, and siblings in the order of their names. */
+static int by_path(const void *a, const void *b) {
+    const unsigned char *x = (const unsigned char *)*(char *const *)a + 1;
+    const unsigned char *y = (const unsigned char *)*(char *const *)b + 1;
+    while (*x && *x == *y) {
+        x++;
+        y++;
+    }
+    int p = *x == '/' ? 1 : *x ? *x + 1 : 0, q = *y == '/' ? 1 : *y ? *y + 1 : 0;
+    return p - q;
+}
+
+static struct err *write_changes(struct diff *d, int out_fd) {
+    autostr struct str text = STR_INIT;
+    if (d->n_changes)
+        qsort(d->changes, d->n_changes, sizeof *d->changes, by_path);
+    for (size_t i = 0; i < d->n_changes; i++) {
+        str_append_n(&text, d->changes[i], strlen(d->changes[i]) + 1);
+        if (text.len < (1 << 20) && i + 1 < d->n_changes)
+            continue;
+        TRY(io_write_all(out_fd, text.ptr, text.len));
+        str_clear(&text);
+    }
+    return NULL;
+}
+
+static struct err *open_layers(const struct store *s, const struct strv *chain_ids, struct diff *d) {
+    int layers;
+    TRY(store_dir(s, STORE_LAYERS, &layers));
+    d->layers = mem_array(chain_ids->n + 1, sizeof *d->layers);
+    for (size_t i = chain_ids->n; i-- > 0;) {
+        autofree char *diff = mem_printf("%s/diff", digest_hex(chain_ids->v[i]));
+        int fd = openat(layers, diff, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+            return err_sys(errno, "open layer %s", chain_ids->v[i]);
+        d->layers[d->n_layers++] = fd;
+    }
+    return NULL;
+}
+
+static void diff_done(struct diff *d) {
+    while (d->depth) {
+        free(d->at[--d->depth].layers);
+        strv_done(&d->at[d->depth].old);
+    }
+    free(d->at);
+    for (size_t i = 0; i < d->n_layers; i++)
+        fd_close(d->layers[i]);
+    free(d->layers);
+    for (size_t i = 0; i < d->n_changes; i++)
+        free(d->changes[i]);
+    free(d->changes);
+    str_done(&d->path);
+}
+
+struct err *store_container_changes_open(const struct store *s, const char *id, int *ret_fd) {
+    autofd int dir = -1;
+    TRY(store_container_open(s, id, &dir));
+    return fd_open_at(dir, store_changes_dir(dir), O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, ret_fd);
+}
+
+struct err *store_container_changes(const struct store *s, const char *id, const struct strv *chain_ids, int out_fd) {
+    autofd int dir = -1;
+    struct diff d = {.depth = 0};
+    const struct walk_ops ops = {.file = visit_file, .enter = enter_dir, .leave = leave_dir, .ctx = &d};
+    TRY(store_container_open(s, id, &dir));
+    const char *tree = store_changes_dir(dir);
+    d.whole = !str_eq(tree, "upper");
+    struct err *e = open_layers(s, chain_ids, &d);
+    if (!e)
+        e = walk_tree(dir, tree, &ops);
+    if (!e)
+        e = write_changes(&d, out_fd);
+    diff_done(&d);
+    return e ? err_wrap(e, "changes of container %.12s", id) : NULL;
+}
