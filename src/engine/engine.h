@@ -172,6 +172,7 @@ struct engine_row {
     bool alive;           /* running, paused or restarting */
     bool stopped_by_user; /* it ended by a command */
     int exit_code;
+    int pid;              /* of its first process, 0 when it does not run */
     const char *name;     /* without "/" */
     const char *image;    /* as the user named it */
     const char *image_id; /* hex */

@@ -107,6 +107,7 @@ static void set_state(struct engine_row *r, const struct monitor_state *s) {
     r->stopped_by_user = s->stopped_by_user;
     r->alive = engine_state_alive(s);
     r->exit_code = s->exit_code;
+    r->pid = s->pid;
     r->started = s->started;
     r->finished = s->finished;
 }

@@ -32,3 +32,29 @@ struct err *engine_container_top(struct engine *e, const char *name, const struc
 struct err *engine_image_usage(struct engine *e, struct json **ret) __attribute__((warn_unused_result));
 /* Tells docker's event "prune" of a kind of objects ("container"), with the bytes that it freed. */
 void engine_prune_tell(const struct engine *e, const char *type, int64_t freed);
+
+/* What a container uses. Of one that does not run everything is 0. */
+struct engine_sample {
+    char id[65];
+    char *name;
+    bool alive;
+    int64_t at;                                   /* ns, CLOCK_BOOTTIME */
+    uint64_t cpu;                                 /* ns so far, with that of processes that have ended */
+    uint64_t memory, memory_limit;                /* bytes; without a limit of its own the machine's memory */
+    uint64_t received, sent, bytes_read, written; /* so far: of its network namespace but lo; of block devices */
+    uint64_t tasks;
+};
+struct engine_samples {
+    struct engine_sample *v;
+    size_t n;
+};
+/*
+ * Samples the containers of these names in their order, or, without names, all that run (`all`: and the others), newest
+ * first; done with engine_samples_done(). From the container's cgroup where it has one (v2 or v1, controller by
+ * controller), else from /proc: processor time is then as fine as the kernel's tick, memory the proportional share
+ * (PSS).
+ */
+struct err *engine_stats_sample(struct engine *e, const struct strv *names, bool all, struct engine_samples *ret)
+    __attribute__((warn_unused_result));
+void engine_samples_done(struct engine_samples *s);
+#define autosamples __attribute__((cleanup(engine_samples_done))) struct engine_samples

@@ -17,12 +17,18 @@ bool proc_file_read(pid_t pid, const char *file, size_t max, struct str *out) {
     autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
-    char *to;
-    ssize_t n;
-    while (max && (to = str_reserve(out, max < 4096 ? max : 4096)) && (n = read(fd, to, max < 4096 ? max : 4096)) > 0) {
+    /* The kernel gives a page at most, and less only at the end, or where a line would not fit any more. */
+    enum { PAGE = 4096, LINE = 1024 };
+    for (bool more = true; more && max;) {
+        size_t room = max < PAGE ? max : PAGE;
+        char *to = str_reserve(out, room);
+        ssize_t n = to ? read(fd, to, room) : 0;
+        if (n <= 0)
+            break;
         out->len += (size_t)n;
         out->ptr[out->len] = '\0';
         max -= (size_t)n;
+        more = n > PAGE - LINE;
     }
     return out->len > 0;
 }
