@@ -296,18 +296,22 @@ static int set_log_level(const struct cli_globals *g) {
             return 0;
         }
     }
-    fprintf(stderr, "coracle: unable to parse logging level: %s\n", g->log_level);
-    return 125;
+    fprintf(stderr, "Unable to parse logging level: %s\n", g->log_level);
+    return 1;
 }
 
-/* `coracle help [COMMAND…]`, and a group alone. */
+/* `coracle help [COMMAND…]`. */
 static int help_for(const struct strv *words, size_t at) {
     const struct cli_group *g = at < words->n ? find_group(words->v[at]) : NULL;
     const struct cmd *c = g && at + 1 < words->n ? cli_command_find(g->name, words->v[at + 1])
                           : at < words->n && !g  ? cli_command_find(NULL, words->v[at])
                                                  : NULL;
-    if (at < words->n && !g && !c)
-        return unknown_command(words->v[at], NULL);
+    if (at < words->n && !g && !c) {
+        autostr struct str visible = STR_INIT;
+        str_append_visible(&visible, words->v[at]);
+        fprintf(stderr, "coracle: unknown help topic: %s\n", str_c(&visible));
+        return 1;
+    }
     if (c) {
         autofree char *called = g ? mem_printf("%s %s", g->name, words->v[at + 1]) : mem_dup(words->v[at]);
         cli_help_command(stdout, c, called);
@@ -321,13 +325,17 @@ static int help_for(const struct strv *words, size_t at) {
 
 static int run_words(const struct strv *words, const struct cli_globals *g, const struct strv *warnings,
                      char *const *whole) {
-    if (words->n == 0 || !strcmp(words->v[0], "help"))
-        return help_for(words, words->n ? 1 : 0);
+    if (words->n == 0) { /* what was not asked for is not output */
+        cli_help_main(stderr);
+        return 0;
+    }
+    if (!strcmp(words->v[0], "help"))
+        return help_for(words, 1);
     const struct cli_group *group = find_group(words->v[0]);
     struct invocation v = {.argc = (int)words->n - 1, .argv = words->v + 1, .whole = whole};
     if (group) {
         if (words->n == 1 || !strcmp(words->v[1], "--help") || !strcmp(words->v[1], "-h")) {
-            cli_help_group(stdout, group);
+            cli_help_group(words->n == 1 ? stderr : stdout, group);
             return finish_output(0);
         }
         v.cmd = cli_command_find(group->name, words->v[1]);

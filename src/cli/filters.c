@@ -31,9 +31,7 @@ struct err *cli_filters_parse(const struct strv *texts, const char *const *valid
         if (!*text)
             continue;
         if (!equals)
-            return err_new(
-                ERR_USAGE,
-                "invalid argument \"%s\" for \"-f, --filter\" flag: bad format of filter (expected name=value)", text);
+            return err_new(ERR_USAGE, "bad format of filter (expected name=value): %s", text);
         autofree char *key = trimmed_lower(text, (size_t)(equals - text));
         if (!known(valid_keys, key))
             return err_new(ERR_USAGE, "invalid filter '%s'", key);

@@ -14,7 +14,7 @@ struct opts {
 
 #define FLAG_FILTER                                                                                                    \
     {                                                                                                                  \
-        .name = "filter", .type = CLI_LIST, .offset = AT(filter), .metavar = "filter",                                 \
+        .name = "filter", .type = CLI_FILTER, .offset = AT(filter),                                                    \
         .help = "Provide filter values (e.g. \"until=<timestamp>\", \"label=<key>=<value>\")"                          \
     }
 #define FLAG_FORCE                                                                                                     \
