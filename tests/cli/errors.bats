@@ -8,7 +8,8 @@ file_setup() {
     coracle run --rm busybox true # what the first start leaves in the run directory is there from now on
 }
 
-everything() { (find "$HOME" -printf '%P %s\n' && find "$XDG_RUNTIME_DIR" -printf '%P\n') 2>/dev/null | sort; }
+# The journal of events grows with what is tried and undone.
+everything() { (find "$HOME" ! -name events.jsonl -printf '%P %s\n' && find "$XDG_RUNTIME_DIR" -printf '%P\n') 2>/dev/null | sort; }
 
 # refused CODE TEXT ARGS…: exit code and words, no trace, no stack of usage without a reason
 refused() {
