@@ -25,8 +25,9 @@ struct request {
     const struct json *j;
     int fds[2];
     size_t n_fds;
-    bool start;    /* the helper when none runs */
-    int userns_fd; /* that it is to enter; -1: we are inside */
+    bool start;     /* the helper when none runs */
+    int userns_fd;  /* that it is to enter; -1: we are inside */
+    pid_t *started; /* NULL, or who starts it does not wait for the answer */
 };
 
 struct answer {
@@ -60,8 +61,12 @@ static struct err *call(const struct host *h, const struct request *r, struct an
     for (int i = 0; i < TRIES && !a->j; i++) {
         int fd = -1;
         answer_done(a);
-        TRY(r->start ? net_helper_reach(h, r->userns_fd, &fd) : net_helper_connect(h, &fd));
+        TRY(r->start ? net_helper_reach(h, r->userns_fd, r->started, &fd) : net_helper_connect(h, &fd));
         a->chan = msg_chan_new(fd);
+        if (r->started && *r->started) {
+            err_free(msg_send(a->chan, r->j, r->fds, r->n_fds)); /* one that has failed already: who attaches sees it */
+            return NULL;
+        }
         TRY(exchange(r, a));
     }
     if (!a->j)
@@ -93,12 +98,25 @@ static struct err *take_lease(const struct host *h, const struct request *r, str
     return NULL;
 }
 
-struct err *net_prepare(const struct host *h, int userns_fd) {
-    autojson hello = json_object();
+static struct err *hello(const struct host *h, int userns_fd, pid_t *started, struct answer *a) {
+    autojson j = json_object();
+    json_set_str(j, "op", "hello");
+    const struct request r = {
+        .j = j, .fds = {userns_fd}, .n_fds = 1, .start = true, .userns_fd = userns_fd, .started = started};
+    return call(h, &r, a);
+}
+
+struct err *net_prepare(const struct host *h, int userns_fd, pid_t *ret_started) {
     autoanswer a = {0};
-    json_set_str(hello, "op", "hello");
-    const struct request r = {.j = hello, .fds = {userns_fd}, .n_fds = 1, .start = true, .userns_fd = userns_fd};
-    return call(h, &r, &a);
+    *ret_started = 0;
+    return hello(h, userns_fd, ret_started, &a);
+}
+
+struct err *net_level(const struct host *h, int userns_fd, struct json **ret) {
+    autoanswer a = {0};
+    TRY(hello(h, userns_fd, NULL, &a));
+    *ret = take_ptr(&a.j);
+    return NULL;
 }
 
 struct err *net_attach(const struct host *h, const struct json *request, int netns_fd, struct net_lease *ret) {

@@ -35,15 +35,20 @@
  *        "endpoints":[{"network":"<id>", "name":"back", "ifname":"eth0", "ip":"10.89.7.2", "prefix":24,
  *                      "gateway":"10.89.7.1", "mac":"02:42:0a:59:07:02", "ip6":"", "prefix6":0, "gateway6":"",
  *                      "aliases":[…]}],
- *        "ports":[{"proto","host_ip","host_port","port"}], "nameserver":"127.0.0.11" or the gateway's,
- *        "host":"192.0.2.7", "restore":<opaque>}       descriptor: the helper's network namespace
+ *        "ports":[{"proto","host_ip","host_port","port"}], "lost":[{the same, "why"}],
+ *        "nameserver":"127.0.0.11" or the gateway's, "host":"192.0.2.7",
+ *        "restore":<opaque>}                           descriptor: the helper's network namespace
+ *       lost: what somebody else has taken between two helpers
  *       host: what host-gateway and host.docker.internal stand for
+ *   hello (descriptor: a user namespace)
+ *     {"op":"hello"} → {"ok":true, "level":…, "lacks":…}, when the helper is of that namespace and can make networks
  *   connect, disconnect
  *     {"op":"connect", "id":…, "endpoint":{…}}   {"op":"disconnect", "id":…, "network":"<id>"}
  *     → {"ok":true}, from any connection; the lease gets
  *       {"event":"changed", "endpoints":[…], "ports":[…], "restore":…}
  *   list
- *     {"op":"list"} → {"containers":[{"id","name","endpoints":[…],"ports":[…]}], "level":…}
+ *     {"op":"list"} → {"containers":[{"id","name","endpoints":[…],"ports":[…]}], "level":…, "lacks":…}
+ *       level: docs/internals/networks.md; "": nobody has asked for a network yet. lacks: why it is no better, or ""
  *   restore (descriptors: the container's namespace, the helper's namespace)
  *     {"op":"restore", "restore":<opaque>} → as attach
  */
@@ -52,6 +57,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/str.h"
 
@@ -138,6 +144,8 @@ char *net_addr_cidr(const struct net_addr *a);
 /* Whether all of `a` lies in the block `net`; whether the two blocks share an address. */
 bool net_addr_contains(const struct net_addr *net, const struct net_addr *a);
 bool net_addr_overlaps(const struct net_addr *a, const struct net_addr *b);
+/* The first address of the block, with the same prefix. */
+struct net_addr net_addr_masked(const struct net_addr *a);
 /* "02:42:ac:11:00:02" (or with '-') into 6 bytes; usage error for a multicast, zero or malformed one. */
 struct err *net_mac_parse(const char *text, uint8_t ret[6]) __attribute__((warn_unused_result));
 
@@ -155,10 +163,15 @@ struct net_lease {
 void net_lease_done(struct net_lease *l);
 
 /*
- * Makes sure that a helper of the user namespace runs. Called by the starter, outside of the user namespace, before the
- * monitor attaches: what is started there lies in no container's reach.
+ * Makes sure that a helper of the user namespace runs or is being started, which takes it longer than a container takes
+ * to be made: who attaches will wait for the rest. Called by the starter, outside of the user namespace, before the
+ * monitor attaches: what is started there lies in no container's reach. *ret_started: 0, or a process of the caller's
+ * to reap, at any time.
  */
-struct err *net_prepare(const struct host *h, int userns_fd) __attribute__((warn_unused_result));
+struct err *net_prepare(const struct host *h, int userns_fd, pid_t *ret_started) __attribute__((warn_unused_result));
+/* What this machine has for networks: {"level","lacks"} as in `list`. Starts a helper when none runs; unsupported, or
+ * what kept it from starting, where there can be no networks at all. */
+struct err *net_level(const struct host *h, int userns_fd, struct json **ret) __attribute__((warn_unused_result));
 /*
  * Attaches a container: starts the helper when none runs (under a lock; the socket is bound here and inherited, so that
  * nobody waits for anything), sends the request with the namespace, waits for the answer. Called inside the user

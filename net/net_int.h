@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "net/net.h"
 
@@ -24,8 +25,7 @@ void net_addrs_done(struct net_addrs *s);
 #define autoaddrs __attribute__((cleanup(net_addrs_done))) struct net_addrs
 /* Whether any of them shares an address with `a`. */
 bool net_addrs_overlap(const struct net_addrs *s, const struct net_addr *a);
-/* The first address of the block, with the same prefix; and the n-th after it, as a single address. */
-struct net_addr net_addr_masked(const struct net_addr *a);
+/* The n-th address after the first of the block, as a single address. */
 struct net_addr net_addr_nth(const struct net_addr *block, uint32_t n);
 /* The last address of the block, which in IPv4 is its broadcast address. */
 struct net_addr net_addr_last(const struct net_addr *block);
@@ -97,5 +97,10 @@ void net_defs_addrs(const struct net_defs *defs, struct net_addrs *out);
 
 /* Connects to the helper; not_found when none runs. */
 struct err *net_helper_connect(const struct host *h, int *ret_fd) __attribute__((warn_unused_result));
-/* Connects to the helper, starting it when none runs. However many call at once: one is started. */
-struct err *net_helper_reach(const struct host *h, int userns_fd, int *ret_fd) __attribute__((warn_unused_result));
+/*
+ * Connects to the helper, starting it when none runs. However many call at once: one is started. ret_started: NULL, or
+ * nobody waits for one that is being started: what is sent to it stays in the socket until it can read; its first
+ * process is the caller's to reap.
+ */
+struct err *net_helper_reach(const struct host *h, int userns_fd, pid_t *ret_started, int *ret_fd)
+    __attribute__((warn_unused_result));

@@ -67,8 +67,9 @@ static struct err *explain(int code, int words_fd) {
     return code == 127 ? err_hint(why, "install the libraries that it needs: libslirp0 and libmnl0") : why;
 }
 
-/* Starts the helper with a listening socket, and waits until its first process has ended. */
-static struct err *spawn(const struct host *h, int listener, int userns_fd) {
+/* Starts the helper with a listening socket, and waits until its first process has ended, or leaves that to the caller
+ * (`ret_started`). */
+static struct err *spawn(const struct host *h, int listener, int userns_fd, pid_t *ret_started) {
     autofree char *path = NULL;
     TRY(host_find_program(h, helper_name, NULL, &path));
     autofd int words = sys_memfd(helper_name, 0), pidfd = -1;
@@ -84,19 +85,23 @@ static struct err *spawn(const struct host *h, int listener, int userns_fd) {
     pid_t pid;
     int code;
     TRY(proc_spawn(&p, &pid, &pidfd));
+    if (ret_started) {
+        *ret_started = pid;
+        return NULL;
+    }
     TRY(proc_reap(pid, &code));
     return code ? explain(code, words) : NULL;
 }
 
 /* With the lock held and nobody listening. */
-static struct err *start(const struct host *h, int dir, int userns_fd, int *ret_fd) {
+static struct err *start(const struct host *h, int dir, int userns_fd, pid_t *ret_started, int *ret_fd) {
     autofd int listener = -1;
     TRY(fd_unix_listen(dir, socket_name, &listener));
-    TRY(spawn(h, listener, userns_fd));
+    TRY(spawn(h, listener, userns_fd, ret_started));
     return fd_unix_connect(dir, socket_name, ret_fd);
 }
 
-struct err *net_helper_reach(const struct host *h, int userns_fd, int *ret_fd) {
+struct err *net_helper_reach(const struct host *h, int userns_fd, pid_t *ret_started, int *ret_fd) {
     struct err *e = net_helper_connect(h, ret_fd);
     if (!e || err_kind(e) != ERR_NOT_FOUND)
         return e;
@@ -111,5 +116,5 @@ struct err *net_helper_reach(const struct host *h, int userns_fd, int *ret_fd) {
     if (!e || err_kind(e) != ERR_NOT_FOUND)
         return e;
     err_free(e);
-    return start(h, dir, userns_fd, ret_fd);
+    return start(h, dir, userns_fd, ret_started, ret_fd);
 }

@@ -48,6 +48,8 @@ static struct err *bridge_up(struct warden *w, struct network *n) {
         TRY(rtnl_addr(w->rtnl, n->index, &n->gateway));
     if (n->gateway6.family)
         TRY(rtnl_addr(w->rtnl, n->index, &n->gateway6));
+    if (!w->nft)
+        return walls_around(w, n, true);
     return n->def->internal ? nft_internal(w->nft, n->bridge, true) : NULL;
 }
 
@@ -101,7 +103,9 @@ static void network_end(struct warden *w, struct network *n) {
         at = &(*at)->next;
     *at = n->next;
     tell_forget(w, n);
-    if (n->def->internal)
+    if (!w->nft)
+        err_free(walls_around(w, n, false));
+    else if (n->def->internal)
         err_free(nft_internal(w->nft, n->bridge, false));
     err_free(rtnl_delete(w->rtnl, n->bridge));
     network_free(n);

@@ -58,6 +58,9 @@
  *   postrouting 100  out by the uplink: masquerade
  * Replies to transparent sockets come home by `ip rule iif br-… ipproto … sport <port> lookup 100`, table 100 being
  * "local default dev lo", one rule a published port.
+ *
+ * Where the kernel takes no nft rules, routing rules hold the networks apart (walls.c), nothing is masqueraded, and all
+ * that leaves goes by libslirp, which tells containers by their own addresses. IPv6 ends at the bridge then.
  */
 #pragma once
 
@@ -78,7 +81,9 @@ enum {
     MARK_HOST_UNREACHABLE = 2,
     MARK_NET_UNREACHABLE = 3,
     NFQUEUE_NUMBER = 7,
-    RULE_TABLE = 100,
+    RULE_TABLE = 100,    /* of answers to transparent sockets */
+    RULE_PRIORITY = 100, /* of the rules that lead there */
+    WORLD_TABLE = 101,   /* out by the uplink, and nowhere else (walls.c) */
     DNS_PORT = 53,
     UPLINK_MTU = 65520
 };
@@ -252,15 +257,27 @@ struct err *rtnl_addr(struct rtnl *r, unsigned index, const struct net_addr *a) 
 struct err *rtnl_default_route(struct rtnl *r, unsigned index, const struct net_addr *gateway, unsigned metric)
     __attribute__((warn_unused_result));
 struct err *rtnl_delete(struct rtnl *r, const char *name) __attribute__((warn_unused_result));
-/* Packets from `iif` with this protocol and source port look into RULE_TABLE; and that table itself. */
-struct port_rule {
+/* A routing rule: where packets that are like this are looked up. What is NULL or 0 may be anything. */
+struct route_rule {
     int family;
+    unsigned priority;
     const char *iif;
+    const struct net_addr *from, *to; /* blocks */
     int ipproto;
     uint16_t sport;
+    unsigned table; /* 0: nowhere, they are unreachable */
 };
-struct err *rtnl_rule(struct rtnl *r, bool add, const struct port_rule *rule) __attribute__((warn_unused_result));
+/* Adds or deletes one; one that is there, or gone, already is fine. */
+struct err *rtnl_rule(struct rtnl *r, bool add, const struct route_rule *rule) __attribute__((warn_unused_result));
+/* RULE_TABLE: everything is local. */
 struct err *rtnl_local_table(struct rtnl *r, int family) __attribute__((warn_unused_result));
+/* A default route of another table than the main one; and a block that it does not lead to. */
+struct err *rtnl_table_default(struct rtnl *r, unsigned table, unsigned index, const struct net_addr *gateway)
+    __attribute__((warn_unused_result));
+struct err *rtnl_table_unreachable(struct rtnl *r, bool add, unsigned table, const struct net_addr *block)
+    __attribute__((warn_unused_result));
+/* Moves the kernel's own rule for local addresses from the first place to `priority`. */
+struct err *rtnl_local_rule_move(struct rtnl *r, int family, unsigned priority) __attribute__((warn_unused_result));
 
 /* ---- nft.c: the rule set as one netlink batch (libmnl) ---- */
 struct nft; /* a socket of the namespace that the caller is in */

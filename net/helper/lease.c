@@ -100,6 +100,7 @@ static void forget(struct lease *l) {
     for (size_t i = 0; i < l->n_ports; i++) {
         free(l->ports[i].proto);
         free(l->ports[i].host_ip);
+        free(l->ports[i].lost);
     }
     free(take_ptr(&l->ports));
     l->n_ports = 0;
@@ -151,20 +152,27 @@ static struct err *check_owner(const struct warden *w, int netns) {
     return userns < 0 && errno != EPERM ? NULL : check_userns(w, userns); /* an old kernel does not tell */
 }
 
-static struct err *hello(struct warden *w, struct lease *l, const int *fds, size_t n_fds) {
-    if (n_fds != 1)
-        return err_new(ERR_USAGE, "the user namespace is missing");
-    TRY(check_userns(w, fds[0]));
-    autojson answer = json_object();
-    json_set_bool(answer, "ok", true);
-    return msg_send(l->chan, answer, NULL, 0);
-}
-
 /* Whatever this machine lacks, there are networks that need nothing. */
 static struct err *with_way_out(struct err *e) {
     if (err_hint_text(e))
         return e;
     return err_hint(e, "a container needs nothing of this with --network host, and with --network none");
+}
+
+static struct err *set_up_once(struct warden *w, int helper_ns) {
+    struct err *cannot = warden_setup(w, helper_ns);
+    return cannot ? err_with_kind(with_way_out(cannot), ERR_UNSUPPORTED) : NULL;
+}
+
+static struct err *hello(struct warden *w, struct lease *l, const int *fds, size_t n_fds) {
+    if (n_fds != 1)
+        return err_new(ERR_USAGE, "the user namespace is missing");
+    TRY(check_userns(w, fds[0]));
+    TRY(set_up_once(w, -1));
+    autojson answer = json_object();
+    json_set_bool(answer, "ok", true);
+    lease_level(w, answer);
+    return msg_send(l->chan, answer, NULL, 0);
 }
 
 static struct err *attach(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {
@@ -174,9 +182,7 @@ static struct err *attach(struct warden *w, struct lease *l, const struct json *
     if (l->attached)
         return err_new(ERR_CONFLICT, "this connection has a container already");
     TRY(check_owner(w, fds[0]));
-    struct err *cannot = warden_setup(w, restore ? fds[1] : -1);
-    if (cannot)
-        return err_with_kind(with_way_out(cannot), ERR_UNSUPPORTED);
+    TRY(set_up_once(w, restore ? fds[1] : -1));
     l->netns = take_fd(&fds[0]);
     struct err *e = take_lease(w, l, restore ? json_get(request, "restore") : request, restore);
     if (e) {

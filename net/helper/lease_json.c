@@ -117,16 +117,41 @@ static struct json *endpoints_json(const struct lease *l, struct json *(*one)(co
     return a;
 }
 
+static struct json *port_json(const struct port *p) {
+    struct json *j = json_object();
+    json_set_str(j, "proto", p->proto);
+    json_set_str(j, "host_ip", p->host_ip);
+    json_set_int(j, "host_port", p->host_port);
+    json_set_int(j, "port", p->port);
+    return j;
+}
+
+/* Those that are published. */
 static struct json *ports_json(const struct lease *l) {
     struct json *a = json_array();
+    for (size_t i = 0; i < l->n_ports; i++)
+        if (!l->ports[i].lost)
+            json_push(a, port_json(&l->ports[i]));
+    return a;
+}
+
+static struct json *lost_json(const struct lease *l) {
+    struct json *a = json_array();
     for (size_t i = 0; i < l->n_ports; i++) {
-        struct json *j = json_object();
-        json_set_str(j, "proto", l->ports[i].proto);
-        json_set_str(j, "host_ip", l->ports[i].host_ip);
-        json_set_int(j, "host_port", l->ports[i].host_port);
-        json_set_int(j, "port", l->ports[i].port);
+        if (!l->ports[i].lost)
+            continue;
+        struct json *j = port_json(&l->ports[i]);
+        json_set_str(j, "why", l->ports[i].lost);
         json_push(a, j);
     }
+    return a;
+}
+
+/* All: the next helper may find a lost one free again. */
+static struct json *ports_restore(const struct lease *l) {
+    struct json *a = json_array();
+    for (size_t i = 0; i < l->n_ports; i++)
+        json_push(a, port_json(&l->ports[i]));
     return a;
 }
 
@@ -136,7 +161,7 @@ static struct json *restore_json(const struct lease *l) {
     json_set_str(j, "name", l->name);
     json_set_str(j, "hostname", l->hostname);
     json_set(j, "endpoints", endpoints_json(l, endpoint_restore));
-    json_set(j, "ports", ports_json(l));
+    json_set(j, "ports", ports_restore(l));
     json_set_strv(j, "dns", &l->dns);
     json_set_bool(j, "dns_internal", l->dns_internal);
     return j;
@@ -158,10 +183,16 @@ struct json *lease_answer(const struct warden *w, const struct lease *l) {
     json_set_str(j, "level", w->level);
     json_set(j, "endpoints", endpoints_json(l, endpoint_json));
     json_set(j, "ports", ports_json(l));
+    json_set(j, "lost", lost_json(l));
     set_nameserver(j, l);
     json_set_str(j, "host", w->host);
     json_set(j, "restore", restore_json(l));
     return j;
+}
+
+void lease_level(const struct warden *w, struct json *answer) {
+    json_set_str(answer, "level", w->level ? w->level : "");
+    json_set_str(answer, "lacks", w->lacks ? w->lacks : "");
 }
 
 struct json *lease_list(const struct warden *w) {
@@ -177,6 +208,6 @@ struct json *lease_list(const struct warden *w) {
         json_push(containers, j);
     }
     json_set(all, "containers", containers);
-    json_set_str(all, "level", w->level ? w->level : "");
+    lease_level(w, all);
     return all;
 }

@@ -29,10 +29,12 @@ static bool rule_shared(const struct warden *w, const struct lease *mine, const 
 }
 
 static struct err *rules(struct warden *w, const struct lease *l, const struct port *p, bool add) {
-    struct port_rule rule = {.family = AF_INET,
-                             .iif = l->way_out->network->bridge,
-                             .ipproto = is_udp(p) ? IPPROTO_UDP : IPPROTO_TCP,
-                             .sport = p->port};
+    struct route_rule rule = {.family = AF_INET,
+                              .priority = RULE_PRIORITY,
+                              .iif = l->way_out->network->bridge,
+                              .ipproto = is_udp(p) ? IPPROTO_UDP : IPPROTO_TCP,
+                              .sport = p->port,
+                              .table = RULE_TABLE};
     if (l->way_out->ip.family)
         TRY(rtnl_rule(w->rtnl, add, &rule));
     rule.family = AF_INET6;
@@ -97,28 +99,37 @@ static struct err *publish_one(struct warden *w, struct lease *l, struct port *p
     return NULL;
 }
 
+/* A port that is lost already may stay that, and come back when nobody has it any more. */
+static void lose(struct warden *w, struct lease *l, struct port *p, const struct err *why) {
+    autostr struct str text = STR_INIT;
+    if (!rule_shared(w, l, p))
+        err_free(rules(w, l, p, false));
+    err_format(why, &text);
+    p->published = false;
+    mem_set(&p->lost, str_c(&text));
+}
+
+static void publish_again(struct warden *w, struct lease *l, struct port *p) {
+    autoerr taken = publish_one(w, l, p);
+    if (taken)
+        lose(w, l, p, taken);
+    else
+        mem_set(&p->lost, NULL);
+}
+
 struct err *ports_publish(struct warden *w, struct lease *l) {
-    for (size_t i = 0; l->way_out && i < l->n_ports; i++)
-        TRY(publish_one(w, l, &l->ports[i]));
+    for (size_t i = 0; l->way_out && i < l->n_ports; i++) {
+        if (l->ports[i].lost)
+            publish_again(w, l, &l->ports[i]);
+        else
+            TRY(publish_one(w, l, &l->ports[i]));
+    }
     return NULL;
 }
 
-static void lose(struct warden *w, struct lease *l, size_t i) {
-    if (!rule_shared(w, l, &l->ports[i]))
-        err_free(rules(w, l, &l->ports[i], false));
-    free(l->ports[i].proto);
-    free(l->ports[i].host_ip);
-    memmove(l->ports + i, l->ports + i + 1, (--l->n_ports - i) * sizeof *l->ports);
-}
-
 void ports_republish(struct warden *w, struct lease *l) {
-    for (size_t i = 0; l->way_out && i < l->n_ports;) {
-        autoerr taken = publish_one(w, l, &l->ports[i]);
-        if (taken)
-            lose(w, l, i);
-        else
-            i++;
-    }
+    for (size_t i = 0; l->way_out && i < l->n_ports; i++)
+        publish_again(w, l, &l->ports[i]);
 }
 
 void ports_unpublish(struct warden *w, struct lease *l) {

@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "net/helper/helper_int.h"
 
-enum { BUFFER = 8192, RULE_PRIORITY = 100, MSG_ROOM = 1024 };
+enum { BUFFER = 8192, MSG_ROOM = 1024 };
 
 struct rtnl {
     struct mnl_socket *socket;
@@ -242,17 +242,74 @@ struct err *rtnl_local_table(struct rtnl *r, int family) {
     return e ? err_sys(e, "set the route of transparent sockets") : NULL;
 }
 
-struct err *rtnl_rule(struct rtnl *r, bool add, const struct port_rule *rule) {
+/* ---- other tables, and the rules that lead to them ---- */
+
+static int talk_either(struct rtnl *r, bool add) { return talk_or(r, add ? EEXIST : ENOENT); }
+
+static void put_block(struct nlmsghdr *m, uint16_t type, const struct net_addr *block) {
+    const struct net_addr first = net_addr_masked(block);
+    put_addr(m, type, &first);
+}
+
+struct err *rtnl_table_default(struct rtnl *r, unsigned table, unsigned index, const struct net_addr *gateway) {
+    struct nlmsghdr *m;
+    begin_route(r, gateway->family, RTN_UNICAST, &m)->rtm_table = (uint8_t)table;
+    put_addr(m, RTA_GATEWAY, gateway);
+    mnl_attr_put_u32(m, RTA_OIF, index);
+    int e = talk_or(r, EEXIST);
+    return e ? err_sys(e, "set the default route of table %u", table) : NULL;
+}
+
+struct err *rtnl_table_unreachable(struct rtnl *r, bool add, unsigned table, const struct net_addr *block) {
+    struct nlmsghdr *m;
+    struct rtmsg *body = begin_route(r, block->family, RTN_UNREACHABLE, &m);
+    if (!add) {
+        m->nlmsg_type = RTM_DELROUTE;
+        m->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+    }
+    body->rtm_table = (uint8_t)table;
+    body->rtm_dst_len = (uint8_t)block->prefix;
+    put_block(m, RTA_DST, block);
+    int e = talk_or(r, add ? EEXIST : ESRCH);
+    return e ? err_sys(e, "close a network off in table %u", table) : NULL;
+}
+
+static struct nlmsghdr *begin_rule(struct rtnl *r, bool add, const struct route_rule *rule) {
     struct nlmsghdr *m = add ? begin(r, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL) : begin(r, RTM_DELRULE, 0);
     struct fib_rule_hdr *body = mnl_nlmsg_put_extra_header(m, sizeof *body);
     body->family = (uint8_t)rule->family;
-    body->table = RULE_TABLE;
-    body->action = FR_ACT_TO_TBL;
+    body->table = (uint8_t)rule->table;
+    body->action = rule->table ? FR_ACT_TO_TBL : FR_ACT_UNREACHABLE;
+    body->src_len = rule->from ? (uint8_t)rule->from->prefix : 0;
+    body->dst_len = rule->to ? (uint8_t)rule->to->prefix : 0;
+    mnl_attr_put_u32(m, FRA_PRIORITY, rule->priority);
+    if (rule->iif)
+        mnl_attr_put_strz(m, FRA_IIFNAME, rule->iif);
+    if (rule->from)
+        put_block(m, FRA_SRC, rule->from);
+    if (rule->to)
+        put_block(m, FRA_DST, rule->to);
+    return m;
+}
+
+struct err *rtnl_rule(struct rtnl *r, bool add, const struct route_rule *rule) {
+    struct nlmsghdr *m = begin_rule(r, add, rule);
     struct fib_rule_port_range sport = {.start = rule->sport, .end = rule->sport};
-    mnl_attr_put_u32(m, FRA_PRIORITY, RULE_PRIORITY);
-    mnl_attr_put_strz(m, FRA_IIFNAME, rule->iif);
-    mnl_attr_put_u8(m, FRA_IP_PROTO, (uint8_t)rule->ipproto);
-    mnl_attr_put(m, FRA_SPORT_RANGE, sizeof sport, &sport);
-    int e = talk_or(r, add ? EEXIST : ENOENT);
-    return e ? err_sys(e, "%s the rule of port %u", add ? "add" : "delete", rule->sport) : NULL;
+    if (rule->ipproto)
+        mnl_attr_put_u8(m, FRA_IP_PROTO, (uint8_t)rule->ipproto);
+    if (rule->sport)
+        mnl_attr_put(m, FRA_SPORT_RANGE, sizeof sport, &sport);
+    int e = talk_either(r, add);
+    return e ? err_sys(e, "%s the routing rule %u", add ? "add" : "delete", rule->priority) : NULL;
+}
+
+struct err *rtnl_local_rule_move(struct rtnl *r, int family, unsigned priority) {
+    const struct route_rule first = {.family = family, .table = RT_TABLE_LOCAL};
+    const struct route_rule moved = {.family = family, .priority = priority, .table = RT_TABLE_LOCAL};
+    int e = 0;
+    while (!e) { /* priority 0 means any: also the one that a dead helper has moved */
+        (void)begin_rule(r, false, &first);
+        e = talk(r, NULL);
+    }
+    return e == ENOENT ? rtnl_rule(r, true, &moved) : err_sys(e, "move the rule of local addresses");
 }

@@ -239,8 +239,7 @@ struct err *nft_load(struct nft *nft, const struct nft_wanted *want, enum nft_le
     *ret = how == HOLD_NONE ? NFT_REDIRECT : NFT_QUEUE;
     if (!e)
         return NULL;
-    return err_hint(err_sys(e, "this kernel does not take the nftables rules that networks need"),
-                    "load the modules nft_fib_inet, nft_redir, nft_masq and nft_ct, or use --network host");
+    return err_sys(e, "this kernel does not take nftables rules (nft_fib_inet, nft_redir, nft_masq, nft_ct)");
 }
 
 struct err *nft_internal(struct nft *nft, const char *bridge, bool internal) {

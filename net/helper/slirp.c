@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
+#include <netinet/if_ether.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <slirp/libslirp.h>
@@ -50,6 +51,7 @@ struct slirp_uplink {
     struct timer clock;
     struct loop *loop;
     Slirp *slirp;
+    uint8_t mac[ETH_ALEN]; /* of our end of the link, once it has sent a frame */
     struct polled *polled;
     size_t n_polled; /* room in `polled` */
     int *listed;     /* the sockets in the table */
@@ -59,8 +61,37 @@ struct slirp_uplink {
 
 /* ---- what libslirp calls ---- */
 
+/*
+ * Whoever libslirp asks for is behind the one end that the link has. It is told so at once, from inside of its question
+ * (an answer goes into its table, and no further): where nothing is masqueraded it may ask for as many as there are
+ * containers, and its table holds sixteen.
+ */
+static bool answer_arp(const struct slirp_uplink *u, const uint8_t *frame, size_t len) {
+    struct arp_frame {
+        struct ether_header eth;
+        struct ether_arp arp;
+    } q, a;
+    if (len < sizeof q)
+        return false;
+    memcpy(&q, frame, sizeof q);
+    if (q.eth.ether_type != htons(ETHERTYPE_ARP) || q.arp.arp_op != htons(ARPOP_REQUEST))
+        return false;
+    a = q;
+    a.arp.arp_op = htons(ARPOP_REPLY);
+    memcpy(a.eth.ether_dhost, q.eth.ether_shost, ETH_ALEN);
+    memcpy(a.eth.ether_shost, u->mac, ETH_ALEN);
+    memcpy(a.arp.arp_sha, u->mac, ETH_ALEN);
+    memcpy(a.arp.arp_spa, q.arp.arp_tpa, sizeof a.arp.arp_spa);
+    memcpy(a.arp.arp_tha, q.arp.arp_sha, ETH_ALEN);
+    memcpy(a.arp.arp_tpa, q.arp.arp_spa, sizeof a.arp.arp_tpa);
+    slirp_input(u->slirp, (const uint8_t *)&a, sizeof a);
+    return true;
+}
+
 static ssize_t send_frame(const void *frame, size_t len, void *ctx) {
     const struct slirp_uplink *u = ctx;
+    if (answer_arp(u, frame, len))
+        return (ssize_t)len;
     ssize_t n = write(u->link.fd, frame, len);
     /* A full queue loses the frame, as any network would. */
     return n < 0 && (errno == EAGAIN || errno == ENOBUFS) ? (ssize_t)len : n;
@@ -248,8 +279,10 @@ static void link_ready(struct loop *l, struct watch *w, uint32_t events) {
         }
         if (n <= 0)
             break;
-        if (frame_welcome(l, l->buffer, (size_t)n))
-            slirp_input(u->slirp, l->buffer, (int)n);
+        if (!frame_welcome(l, l->buffer, (size_t)n))
+            continue;
+        memcpy(u->mac, l->buffer + ETH_ALEN, ETH_ALEN);
+        slirp_input(u->slirp, l->buffer, (int)n);
     }
     serve_sockets(u);
 }

@@ -55,6 +55,7 @@ struct port {
     char *proto, *host_ip;
     uint16_t host_port, port;
     bool published;
+    char *lost; /* why it is not, though it was; NULL: it is, or is about to be */
 };
 
 struct lease {
@@ -86,13 +87,14 @@ struct warden {
     size_t awaited;      /* how many are to be restored before anybody else is served */
     int64_t await_until; /* loop_now(), after each restore anew */
     struct network *networks;
-    int own_ns; /* -1: not decided yet */
-    int queue;  /* of held packets, for the loop's verdicts; -1: none */
-    struct nft *nft;
+    int own_ns;        /* -1: not decided yet */
+    int queue;         /* of held packets, for the loop's verdicts; -1: none */
+    struct nft *nft;   /* NULL: the kernel takes no rules, routing keeps networks apart (walls.c) */
     struct rtnl *rtnl; /* of own_ns */
     int sweep;         /* the sweeper's pipe, -1: none yet */
     bool loaded_once;
     const char *level;                    /* NULL: not set up yet */
+    char *lacks;                          /* why the level is no better, NULL: it is the best */
     char host[HOST_MAX], host6[HOST_MAX]; /* the host's own outgoing addresses, or "" */
     char *resolv_text;                    /* what the loop was told last */
     bool primed[2][2];                    /* inner sockets were sent: [IPv6][UDP] */
@@ -110,6 +112,13 @@ void warden_die(struct err *take_e) __attribute__((noreturn));
 /* ---- warden_setup.c ---- */
 /* Makes the namespace (or enters `helper_ns`, -1: none) and sets it up, once. */
 struct err *warden_setup(struct warden *w, int helper_ns) __attribute__((warn_unused_result));
+
+/* ---- walls.c: isolation where there is no nft ---- */
+/* Once: what goes out by `uplink` goes to `gateway`. */
+struct err *walls_begin(struct warden *w, unsigned uplink, const struct net_addr *gateway)
+    __attribute__((warn_unused_result));
+/* The rules of one network, whose bridge is there. */
+struct err *walls_around(struct warden *w, const struct network *n, bool add) __attribute__((warn_unused_result));
 
 /* ---- warden_sockets.c: made in the namespace that the warden is in ---- */
 /* A datagram socket, or a stream listener. */
@@ -157,6 +166,8 @@ void lease_detach(struct warden *w, struct lease *l);
 /* Everything of an attach request but its endpoints. */
 struct err *lease_parse(struct lease *l, const struct json *request) __attribute__((warn_unused_result));
 struct json *lease_answer(const struct warden *w, const struct lease *l);
+/* Adds level and lacks. */
+void lease_level(const struct warden *w, struct json *answer);
 struct json *lease_list(const struct warden *w);
 
 /* ---- endpoint_network.c ---- */

@@ -21,6 +21,7 @@
 #include "net/helper/warden_int.h"
 
 #define UPLINK_PEER "uplink-peer"
+#define SLIRP_ADDRESS "10.0.2.2"
 
 /* ---- namespaces ---- */
 
@@ -89,6 +90,20 @@ static struct err *set_sysctls(void) {
 
 /* ---- uplink ---- */
 
+/* Notes what is missing for the best level, in the words of `take_e` or of its own. */
+static void lack(struct warden *w, const char *what, struct err *take_e) {
+    autoerr e = take_e;
+    autostr struct str text = STR_INIT;
+    if (w->lacks)
+        str_appendf(&text, "%s; ", w->lacks);
+    str_append(&text, what);
+    if (e && *what)
+        str_append(&text, ": ");
+    if (e)
+        err_format(e, &text);
+    mem_set(&w->lacks, str_c(&text));
+}
+
 /* A socket that sees each frame that the stack sends by the uplink, and can answer. */
 static struct err *packet_socket(struct warden *w, int *ret) {
     autofd int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -116,7 +131,8 @@ static struct err *uplink_veth(struct warden *w, int *ret) {
 }
 
 static struct err *uplink_routes(struct warden *w) {
-    static const char *const addresses[2][2] = {{"10.0.2.100/24", "10.0.2.2"}, {"fd00:10:2::100/64", "fd00:10:2::2"}};
+    static const char *const addresses[2][2] = {{"10.0.2.100/24", SLIRP_ADDRESS},
+                                                {"fd00:10:2::100/64", "fd00:10:2::2"}};
     unsigned index;
     TRY(rtnl_index(w->rtnl, UPLINK, &index));
     TRY(rtnl_up(w->rtnl, index, UPLINK_MTU));
@@ -133,8 +149,10 @@ static struct err *uplink_routes(struct warden *w) {
 static struct err *uplink(struct warden *w, int *ret, bool *ret_tap) {
     autofd int fd = sys_tap_open(UPLINK);
     *ret_tap = fd >= 0;
-    if (fd < 0)
+    if (fd < 0) {
+        lack(w, "a veth pair takes the place of a tap", err_sys(errno, "open /dev/net/tun"));
         TRY(uplink_veth(w, &fd));
+    }
     TRY(uplink_routes(w));
     *ret = take_fd(&fd);
     return NULL;
@@ -157,17 +175,48 @@ static void tell_bypass(struct warden *w, int listen4, int listen6, int queue) {
     warden_tell(w, m, fds, queue >= 0 ? 3 : 2);
 }
 
-static const char *level_name(bool tap, enum nft_level nft) {
-    if (nft == NFT_QUEUE)
-        return tap ? "nfqueue" : "veth+nfqueue";
-    return tap ? "redirect" : "veth+redirect";
+/* ---- what the kernel takes ---- */
+
+/* The rules of nft, the listeners that they redirect to, and the queue. */
+static struct err *rules(struct warden *w, bool again, enum nft_level *ret) {
+    autofd int queue = -1, listen4 = -1, listen6 = -1;
+    uint16_t port;
+    if (!w->nft)
+        TRY(nft_open(&w->nft));
+    TRY(socket_redirect(w->has_ipv6, &listen4, &listen6, &port));
+    autoerr no_queue = nfqueue_open(&queue);
+    const struct nft_wanted want = {.redirect_port = port, .hold = !no_queue, .replace = again || w->loaded_once};
+    w->loaded_once = true;
+    TRY(nft_load(w->nft, &want, ret));
+    if (*ret != NFT_QUEUE) {
+        lack(w, "connections are not held until the other side has answered", take_ptr(&no_queue));
+        fd_replace(&queue, -1);
+    }
+    tell_bypass(w, listen4, listen6, queue);
+    w->queue = take_fd(&queue);
+    return NULL;
+}
+
+/* Without them the routing table holds networks apart, and everything that leaves is libslirp's. */
+static struct err *no_rules(struct warden *w, struct err *take_why) {
+    struct net_addr gateway;
+    unsigned index;
+    lack(w, "", take_why);
+    nft_free(take_ptr(&w->nft));
+    TRY(net_addr_parse(SLIRP_ADDRESS, &gateway));
+    TRY(rtnl_index(w->rtnl, UPLINK, &index));
+    return walls_begin(w, index, &gateway);
+}
+
+static const char *level_name(bool tap, bool nft, enum nft_level level) {
+    static const char *const names[2][3] = {{"veth+slirp", "veth+redirect", "veth+nfqueue"},
+                                            {"slirp", "redirect", "nfqueue"}};
+    return names[tap][!nft ? 0 : level == NFT_REDIRECT ? 1 : 2];
 }
 
 static struct err *links(struct warden *w) {
     if (!w->rtnl)
         TRY(rtnl_open(&w->rtnl));
-    if (!w->nft)
-        TRY(nft_open(&w->nft));
     TRY(sweep_start(w));
     TRY(rtnl_up(w->rtnl, 1, 0));
     TRY(set_sysctls());
@@ -182,23 +231,16 @@ struct err *warden_setup(struct warden *w, int helper_ns) {
         return NULL;
     TRY(enter_namespace(w, helper_ns));
     TRY(links(w));
-    autofd int frames = -1, queue = -1, listen4 = -1, listen6 = -1;
+    autofd int frames = -1;
     bool tap;
+    enum nft_level level = NFT_REDIRECT;
+    mem_set(&w->lacks, NULL);
     TRY(uplink(w, &frames, &tap));
-    uint16_t port;
-    TRY(socket_redirect(w->has_ipv6, &listen4, &listen6, &port));
-    autoerr no_queue = nfqueue_open(&queue);
-    enum nft_level nft;
-    const struct nft_wanted want = {
-        .redirect_port = port, .hold = !no_queue, .replace = helper_ns >= 0 || w->loaded_once};
-    w->loaded_once = true;
-    TRY(nft_load(w->nft, &want, &nft));
-    if (nft != NFT_QUEUE)
-        fd_replace(&queue, -1);
+    struct err *refused = rules(w, helper_ns >= 0, &level);
+    if (refused)
+        TRY(no_rules(w, refused));
     tell_uplink(w, frames, tap);
-    tell_bypass(w, listen4, listen6, queue);
-    w->queue = take_fd(&queue);
     resolv_start(w);
-    w->level = level_name(tap, nft);
+    w->level = level_name(tap, w->nft, level);
     return NULL;
 }

@@ -33,6 +33,7 @@ static const struct config_key {
     {"max-concurrent-downloads", KEY_INT, offsetof(struct config, max_concurrent_downloads)},
     {"shutdown-timeout", KEY_INT, offsetof(struct config, shutdown_timeout)},
     {"storage-driver", KEY_STRING, offsetof(struct config, storage_driver)},
+    {"network-fallback", KEY_STRING, offsetof(struct config, network_fallback)},
 };
 
 /* "64m", "1g", "512k", "1024b": powers of 1024, as docker's RAM sizes. */
@@ -120,6 +121,9 @@ static struct err *check(const struct config *c) {
     if (d && strcmp(d, "overlay") != 0 && strcmp(d, "fuse-overlayfs") != 0 && strcmp(d, "copy") != 0)
         return err_hint(err_new(ERR_USAGE, "storage-driver: unknown driver '%s'", d),
                         "choose overlay, fuse-overlayfs or copy");
+    const char *f = c->network_fallback;
+    if (f && strcmp(f, "host") != 0 && strcmp(f, "error") != 0)
+        return err_new(ERR_USAGE, "network-fallback: expected host or error, not '%s'", f);
     if (c->max_concurrent_downloads < 1 || c->max_concurrent_downloads > 64)
         return err_new(ERR_USAGE, "max-concurrent-downloads: expected a number from 1 to 64");
     if (c->shm_size < 0)
@@ -168,5 +172,6 @@ void config_free(struct config *c) {
     strv_done(&c->default_ulimits);
     free(c->seccomp_profile);
     free(c->storage_driver);
+    free(c->network_fallback);
     free(c);
 }

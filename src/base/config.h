@@ -24,6 +24,7 @@ struct config {
     bool init;                        /* "init" */
     int64_t max_concurrent_downloads; /* "max-concurrent-downloads", default 3 */
     int64_t shutdown_timeout;         /* "shutdown-timeout", seconds */
+    char *network_fallback;           /* "network-fallback": host, error, or NULL for host */
     char *storage_driver;             /* "storage-driver": overlay, fuse-overlayfs, copy, or NULL to choose */
 };
 

@@ -154,15 +154,13 @@ static struct err *write_resolv(const struct endpoints *n, const struct json *wa
 }
 
 /* endpoints.json: the answer, without what is only for the next helper. */
-static struct err *record(const struct endpoints *n) {
-    autojson wanted = NULL;
+static struct err *record(const struct endpoints *n, const struct json *wanted) {
     autojson got = json_object();
-    static const char *const kept[] = {"endpoints", "ports", "level"};
+    static const char *const kept[] = {"endpoints", "ports", "lost", "level"};
     for (size_t i = 0; i < ARRAY_LEN(kept); i++)
         if (json_get(n->lease.answer, kept[i]))
             json_set(got, kept[i], json_copy(json_get(n->lease.answer, kept[i])));
     TRY(json_write_file(n->dirfd, ENDPOINTS_FILE, got, 0600, 0));
-    TRY(json_read_file(n->dirfd, NETWORK_FILE, &wanted));
     TRY(write_hosts(n, wanted));
     return write_resolv(n, wanted);
 }
@@ -188,7 +186,14 @@ struct err *endpoints_attach(struct endpoints *n, int netns_fd, int *ret_watch) 
     TRY(fd_dup(netns_fd, &n->netns));
     TRY(net_attach(n->host, request, netns_fd, &n->lease));
     *ret_watch = n->lease.fd;
-    return record(n);
+    return record(n, wanted);
+}
+
+/* `network connect` may have changed what is wanted. */
+static struct err *record_change(const struct endpoints *n) {
+    autojson wanted = NULL;
+    TRY(json_read_file(n->dirfd, NETWORK_FILE, &wanted));
+    return record(n, wanted);
 }
 
 void endpoints_event(struct endpoints *n, int *watch) {
@@ -200,7 +205,64 @@ void endpoints_event(struct endpoints *n, int *watch) {
     if (lost)
         net_lease_done(&n->lease);
     *watch = n->lease.fd;
-    autoerr bad = (changed || ended) && !lost ? record(n) : NULL;
+    autoerr bad = (changed || ended) && !lost ? record_change(n) : NULL;
     if (bad)
         log_debug("container %.12s: its network could not be recorded", n->id);
+}
+
+/* ---- on the host's network ---- */
+
+/* Servers of the host's, or those that the user named, with the search list and options that were made at create. */
+static struct err *host_resolv(const struct engine *e, int dirfd, const struct json *wanted) {
+    static const char word[] = "nameserver";
+    autostr struct str s = STR_INIT;
+    autostr struct str host = STR_INIT_MAX(1 << 16);
+    autostrv struct strv lines = {.n = 0};
+    autostrv struct strv of_host = {.n = 0};
+    bool chosen = json_count(json_get(wanted, "dns")) || e->config->dns.n;
+    if (!chosen)
+        err_free(io_read_file(AT_FDCWD, "/etc/resolv.conf", 1 << 16, &host));
+    strv_split(&of_host, str_c(&host), '\n');
+    strv_split(&lines, json_text(wanted, "resolv"), '\n');
+    for (size_t i = 0; i < of_host.n; i++)
+        if (str_starts(of_host.v[i], word))
+            str_appendf(&s, "%s\n", of_host.v[i]);
+    for (size_t i = 0; i < lines.n; i++)
+        if (*lines.v[i] && (chosen || !str_starts(lines.v[i], word)))
+            str_appendf(&s, "%s\n", lines.v[i]);
+    return engine_host_file(dirfd, "resolv.conf", str_c(&s));
+}
+
+/* Its own ports are the host's. */
+static struct json *host_ports(const struct json *wanted) {
+    struct json *list = json_array();
+    JSON_EACH(p, json_get(wanted, "ports")) {
+        struct json *j = json_object();
+        json_set_str(j, "proto", json_text(p, "proto"));
+        json_set_str(j, "host_ip", json_text(p, "host_ip"));
+        json_set_int(j, "host_port", json_int_value(json_get(p, "port"), 0));
+        json_set_int(j, "port", json_int_value(json_get(p, "port"), 0));
+        json_push(list, j);
+    }
+    return list;
+}
+
+struct err *endpoints_on_host(const struct engine *e, int dirfd) {
+    struct endpoints n = {.host = e->host, .dirfd = dirfd};
+    autojson wanted = NULL;
+    autojson answer = json_object();
+    autojson got = json_object();
+    TRY(json_read_file(dirfd, NETWORK_FILE, &wanted));
+    struct json *self = json_object();
+    json_set_str(self, "ip", "127.0.1.1");
+    json_set_str(answer, "host", "127.0.0.1");
+    json_set(answer, "endpoints", json_array());
+    json_push(json_get(answer, "endpoints"), self);
+    n.lease.answer = answer;
+    TRY(write_hosts(&n, wanted));
+    TRY(host_resolv(e, dirfd, wanted));
+    json_set(got, "endpoints", json_array());
+    json_set(got, "ports", host_ports(wanted));
+    json_set_str(got, "level", "host");
+    return json_write_file(dirfd, ENDPOINTS_FILE, got, 0600, 0);
 }

@@ -54,6 +54,16 @@ struct json *endpoints_ports(const struct json *endpoints, const struct json *ex
     return list;
 }
 
+void endpoints_lost(const struct json *endpoints, struct json *ports) {
+    JSON_EACH(p, json_get(endpoints, "lost")) {
+        struct json *v = port_view(json_text(p, "proto"), json_int_value(json_get(p, "port"), 0));
+        json_set_int(v, "PublicPort", json_int_value(json_get(p, "host_port"), 0));
+        json_set_str(v, "HostIp", json_text(p, "host_ip"));
+        json_set_str(v, "Lost", json_text(p, "why"));
+        json_push(ports, v);
+    }
+}
+
 /* ---- inspect ---- */
 
 static void add_binding(void *ctx, const struct json *port, const char *ip) {

@@ -86,8 +86,9 @@ static inline int engine_newest_first(int64_t x, int64_t y) { return x < y ? 1 :
 
 /* ---- endpoints.c: the network of a container ---- */
 
-#define NETWORK_FILE "network.json"     /* what is wanted (spec.h); absent: no network of its own */
-#define ENDPOINTS_FILE "endpoints.json" /* what it has got, while it runs: "endpoints", "ports", "level" of net.h */
+#define NETWORK_FILE "network.json" /* what is wanted (spec.h); absent: no network of its own */
+#define ENDPOINTS_FILE                                                                                                 \
+    "endpoints.json" /* what it has got, while it runs: "endpoints", "ports", "lost", "level" of net.h */
 
 struct endpoints {
     const struct host *host;
@@ -102,12 +103,16 @@ struct err *endpoints_attach(struct endpoints *n, int netns_fd, int *ret_watch) 
 void endpoints_event(struct endpoints *n, int *watch);
 /* Appends an event for each network that the container with that directory is in. */
 void endpoints_tell(int dirfd, const char *id, const char *action, struct str *batch);
+/* The same for a container that runs on the host's network for want of another (fallback.c). */
+struct err *endpoints_on_host(const struct engine *e, int dirfd) __attribute__((warn_unused_result));
 /* One endpoint of a request: the n-th interface, in `def`, with the addresses and aliases of an entry of NETWORK_FILE.
  */
 struct json *engine_endpoint_json(const struct net_def *def, const struct json *wanted, unsigned n);
 /* docker's list of ports (ps): what is published of an ENDPOINTS_FILE object (may be NULL), and what is only exposed.
  */
 struct json *endpoints_ports(const struct json *endpoints, const struct json *exposed);
+/* Adds those that were taken by somebody else while there was no helper: with "Lost", why. */
+void endpoints_lost(const struct json *endpoints, struct json *ports);
 /* docker's NetworkSettings. */
 struct json *endpoints_settings(const struct engine_container *c);
 /* Writes one of the files that docker makes for every container. */
@@ -116,6 +121,17 @@ struct err *engine_host_file(int dirfd, const char *file, const char *text) __at
 /* Tells an event of an image by its hex id, with the image's labels; `actor`: the event's id where it is not the
  * image's (pull), or NULL; `name`: its attribute, or NULL for the id. */
 void engine_image_tell(struct engine *e, const char *id, const char *action, const char *actor, const char *name);
+
+/* ---- fallback.c: where this machine has no networks for containers ---- */
+
+/* After a start that failed: NULL when the container may start again on the host's network (a warning has said so);
+ * else the error to report. */
+struct err *engine_fallback(struct engine *e, const struct engine_container *c, struct err *take_failed)
+    __attribute__((warn_unused_result));
+/* Takes the network namespace, and its sysctls, out of an OCI configuration. */
+void engine_config_host_network(struct json *config);
+/* The level that `info` shows there. */
+const char *engine_fallback_level(const struct engine *e);
 
 /* docker's "X is not running" error. */
 struct err *engine_err_not_running(const char *id) __attribute__((returns_nonnull, warn_unused_result));

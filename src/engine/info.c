@@ -59,18 +59,20 @@ static void operating_system(struct json *o) {
     json_set_str(o, "OperatingSystem", plain);
 }
 
-/* What the running helper could have of the kernel (docs/internals/networks.md), or that none runs. */
-static void describe_network(const struct engine *e, struct json *o) {
-    autojson ask = json_object();
+/* What networks are made of here (docs/internals/networks.md), found out by making one, and why it is nothing better.
+ */
+static void describe_network(struct engine *e, struct json *o) {
     autojson answer = NULL;
-    json_set_str(ask, "op", "list");
-    autoerr none = net_ask(e->host, ask, &answer);
-    const char *level = none ? NULL : json_str_value(json_get(answer, "level"));
-    bool tun = access("/dev/net/tun", R_OK | W_OK) == 0;
-    json_set_str(o, "NetworkLevel",
-                 level && *level ? level
-                 : tun           ? "no container uses one"
-                                 : "no container uses one; a veth pair takes the place of /dev/net/tun");
+    autostr struct str why = STR_INIT;
+    int fd = -1;
+    struct err *none = engine_userns(e, &fd, NULL);
+    if (!none)
+        none = net_level(e->host, fd, &answer);
+    if (none)
+        err_format(none, &why);
+    err_free(none);
+    json_set_str(o, "NetworkLevel", answer ? json_text(answer, "level") : engine_fallback_level(e));
+    json_set_str(o, "NetworkLacks", answer ? json_text(answer, "lacks") : str_c(&why));
 }
 
 /* Which ways of stacking layers work here, and what is missing for the others. */

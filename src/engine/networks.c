@@ -316,5 +316,6 @@ struct err *engine_container_ports(struct engine *e, const char *name, struct js
     if (engine_state_alive(&c.state) && json_bool_value(json_get(c.summary, "Networked"), false))
         err_free(json_read_file(c.dirfd, ENDPOINTS_FILE, &endpoints));
     *ret = endpoints_ports(endpoints, NULL);
+    endpoints_lost(endpoints, *ret);
     return NULL;
 }

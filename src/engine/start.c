@@ -28,7 +28,9 @@ struct starting {
     int lock_fd;
     int sync[2], client[2]; /* ours, the monitor's */
     char *init_program;
-    bool unsynced; /* its record may still be in memory only */
+    bool unsynced;  /* its record may still be in memory only */
+    bool networked; /* it has got its network */
+    bool on_host;   /* it does without one: this machine has none (fallback.c) */
     struct endpoints net;
     int neighbour; /* directory of the container whose network it shares, or -1 */
     struct monitor m;
@@ -62,6 +64,8 @@ static void container_vanishes(void *ctx) {
     autojson summary = NULL;
     err_free(json_read_file(s->m.dir_fd, "container.json", &summary)); /* while it is there */
     s->engine->store = NULL;
+    if (s->m.network && !s->networked) /* it did not start, and the starter may have another way */
+        return;
     struct store *store;
     autoerr bad = engine_store(s->engine, &store);
     autoerr removed = bad ? NULL : store_container_remove(store, s->c.id);
@@ -146,7 +150,9 @@ static struct err *container_network(void *ctx, int netns_fd, int *ret_watch) {
                                 .dirfd = s->m.dir_fd,
                                 .netns = -1,
                                 .lease = NET_LEASE_INIT};
-    return endpoints_attach(&s->net, netns_fd, ret_watch);
+    TRY(endpoints_attach(&s->net, netns_fd, ret_watch));
+    s->networked = true;
+    return NULL;
 }
 
 static void container_network_event(void *ctx, int *watch) {
@@ -186,6 +192,8 @@ static struct err *write_host_files(const struct starting *s) {
         TRY(copy_host_file(s, "hosts"));
         return copy_host_file(s, "resolv.conf");
     }
+    if (s->on_host)
+        return endpoints_on_host(s->engine, s->c.dirfd);
     TRY(write_host_file(s, "hosts", SPEC_ANN_HOSTS, NULL));
     return write_host_file(s, "resolv.conf", SPEC_ANN_RESOLV, "");
 }
@@ -200,11 +208,26 @@ static const struct {
     {"uts", "uts", CLONE_NEWUTS}, {"cgroup", "cgroup", CLONE_NEWCGROUP},
 };
 
+/* The host's own network namespace is not to be joined, but to be left out of those that are made. */
+static struct err *join_one(struct starting *s, int *take_ns, unsigned flag) {
+    struct stat theirs, ours;
+    if (s->m.n_join == (int)ARRAY_LEN(s->m.join))
+        return err_new(ERR_USAGE, "too many namespaces to join");
+    if (flag == CLONE_NEWNET && fstat(*take_ns, &theirs) == 0 && stat("/proc/self/ns/net", &ours) == 0 &&
+        theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev) {
+        engine_config_host_network(s->config);
+        return NULL;
+    }
+    s->m.join[s->m.n_join].fd = take_fd(take_ns);
+    s->m.join[s->m.n_join++].clone_flag = flag;
+    return NULL;
+}
+
 static struct err *share_one(struct starting *s, const char *kind, const char *owner) {
     size_t k = 0;
     while (k < ARRAY_LEN(namespaces) && strcmp(namespaces[k].kind, kind) != 0)
         k++;
-    if (k == ARRAY_LEN(namespaces) || s->m.n_join == (int)ARRAY_LEN(s->m.join))
+    if (k == ARRAY_LEN(namespaces))
         return err_new(ERR_USAGE, "cannot share the %s namespace", kind);
     autocontainer other = ENGINE_CONTAINER_INIT;
     TRY(engine_container_load(s->engine, owner, &other));
@@ -218,8 +241,9 @@ static struct err *share_one(struct starting *s, const char *kind, const char *o
         TRY(fd_open_at(AT_FDCWD, user, O_RDONLY, 0, &s->m.userns_fd));
     }
     autofree char *path = mem_printf("/proc/%d/ns/%s", (int)other.state.pid, namespaces[k].file);
-    TRY(fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &s->m.join[s->m.n_join].fd));
-    s->m.join[s->m.n_join++].clone_flag = namespaces[k].flag;
+    autofd int ns = -1;
+    TRY(fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &ns));
+    TRY(join_one(s, &ns, namespaces[k].flag));
     return namespaces[k].flag == CLONE_NEWNET ? fd_dup(other.dirfd, &s->neighbour) : NULL;
 }
 
@@ -268,6 +292,8 @@ static struct err *prepare_start(struct starting *s) {
     struct monitor *m = &s->m;
     if (!s->config)
         TRY(json_read_file(s->c.dirfd, "config.json", &s->config));
+    if (s->on_host)
+        engine_config_host_network(s->config);
     TRY(share_namespaces(s));
     TRY(write_host_files(s));
     TRY(engine_rootfs_plan(s->engine, &s->c, s->config, &s->plan));
@@ -278,6 +304,10 @@ static struct err *prepare_start(struct starting *s) {
     m->rootfs = &s->plan;
     m->init_program = s->init_program;
     return NULL;
+}
+
+static bool has_networks(const struct starting *s) {
+    return json_bool_value(json_get(s->c.summary, "Networked"), false);
 }
 
 static void restart_policy(struct monitor *m, const struct json *policy) {
@@ -304,11 +334,10 @@ static struct err *fill_monitor(struct starting *s, const struct engine_start *a
     }
     m->event = container_event;
     m->started = container_started;
-    if (json_bool_value(json_get(sum, "Networked"), false)) {
-        m->network = container_network;
-        m->network_event = container_network_event;
-        m->network_end = container_network_end;
-    }
+    bool networks = has_networks(s) && !s->on_host;
+    m->network = networks ? container_network : NULL;
+    m->network_event = networks ? container_network_event : NULL;
+    m->network_end = networks ? container_network_end : NULL;
     m->ctx = s;
     return log_settings(s, args);
 }
@@ -350,18 +379,57 @@ static struct err *await_start(struct starting *s) {
     return msg_err_of(answer);
 }
 
-static struct err *start_locked(struct starting *s, const struct engine_start *args) {
+static struct err *launch(struct starting *s, const struct engine_start *args) {
     TRY(prepare_start(s));
     TRY(fill_monitor(s, args));
     TRY(hold_userns(s));
-    if (s->m.network)
-        TRY(net_prepare(s->engine->host, s->m.userns_fd));
     TRY(fork_monitor(s, args));
     fd_replace(&s->lock_fd, -1);
     fd_replace(&s->sync[1], -1);
     fd_replace(&s->client[1], -1);
     fd_replace(&s->m.userns_fd, -1);
     return await_start(s);
+}
+
+/* The helper of networks comes first: where it has to be started, that takes longer than all the rest. */
+static struct err *start_locked(struct starting *s, const struct engine_start *args) {
+    pid_t helper = 0;
+    int userns;
+    if (has_networks(s)) {
+        TRY(engine_userns(s->engine, &userns, NULL));
+        TRY(net_prepare(s->engine->host, userns, &helper));
+    }
+    struct err *e = launch(s, args);
+    if (helper)
+        err_free(proc_reap(helper, &(int){0}));
+    return e;
+}
+
+/* What a start has opened and read. */
+static void unprepare(struct starting *s) {
+    for (; s->m.n_join; s->m.n_join--)
+        fd_close(s->m.join[s->m.n_join - 1].fd);
+    for (int i = 0; i < 3; i++)
+        fd_replace(&s->m.stdio[i], -1);
+    for (int i = 0; i < 2; i++) {
+        fd_replace(&s->sync[i], -1);
+        fd_replace(&s->client[i], -1);
+    }
+    fd_replace(&s->neighbour, -1);
+    rootfs_plan_done(&s->plan);
+    strmap_done(&s->m.log.opts);
+    s->m.log.opts = (struct strmap){.n = 0};
+    json_free(take_ptr(&s->config));
+}
+
+/* Where this machine has no networks. */
+static struct err *start_on_host(struct starting *s, const struct engine_start *args, struct err *take_failed) {
+    TRY(engine_fallback(s->engine, &s->c, take_failed));
+    s->on_host = true;
+    unprepare(s);
+    fd_replace(&s->lock_fd, -1); /* ours, where no monitor had taken it over */
+    TRY(store_container_lock(s->engine->store, s->c.id, true, &s->lock_fd));
+    return launch(s, args);
 }
 
 /* A start that failed leaves the container "created" with the reason, or, with --rm, gone: here, where the monitor did
@@ -386,6 +454,8 @@ static struct err *start_and_attach(struct starting *s, const struct engine_star
     if (args->attach)
         events_tell_container(s->engine->host, s->c.summary, "attach", NULL);
     struct err *failed = start_locked(s, args);
+    if (failed && has_networks(s))
+        failed = start_on_host(s, args, failed);
     if (failed)
         failed_start(s);
     if (s->unsynced) {

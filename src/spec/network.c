@@ -165,7 +165,14 @@ static struct err *add_endpoint(struct spec_ctx *x, const char *text) {
     return NULL;
 }
 
+static struct err *check_fallback(const char *v) {
+    if (!v || str_eq(v, "host") || str_eq(v, "error"))
+        return NULL;
+    return err_new(ERR_USAGE, "invalid argument \"%s\" for \"--network-fallback\" flag: must be host or error", v);
+}
+
 struct err *spec_resolve_network(struct spec_ctx *x) {
+    TRY(check_fallback(x->o->network_fallback));
     const struct strv *networks = &x->o->networks;
     bool addressed = x->o->ip || x->o->ip6 || x->o->mac_address || x->o->network_alias.n;
     if (networks->n == 1 && is_mode(networks->v[0])) {
@@ -255,6 +262,8 @@ struct json *spec_emit_network(const struct spec_ctx *x) {
     json_set(j, "networks", networks);
     json_set(j, "ports", ports_json(x));
     json_set_str(j, "hostname", x->hostname);
+    if (x->o->network_fallback)
+        json_set_str(j, "fallback", x->o->network_fallback);
     json_set_strv(j, "dns", &x->o->dns);
     json_set_str(j, "hosts", x->hosts_text ? x->hosts_text : "");
     json_set_str(j, "resolv", x->resolv_text ? x->resolv_text : "");

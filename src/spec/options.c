@@ -53,6 +53,7 @@ static const struct member {
     STR("--ip", ip),
     STR("--ip6", ip6),
     STR("--mac-address", mac_address),
+    STR("--network-fallback", network_fallback),
     STR("--pid", pid),
     STR("--ipc", ipc),
     STR("--uts", uts),

@@ -62,6 +62,7 @@ struct container_options {
     struct strv networks; /* as typed: a name, none, host, container:X, or name=X,alias=Y,…; empty: bridge */
     struct strv network_alias;
     char *ip, *ip6, *mac_address;
+    char *network_fallback; /* "host", "error", NULL: as configured */
     char *pid, *ipc, *uts, *userns, *cgroupns;
     char *stop_signal;
     int64_t stop_timeout; /* seconds, -1 unset */

@@ -1,14 +1,13 @@
 #!/usr/bin/env bats
 # network-fallbacks: machines that lack something, made by a coracle-net that takes it from itself before it begins.
 load ../lib/common
+load ../lib/lacking
 
 file_setup() {
     image busybox tools
     export HOST_ADDR
     HOST_ADDR=$(ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
-    mkdir -p "$CTR_HOME/bin" "$CTR_HOME/real"
-    cp "$CORACLE_BIN"/coracle* "$CTR_HOME/bin/"
-    cp "$CORACLE_BIN/coracle-net" "$CTR_HOME/real/"
+    lacking_setup
     python3 "$TESTS_DIR/net/connections.py" serve >"$CTR_HOME/port" 3>&- &
     echo $! >"$CTR_HOME/server.pid"
     wait_for test -s "$CTR_HOME/port"
@@ -20,33 +19,6 @@ teardown() {
     coracle network rm lacking >/dev/null 2>&1 || true
     # the next test has another helper
     pkill -KILL -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/" || true
-}
-
-# instead: the helper is what standard input says, with the real one as first argument
-instead() {
-    rm -f "$CTR_HOME/bin/coracle-net"
-    sed "s|@REAL@|$CTR_HOME/real/coracle-net|" >"$CTR_HOME/bin/coracle-net"
-    chmod 755 "$CTR_HOME/bin/coracle-net"
-}
-
-# without CALL ERRNO [ARGUMENT VALUE]…: the system call fails when its arguments are these
-without() {
-    { printf 'CALL, ERRNO, ARGUMENTS = "%s", "%s", [%s]\n' "$1" "$2" "$3"; cat; } <<'P' | sed '1i #!/usr/bin/python3' | instead
-import ctypes, errno, os, platform, struct, sys
-numbers = {"x86_64": {"socket": 41, "unshare": 272}, "aarch64": {"socket": 198, "unshare": 97}}
-code = [(0x20, 0, 0, 0), (0x15, 0, 2 * len(ARGUMENTS) + 1, numbers[platform.machine()][CALL])]
-for i, (argument, value) in enumerate(ARGUMENTS):
-    left = 2 * (len(ARGUMENTS) - 1 - i) + 1
-    code += [(0x20, 0, 0, 16 + 8 * argument), (0x15, 0, left, value)]
-code += [(0x06, 0, 0, 0x50000 | getattr(errno, ERRNO)), (0x06, 0, 0, 0x7FFF0000)]
-program = b"".join(struct.pack("HBBI", *c) for c in code)
-libc = ctypes.CDLL(None, use_errno=True)
-text = ctypes.create_string_buffer(program)
-libc.prctl(38, 1, 0, 0, 0)
-if libc.prctl(22, 2, ctypes.byref(ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code), ctypes.addressof(text)))), 0, 0):
-    sys.exit(f"seccomp: {os.strerror(ctypes.get_errno())}")
-os.execv("@REAL@", ["coracle-net", *sys.argv[1:]])
-P
 }
 
 address() { coracle inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
@@ -86,22 +58,98 @@ S
     assert_output_has veth
 }
 
-@test "without nftables a container does not start, is told what is missing, and what goes without" {
-    without socket EPROTONOSUPPORT '(0, 16), (2, 12)'
-    run coracle run --rm busybox true
-    assert_status 125
+@test "without nftables networks do all that they do with it, by libslirp, and info says so" {
+    without_nftables
+    everything_works
+    run -0 coracle info
+    assert_output_has 'Network: slirp'
     assert_output_has 'netfilter'
-    assert_output_has '--network host'
+}
+
+@test "without nftables and without /dev/net/tun" {
+    without_nftables
+    mv "$CTR_HOME/bin/coracle-net" "$CTR_HOME/real/filtered"
+    instead <<S
+#!/bin/bash
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+enter=()
+[ ! -e /proc/self/fd/4 ] || enter=(nsenter --user=/proc/self/fd/4 -S 0 -G 0)
+exec "\${enter[@]}" unshare -m bash -c 'mount --bind /dev/null /dev/net/tun && exec "\$0" "\$@"' "$CTR_HOME/real/filtered" "\$@"
+S
+    everything_works
+    run -0 coracle info
+    assert_output_has 'Network: veth+slirp'
+    assert_output_has '/dev/net/tun'
+}
+
+@test "where coracle-net can make no network namespace a container runs on the host's network, with one warning" {
+    without unshare ENOSPC '(0, 0x40000000)'
+    run -0 --separate-stderr coracle run --rm busybox cat /proc/net/fib_trie
+    assert_eq "$output" "$(cat /proc/net/fib_trie)"
+    assert_eq "${#stderr_lines[@]}" 1
+    [[ $stderr == *'make a network namespace'* && $stderr == *'host'\''s network'* ]]
+    run -0 coracle info
+    assert_output_has 'Network: host'
+    assert_output_has 'make a network namespace'
+    coracle run -d --name one --add-host outside:host-gateway busybox sleep 1000 2>/dev/null
+    run -0 coracle exec one cat /etc/hosts /etc/resolv.conf
+    assert_output_has '127.0.0.1	outside'
+    assert_output_has "$(grep nameserver /etc/resolv.conf)"
+    run -0 coracle run --rm --network container:one busybox cat /proc/net/fib_trie
+    assert_eq "$output" "$(cat /proc/net/fib_trie)"
+    coracle restart -t 0 one
+    coracle exec one true
+}
+
+@test "nothing that the host's network has not is dropped for it: the container does not start" {
+    without unshare ENOSPC '(0, 0x40000000)'
+    coracle network create --internal lacking >/dev/null
+    while read -r words options; do
+        run coracle run --name refused $options busybox true
+        assert_status 125
+        assert_output_has 'make a network namespace'
+        assert_output_has "$(tr _ ' ' <<<"$words")"
+        coracle rm refused
+        run coracle run --rm $options busybox true
+        assert_status 125
+        run -0 coracle ps -aq
+        assert_eq "$output" ""
+    done <<'T'
+network_lacking --network lacking
+cannot_be_published_as_8080 -p 8080:80
+not_only_at_127.0.0.1 -p 127.0.0.1:80:80
+the_host's_own --sysctl net.ipv4.ip_forward=1
+MAC_address --mac-address 02:42:ac:11:00:09
+system_may_forbid_it --network-fallback=error
+T
+    mkdir -p "$HOME/.config/coracle"
+    echo '{"network-fallback": "error"}' >"$HOME/.config/coracle/config.json"
+    run coracle run --rm busybox true
+    run coracle info
+    rm "$HOME/.config/coracle/config.json"
+    assert_output_has 'Network: none'
     for mode in host none; do coracle run --rm --network $mode busybox true; done
 }
 
-@test "where no network namespace can be made the error says so, and what goes without" {
+@test "a port that is the same on the host is where it was asked for" {
     without unshare ENOSPC '(0, 0x40000000)'
-    run coracle run --rm busybox true
+    local port
+    port=$(free_port)
+    coracle run -d --name one -p "$port:$port" busybox sh -c "echo mine >/tmp/file; exec httpd -f -p $port -h /tmp" 2>/dev/null
+    wait_for eval "[ \"\$(curl -s 127.0.0.1:$port/file)\" = mine ]"
+    run -0 coracle port one
+    assert_output_has "$port/tcp -> 0.0.0.0:$port"
+}
+
+@test "where nobody can make a network namespace, containers run on the host's" {
+    nowhere() { unshare -U --map-auto --map-root-user sh -c 'echo 0 >/proc/sys/user/max_net_namespaces && exec "$@"' - "$@"; }
+    run -0 nowhere coracle run --rm busybox cat /proc/net/fib_trie
+    assert_output_has "$(ip -4 -o addr show lo | awk '{ sub("/.*", "", $4); print $4 }')"
+    assert_output_has warning
+    run nowhere coracle run --rm -p 8080:80 busybox true
     assert_status 125
-    assert_output_has 'make a network namespace'
-    assert_output_has max_net_namespaces
-    coracle run --rm --network host busybox true
+    run nowhere coracle run --rm --network none busybox true
+    assert_status 125
 }
 
 @test "a helper that cannot run is named, with what it said" {
@@ -110,13 +158,17 @@ S
 echo "coracle-net: error while loading shared libraries: libslirp.so.0: cannot open shared object file" >&2
 exit 127
 S
-    run coracle run --rm busybox true
+    run coracle run --rm --network-fallback=error busybox true
     assert_status 125
     assert_output_has 'libslirp.so.0'
     assert_output_has 'install'
+    run -0 coracle run --rm busybox true
+    assert_output_has 'libslirp.so.0'
     rm "$CTR_HOME/bin/coracle-net"
-    run coracle run --rm busybox true
+    run coracle run --rm --network-fallback=error busybox true
     assert_status 125
+    assert_output_has coracle-net
+    run -0 coracle run --rm --network-fallback=host busybox true
     assert_output_has coracle-net
     coracle run --rm --network none busybox true
 }

@@ -325,6 +325,31 @@ P
     [ "$(address late)" != "$before" ]
 }
 
+@test "a port that somebody takes while there is no helper is missed: port says so, and a restart brings it back" {
+    local port monitor thief
+    port=$(free_port)
+    serve robbed -p "$port:80" -p 0:81
+    monitor=$(pgrep -u "$(id -u)" -f "^coracle-mon $(coracle ps -q -f name=robbed)")
+    kill -STOP "$monitor"
+    kill -KILL "$(helper_pid)"
+    wait_for python3 -c "import socket; socket.create_server(('', $port))"
+    python3 -c "import socket, time; s = socket.create_server(('', $port)); print('taken', flush=True); time.sleep(100)" >"$CTR_HOME/thief" 3>&- &
+    thief=$!
+    wait_for test -s "$CTR_HOME/thief"
+    kill -CONT "$monitor"
+    wait_for eval '[ -z "$(coracle port robbed 80 2>/dev/null)" ]'
+    run -0 coracle port robbed
+    assert_output_has "port $port/tcp is no longer published for port 80 of robbed"
+    assert_output_has '81/tcp -> 0.0.0.0:'
+    run coracle port robbed 80
+    assert_status 1
+    assert_eq "$(coracle ps --format '{{.Ports}}' -f name=robbed | grep -c ":$port->")" 0
+    kill "$thief"
+    coracle restart -t 0 robbed
+    wait_for answers "http://127.0.0.1:$port/file"
+    assert_eq "$(coracle port robbed 80 2>&1 | head -1)" "0.0.0.0:$port"
+}
+
 @test "nothing is left when the last container has gone" {
     start last
     [ -n "$(helper_pid)" ]

@@ -8,6 +8,14 @@ static void print_address(FILE *out, const struct json *p) {
     fprintf(out, strchr(ip, ':') ? "[%s]:%d\n" : "%s:%d\n", ip, (int)json_int_value(json_get(p, "PublicPort"), 0));
 }
 
+/* Published no more: another program has taken it while the helper of networks was being replaced. */
+static void warn_lost(const char *container, const struct json *p) {
+    const char *ip = json_text(p, "HostIp");
+    log_warn("port %s%s%d/%s is no longer published for port %d of %s (%s); free it, then: coracle restart %s", ip,
+             *ip ? ":" : "", (int)json_int_value(json_get(p, "PublicPort"), 0), json_text(p, "Type"),
+             (int)json_int_value(json_get(p, "PrivatePort"), 0), container, json_text(p, "Lost"), container);
+}
+
 /* "80" and "80/tcp" ask for one port. */
 static struct err *parse_wanted(const char *text, int64_t *ret_port, const char **ret_proto) {
     autofree char *number = mem_dupn(text, strcspn(text, "/"));
@@ -32,6 +40,10 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         int64_t inside = json_int_value(json_get(p, "PrivatePort"), 0);
         if (proto && (inside != port || !str_eq(type, proto)))
             continue;
+        if (json_get(p, "Lost")) {
+            warn_lost(c->args[0], p);
+            continue;
+        }
         found++;
         if (!proto)
             fprintf(c->out, "%d/%s -> ", (int)inside, type);

@@ -37,6 +37,8 @@ static struct err *version(struct cli_ctx *c, int *ret_code) {
 static void print_member(struct cli_ctx *c, const struct json *o, const char *key, const char *label) {
     const struct json *v = json_get(o, key);
     autostr struct str text = STR_INIT;
+    if (json_type(v) == JSON_STRING && !*json_str_value(v))
+        return;
     if (json_type(v) == JSON_STRING)
         str_append_visible(&text, json_str_value(v));
     else if (!strcmp(key, "MemTotal"))
@@ -59,6 +61,7 @@ static struct err *info(struct cli_ctx *c, int *ret_code) {
         {"Driver", "Storage Driver"},
         {"FuseOverlayfs", "fuse-overlayfs"},
         {"NetworkLevel", "Network"},
+        {"NetworkLacks", " Lacks"},
         {"LoggingDriver", "Logging Driver"},
         {"CgroupDriver", "Cgroup Driver"},
         {"CgroupVersion", "Cgroup Version"},

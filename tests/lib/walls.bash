@@ -1,0 +1,87 @@
+# walls: prey on two networks, traps on the host's loopback, and an attacker that is root of its network namespace and ill-meaning. Its
+# tricks are in tests/net/attack.py.
+
+walls_setup() {
+    cat >"$CTR_HOME/secret.py" <<'P'
+"""Tells a secret to whoever comes by loopback, and writes down that he came."""
+import os, select, socket, sys
+listeners = {}
+def serve(s, what):
+    listeners[s] = what
+    return s
+tcp = socket.socket(); tcp.bind(("127.0.0.1", 0)); port = tcp.getsockname()[1]
+six = socket.socket(socket.AF_INET6); six.bind(("::1", port))
+abstract = socket.socket(socket.AF_UNIX); abstract.bind("\0coracle-secret-%d" % port)
+for s, what in ((tcp, "tcp"), (six, "tcp6"), (abstract, "abstract")):
+    s.listen(); serve(s, what)
+for family, to in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+    s = socket.socket(family, socket.SOCK_DGRAM); s.bind((to, port)); serve(s, "udp")
+log = open(sys.argv[1], "a", buffering=1)
+print(port, flush=True)
+while True:
+    for s in select.select(list(listeners), [], [])[0]:
+        if listeners[s] == "udp":
+            data, peer = s.recvfrom(100); s.sendto(b"SECRET", peer)
+        else:
+            c, peer = s.accept(); c.sendall(b"SECRET"); c.close()
+        log.write(f"{listeners[s]} {peer}\n")
+P
+    touch "$CTR_HOME/secret.log"
+    python3 "$CTR_HOME/secret.py" "$CTR_HOME/secret.log" >"$CTR_HOME/secret.port" 3>&- &
+    echo $! >"$CTR_HOME/secret.pid"
+    wait_for test -s "$CTR_HOME/secret.port"
+    coracle network create --ipv6 --subnet 10.91.1.0/24 --subnet fd00:91:1::/64 mine >/dev/null
+    coracle network create --ipv6 --subnet 10.91.2.0/24 --subnet fd00:91:2::/64 theirs >/dev/null
+    coracle network create --internal --subnet 10.91.3.0/24 closed >/dev/null
+    for n in theirs closed; do
+        coracle run -d --name "prey-$n" --network $n busybox sh -c 'echo inside >/tmp/file; httpd -p 80 -h /tmp; exec socat -u UDP6-RECV:999,ipv6only=0 CREATE:/tmp/got' >/dev/null
+    done
+}
+
+walls_teardown() {
+    kill "$(cat "$CTR_HOME/secret.pid")"
+    coracle rm -f prey-theirs prey-closed >/dev/null
+    coracle network rm mine theirs closed >/dev/null
+}
+
+secret_port() { cat "$CTR_HOME/secret.port"; }
+inside() { coracle inspect -f "{{range .NetworkSettings.Networks}}{{.$2}}{{end}}" "$1"; }
+# attack: with all capabilities over the attacker's network namespace, which is more than --privileged gives
+attack() {
+    local pid
+    pid=$(coracle inspect -f '{{.State.Pid}}' attacker)
+    nsenter -t "$pid" -U --preserve-credentials -n python3 "$TESTS_DIR/net/attack.py" "$(secret_port)" "$@"
+}
+# quiet: nobody came to the host's loopback, nor to the prey
+quiet() {
+    assert_eq "$(cat "$CTR_HOME/secret.log")" ""
+    for n in theirs closed; do assert_eq "$(coracle exec "prey-$n" sh -c 'cat /tmp/got 2>/dev/null || true')" ""; done
+}
+
+the_traps_work() {
+    run -0 socat -u "TCP:127.0.0.1:$(secret_port)" -
+    assert_output_has SECRET
+    [ -s "$CTR_HOME/secret.log" ]
+    : >"$CTR_HOME/secret.log"
+    run -0 coracle run --rm --network theirs busybox sh -c "echo hello | socat - UDP:$(inside prey-theirs IPAddress):999; curl -s http://prey-theirs/file"
+    assert_output_has inside
+    wait_for eval '[ "$(coracle exec prey-theirs cat /tmp/got)" = hello ]'
+    coracle exec prey-theirs sh -c ': >/tmp/got'
+    quiet
+}
+
+attack_from_a_network() {
+    coracle run -d --name attacker --network mine busybox sleep 1000 >/dev/null
+    run attack 10.91.1.1 fd00:91:1::1 "$(inside prey-theirs IPAddress)" "$(inside prey-theirs GlobalIPv6Address)" "$(inside prey-closed IPAddress)"
+    assert_output_has "done"
+    refute_output_has REACHED
+    quiet
+}
+
+attack_from_an_internal_network() {
+    coracle run -d --name attacker --network closed busybox sleep 1000 >/dev/null
+    run attack 10.91.3.1 fd00:91:3::1 "$(inside prey-theirs IPAddress)" "$(ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')"
+    assert_output_has "done"
+    refute_output_has REACHED
+    quiet
+}
