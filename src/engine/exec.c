@@ -5,37 +5,81 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* What runs: the container's own process object with this command's arguments, environment, directory and user. */
-static struct err *process_of(const struct engine *e, const struct json *config, const struct engine_exec *x,
-                              struct json **ret) {
-    struct json *p = json_copy(json_get(config, "process"));
-    if (!p)
-        return err_new(ERR_CORRUPT, "the container's configuration has no process");
-    autostrv struct strv env = {.n = 0};
-    for (size_t i = 0; i < x->env_files.n; i++) {
-        struct err *bad = spec_parse_env_file(x->env_files.v[i], "--env-file", &env);
-        if (bad) {
-            json_free(p);
-            return bad;
-        }
+/* ---- what runs ---- */
+
+/* Sets the members that were cut out. False for what is not JSON. */
+static bool set_members(const struct json_field *f, size_t n, struct json *obj) {
+    for (size_t i = 0; i < n; i++) {
+        struct json *j = NULL;
+        autoerr e = f[i].text ? json_parse(f[i].text, strlen(f[i].text), f[i].key, 0, &j) : NULL;
+        if (e)
+            return false;
+        if (j)
+            json_set(obj, f[i].key, j);
     }
+    return true;
+}
+
+/* False, with `text` in pieces, for what we did not write. */
+static bool cut_config(char *text, size_t n, struct json *config) {
+    enum { PROCESS, ANNOTATIONS, LINUX, N_TOP };
+    struct json_field top[] = {
+        [PROCESS] = {.key = "process"}, [ANNOTATIONS] = {.key = "annotations"}, [LINUX] = {.key = "linux"}};
+    struct json_field inner[] = {{.key = "namespaces"}, {.key = "resources"}, {.key = "seccomp"}};
+    struct json *linux_ = json_object();
+    json_set(config, "linux", linux_);
+    if (!json_cut(text, n, top, N_TOP) || !top[LINUX].text)
+        return false;
+    char *nested = text + (top[LINUX].text - text);
+    return json_cut(nested, strlen(nested), inner, ARRAY_LEN(inner)) && set_members(top, LINUX, config) &&
+           set_members(inner, ARRAY_LEN(inner), linux_);
+}
+
+/* Of the OCI config what a second process needs: the mounts, devices and masks of the first are most of it. */
+static struct err *read_config(int dirfd, struct json **ret) {
+    autostr struct str text = STR_INIT_MAX(JSON_SIZE_MAX);
+    autojson config = json_object();
+    TRY(io_read_file(dirfd, "config.json", JSON_SIZE_MAX, &text));
+    if (!text.len || !cut_config(text.ptr, text.len, config))
+        return json_read_file(dirfd, "config.json", ret);
+    *ret = take_ptr(&config);
+    return NULL;
+}
+
+/* Later words win: the container's, the files', the flags'; a name alone is inherited from the caller. */
+static struct err *environment_of(const struct engine *e, const struct json *process, const struct engine_exec *x,
+                                  struct strv *merged) {
+    autostrv struct strv env = {.n = 0};
+    for (size_t i = 0; i < x->env_files.n; i++)
+        TRY(spec_parse_env_file(x->env_files.v[i], "--env-file", &env));
     strv_extend(&env, &x->env);
-    autostrv struct strv merged = {.n = 0};
-    JSON_EACH(v, json_get(p, "env"))
-    strv_push(&merged, json_str_value(v));
-    if (x->tty && !strv_env_get(&merged, "TERM"))
-        strv_push(&merged, "TERM=xterm");
+    JSON_EACH(v, json_get(process, "env"))
+    strv_push(merged, json_str_value(v));
+    if (x->tty && !strv_env_get(merged, "TERM"))
+        strv_push(merged, "TERM=xterm");
     for (size_t i = 0; i < env.n; i++) {
         const char *host = strchr(env.v[i], '=') ? NULL : host_env(e->host, env.v[i]);
         autofree char *inherited = host ? mem_printf("%s=%s", env.v[i], host) : NULL;
         if (strchr(env.v[i], '='))
-            strv_env_set(&merged, env.v[i]);
+            strv_env_set(merged, env.v[i]);
         else if (inherited)
-            strv_env_set(&merged, inherited);
+            strv_env_set(merged, inherited);
     }
-    json_set_strv(p, "env", &merged);
+    return NULL;
+}
+
+/* Makes the container's own process object that of this command: its arguments, environment, directory and user. */
+static struct err *set_process(const struct engine *e, const struct json *config, const struct engine_exec *x) {
+    struct json *p = json_get(config, "process");
+    autostrv struct strv env = {.n = 0};
+    if (!p)
+        return err_new(ERR_CORRUPT, "the container's configuration has no process");
+    TRY(environment_of(e, p, x, &env));
+    json_set_strv(p, "env", &env);
     json_set_strv(p, "args", &x->command);
     json_set_bool(p, "terminal", x->tty);
     if (x->workdir)
@@ -43,9 +87,10 @@ static struct err *process_of(const struct engine *e, const struct json *config,
     const char *user = x->user ? x->user : json_str_value(json_get(json_get(config, "annotations"), SPEC_ANN_USER));
     if (user)
         json_set_str(p, "user_text", user);
-    *ret = p;
     return NULL;
 }
+
+/* ---- its input and output ---- */
 
 struct pipes {
     int ours[3], theirs[3];
@@ -58,8 +103,15 @@ static void pipes_done(struct pipes *p) {
     }
 }
 
+/* What goes there, and all that comes from there, is nothing: the container has a null device of its own for that. */
+static bool is_null_device(int fd) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+}
+
 /*
- * Own pipes, never the caller's descriptors: a container must not be handed a file of the host or the user's terminal.
+ * Own pipes, never the caller's descriptors: a container must not be handed a file of the host or the user's terminal
+ * (docs/adr/exec-pipes.md).
  */
 static struct err *make_pipes(const struct engine_exec *x, struct pipes *p) {
     if (x->tty || x->detach)
@@ -67,7 +119,7 @@ static struct err *make_pipes(const struct engine_exec *x, struct pipes *p) {
     const int wanted[3] = {x->interactive ? x->io.in : -1, x->io.out, x->io.err};
     for (int i = 0; i < 3; i++) {
         int pair[2];
-        if (wanted[i] < 0)
+        if (wanted[i] < 0 || is_null_device(wanted[i]))
             continue;
         TRY(fd_pipe(0, pair));
         p->ours[i] = pair[i == 0 ? 1 : 0];
@@ -75,6 +127,8 @@ static struct err *make_pipes(const struct engine_exec *x, struct pipes *p) {
     }
     return NULL;
 }
+
+/* ---- the whole ---- */
 
 /*
  * In a child: the command that the user detached from goes on, and so its terminal stays open, and is read, till then.
@@ -103,9 +157,8 @@ static struct err *hold_terminal(int pidfd, int console) {
 static struct err *run_exec(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
                             struct pipes *pipes, struct monitor_io_result *ret) {
     autojson config = NULL;
-    autojson process = NULL;
-    TRY(json_read_file(c->dirfd, "config.json", &config));
-    TRY(process_of(e, config, x, &process));
+    TRY(read_config(c->dirfd, &config));
+    TRY(set_process(e, config, x));
     autofd int target = -1;
     TRY(proc_open(c->state.pid, c->state.pid_start, &target));
     TRY(make_pipes(x, pipes));
@@ -113,13 +166,12 @@ static struct err *run_exec(struct engine *e, const struct engine_container *c, 
         .target = c->state.pid,
         .target_pidfd = target,
         .config = config,
-        .process = process,
+        .process = json_get(config, "process"),
         .privileged = x->privileged,
         .stdio = {pipes->theirs[0], pipes->theirs[1], pipes->theirs[2]},
         .terminal = x->tty,
         .rows = x->rows,
         .cols = x->cols,
-        .detach = x->detach || x->tty, /* a terminal ends its command by hanging up, and a detach must not end it */
     };
     struct runtime_proc proc = {.pid = 0, .pidfd = -1, .sync_fd = -1, .console = -1};
     struct err *bad = runtime_exec(&run, &proc);
@@ -132,7 +184,7 @@ static struct err *run_exec(struct engine *e, const struct engine_container *c, 
         return NULL;
     struct monitor_io io = x->io;
     io.tty = x->tty;
-    if (!x->interactive)
+    if (!x->tty && pipes->ours[0] < 0)
         io.in = -1;
     int ours[3] = {take_fd(&pipes->ours[0]), take_fd(&pipes->ours[1]), take_fd(&pipes->ours[2])};
     TRY(monitor_io_child(proc.pid, pidfd, console, ours, &io, ret));

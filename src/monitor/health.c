@@ -89,6 +89,7 @@ static struct err *spawn(struct mon *o, int out, struct runtime_proc *ret) {
         .config = config,
         .process = process,
         .stdio = {null, out, out},
+        .tied = true,
     };
     return runtime_exec(&x, ret);
 }

@@ -74,9 +74,14 @@ static bool flow_write(struct child *c, struct flow *f) {
     return true;
 }
 
-static void flow_step(struct child *c, struct flow *f) {
-    if (f->from >= 0 && f->at == f->len)
+/* Whether there is something was asked before: nothing is read in vain. */
+static void flow_step(struct child *c, struct flow *f, short revents) {
+    if (revents & POLLIN)
         flow_read(f);
+    else if (revents) /* nobody has it open any more, and nothing is left */
+        f->from = -1;
+    else if (f->at == f->len)
+        f->dry = true;
     if (!flow_write(c, f))
         c->done = true;
 }
@@ -154,11 +159,9 @@ static struct err *wait_for_something(const struct child *c, struct pollfd f[N_P
     f[SEND] = (struct pollfd){.fd = p->tx.len ? c->to : -1, .events = POLLOUT};
     /* After the end every flow is read until it is dry, and only a slow output of ours is waited for. */
     bool waiting = c->flow[0].at < c->flow[0].len || c->flow[1].at < c->flow[1].len;
-    int n = poll(f, N_POLLED, p->r.ended && !waiting ? 0 : -1);
-    if (n < 0 && errno != EINTR)
-        return err_sys(errno, "wait for the process");
-    for (int i = 0; n < 0 && i < N_POLLED; i++)
-        f[i].revents = 0;
+    while (poll(f, N_POLLED, p->r.ended && !waiting ? 0 : -1) < 0)
+        if (errno != EINTR)
+            return err_sys(errno, "wait for the process");
     return NULL;
 }
 
@@ -173,7 +176,7 @@ static struct err *step(struct child *c) {
         take_input(c);
     for (int i = 0; i < 2; i++)
         if (ended || f[IN_0 + i].revents || f[OUT_0 + i].revents)
-            flow_step(c, &c->flow[i]);
+            flow_step(c, &c->flow[i], f[IN_0 + i].revents);
     if (f[END].revents)
         TRY(take_end(c));
     c->done = c->done || (ended && flow_over(&c->flow[0], ended) && flow_over(&c->flow[1], ended));

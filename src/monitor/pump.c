@@ -101,15 +101,17 @@ static struct err *signals_begin(struct pump *p) {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigset_t set;
     sigemptyset(&set);
+    sigaction(SIGPIPE, &ignore, &p->pipe_before);
+    p->masked = true;
     if (p->io->tty)
         sigaddset(&set, SIGWINCH);
     for (int i = 1; i <= SIGNAL_LAST; i++)
         if ((p->raw ? is_deadly(i) : p->io->sig_proxy && is_forwarded(i)) && !is_ignored(i))
             sigaddset(&set, i);
-    sigaction(SIGPIPE, &ignore, &p->pipe_before);
     sigprocmask(SIG_BLOCK, &set, &p->mask_before);
+    if (sigisemptyset(&set))
+        return NULL;
     p->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    p->masked = true;
     return p->signal_fd < 0 ? err_sys(errno, "watch signals") : NULL;
 }
 

@@ -4,8 +4,15 @@
  * (CLONE_PARENT). Neither is dumpable, and neither holds a descriptor of the host beyond what the program is given,
  * before it is inside.
  *
- * The middle process has nothing of its own to remember, so it works in the caller's memory, which is not dumpable
- * either meanwhile. The real one has a copy: it ends whenever its container does.
+ * Both work in the caller's memory, which is not dumpable either meanwhile, one after the other: the caller waits for
+ * the middle process, that for the execve of the program. Copies would cost more than all the rest. Two things follow:
+ *
+ *   - what looks files up, parses and allocates is done by the middle process, whose pid the container's namespace does
+ *     not have; between the clone of the program's process, which container root may kill at any moment, and its execve
+ *     the heap is not changed but to report a failure;
+ *   - a change of ids resets the dumpable flag to fs.suid_dumpable: where an administrator has set that to 1 the
+ *     processes get copies. So they do where a limit of memory could end one, and the caller with it, and in a monitor,
+ *     which must not break; and so does a program that starts in a cgroup of its own, as only clone3 can do that.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,15 +32,18 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "base/proc.h"
 #include "base/sys/sys.h"
 #include "runtime/runtime_int.h"
+
+enum { MIDDLE_STACK = 256 << 10, PROGRAM_STACK = 128 << 10 };
 
 struct exec {
     const struct runtime_exec *x;
     struct launch l;
-    int middle;                   /* the middle process's socket */
     struct runtime_cgroup cgroup; /* the container's, or none */
+    int borrow;                   /* SYS_BORROWED_VM, or 0: copies */
+    _Alignas(16) char middle_stack[MIDDLE_STACK];
+    _Alignas(16) char program_stack[PROGRAM_STACK];
 };
 
 /* Those that the config does not name are the host's, and there is nothing to join. */
@@ -69,56 +79,42 @@ static struct err *join(const struct exec *ex) {
 
 /* ---- the program's process ---- */
 
-static struct err *become_program(struct exec *ex) {
-    struct launch *l = &ex->l;
+static struct err *become_program(struct launch *l) {
     if (l->tied && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         return err_sys(errno, "set the parent-death signal");
     (void)setsid();
-    TRY(launch_prepare(l));
-    if (l->terminal)
-        TRY(tty_open(-1, l->rows, l->cols, &l->master, &l->slave));
-    TRY(launch_settle(l));
-    if (l->terminal)
-        TRY(sync_send(l->sync, SYNC_READY, 0, l->master));
-    fd_replace(&l->master, -1);
     TRY(walls_raise(l));
     return launch_exec(l);
 }
 
 /* What served to get here must not be found by a path of the container (a link to /proc/self/fd/N/.. as a program). */
-static void program_main(struct exec *ex) {
-    const int keep[] = {ex->l.stdio[0], ex->l.stdio[1], ex->l.stdio[2], ex->l.sync};
+static int program_main(void *ctx) {
+    struct launch *l = &((struct exec *)ctx)->l;
+    const int keep[] = {l->stdio[0], l->stdio[1], l->stdio[2], l->sync, l->slave};
     fd_close_all_but(keep, ARRAY_LEN(keep));
-    struct err *e = become_program(ex);
-    sync_send_err(ex->l.sync, e);
+    struct err *e = become_program(l);
+    sync_send_err(l->sync, e);
+    err_free(e);
     _exit(1);
 }
 
 /* ---- the middle process ---- */
 
-static pid_t clone_program(struct exec *ex, int *ret_pidfd) {
-    struct clone_args args = {.flags = CLONE_PIDFD | CLONE_PARENT, .pidfd = (uint64_t)(uintptr_t)ret_pidfd};
-    pid_t pid = -1;
-    if (ex->cgroup.v2 >= 0) {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = (__u64)ex->cgroup.v2;
-        pid = sys_clone3(&args);
-        args.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
-        args.cgroup = 0;
-        if (pid < 0 && json_count(json_path(ex->x->config, "linux.resources"))) /* never without the limits */
-            return -1;
-    }
-    if (pid < 0)
-        pid = sys_clone3(&args);
+static pid_t clone_program(struct exec *ex) {
+    const int v2 = ex->cgroup.v2;
+    struct clone_args args = {.flags = CLONE_PARENT | CLONE_VFORK | CLONE_INTO_CGROUP, .cgroup = (__u64)v2};
+    pid_t pid = v2 >= 0 ? sys_clone3(&args) : -1;
     if (pid == 0)
         program_main(ex);
-    return pid;
+    if (pid > 0 || (v2 >= 0 && json_count(json_path(ex->x->config, "linux.resources")))) /* never without the limits */
+        return pid;
+    return clone(program_main, ex->program_stack + PROGRAM_STACK, CLONE_PARENT | CLONE_VFORK | ex->borrow | SIGCHLD,
+                 ex);
 }
 
-static struct err *middle_work(struct exec *ex) {
-    const int keep[] = {ex->x->stdio[0], ex->x->stdio[1], ex->x->stdio[2],    ex->l.sync,
-                        ex->middle,      ex->cgroup.v2,   ex->x->target_pidfd};
-    autofd int pidfd = -1;
+static struct err *enter(struct exec *ex) {
+    const struct launch *l = &ex->l;
+    const int keep[] = {l->stdio[0], l->stdio[1], l->stdio[2], l->sync, ex->cgroup.v2, ex->x->target_pidfd};
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return err_sys(errno, "prctl");
     TRY(runtime_cgroup_join_v1(&ex->cgroup, 0)); /* the command inherits it */
@@ -126,91 +122,124 @@ static struct err *middle_work(struct exec *ex) {
     TRY(join(ex));
     if ((setgroups(0, NULL) < 0 && errno != EPERM) || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
         return err_sys(errno, "become root of the container");
-    pid_t pid = clone_program(ex, &pidfd);
+    return NULL;
+}
+
+/* All that the program's process can do without; returns when that has executed its program, or has ended. */
+static struct err *middle_work(struct exec *ex) {
+    struct launch *l = &ex->l;
+    TRY(enter(ex));
+    TRY(launch_prepare(l));
+    if (l->terminal) {
+        TRY(tty_open(-1, l->rows, l->cols, &l->master, &l->slave));
+        TRY(sync_send(l->sync, SYNC_READY, 0, l->master));
+    }
+    TRY(launch_settle(l));
+    pid_t pid = clone_program(ex);
     if (pid < 0 && errno == EACCES)
         return err_hint(err_sys(errno, "enter the container's cgroup"),
                         "it was started in another login session, whose cgroups this one may not enter");
     if (pid < 0)
         return err_sys(errno, "fork in the container");
-    return sync_send(ex->middle, SYNC_PID, pid, pidfd);
+    return sync_send(l->sync, SYNC_PID, pid, -1);
 }
 
+/* A signal for the user's job must not end one of us half-way; the caller, who waits, it does. */
 static int middle_main(void *ctx) {
     struct exec *ex = ctx;
+    sigset_t all;
+    sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, NULL);
     struct err *e = middle_work(ex);
     if (e)
-        sync_send_err(ex->middle, e);
-    _exit(e != NULL);
+        sync_send_err(ex->l.sync, e);
+    err_free(e); /* it may be the caller's heap */
+    _exit(0);
 }
 
-static struct err *run_middle(struct exec *ex, struct runtime_proc *p) {
-    int pair[2];
-    struct sync_msg m;
-    TRY(fd_socketpair(SOCK_SEQPACKET, pair));
-    autofd int ours = pair[0];
-    ex->middle = pair[1];
+/*
+ * Whether the caller's memory may be worked in. Not where what the middle process enters has a limit of memory (whose
+ * end would be the caller's, too), and where a change of ids would open it to others.
+ */
+static bool may_borrow(const struct exec *ex) {
+    if (ex->x->tied || ex->cgroup.v1[RUNTIME_MEMORY] >= 0)
+        return false;
+    char dumpable = '1';
+    autofd int fd = open("/proc/sys/fs/suid_dumpable", O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && read(fd, &dumpable, 1) == 1 && dumpable != '1';
+}
+
+static struct err *run_middle(struct exec *ex) {
     int dumpable = prctl(PR_GET_DUMPABLE);
-    pid_t pid = proc_borrow(middle_main, ex, SYS_BORROWED_VM, NULL);
+    ex->borrow = may_borrow(ex) ? SYS_BORROWED_VM : 0;
+    pid_t pid = clone(middle_main, ex->middle_stack + MIDDLE_STACK, CLONE_VFORK | ex->borrow | SIGCHLD, ex);
     int saved = errno;
     if (dumpable == 1)
         (void)prctl(PR_SET_DUMPABLE, 1);
-    fd_replace(&ex->middle, -1);
     if (pid < 0)
         return err_sys(saved, "fork");
-    struct err *e = sync_recv(ours, &m);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
-    if (e)
-        return e;
-    if (m.type == SYNC_ERROR)
-        return m.e;
-    if (m.type != SYNC_PID || m.fd < 0)
-        return err_new(ERR_SYSTEM, "the process that joins the container died");
-    p->pid = m.pid;
-    p->pidfd = m.fd;
     return NULL;
 }
 
 /* ---- the caller ---- */
 
-/* A terminal's master comes first; end of file is execve. */
-static struct err *wait_exec(struct runtime_proc *p) {
+/* Everything has been said by now: a terminal's master, what went wrong, the pid; in this order. */
+static struct err *hear(int sock, struct runtime_proc *p) {
+    autoerr failed = NULL;
     struct sync_msg m;
-    TRY(sync_recv(p->sync_fd, &m));
-    if (m.type == SYNC_READY) {
-        p->console = m.fd;
-        TRY(sync_recv(p->sync_fd, &m));
-    }
-    if (m.type == SYNC_ERROR)
-        return m.e;
-    fd_replace(&p->sync_fd, -1);
-    return NULL;
+    do {
+        TRY(sync_recv(sock, &m));
+        if (m.type == SYNC_READY)
+            p->console = m.fd;
+        else if (m.type == SYNC_PID)
+            p->pid = m.pid;
+        else if (m.type == SYNC_ERROR && !failed)
+            failed = m.e;
+    } while (m.type != SYNC_PID && m.type != SYNC_EOF);
+    if (failed)
+        return take_ptr(&failed);
+    if (p->pid < 0)
+        return err_new(ERR_SYSTEM, "the process that joins the container died");
+    p->pidfd = sys_pidfd_open(p->pid);
+    if (p->pidfd >= 0)
+        return NULL;
+    failed = err_sys(errno, "watch the process");
+    (void)kill(p->pid, SIGKILL); /* ours, and not reaped: the number is its own */
+    return take_ptr(&failed);
+}
+
+static struct err *run(struct exec *ex, struct runtime_proc *p) {
+    int pair[2];
+    TRY(fd_socketpair(SOCK_SEQPACKET, pair));
+    autofd int ours = pair[0];
+    ex->l.sync = pair[1];
+    struct err *e = run_middle(ex);
+    fd_close(pair[1]);
+    return e ? e : hear(ours, p);
 }
 
 struct err *runtime_exec(const struct runtime_exec *x, struct runtime_proc *ret) {
     struct runtime_proc p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1};
-    struct exec ex = {.x = x, .middle = -1};
-    int pair[2];
-    TRY(fd_socketpair(SOCK_SEQPACKET, pair));
+    struct exec ex;
     runtime_cgroup_open(x->target, &ex.cgroup);
-    p.sync_fd = pair[0];
+    ex.x = x;
     ex.l = (struct launch){.config = x->config,
                            .process = x->process,
                            .privileged = x->privileged,
                            .terminal = x->terminal,
-                           .tied = !x->detach,
+                           .tied = x->tied,
                            .rows = x->rows,
                            .cols = x->cols,
                            .stdio = {x->stdio[0], x->stdio[1], x->stdio[2]},
-                           .sync = pair[1],
+                           .sync = -1,
                            .exe = -1,
                            .master = -1,
                            .slave = -1};
-    struct err *e = run_middle(&ex, &p);
+    struct err *e = run(&ex, &p);
+    launch_done(&ex.l);
     runtime_cgroup_done(&ex.cgroup);
-    fd_close(pair[1]);
-    if (!e)
-        e = wait_exec(&p);
     if (e) {
         runtime_proc_done(&p);
         return e;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -224,4 +225,12 @@ struct err *launch_exec(struct launch *l) {
     else
         (void)execve(l->program, l->args.v, l->env.v);
     return exec_error(l, errno);
+}
+
+void launch_done(struct launch *l) {
+    strv_done(&l->args);
+    strv_done(&l->env);
+    mem_set(&l->program, NULL);
+    free(l->filter);
+    l->filter = NULL;
 }

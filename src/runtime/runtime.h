@@ -122,12 +122,12 @@ struct runtime_exec {
     int stdio[3];
     bool terminal;
     unsigned short rows, cols;
-    bool detach; /* new session, not tied to the caller */
+    bool tied; /* dies with the caller, which is a monitor: nothing may harm that, so it shares no memory */
 };
 /*
  * Starts a process in a running container: joins its namespaces by pidfd, forks, raises the same walls, execs. Called
  * from the plain user's process (it enters the user namespace of the target in a child). *ret: pid is a child of the
- * caller.
+ * caller, in a session of its own; sync_fd is -1.
  */
 struct err *runtime_exec(const struct runtime_exec *x, struct runtime_proc *ret) __attribute__((warn_unused_result));
 

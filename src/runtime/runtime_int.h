@@ -78,6 +78,8 @@ struct err *launch_prepare(struct launch *l) __attribute__((warn_unused_result))
 struct err *launch_settle(struct launch *l) __attribute__((warn_unused_result));
 /* Executes the program. Returns only with an error. */
 struct err *launch_exec(struct launch *l) __attribute__((warn_unused_result));
+/* Frees what was read and looked up, where a process outlives that (exec.c). */
+void launch_done(struct launch *l);
 /* The annotation of a config, borrowed, or NULL. */
 const char *config_annotation(const struct json *config, const char *key);
 

@@ -181,6 +181,64 @@ runs_in() { coracle exec "$1" ps | grep -v ' ps' | grep -qF -- "$2"; }
     wait_for coracle exec box test -e /root/went
 }
 
+@test "a command outlives its killed client, as with docker, and hears of it when it writes" {
+    coracle exec box sh -c 'echo begun; while [ ! -e /root/on ]; do sleep 0.05; done; touch /root/silent; echo lost; touch /root/wrote' >"$BATS_TEST_TMPDIR/out" 3>&- &
+    cli=$!
+    wait_for grep -q begun "$BATS_TEST_TMPDIR/out"
+    kill -KILL $cli
+    wait $cli || true
+    coracle exec box touch /root/on
+    wait_for coracle exec box test -e /root/silent
+    wait_for eval '! runs_in box "echo begun"'
+    coracle exec box test ! -e /root/wrote
+}
+
+@test "a command whose process is stopped before it begins does not hold the client against Ctrl-C" {
+    coracle run -d --name stopper busybox sh -c 'while :; do kill -STOP -1; done'
+    stuck=0
+    for _ in 1 2 3 4; do
+        for _ in 1 2 3 4 5; do timeout -s INT -k 10 1 coracle exec stopper true 3>&- & done
+        for job in $(jobs -p); do
+            code=0
+            wait "$job" || code=$?
+            case $code in 0) ;; 124) stuck=$((stuck + 1)) ;; *) fail "the client did not take the interrupt: $code" ;; esac
+        done
+    done
+    [ "$stuck" -gt 0 ] || fail "nothing was ever stopped"
+    coracle rm -f stopper
+}
+
+@test "the null device of the client is the container's own, in both directions" {
+    for redirect in '>/dev/null' '2>/dev/null' '>/dev/null 2>&1' '</dev/null' '</dev/null >/dev/null 2>&1'; do
+        run -7 bash -c "coracle exec -i box sh -c 'cat; echo out; echo err >&2; exit 7' $redirect"
+    done
+    run -0 bash -c 'coracle exec -i box sh -c "exec 3>&1; cd /proc/self/fd; readlink 0 >&2; readlink 3 >&2; stat -c %d:%i -L 3 /dev/null >&2" </dev/null 2>&1 >/dev/null'
+    assert_eq "${lines[0]} ${lines[1]}" "/dev/null /dev/null"
+    assert_eq "${lines[2]}" "${lines[3]}"
+    run -0 bash -c 'echo text | coracle exec -i box sh -c "cat >&2" 2>&1 >/dev/null'
+    assert_eq "$output" text
+}
+
+@test "a client whose caller ignores the end of children gets the exit code" {
+    run -3 python3 -c 'import os, signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp("coracle", ["coracle", "exec", "box", "sh", "-c", "exit 3"])'
+}
+
+@test "a config that somebody has laid out anew is read all the same, a broken one named" {
+    coracle run -d --name other -e OTHER=1 -u alice --cap-drop CHOWN busybox sleep 1000
+    file=$STORE/containers/$(coracle inspect -f '{{.Id}}' other)/config.json
+    probe='id -un; echo $OTHER; grep -E "Cap|Seccomp:" /proc/self/status; readlink /proc/self/ns/net'
+    before=$(coracle exec other sh -c "$probe")
+    cp "$file" "$BATS_TEST_TMPDIR/config"
+    python3 -c 'import json, sys; c = json.load(open(sys.argv[1])); json.dump(c, open(sys.argv[1], "w"), indent=4)' "$file"
+    assert_eq "$(coracle exec other sh -c "$probe")" "$before"
+    head -c 300 "$BATS_TEST_TMPDIR/config" >"$file"
+    run coracle exec other true
+    assert_status 1
+    assert_output_has 'config.json'
+    cp "$BATS_TEST_TMPDIR/config" "$file"
+    coracle rm -f other
+}
+
 @test "an exec ends with its container, and says so in its exit code" {
     coracle run -d --name ending busybox sleep 1000
     coracle exec ending sh -c 'echo begun; exec sleep 1000' >"$BATS_TEST_TMPDIR/out" 3>&- &

@@ -184,6 +184,24 @@ static void test_leaks(void) {
     CHECK_OK(runtime_userns_call(userns, leaks_inside, &r));
 }
 
+/* Nor does an exec, whether its program runs, is not there, or its terminal was made in vain. */
+static void test_exec_leaks(void) {
+    static char out[8192];
+    int code = -1, before = 0;
+    struct background b = background_start();
+    for (int i = 0; i < 4; i++) {
+        CHECK_OK(exec_run(&b, "exit 5", "", i % 2, out, &code));
+        CHECK_INT(code, 5);
+        CHECK_ERR(exec_run(&b, "true", "nobody-of-that-name", i % 2, out, &code), ERR_USAGE);
+        if (!before)
+            before = open_fds();
+    }
+    CHECK_INT(open_fds(), before);
+    background_stop(&b);
+    fd_close(b.pidfd);
+    CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+}
+
 /* Commands that start at the same time, with nothing running, end up in one user namespace. */
 static void test_one_userns(void) {
     ino_t *inodes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -310,8 +328,13 @@ static void bench(void) {
 
 int main(int argc, char **argv) {
     const struct unit_test tests[] = {
-        {"set-up", test_setup},  {"exec", test_exec},   {"join", test_join}, {"one user namespace", test_one_userns},
-        {"orphan", test_orphan}, {"leaks", test_leaks},
+        {"set-up", test_setup},
+        {"exec", test_exec},
+        {"join", test_join},
+        {"one user namespace", test_one_userns},
+        {"orphan", test_orphan},
+        {"leaks", test_leaks},
+        {"exec leaks", test_exec_leaks},
     };
     bool timing = argc > 1 && strcmp(argv[1], "bench") == 0;
     return run_tests(__FILE__, tests, timing ? 1 : sizeof tests / sizeof *tests, timing ? bench : NULL);

@@ -152,7 +152,6 @@ static struct err *run_process(const struct exec_args *a, const struct record *r
         .terminal = json_bool_value(json_get(process, "terminal"), false),
         .rows = (unsigned short)json_int_value(json_get(size, "height"), 0),
         .cols = (unsigned short)json_int_value(json_get(size, "width"), 0),
-        .detach = a->detach,
     };
     if (x.terminal && !a->console_socket)
         return err_hint(err_new(ERR_USAGE, "the process wants a terminal, and there is nobody to hold it"),
