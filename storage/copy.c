@@ -64,8 +64,7 @@ const char *store_whiteout_of(int at, const char *name, const struct stat *st) {
     return fd >= 0 && fgetxattr(fd, "user.overlay.whiteout", NULL, 0) >= 0 ? name : NULL;
 }
 
-/* Attributes by which union mounts talk to themselves have no place in a merged tree. */
-static bool xattr_is_internal(const char *name) {
+bool store_xattr_internal(const char *name) {
     return str_starts(name, "user.overlay.") || str_starts(name, "trusted.overlay.") ||
            str_starts(name, "user.fuseoverlayfs.");
 }
@@ -91,7 +90,7 @@ static struct err *copy_xattrs(int from, int to, const char *name) {
     if (n < 0)
         return err_sys(errno, "list the attributes of %s", name);
     for (const char *key = list; key < list + n; key += strlen(key) + 1)
-        if (!xattr_is_internal(key))
+        if (!store_xattr_internal(key))
             TRY(copy_xattr(from, to, key, name));
     return NULL;
 }

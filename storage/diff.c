@@ -1,8 +1,8 @@
 /*
  * diff: what a container has changed. With an overlay its upper directory says it, and only what stands there is looked
  * up in the layers below; with the copy driver the whole root directory is compared with them. The rules are docker's:
- * a file is changed when mode, owner, device, size or time differ, a directory when mode or owner do or something in it
- * is changed, and what lay below a removed directory is not listed.
+ * a file is changed when mode, owner, device, size, time or attributes differ, a directory when mode, owner or
+ * attributes do or something in it is changed, and what lay below a removed directory is not listed.
  *
  * The layers are looked at by paths beneath their directories that lead through no link. Which of them show through is
  * worked out once a directory: from the top, until one hides the rest.
@@ -189,6 +189,43 @@ static bool same_file(const struct stat *a, const struct stat *b) {
            a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
+enum { XATTR_MAX = 65536 };
+
+/* Number of a file's attributes that are not of a union mount; -1: `other` (unless -1) has not all of them alike. */
+static int compare_xattrs(int fd, int other) {
+    ssize_t n = flistxattr(fd, NULL, 0);
+    int count = 0;
+    if (n <= 0) /* nearly always */
+        return 0;
+    autofree char *list = mem_alloc(XATTR_MAX);
+    autofree char *a = mem_alloc(XATTR_MAX);
+    autofree char *b = mem_alloc(XATTR_MAX);
+    n = flistxattr(fd, list, XATTR_MAX);
+    for (const char *name = list; name < list + n; name += strlen(name) + 1) {
+        if (store_xattr_internal(name))
+            continue;
+        count++;
+        if (other < 0)
+            continue;
+        ssize_t na = fgetxattr(fd, name, a, XATTR_MAX), nb = fgetxattr(other, name, b, XATTR_MAX);
+        if (na != nb || (na > 0 && memcmp(a, b, (size_t)na) != 0))
+            return -1;
+    }
+    return count;
+}
+
+/* What stat does not tell of two files or directories: their attributes. `old` is a path of the layer. */
+static bool same_xattrs(int at, const char *name, int layer, const char *old, mode_t mode) {
+    if (!S_ISREG(mode) && !S_ISDIR(mode))
+        return true;
+    autofd int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    autofd int was = open_lower(layer, old, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || was < 0)
+        return true;
+    int n = compare_xattrs(fd, was);
+    return n >= 0 && n == compare_xattrs(was, -1);
+}
+
 static void forget_old(struct shown *s, const char *name) {
     for (size_t lo = 0, hi = s->old.n; lo < hi;) {
         size_t mid = (lo + hi) / 2;
@@ -204,7 +241,7 @@ static void forget_old(struct shown *s, const char *name) {
     }
 }
 
-static struct err *one_file(struct diff *d, const char *name, const char *path, const struct stat *st) {
+static struct err *one_file(struct diff *d, int at, const char *name, const char *path, const struct stat *st) {
     struct shown *in = &d->at[d->depth - 1];
     struct stat old;
     size_t layer = 0;
@@ -218,7 +255,8 @@ static struct err *one_file(struct diff *d, const char *name, const char *path, 
     TRY(find_lower(d, in, path + 1, &old, &layer));
     if (layer == in->n && !made_by_start(path, st))
         note(d, 'A', path);
-    else if (layer < in->n && !same_file(st, &old))
+    else if (layer < in->n &&
+             (!same_file(st, &old) || !same_xattrs(at, name, d->layers[in->layers[layer]], path + 1, st->st_mode)))
         note(d, 'C', path);
     return NULL;
 }
@@ -231,7 +269,7 @@ static struct err *visit_file(void *ctx, int at, const char *name, const struct 
     if (!d->whole && str_eq(name, STORE_WH_OPAQUE))
         return NULL;
     const char *path = path_of(d, gone ? gone : name);
-    struct err *e = one_file(d, name, path, gone ? &hidden : st);
+    struct err *e = one_file(d, at, name, path, gone ? &hidden : st);
     path_back(d, len);
     return e;
 }
@@ -263,7 +301,8 @@ static struct err *look_below(struct diff *d, int dir, const struct stat *st, st
     size_t layer = 0;
     TRY(find_lower(d, in, path, &old, &layer));
     ret->below = layer < in->n;
-    ret->same = ret->below && same_meta(st, &old);
+    ret->same =
+        ret->below && same_meta(st, &old) && same_xattrs(dir, ".", d->layers[in->layers[layer]], path, st->st_mode);
     if (ret->below && S_ISDIR(old.st_mode))
         TRY(show_through(d, in, layer, path, ret));
     if (d->whole || store_is_opaque(dir)) /* what is not there any more has left no whiteout */

@@ -91,7 +91,8 @@ struct err *store_chain_id(const char *parent_or_null, const char *diff_id, char
 bool store_layer_has(const struct store *s, const char *chain_id);
 
 struct store_unpack {
-    const char *chain_id;    /* where it goes; NULL: unknown until diff_id is (import of one layer) */
+    const char *chain_id;    /* where it goes; NULL: unknown until diff_id is (import, commit) … */
+    const char *parent;      /* … and then the chain_id below it, or NULL */
     const char *blob_digest; /* expected, or NULL: only computed */
     int64_t blob_size;       /* expected, or -1 */
     const char *diff_id;     /* expected, or NULL: only computed */

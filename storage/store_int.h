@@ -102,6 +102,8 @@ struct err *store_measure(int dirfd, const char *name, struct store_usage *ret) 
 bool store_is_whiteout(const struct stat *st) __attribute__((pure));
 /* The name that an entry at/name of a layer hides, in whatever form, borrowed, or NULL. */
 const char *store_whiteout_of(int at, const char *name, const struct stat *st);
+/* Whether an attribute is one by which union mounts talk to themselves: it has no place in a merged tree. */
+bool store_xattr_internal(const char *name) __attribute__((pure));
 /* Whether a layer's open directory hides what lies below it in other layers. */
 bool store_is_opaque(int dir);
 

@@ -30,6 +30,7 @@ struct store_unpack_job {
     char *tmp; /* tmp/<tmp> holds diff/ */
     int tmp_fd;
     char *chain_id, *blob_digest, *diff_id; /* expected; NULL where unknown */
+    char *parent;                           /* of an unknown chain_id, or NULL */
     int64_t blob_size;                      /* expected, or -1 */
 };
 
@@ -101,6 +102,7 @@ static void job_free(struct store_unpack_job *job) {
     free(job->chain_id);
     free(job->blob_digest);
     free(job->diff_id);
+    free(job->parent);
     free(job);
 }
 
@@ -131,7 +133,7 @@ static struct err *job_start(struct store *s, const struct store_unpack *u, stru
 
 struct err *store_unpack_start(struct store *s, const struct store_unpack *u, struct store_unpack_job **ret) {
     if ((u->chain_id && !digest_ok(u->chain_id)) || (u->blob_digest && !digest_ok(u->blob_digest)) ||
-        (u->diff_id && !digest_ok(u->diff_id)))
+        (u->diff_id && !digest_ok(u->diff_id)) || (u->parent && !digest_ok(u->parent)))
         return err_new(ERR_CORRUPT, "a layer's digest is not a sha256 digest");
     struct store_unpack_job *job = mem_alloc(sizeof *job);
     *job = (struct store_unpack_job){.helper = {.pid = -1, .pidfd = -1},
@@ -139,6 +141,7 @@ struct err *store_unpack_start(struct store *s, const struct store_unpack *u, st
                                      .chain_id = mem_dup(u->chain_id),
                                      .blob_digest = mem_dup(u->blob_digest),
                                      .diff_id = mem_dup(u->diff_id),
+                                     .parent = mem_dup(u->parent),
                                      .blob_size = u->blob_size};
     struct err *e = job_start(s, u, job);
     if (e) {
@@ -227,7 +230,7 @@ static struct err *finish(struct store *s, struct store_unpack_job *job, struct 
     if (job->chain_id)
         memcpy(r->chain_id, job->chain_id, DIGEST_LEN + 1);
     else
-        TRY(store_chain_id(NULL, r->diff_id, r->chain_id));
+        TRY(store_chain_id(job->parent, r->diff_id, r->chain_id));
     return commit(s, job, r);
 }
 

@@ -162,7 +162,7 @@ static const struct {
     const char *commands, *standing;
 } missing[] = {
     {"build builder buildx", "later: Dockerfiles are an issue of their own"},
-    {"commit volume", "later, with the store's second part"},
+    {"volume", "later, with the store's second part"},
     {"push login logout search manifest history", "later, with the registry's second part"},
     {"update",
      "later, with the rest of the container commands"},

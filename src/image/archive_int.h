@@ -18,6 +18,7 @@ struct made_layer {
     char digest[72];
     const char *media_type; /* static */
     int64_t size;
+    int64_t diff_size; /* bytes when unpacked; 0 where it does not matter */
 };
 /* Appends the text of an OCI manifest over a config and layers; the same input gives the same bytes. */
 void manifest_make(const char *config_digest, int64_t config_size, const struct made_layer *layers, size_t n,

@@ -139,6 +139,25 @@ struct image_import {
 /* Makes an image of one layer; returns its id. */
 struct err *image_import(const struct image_import *i, char ret_id[65]) __attribute__((warn_unused_result));
 
+struct image_commit {
+    struct store *store;
+    const char *base_id; /* hex id of the container's image */
+    const char *container_id;
+    const struct json *container_config; /* docker's Config object of the container */
+    const struct image_ref *ref;         /* or NULL */
+    const char *author, *message;        /* each may be NULL */
+    const struct strv *changes;
+    /* Gives the tar of the container's changes, taken by the commit, when everything else has been looked at; and says
+     * afterwards whether it was whole. */
+    struct err *(*open)(void *ctx, int *ret_fd);
+    struct err *(*close)(void *ctx);
+    void *open_ctx;
+    struct err *(*userns)(void *ctx, int *ret_fd, uint32_t *ret_ids);
+    void *userns_ctx;
+};
+/* Makes an image of another one's layers and a new one; returns its id. */
+struct err *image_commit(const struct image_commit *c, char ret_id[65]) __attribute__((warn_unused_result));
+
 /*
  * Applies Dockerfile instructions (those of image_import.changes and HEALTHCHECK) to the "config" object of an image
  * config, in order; for import and commit. Usage errors name the instruction.
