@@ -37,6 +37,9 @@ enum cli_flag_type {
     CLI_LABEL,     /* the same, each "key=value" or "key" */
     CLI_INT,       /* int64_t */
     CLI_BYTES,     /* int64_t, docker's size grammar */
+    CLI_SWAP,      /* int64_t, the same or -1 */
+    CLI_DECIMAL,   /* int64_t, a rational number in billionths */
+    CLI_UINT16,    /* int64_t */
     CLI_DURATION,  /* int64_t ns, Go's grammar */
     CLI_STRING_OPT /* char * with an optional "=value"; the bare flag gives `bare` */
 };

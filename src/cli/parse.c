@@ -46,7 +46,12 @@ const char *cli_flag_type_word(const struct cli_flag *f) {
     case CLI_INT:
         return "int";
     case CLI_BYTES:
+    case CLI_SWAP:
         return "bytes";
+    case CLI_DECIMAL:
+        return "decimal";
+    case CLI_UINT16:
+        return "uint16";
     case CLI_DURATION:
         return "duration";
     case CLI_STRING:
@@ -123,13 +128,27 @@ static const char *parse_int(const char *text, int64_t *ret) {
     return NULL;
 }
 
+/* Go's strconv.ParseUint of 16 bits, which takes no sign. */
+static struct err *set_uint16(const struct cli_flag *f, const char *value, int64_t *target) {
+    const char *problem = *value == '-' || *value == '+' ? "invalid syntax" : parse_int(value, target);
+    if (!problem && *target > UINT16_MAX)
+        problem = "value out of range";
+    autofree char *why = mem_printf("strconv.ParseUint: parsing \"%s\": %s", value, problem ? problem : "");
+    return problem ? invalid(f, value, why) : NULL;
+}
+
 static struct err *set_number(const struct cli_flag *f, const char *value, int64_t *target) {
     if (f->type == CLI_INT) {
         const char *problem = parse_int(value, target);
         autofree char *why = mem_printf("strconv.ParseInt: parsing \"%s\": %s", value, problem ? problem : "");
         return problem ? invalid(f, value, why) : NULL;
     }
-    struct err *e = f->type == CLI_BYTES ? engine_parse_bytes(value, target) : clock_parse_duration(value, target);
+    if (f->type == CLI_UINT16)
+        return set_uint16(f, value, target);
+    struct err *e = f->type == CLI_BYTES     ? engine_parse_bytes(value, target)
+                    : f->type == CLI_SWAP    ? engine_parse_swap(value, target)
+                    : f->type == CLI_DECIMAL ? engine_parse_cpus(value, target)
+                                             : clock_parse_duration(value, target);
     return e ? invalid_because(f, value, e) : NULL;
 }
 
@@ -174,6 +193,9 @@ static struct err *set_value(const struct cli_flag *f, void *target, const char 
         break;
     case CLI_INT:
     case CLI_BYTES:
+    case CLI_SWAP:
+    case CLI_DECIMAL:
+    case CLI_UINT16:
     case CLI_DURATION:
         return set_number(f, value, target);
     }

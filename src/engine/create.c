@@ -18,13 +18,15 @@ struct creation {
     struct strv layers;
     char id[65];
     struct spec *spec;
-    int dirfd, lock_fd; /* of the new container, when it is to be started */
+    struct strv warnings; /* about limits */
+    int dirfd, lock_fd;   /* of the new container, when it is to be started */
 };
 
 static void creation_done(struct creation *c) {
     json_free(c->image_config);
     strv_done(&c->layers);
     spec_free(c->spec);
+    strv_done(&c->warnings);
     fd_close(c->dirfd);
     fd_close(c->lock_fd);
 }
@@ -155,6 +157,9 @@ static struct err *build_spec(struct creation *c, const char *name) {
     if (o->privileged)
         privileged_devices(&devices);
     TRY(configured_seccomp(c->engine->config, &seccomp));
+    automachine machine = {.cpus = {.ptr = NULL}};
+    TRY(engine_machine_options(&o->resources, &machine));
+    const struct spec_machine online = {str_c(&machine.cpus), str_c(&machine.mems)};
     const struct spec_input in = {
         .options = o,
         .image_config = c->image_config,
@@ -171,6 +176,8 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .seccomp_text = seccomp.len ? str_c(&seccomp) : NULL,
         .host_devices = &devices,
         .expand = c->args->expand,
+        .machine = machine.cpus.len ? &online : NULL,
+        .block_devices = &machine.devices,
     };
     spec_free(c->spec);
     c->spec = NULL;
@@ -240,8 +247,10 @@ static struct err *record_named(struct creation *c) {
         autofree char *random = given ? NULL : id_random_name(attempt);
         const char *name = given ? given : random;
         TRY(build_spec(c, name));
-        if (attempt == 0)
+        if (attempt == 0) {
+            TRY(runtime_limits_probe(c->engine->host, c->id, c->spec->config, &c->warnings));
             TRY(prepare_binds(c));
+        }
         struct err *e = record(c, name);
         if (!e || given || err_kind(e) != ERR_CONFLICT || attempt == 100)
             return e;
@@ -273,6 +282,7 @@ struct err *engine_container_create(struct engine *e, const struct engine_create
         events_tell_container(e->host, c.spec->summary, "create", NULL);
         memcpy(ret->id, c.id, sizeof c.id);
         strv_extend(ret_warnings, &c.spec->warnings);
+        strv_extend(ret_warnings, &c.warnings);
         ret->dirfd = take_fd(&c.dirfd);
         ret->lock_fd = take_fd(&c.lock_fd);
         ret->spec = take_ptr(&c.spec);

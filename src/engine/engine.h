@@ -243,6 +243,9 @@ struct err *engine_version(struct engine *e, struct json **ret) __attribute__((w
 
 /* docker's sizes ("64m", "1.5g", "2GB") in bytes. */
 struct err *engine_parse_bytes(const char *text, int64_t *ret) __attribute__((warn_unused_result));
+/* --memory-swap and --cpus (spec.h). */
+struct err *engine_parse_swap(const char *text, int64_t *ret) __attribute__((warn_unused_result));
+struct err *engine_parse_cpus(const char *text, int64_t *ret) __attribute__((warn_unused_result));
 /* The name of capability n ("CAP_CHOWN"), or NULL behind the last one. */
 const char *engine_cap_name(int cap);
 /* A canonical reference as docker shows it ("docker.io/library/busybox:latest" → "busybox:latest"), owned. */

@@ -133,5 +133,20 @@ void engine_config_host_network(struct json *config);
 /* The level that `info` shows there. */
 const char *engine_fallback_level(const struct engine *e);
 
+/* ---- limits.c ---- */
+
+/* What the machine has, for spec_resources_check() and spec_resources_oci(). Empty texts: not looked at. */
+struct machine {
+    struct str cpus, mems;
+    struct strmap devices; /* "/dev/sda" → "8:0" */
+};
+/* Looks at what a HostConfig's limits are about. A device that is not there, or no block device, is an error. */
+struct err *engine_machine(const struct json *host_config, struct machine *ret) __attribute__((warn_unused_result));
+/* The same for limits as typed. Nothing asked for: nothing is looked at. */
+struct err *engine_machine_options(const struct spec_resources *r, struct machine *ret)
+    __attribute__((warn_unused_result));
+void engine_machine_done(struct machine *m);
+#define automachine __attribute__((cleanup(engine_machine_done))) struct machine
+
 /* docker's "X is not running" error. */
 struct err *engine_err_not_running(const char *id) __attribute__((returns_nonnull, warn_unused_result));

@@ -164,8 +164,6 @@ static const struct {
     {"build builder buildx", "later: Dockerfiles are an issue of their own"},
     {"volume", "later, with the store's second part"},
     {"push login logout search manifest history", "later, with the registry's second part"},
-    {"update",
-     "later, with the rest of the container commands"},
     {"compose", "later"},
     {"checkpoint", "not without root: the kernel's checkpoints need it"},
     {"context", "there is no daemon to choose"},

@@ -111,6 +111,10 @@ static struct err *ask(const struct host *h, const char *id, const char *name) {
 struct err *monitor_pause(const struct host *h, const char *id) {
     return ask(h, id, "pause");
 }
+struct err *monitor_update(const struct host *h, const char *id) {
+    return ask(h, id, "update");
+}
+
 struct err *monitor_unpause(const struct host *h, const char *id) {
     return ask(h, id, "unpause");
 }

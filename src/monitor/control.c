@@ -122,6 +122,14 @@ static struct err *op_unpause(struct mon *o, struct client *c, const struct json
     return NULL;
 }
 
+static struct err *op_update(struct mon *o, struct client *c, const struct json *j) {
+    (void)j;
+    TRY(watch_update(o));
+    answer(o, c, "{\"ok\":true}\n");
+    c->state = CLIENT_CLOSING;
+    return NULL;
+}
+
 static struct err *op_health(struct mon *o, struct client *c, const struct json *j) {
     (void)j;
     if (!o->health || o->waiting)
@@ -158,9 +166,10 @@ static const struct {
     const char *op;
     struct err *(*run)(struct mon *o, struct client *c, const struct json *j);
 } ops[] = {
-    {"kill", op_kill},     {"stop", op_stop},     {"wait", op_wait},
-    {"resize", op_resize}, {"attach", op_attach}, {"restart-policy", op_restart_policy},
+    {"kill", op_kill},     {"stop", op_stop},       {"wait", op_wait},
+    {"resize", op_resize}, {"attach", op_attach},   {"restart-policy", op_restart_policy},
     {"pause", op_pause},   {"unpause", op_unpause}, {"health", op_health},
+    {"update", op_update},
 };
 
 static struct err *run_request(struct mon *o, struct client *c, const char *line, size_t n) {

@@ -18,6 +18,7 @@ enum deadline {
     DEADLINE_RESTART, /* the next start */
     DEADLINE_HEALTH,  /* the next health check */
     DEADLINE_CHECK,   /* the health check that runs has had its time */
+    DEADLINE_WATCH,   /* the next look at what memory is used */
     DEADLINES
 };
 struct deadlines {

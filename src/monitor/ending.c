@@ -103,13 +103,15 @@ static void reap(struct mon *o) {
     while (rc < 0 && errno == EINTR);
     o->x.code = rc < 0 ? 255 : si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
     o->x.finished = clock_now();
-    o->x.oom_killed = runtime_cgroup_oom_kills(&o->cgroup) > o->oom_before;
+    o->x.oom_killed = o->over_memory || runtime_cgroup_oom_kills(&o->cgroup) > o->oom_before;
 }
 
 void ending_run(struct mon *o) {
     for (unsigned i = 0; i < DEADLINES; i++)
         timer_clear(o, (enum deadline)i);
     reap(o);
+    pause_forget(o);
+    watch_end(o);
     health_end(o);
     stdio_drain(o);
 }

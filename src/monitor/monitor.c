@@ -195,7 +195,10 @@ static struct err *say_started(struct mon *o) {
 
 /* The list of its directories is for whoever clears up after a monitor that was killed. */
 static struct err *make_cgroup(struct mon *o) {
-    TRY(runtime_cgroup_make(o->m->host, o->m->id, NULL, &o->cgroup));
+    const struct json *resources = json_path(o->m->config, "linux.resources");
+    autofree char *parent = runtime_cgroup_parent(o->m->config);
+    TRY(runtime_cgroup_make(o->m->host, o->m->id, parent, &o->cgroup));
+    TRY(runtime_limits_plan(resources, &o->cgroup, &o->emulation, NULL));
     if (!o->cgroup.paths.n)
         return NULL;
     autofree char *text = strv_join(&o->cgroup.paths, "\n");
@@ -213,6 +216,7 @@ struct err *mon_start_run(struct mon *o) {
     o->started = clock_now();
     health_begin(o);
     TRY(mon_state_write(o, "running", ""));
+    TRY(watch_begin(o));
     TRY(runtime_start(&o->proc));
     mon_tell(o, "start", NULL);
     int64_t limit = 0;

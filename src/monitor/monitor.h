@@ -28,6 +28,7 @@
  *     {"op":"stop","signal":15,"timeout":10} (seconds, -1: for ever) → {"ok":true,"code":143,"killed_at_once":false}
  *                                                            when it has ended
  *     {"op":"pause"}, {"op":"unpause"}     → {"ok":true}
+ *     {"op":"update"}                      → {"ok":true}: the limits that config.json now has are in force
  *     {"op":"wait"}                        → {"code":0} when it has ended
  *     {"op":"restart-policy","name":"on-failure","max":3} → {"ok":true}
  *     {"op":"health"}                      → {"code":0} when the health check that this began has ended
@@ -151,6 +152,8 @@ struct err *monitor_set_restart(const struct host *h, const char *id, const char
     __attribute__((warn_unused_result));
 /* op health: checks once, now. *ret_code is the check's, not 0 for one that failed or took too long. */
 struct err *monitor_health(const struct host *h, const char *id, int *ret_code) __attribute__((warn_unused_result));
+/* op update: the limits that config.json has are put into force; where they are refused the old ones stay. */
+struct err *monitor_update(const struct host *h, const char *id) __attribute__((warn_unused_result));
 /* op wait on an open connection's id: returns the exit code when it ends. */
 struct err *monitor_wait(const struct host *h, const char *id, int *ret_code) __attribute__((warn_unused_result));
 /* Connects and attaches; *ret_fd carries frames from now on. */

@@ -14,7 +14,7 @@
  *     stop.c      signals to PID 1                     shed.c      memory of the command given back
  *     timer.c     the one timer                        again.c     the next start of a container that ended
  *     health.c    health checks
- *     pause.c     pause and unpause
+ *     pause.c     pause and unpause                    watch.c     limits that no cgroup holds; update
  *     logging.c   the log drivers
  */
 #pragma once
@@ -118,6 +118,9 @@ struct mon {
     int network_fd; /* to watch for m->network_event, or -1 */
     struct runtime_cgroup cgroup;
     struct runtime_stopped stopped; /* while paused */
+    struct runtime_emulation emulation;
+    struct runtime_survey survey;
+    bool over_memory; /* it was killed for that */
     struct runtime_proc proc;
     struct monitor_state state; /* what was recorded last, once it has been read */
     uint64_t init_start;        /* clock ticks: tells the first process from a later one of the same pid */
@@ -273,6 +276,9 @@ struct err *pause_begin(struct mon *o) __attribute__((warn_unused_result));
 struct err *pause_end(struct mon *o) __attribute__((warn_unused_result));
 /* Who is to be ended must run: called with every stop and SIGKILL; nothing when it is not paused. */
 void pause_over(struct mon *o);
+/* The container has ended while it was paused: its next run is not. */
+void pause_forget(struct mon *o);
+
 /* ---- timer.c ---- */
 
 /* Sets a deadline to a time of CLOCK_BOOTTIME, or from now; clears it. False when there is no timer to be had. */
@@ -305,6 +311,15 @@ void health_event(struct mon *o, unsigned index);
 
 /* Makes the container and runs it: of the first start, and of those after it. */
 struct err *mon_start_run(struct mon *o) __attribute__((warn_unused_result));
+
+/* ---- watch.c ---- */
+
+/* Watches what o->emulation says is to be watched; anew when that has changed. */
+struct err *watch_begin(struct mon *o) __attribute__((warn_unused_result));
+void watch_look(struct mon *o);
+void watch_end(struct mon *o);
+/* Reads the limits of config.json again and puts them into force. */
+struct err *watch_update(struct mon *o) __attribute__((warn_unused_result));
 
 /* ---- ending.c ---- */
 

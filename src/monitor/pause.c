@@ -32,3 +32,9 @@ void pause_over(struct mon *o) {
     if (o->paused)
         err_free(pause_end(o));
 }
+
+void pause_forget(struct mon *o) {
+    if (o->paused)
+        err_free(runtime_thaw(&o->cgroup, o->proc.pid, &o->stopped));
+    o->paused = false;
+}

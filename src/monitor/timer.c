@@ -56,6 +56,9 @@ static void carry_out(struct mon *o, enum deadline kind) {
     case DEADLINE_CHECK:
         health_timeout(o);
         return;
+    case DEADLINE_WATCH:
+        watch_look(o);
+        return;
     case DEADLINES:
         return;
     }

@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/host.h"
 #include "base/io.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/str.h"
@@ -165,6 +166,14 @@ struct err *runtime_cgroup_make(const struct host *h, const char *id, const char
                         "have the administrator make it and give it to you (chown), or leave the option out");
     *ret = g;
     return NULL;
+}
+
+char *runtime_cgroup_parent(const struct json *config) {
+    const char *path = json_str_value(json_path(config, "linux.cgroupsPath"));
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (!slash)
+        return NULL;
+    return slash == path ? mem_dup("/") : mem_dupn(path, (size_t)(slash - path));
 }
 
 /* ---- removing ---- */

@@ -86,6 +86,12 @@ static struct err *plan_namespaces(struct create *cr) {
     return NULL;
 }
 
+/* Where a cgroup holds the processes on their processors they need not hold themselves. */
+static const char *affinity_of(const struct runtime_create *c) {
+    const char *cpus = json_str_value(json_path(c->config, "linux.resources.cpu.cpus"));
+    return c->cgroup && runtime_cgroup_dir(c->cgroup, RUNTIME_CPUSET, NULL) >= 0 ? NULL : cpus;
+}
+
 static void plan_init(struct create *cr) {
     struct runtime_create *c = &cr->c;
     cr->in = (struct init){.c = c,
@@ -108,7 +114,8 @@ static void plan_init(struct create *cr) {
                                .preserve_fds = c->preserve_fds,
                                .exe = -1,
                                .master = -1,
-                               .slave = -1};
+                               .slave = -1,
+                               .cpus = affinity_of(c)};
 }
 
 /* ---- making the process ---- */

@@ -237,6 +237,8 @@ struct err *runtime_exec(const struct runtime_exec *x, struct runtime_proc *ret)
                            .exe = -1,
                            .master = -1,
                            .slave = -1};
+    if (runtime_cgroup_dir(&ex.cgroup, RUNTIME_CPUSET, NULL) < 0)
+        ex.l.cpus = json_str_value(json_path(x->config, "linux.resources.cpu.cpus"));
     struct err *e = run(&ex, &p);
     launch_done(&ex.l);
     runtime_cgroup_done(&ex.cgroup);

@@ -10,18 +10,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
-#include "base/io.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/sys/sys.h"
 #include "runtime/runtime_int.h"
 
-enum { FREEZE_TIMEOUT_MS = 2000, LOOK_AGAIN_MS = 1, LOOKS = 2000, ROUNDS = 200, NESTED_MAX = 32 };
+enum { FREEZE_TIMEOUT_MS = 2000, LOOK_AGAIN_MS = 1, LOOKS = 2000, ROUNDS = 200 };
 
 /* ---- freezers ---- */
 
@@ -59,30 +57,15 @@ static struct err *freeze_v1(int dir) {
 
 /* ---- signals ---- */
 
-/* Whether a process lives in the pid namespace `wanted` or in one below it. */
-static bool in_pid_namespace(int proc, const char *pid, const struct stat *wanted) {
-    struct stat st;
-    autofree char *path = mem_printf("%s/ns/pid", pid);
-    autofd int ns = openat(proc, path, O_RDONLY | O_CLOEXEC);
-    for (int i = 0; ns >= 0 && i < NESTED_MAX && fstat(ns, &st) == 0; i++) {
-        if (st.st_dev == wanted->st_dev && st.st_ino == wanted->st_ino)
-            return true;
-        fd_replace(&ns, sys_ns_parent(ns));
-    }
-    return false;
-}
-
 /* The letter of /proc/PID/stat, 0 when there is no such process. */
-static char state_of(int proc, const char *pid) {
+static char state_of(const struct member *m) {
     autostr struct str text = STR_INIT;
-    autofree char *path = mem_printf("%s/stat", pid);
-    const char *name = cgroup_read(proc, path, &text) ? strrchr(str_c(&text), ')') : NULL;
+    autofree char *path = mem_printf("%s/stat", m->name);
+    const char *name = cgroup_read(m->proc, path, &text) ? strrchr(str_c(&text), ')') : NULL;
     return name && name[1] == ' ' ? name[2] : '\0';
 }
 
 struct round {
-    int proc;
-    const struct stat *ns;
     struct runtime_stopped *s;
     int signo;
     bool first; /* of a freeze: who stands already has been stopped by somebody else */
@@ -101,49 +84,24 @@ static void remember(struct runtime_stopped *s, pid_t pid) {
     s->pids[s->n++] = pid;
 }
 
-static struct err *signal_one(void *ctx, const char *name, unsigned char d_type) {
-    (void)d_type;
+static struct err *signal_one(void *ctx, const struct member *m) {
     struct round *r = ctx;
-    int64_t pid;
-    if (!str_to_i64(name, 1, INT32_MAX, &pid) || !in_pid_namespace(r->proc, name, r->ns))
-        return NULL;
-    autofd int pidfd = sys_pidfd_open((pid_t)pid);
-    if (pidfd < 0 || !in_pid_namespace(r->proc, name, r->ns)) /* its number may have become another's */
-        return NULL;
-    char state = state_of(r->proc, name);
+    char state = state_of(m);
     bool stands = state == 'T' || state == 't', dead = state == 'Z' || state == 'X' || !state;
     if (r->signo == SIGSTOP && stands && r->first)
-        remember(r->s, (pid_t)pid);
-    if (dead || (r->signo == SIGSTOP && stands) || (r->signo == SIGCONT && was_stopped(r->s, (pid_t)pid)))
+        remember(r->s, m->pid);
+    if (dead || (r->signo == SIGSTOP && stands) || (r->signo == SIGCONT && was_stopped(r->s, m->pid)))
         return NULL;
     r->running++;
-    (void)sys_pidfd_send_signal(pidfd, r->signo);
+    if (m->pidfd >= 0)
+        (void)sys_pidfd_send_signal(m->pidfd, r->signo);
     return NULL;
-}
-
-/* Whether the process is the first of its pid namespace: the last number of its NSpid line is 1. */
-static bool is_first(int proc, pid_t init) {
-    autostr struct str text = STR_INIT;
-    autofree char *path = mem_printf("%d/status", (int)init);
-    const char *line = cgroup_read(proc, path, &text) ? strstr(str_c(&text), "\nNSpid:") : NULL;
-    const char *last = line ? memrchr(line, '\t', strcspn(line + 1, "\n") + 1) : NULL;
-    return last && str_starts(last, "\t1\n");
 }
 
 /* Signals each process; *ret_running (may be NULL) counts those that did not stand. */
 static struct err *signal_all(pid_t init, struct runtime_stopped *s, int signo, bool first, size_t *ret_running) {
-    struct stat ns;
-    autofd int proc = -1;
-    autofree char *path = mem_printf("%d/ns/pid", (int)init);
-    TRY(fd_open_dir(AT_FDCWD, "/proc", &proc));
-    if (fstatat(proc, path, &ns, 0) < 0)
-        return err_sys(errno, "look at the container's pid namespace");
-    if (!is_first(proc, init))
-        return err_hint(err_new(ERR_UNSUPPORTED, "it has neither a cgroup nor a pid namespace of its own, so that its "
-                                                 "processes cannot be told from others"),
-                        "start it without --pid, or in a login session that has cgroups (docs/limits.md)");
-    struct round r = {.proc = proc, .ns = &ns, .s = s, .signo = signo, .first = first};
-    TRY(io_each_entry(proc, signal_one, &r));
+    struct round r = {.s = s, .signo = signo, .first = first};
+    TRY(members_each(init, signal_one, &r));
     if (ret_running)
         *ret_running = r.running;
     return NULL;

@@ -186,6 +186,44 @@ struct err *runtime_resources_apply(const struct json *resources, const struct r
 /* Number of OOM kills so far, 0 where unknown. */
 uint64_t runtime_cgroup_oom_kills(const struct runtime_cgroup *g);
 
+/* The parent that a config's linux.cgroupsPath ("<parent>/<name>") asks for, owned, or NULL. */
+char *runtime_cgroup_parent(const struct json *config) __attribute__((warn_unused_result));
+
+/* ---- limits ---- */
+
+/* What is done instead where no controller does it. */
+struct runtime_emulation {
+    int64_t memory;   /* bytes to be watched for (runtime_survey_memory()); 0: nothing */
+    const char *cpus; /* processors that each process binds itself to, of `resources`; or NULL */
+};
+/*
+ * Settles each limit of "linux.resources" (may be NULL) for a cgroup: enforced by it, emulated, without effect (both of
+ * these add a warning, in docker's words where it has some), or refused: an error of kind unsupported with the way out.
+ * `ret` and `warnings` may be NULL.
+ */
+struct err *runtime_limits_plan(const struct json *resources, const struct runtime_cgroup *g,
+                                struct runtime_emulation *ret, struct strv *warnings)
+    __attribute__((warn_unused_result));
+/* The same for a container that is only being made, with a cgroup made for the look at it and removed again. */
+struct err *runtime_limits_probe(const struct host *h, const char *id, const struct json *config, struct strv *warnings)
+    __attribute__((warn_unused_result));
+/* Binds every process of a running container to processors. Needs the container's user namespace. */
+struct err *runtime_affinity(pid_t init, const char *cpus) __attribute__((warn_unused_result));
+
+/* What is remembered between two looks. */
+struct runtime_survey {
+    pid_t *pids;
+    size_t n;
+    pid_t youngest; /* process of the machine */
+};
+/*
+ * Bytes of anonymous and shared memory that the container's processes have in RAM. Exact (pages that processes share
+ * count once) only when more than `limit` seems to be used: up to there the sum of what each has is enough, and cheap.
+ */
+struct err *runtime_survey_memory(pid_t init, struct runtime_survey *s, int64_t limit, int64_t *ret_bytes)
+    __attribute__((warn_unused_result));
+void runtime_survey_done(struct runtime_survey *s);
+
 /* ---- pause ---- */
 
 /* What a freeze without a freezer must remember: processes that were stopped before, and are to stay so. */

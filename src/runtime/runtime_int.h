@@ -65,6 +65,7 @@ struct launch {
     struct strv args, env;
     char *program; /* args[0] found in PATH */
     struct caps caps;
+    const char *cpus; /* processors to be bound to, where no cgroup does it; or NULL */
     bool no_new_privs;
     struct sock_filter *filter; /* NULL: unconfined */
     size_t n_filter;
@@ -187,6 +188,45 @@ struct err *resource_set_devices(int dir, const char *file, const struct json *l
 struct err *resources_v1_memory(int dir, const struct json *j) __attribute__((warn_unused_result));
 struct err *resources_v1_cpu(int dir, const struct json *j) __attribute__((warn_unused_result));
 struct err *resources_v1_blkio(int dir, const struct json *j) __attribute__((warn_unused_result));
+
+/* ---- limits_plan.c ---- */
+
+/* What the files of a cgroup can be told. */
+enum limits_takes {
+    TAKES_MEMORY = 1 << 0,
+    TAKES_SWAP = 1 << 1,
+    TAKES_RESERVATION = 1 << 2,
+    TAKES_SWAPPINESS = 1 << 3,
+    TAKES_OOM = 1 << 4,
+    TAKES_QUOTA = 1 << 5,
+    TAKES_SHARES = 1 << 6,
+    TAKES_CPUSET = 1 << 7,
+    TAKES_PIDS = 1 << 8,
+    TAKES_THROTTLE = 1 << 9,
+    TAKES_WEIGHT = 1 << 10,
+    TAKES_WEIGHT_DEVICE = 1 << 11
+};
+unsigned limits_takes(const struct runtime_cgroup *g);
+/* The pure half of runtime_limits_plan(). */
+struct err *limits_plan(const struct json *resources, unsigned takes, struct runtime_emulation *ret,
+                        struct strv *warnings) __attribute__((warn_unused_result));
+
+/* ---- members.c ---- */
+
+struct member {
+    int proc; /* a descriptor of /proc */
+    pid_t pid;
+    const char *name; /* its directory there */
+    int pidfd;        /* borrowed; -1: it has none, as a thread */
+};
+/* Calls `fn` for each process of the pid namespace whose first process is `init`, and of those below it. */
+struct err *members_each(pid_t init, struct err *(*fn)(void *ctx, const struct member *m), void *ctx)
+    __attribute__((warn_unused_result));
+/* The same for those with a number in [from, to], threads that are no processes too. */
+struct err *members_between(pid_t init, pid_t from, pid_t to, struct err *(*fn)(void *ctx, const struct member *m),
+                            void *ctx) __attribute__((warn_unused_result));
+/* Binds the calling process to processors ("0-3,7"). */
+struct err *members_affinity_own(const char *cpus) __attribute__((warn_unused_result));
 
 /* ---- cgroup_find.c: where a container's cgroup can be ---- */
 

@@ -212,7 +212,7 @@ static void isolation_part(const struct spec_ctx *x, struct json *h) {
     json_set_str(h, "Isolation", "");
 }
 
-/* Limits by cgroup are not offered yet; docker's defaults stand for "none". */
+/* What is not limited has docker's values for "none". */
 static void resource_part(const struct spec_ctx *x, struct json *h) {
     static const struct {
         const char *key;
@@ -250,7 +250,9 @@ static void resource_part(const struct spec_ctx *x, struct json *h) {
     };
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         char kind = members[i].kind;
-        struct json *v = kind == '0'   ? json_int(0)
+        const struct json *set = json_get(x->limits, members[i].key);
+        struct json *v = set           ? json_copy(set)
+                         : kind == '0' ? json_int(0)
                          : kind == 's' ? json_string("")
                          : kind == 'a' ? json_array()
                          : kind == 'd' ? devices(x)

@@ -101,11 +101,27 @@ static struct json *sysctls(const struct spec_ctx *x) {
     return s;
 }
 
+/* Nothing for the many that are not limited. */
+static void limits(const struct spec_ctx *x, struct json *l) {
+    const struct strmap none = {.n = 0};
+    const char *parent = json_str_value(json_get(x->limits, "CgroupParent"));
+    struct json *resources = spec_resources_oci(x->limits, x->in->block_devices ? x->in->block_devices : &none);
+    if (json_count(resources))
+        json_set(l, "resources", resources);
+    else
+        json_free(resources);
+    if (!parent)
+        return;
+    autofree char *path = mem_printf("%s/coracle-%.12s", parent, x->in->id);
+    json_set_str(l, "cgroupsPath", path);
+}
+
 static struct json *linux_section(const struct spec_ctx *x) {
     struct json *l = json_object();
     json_set(l, "namespaces", namespaces(x));
     json_set(l, "devices", devices());
     json_set(l, "sysctl", sysctls(x));
+    limits(x, l);
     json_set_strv(l, "maskedPaths", &x->masked);
     json_set_strv(l, "readonlyPaths", &x->readonly);
     return l;

@@ -42,6 +42,16 @@ struct json;
 /* JSON object {"pid": "container:<id>", …}: namespaces of other containers, resolved by the engine at start. */
 #define SPEC_ANN_SHARE "org.coracle.share"
 
+/* Limits as typed; 0, NULL or empty: not asked for. docker's words: `docker run --help`. */
+struct spec_resources {
+    int64_t memory, memory_swap /* with memory; -1: no limit */, memory_reservation, memory_swappiness;
+    int64_t nano_cpus, cpu_shares, cpu_period, cpu_quota, pids_limit, blkio_weight;
+    bool memory_swappiness_set, pids_limit_set, oom_kill_disable;
+    char *cpuset_cpus, *cpuset_mems, *cgroup_parent;
+    struct strv weight_device, read_bps, write_bps, read_iops, write_iops; /* "/dev/sda:1mb" */
+};
+void spec_resources_done(struct spec_resources *r);
+
 struct container_options {
     char *image;         /* as typed */
     char *cwd;           /* the caller's working directory, for relative -v sources */
@@ -75,11 +85,17 @@ struct container_options {
     int64_t health_retries;                                                              /* 0 unset */
     int64_t timeout; /* seconds the container may run, 0: any */
     int64_t oom_score_adj;
+    struct spec_resources resources;
     bool tty, interactive, detach, rm, read_only, privileged, init, no_healthcheck, publish_all;
     bool attach_stdin, attach_stdout, attach_stderr; /* from -a or by docker's defaults */
 };
 /* Frees the members. */
 void container_options_done(struct container_options *o);
+
+/* What limits are checked against: "0-3"; NULL: not known. */
+struct spec_machine {
+    const char *cpus, *mems;
+};
 
 struct spec_input {
     const struct container_options *options;
@@ -99,6 +115,9 @@ struct spec_input {
     const struct strv *host_devices;
     /* Executes a Go template (--log-opt tag) over `data`; *ret is owned. NULL: none can be. */
     struct err *(*expand)(const char *text, const struct json *data, char **ret);
+    const struct spec_machine *machine; /* or NULL */
+    /* "/dev/sda" → "8:0", for the devices of limits (spec_resources_devices()); NULL: none. */
+    const struct strmap *block_devices;
 };
 struct spec {
     struct json *config, *options, *summary;
@@ -112,6 +131,20 @@ void spec_free(struct spec *s);
 /* The network mode that the options ask for: "bridge", "none", "host", "container:X", or the first network as typed;
  * borrowed. */
 const char *spec_network_mode(const struct container_options *o);
+
+/* ---- limits: three steps, for create (spec_build() takes them) and update ---- */
+
+/* Puts what was typed into docker's HostConfig object. Errors name the flag. */
+struct err *spec_resources_patch(const struct spec_resources *r, struct json *host_config)
+    __attribute__((warn_unused_result));
+/* docker's checks of a HostConfig. */
+struct err *spec_resources_check(const struct json *host_config, const struct spec_machine *m, struct strv *warnings)
+    __attribute__((warn_unused_result));
+/* Appends the devices whose numbers spec_resources_oci() needs. */
+void spec_resources_devices(const struct json *host_config, struct strv *out);
+/* "linux.resources" of a HostConfig; an empty object where it limits nothing. `numbers`: "/dev/sda" → "8:0". */
+struct json *spec_resources_oci(const struct json *host_config, const struct strmap *numbers)
+    __attribute__((returns_nonnull, warn_unused_result));
 
 /* ---- mini grammars, each with its own fuzzer; all errors are usage errors ---- */
 
@@ -139,6 +172,10 @@ struct err *spec_parse_ulimit(const char *text, const char **ret_name, uint64_t 
     __attribute__((warn_unused_result));
 /* docker's sizes: "64m", "1.5g", "1024", "2GB", "1kib" (binary units throughout, as RAMInBytes). */
 struct err *spec_parse_bytes(const char *text, int64_t *ret) __attribute__((warn_unused_result));
+/* --cpus: "1.5", "3/2", as a rational number, in billionths. */
+struct err *spec_parse_cpus(const char *text, int64_t *ret) __attribute__((warn_unused_result));
+/* --memory-swap: a size, or -1. */
+struct err *spec_parse_swap(const char *text, int64_t *ret) __attribute__((warn_unused_result));
 /* "/dev/sda:/dev/xvdc:rwm". Owned strings. */
 struct err *spec_parse_device(const char *text, char **ret_host, char **ret_container, char **ret_perms)
     __attribute__((warn_unused_result));

@@ -86,6 +86,7 @@ struct spec_ctx {
     struct strv masked, readonly;
     struct spec_rlimit *rlimits;
     size_t n_rlimits;
+    struct json *limits; /* HostConfig's members about resources that are not as they are by default */
 
     /* files */
     struct spec_user_mount *mounts;
@@ -151,6 +152,8 @@ struct err *spec_resolve_caps(struct spec_ctx *x) __attribute__((warn_unused_res
 struct err *spec_resolve_security(struct spec_ctx *x) __attribute__((warn_unused_result));
 /* --ulimit over the configured defaults. */
 struct err *spec_resolve_rlimits(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* --memory, --cpus and all other limits by cgroups (resources.c). */
+struct err *spec_resolve_resources(struct spec_ctx *x) __attribute__((warn_unused_result));
 /* --sysctl (needs the namespaces). */
 struct err *spec_resolve_sysctls(struct spec_ctx *x) __attribute__((warn_unused_result));
 /* -v, --mount, --tmpfs, --device, --shm-size. */

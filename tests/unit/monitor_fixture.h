@@ -49,6 +49,25 @@ struct err *runtime_cgroup_make(const struct host *h, const char *id, const char
 void runtime_cgroup_done(struct runtime_cgroup *g) { (void)g; }
 void runtime_cgroup_remove(const struct strv *paths) { (void)paths; }
 uint64_t runtime_cgroup_oom_kills(const struct runtime_cgroup *g) { return (void)g, 0; }
+char *runtime_cgroup_parent(const struct json *config) { return (void)config, NULL; }
+struct err *runtime_limits_plan(const struct json *resources, const struct runtime_cgroup *g,
+                                struct runtime_emulation *ret, struct strv *warnings) {
+    (void)resources, (void)g, (void)warnings;
+    *ret = (struct runtime_emulation){.memory = 0};
+    return NULL;
+}
+struct err *runtime_resources_apply(const struct json *resources, const struct runtime_cgroup *g) {
+    return (void)resources, (void)g, NULL;
+}
+struct err *runtime_affinity(pid_t init, const char *cpus) {
+    return (void)init, (void)cpus, NULL;
+}
+struct err *runtime_survey_memory(pid_t init, struct runtime_survey *s, int64_t limit, int64_t *ret_bytes) {
+    (void)init, (void)s, (void)limit;
+    *ret_bytes = 0;
+    return NULL;
+}
+void runtime_survey_done(struct runtime_survey *s) { (void)s; }
 struct err *runtime_freeze(const struct runtime_cgroup *g, pid_t init, struct runtime_stopped *s) {
     return (void)g, (void)s, kill(init, SIGSTOP), NULL;
 }
