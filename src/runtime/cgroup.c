@@ -107,22 +107,6 @@ static void enable_controllers(const char *parent) {
     }
 }
 
-/* The directory below which ours goes, owned, or NULL. */
-static char *parent_of(const struct host *h, const struct cgroup_line *l, const char *parent) {
-    if (parent) {
-        autofree char *below = *parent == '/' ? mem_dup(parent) : path_join(l->path, parent);
-        autofree char *clean = path_clean(below);
-        autofree char *full = mem_printf("%s%s", l->mount, clean);
-        err_free(io_mkdirs(AT_FDCWD, full, 0755)); /* as docker makes it; whether that worked is looked at below */
-        return access(full, W_OK) == 0 ? take_ptr(&full) : NULL;
-    }
-    autofree char *own = mem_printf("%s%s", l->mount, l->path);
-    autofree char *above = mem_printf("%s/..", own);
-    if (l->v2 && strcmp(l->path, "/") != 0 && usable(above, h->uid))
-        return path_clean(above);
-    return usable(own, h->uid) ? take_ptr(&own) : NULL;
-}
-
 /* A new cpuset of version 1 lets nobody in before it has processors and memory. */
 static void inherit_cpuset(int dir) {
     static const char *const files[][2] = {{"../cpuset.cpus", "cpuset.cpus"}, {"../cpuset.mems", "cpuset.mems"}};
@@ -131,6 +115,37 @@ static void inherit_cpuset(int dir) {
         if (cgroup_read(dir, files[i][0], &text))
             err_free(cgroup_write(dir, files[i][1], str_c(&text)));
     }
+}
+
+/* The same for the directories that were made on the way to a parent: those that have none yet. */
+static void fill_cpusets(const char *mount, const char *path) {
+    for (const char *end = path + strcspn(path + 1, "/") + 1;; end += strcspn(end + 1, "/") + 1) {
+        autofree char *dir = mem_printf("%s%.*s", mount, (int)(end - path), path);
+        autofd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        autostr struct str cpus = STR_INIT;
+        if (fd >= 0 && cgroup_read(fd, "cpuset.cpus", &cpus) && *str_c(&cpus) == '\n')
+            inherit_cpuset(fd);
+        if (!*end)
+            return;
+    }
+}
+
+/* The directory below which ours goes, owned, or NULL. */
+static char *parent_of(const struct host *h, const struct cgroup_line *l, const char *parent) {
+    if (parent) {
+        autofree char *below = *parent == '/' ? mem_dup(parent) : path_join(l->path, parent);
+        autofree char *clean = path_clean(below);
+        autofree char *full = mem_printf("%s%s", l->mount, clean);
+        err_free(io_mkdirs(AT_FDCWD, full, 0755)); /* as docker makes it; whether that worked is looked at below */
+        if (l->controllers & (1u << RUNTIME_CPUSET))
+            fill_cpusets(l->mount, clean);
+        return access(full, W_OK) == 0 ? take_ptr(&full) : NULL;
+    }
+    autofree char *own = mem_printf("%s%s", l->mount, l->path);
+    autofree char *above = mem_printf("%s/..", own);
+    if (l->v2 && strcmp(l->path, "/") != 0 && usable(above, h->uid))
+        return path_clean(above);
+    return usable(own, h->uid) ? take_ptr(&own) : NULL;
 }
 
 static void make_one(const struct cgroup_line *l, const char *parent, const char *id, struct runtime_cgroup *g) {

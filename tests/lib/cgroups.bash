@@ -2,7 +2,8 @@
 #
 #   in_setup none CMD…    no cgroup that the user may write
 #   in_setup v1 CMD…      own directories in the hierarchies of version 1
-#   in_setup v2 CMD…      a delegated subtree of version 2, with the controllers that this machine gives to it
+#   in_setup v2 CMD…      a delegated subtree of version 2, with the controllers that this machine gives to it: made by as-user, or a
+#                         scope of the user's own systemd
 #   need_setup S          skips the test where the machine does not have it
 #   v2_has CONTROLLER     whether the delegated subtree has it
 
@@ -12,7 +13,8 @@ v2_dir() {
     for d in /sys/fs/cgroup/coracle-test/v2 /sys/fs/cgroup/unified/coracle-test/v2; do
         if [ -w "$d/cgroup.procs" ]; then echo "$d" && return; fi
     done
-    return 1
+    d=/sys/fs/cgroup/user.slice/user-$(id -u).slice/user@$(id -u).service
+    systemctl --user show >/dev/null 2>&1 && [ -w "$d/cgroup.procs" ] && echo "$d"
 }
 v2_has() { grep -qw "$1" "$(v2_dir)/cgroup.controllers"; }
 
@@ -29,7 +31,13 @@ in_setup() {
     (
         case $setup in
         v1) for d in $(v1_dirs); do echo "$BASHPID" >"$d/cgroup.procs"; done ;;
-        v2) echo "$BASHPID" >"$(v2_dir)/in/cgroup.procs" ;;
+        v2)
+            d=$(v2_dir)
+            case $d in
+            *coracle-test*) echo "$BASHPID" >"$d/in/cgroup.procs" ;;
+            *) exec systemd-run --user --scope --quiet -- "$@" ;;
+            esac
+            ;;
         esac
         exec "$@"
     )
