@@ -10,6 +10,7 @@
 #include "engine/engine_int.h"
 
 #include "base/msg.h"
+#include "base/sys/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,7 @@ struct starting {
     char *init_program;
     bool unsynced;  /* its record may still be in memory only */
     bool networked; /* it has got its network */
+    bool again;     /* in the monitor: it has started before */
     bool on_host;   /* it does without one: this machine has none (fallback.c) */
     struct endpoints net;
     int neighbour; /* directory of the container whose network it shares, or -1 */
@@ -121,6 +123,7 @@ static struct err *container_again(void *ctx) {
     s->config = NULL; /* the monitor's, which freed it */
     s->c.dirfd = m->dir_fd;
     s->neighbour = -1;
+    s->again = true;
     m->n_join = 0;
     s->engine->store = NULL; /* the fork closed it */
     TRY(engine_store(s->engine, &store));
@@ -208,13 +211,22 @@ static const struct {
     {"uts", "uts", CLONE_NEWUTS}, {"cgroup", "cgroup", CLONE_NEWCGROUP},
 };
 
+static bool same_file(int a, int b) {
+    struct stat of_a, of_b;
+    return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_ino == of_b.st_ino && of_a.st_dev == of_b.st_dev;
+}
+
+static bool is_own_network(int ns) {
+    autofd int own = -1;
+    autoerr e = fd_open_at(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0, &own);
+    return !e && same_file(ns, own);
+}
+
 /* The host's own network namespace is not to be joined, but to be left out of those that are made. */
 static struct err *join_one(struct starting *s, int *take_ns, unsigned flag) {
-    struct stat theirs, ours;
     if (s->m.n_join == (int)ARRAY_LEN(s->m.join))
         return err_new(ERR_USAGE, "too many namespaces to join");
-    if (flag == CLONE_NEWNET && fstat(*take_ns, &theirs) == 0 && stat("/proc/self/ns/net", &ours) == 0 &&
-        theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev) {
+    if (flag == CLONE_NEWNET && is_own_network(*take_ns)) {
         engine_config_host_network(s->config);
         return NULL;
     }
@@ -247,6 +259,32 @@ static struct err *share_one(struct starting *s, const char *kind, const char *o
     return namespaces[k].flag == CLONE_NEWNET ? fd_dup(other.dirfd, &s->neighbour) : NULL;
 }
 
+/*
+ * Who may join a network namespace is root of the user namespace that owns it, which containers are of one only. A
+ * later start is made from inside of that, and what was found out at the first one holds.
+ */
+static struct err *check_reach(struct starting *s, int ns, const char *path) {
+    int ours;
+    if (s->again || is_own_network(ns))
+        return NULL;
+    TRY(engine_userns(s->engine, &ours, NULL));
+    autofd int owner = sys_ns_userns(ns);
+    if (owner >= 0 && same_file(owner, ours))
+        return NULL;
+    return err_hint(
+        err_new(ERR_DENIED, "network namespace %s is not of the user namespace that containers are in", path),
+        "one that is: nsenter -U --preserve-credentials -t PID unshare -n, PID being a container's");
+}
+
+static struct err *share_path(struct starting *s, const char *path) {
+    autofd int ns = -1;
+    TRY_CTX(fd_open_at(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0, &ns), "network namespace %s", path);
+    if (sys_ns_type(ns) != CLONE_NEWNET)
+        return err_new(ERR_USAGE, "%s is not a network namespace", path);
+    TRY(check_reach(s, ns, path));
+    return join_one(s, &ns, CLONE_NEWNET);
+}
+
 static struct err *share_namespaces(struct starting *s) {
     const char *text = json_str_value(json_get(json_get(s->config, "annotations"), SPEC_ANN_SHARE));
     if (!text)
@@ -257,6 +295,8 @@ static struct err *share_namespaces(struct starting *s) {
         const char *value = json_str_value(entry);
         if (value && str_starts(value, "container:"))
             TRY(share_one(s, json_key(entry), value + strlen("container:")));
+        else if (value && str_starts(value, "ns:"))
+            TRY(share_path(s, value + strlen("ns:")));
     }
     return NULL;
 }

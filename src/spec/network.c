@@ -72,14 +72,14 @@ static struct err *parse_network(const char *text, struct spec_endpoint *e) {
 
 /* ---- the mode ---- */
 
-/* none, host and container:X stand alone. */
+/* none, host, container:X and the like stand alone. */
 static bool is_mode(const char *v) {
     return str_eq(v, "none") || str_eq(v, "host") || str_starts(v, "container:") || str_starts(v, "slirp") ||
            str_starts(v, "pasta") || str_starts(v, "ns:");
 }
 
 static struct err *set_mode(struct spec_ctx *x, const char *v) {
-    static const char container[] = "container:";
+    static const char container[] = "container:", path[] = "ns:";
     x->net_name = v;
     if (str_eq(v, "none"))
         return NULL;
@@ -92,8 +92,15 @@ static struct err *set_mode(struct spec_ctx *x, const char *v) {
         x->net.of = v + sizeof container - 1;
         return NULL;
     }
+    if (str_starts(v, path)) {
+        if (v[sizeof path - 1] != '/')
+            return err_new(ERR_USAGE, "--network %s: expected ns: and the absolute path of a network namespace", v);
+        x->net.mode = SPEC_NS_PATH;
+        x->net.of = v + sizeof path - 1;
+        return NULL;
+    }
     return err_hint(err_new(ERR_UNSUPPORTED, "network mode %s is not available", v),
-                    "use a network, none, host or container:NAME; " SPEC_HINT_COMPAT);
+                    "use a network, none, host, container:NAME or ns:PATH; " SPEC_HINT_COMPAT);
 }
 
 static struct err *check_address(const char *text, int family, const char *flag) {

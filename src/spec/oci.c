@@ -128,9 +128,9 @@ static struct json *linux_section(const struct spec_ctx *x) {
 }
 
 static void share_one(struct json *share, const char *type, const struct spec_ns *ns) {
-    if (ns->mode != SPEC_NS_CONTAINER)
+    if (ns->mode != SPEC_NS_CONTAINER && ns->mode != SPEC_NS_PATH)
         return;
-    autofree char *value = mem_printf("container:%s", ns->of);
+    autofree char *value = mem_printf("%s:%s", ns->mode == SPEC_NS_PATH ? "ns" : "container", ns->of);
     json_set_str(share, type, value);
 }
 

@@ -159,6 +159,8 @@ struct err *spec_resolve_ports(struct spec_ctx *x) {
         return NULL;
     if (x->net.mode == SPEC_NS_HOST)
         strv_push(x->warnings, "published ports are discarded when using host network mode");
+    else if (x->net.mode == SPEC_NS_PATH)
+        strv_push(x->warnings, "published ports have no effect in a network namespace of somebody else's");
     else
         strv_push(x->warnings, "published ports have no effect on network none");
     return NULL;

@@ -39,7 +39,8 @@ struct json;
 #define SPEC_ANN_TIMEOUT "org.coracle.timeout" /* seconds after which the container is killed */
 /* The OCI image specification's; absent: SIGTERM. */
 #define SPEC_ANN_STOP_SIGNAL "org.opencontainers.image.stopSignal"
-/* JSON object {"pid": "container:<id>", …}: namespaces of other containers, resolved by the engine at start. */
+/* JSON object {"pid": "container:<id>", "network": "ns:<path>", …}: namespaces of others, resolved by the engine at
+ * start. */
 #define SPEC_ANN_SHARE "org.coracle.share"
 
 /* Limits as typed; 0, NULL or empty: not asked for. docker's words: `docker run --help`. */
@@ -69,7 +70,7 @@ struct container_options {
     struct strv group_add, cap_add, cap_drop, security_opt, ulimit, sysctl, device;
     struct strv add_host, dns, dns_search, dns_option;
     struct strv expose, publish;
-    struct strv networks; /* as typed: a name, none, host, container:X, or name=X,alias=Y,…; empty: bridge */
+    struct strv networks; /* as typed: a name, none, host, container:X, ns:PATH, or name=X,alias=Y,…; empty: bridge */
     struct strv network_alias;
     char *ip, *ip6, *mac_address;
     char *network_fallback; /* "host", "error", NULL: as configured */

@@ -19,10 +19,10 @@
 #define SPEC_SHM_DEFAULT (INT64_C(64) << 20)
 #define SPEC_ANN_PREFIX "org.coracle."
 
-enum spec_ns_mode { SPEC_NS_PRIVATE, SPEC_NS_HOST, SPEC_NS_CONTAINER };
+enum spec_ns_mode { SPEC_NS_PRIVATE, SPEC_NS_HOST, SPEC_NS_CONTAINER, SPEC_NS_PATH };
 struct spec_ns {
     enum spec_ns_mode mode;
-    const char *of; /* SPEC_NS_CONTAINER: whose; borrowed from the options */
+    const char *of; /* SPEC_NS_CONTAINER: whose; SPEC_NS_PATH: where; borrowed from the options */
 };
 
 enum spec_mount_from { SPEC_FROM_VOLUME, SPEC_FROM_MOUNT, SPEC_FROM_TMPFS };

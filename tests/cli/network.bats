@@ -382,3 +382,35 @@ P
     assert_output_has 'nameserver 127.0.0.11'
     assert_output_has '1 packets received'
 }
+
+@test "--network ns:PATH: a namespace of coracle's user namespace is joined, others are refused, the host's is the host's" {
+    local owner path
+    start owner
+    owner=$(coracle inspect -f '{{.State.Pid}}' owner)
+    path=/proc/$owner/ns/net
+    run -0 coracle run --rm --network "ns:$path" busybox ip -4 -o addr show eth0
+    assert_output_has "inet $(address owner)/"
+    coracle run -d --name joined --network "ns:$path" busybox sleep 1000 >/dev/null
+    made+=(joined)
+    run -0 coracle exec joined ip -4 -o addr show eth0
+    assert_output_has "inet $(address owner)/"
+    coracle restart -t 0 joined
+    nsenter -t "$owner" -U --preserve-credentials unshare -n sh -c 'echo $$ >"$0"; exec sleep 100' "$CTR_HOME/made" 3>&- &
+    wait_for test -s "$CTR_HOME/made"
+    run -0 coracle run --rm --network "ns:/proc/$(cat "$CTR_HOME/made")/ns/net" busybox sh -c 'ip -o link | wc -l'
+    assert_eq "$output" 1
+    kill "$(cat "$CTR_HOME/made")"
+    run -0 coracle run --rm --network ns:/proc/self/ns/net busybox cat /proc/net/fib_trie
+    assert_eq "$output" "$(cat /proc/net/fib_trie)"
+    unshare -U -r -n sh -c 'echo $$ >"$0"; exec sleep 100' "$CTR_HOME/foreign" 3>&- &
+    wait_for test -s "$CTR_HOME/foreign"
+    for wrong in "/proc/$(cat "$CTR_HOME/foreign")/ns/net" /proc/self/ns/uts /dev/null /no/such; do
+        run coracle run --rm --network "ns:$wrong" busybox true
+        assert_status 125
+        assert_output_has "$wrong"
+    done
+    kill "$(cat "$CTR_HOME/foreign")"
+    run coracle run --rm --network ns:relative busybox true
+    assert_status 125
+    assert_output_has absolute
+}

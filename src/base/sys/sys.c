@@ -103,6 +103,8 @@ int sys_ns_owner_uid(int nsfd, uid_t *ret) { return ioctl(nsfd, NS_GET_OWNER_UID
 
 int sys_ns_parent(int nsfd) { return ioctl(nsfd, NS_GET_PARENT); }
 
+int sys_ns_type(int nsfd) { return ioctl(nsfd, NS_GET_NSTYPE); }
+
 int sys_ns_userns(int nsfd) { return ioctl(nsfd, NS_GET_USERNS); }
 
 int sys_reflink(int to, int from) { return ioctl(to, FICLONE, from); }

@@ -60,6 +60,8 @@ int sys_tty_open_peer(int master, int flags);
  * (NS_GET_PARENT). */
 int sys_ns_owner_uid(int nsfd, uid_t *ret);
 int sys_ns_parent(int nsfd);
+/* Which kind of namespace a descriptor is (NS_GET_NSTYPE): a CLONE_NEW* flag, or -1 for what is none. */
+int sys_ns_type(int nsfd);
 /* Of any other namespace descriptor: a new descriptor of the user namespace that owns it (NS_GET_USERNS). */
 int sys_ns_userns(int nsfd);
 /* Sets a network interface up by rtnetlink in the current network namespace. */
