@@ -548,6 +548,7 @@ struct err *engine_container_start_created(struct engine *e, struct engine_creat
     s.c.summary = take_ptr(&c->spec->summary);
     s.config = take_ptr(&c->spec->config);
     s.unsynced = !c->spec->rm;
+    spec_free(take_ptr(&c->spec)); /* the fork would keep what is left of it as long as the container runs */
     struct err *r = start_and_attach(&s, args, ret);
     starting_done(&s);
     return r;
