@@ -51,10 +51,15 @@ static bool wait_for_start(struct mon *o, int64_t delay) {
     err_free(mon_state_write(o, "restarting", ""));
     mon_tell_end(o);
     control_answer_run(o);
+    autoerr alone = runtime_userns_offer(o->run_fd, &o->userns_listen);
+    if (!alone)
+        (void)mon_watch(o, o->userns_listen, (union ref){.kind = REF_USERNS}, EPOLLIN);
     bool timed = timer_after(o, DEADLINE_RESTART, delay);
     if (timed)
         mon_loop(o);
     timer_clear(o, DEADLINE_RESTART);
+    if (!alone)
+        runtime_userns_withdraw(o->run_fd, take_fd(&o->userns_listen));
     o->waiting = false;
     return timed && !o->by_user && !o->leaving;
 }

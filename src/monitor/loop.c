@@ -49,6 +49,9 @@ static void dispatch(struct mon *o, union ref ref, uint32_t events) {
     case REF_NETWORK:
         mon_network_event(o);
         return;
+    case REF_USERNS:
+        runtime_userns_hand_over(o->userns_listen);
+        return;
     case REF_HEALTH:
         health_event(o, ref.index);
         return;

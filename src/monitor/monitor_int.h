@@ -59,6 +59,7 @@ enum ref_kind {
     REF_SIGNAL,
     REF_NETWORK,
     REF_HEALTH,
+    REF_USERNS,
     REF_LOG
 };
 union ref {
@@ -115,7 +116,8 @@ struct client {
 struct mon {
     struct monitor *m;
     int epoll, run_fd, listen_fd, signal_fd, timer_fd;
-    int network_fd; /* to watch for m->network_event, or -1 */
+    int userns_listen; /* where the user namespace is offered between two runs */
+    int network_fd;    /* to watch for m->network_event, or -1 */
     struct runtime_cgroup cgroup;
     struct runtime_stopped stopped; /* while paused */
     struct runtime_emulation emulation;

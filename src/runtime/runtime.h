@@ -45,6 +45,14 @@ struct err *runtime_userns_enter(int userns_fd) __attribute__((warn_unused_resul
 /* Records a started container as a holder for later commands: in run_root/userns, and as "init" in its own directory
  * `run_fd` there. */
 struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init) __attribute__((warn_unused_result));
+/*
+ * For a process inside that has no container to be found by: a listening socket in its own run directory. When it is
+ * readable runtime_userns_hand_over() gives the namespace to the user's command that asks, which
+ * runtime_userns_get() does.
+ */
+struct err *runtime_userns_offer(int run_fd, int *ret_listen) __attribute__((warn_unused_result));
+void runtime_userns_hand_over(int listen_fd);
+void runtime_userns_withdraw(int run_fd, int take_listen);
 /* Forks a child inside the namespace, runs fn there and returns its error here (encoded over a pipe). For unpacking,
  * removing, sizing. */
 struct err *runtime_userns_call(int userns_fd, struct err *(*fn)(void *ctx), void *ctx)

@@ -277,6 +277,12 @@ struct err *userns_write_record(int dir, const char *name, pid_t pid, int fd, ui
 /* Leaves a process behind that holds the namespace until no container has started for two seconds. */
 void userns_keep(int run_fd, int ns_fd, uint32_t ids);
 
+/* ---- userns_offer.c ---- */
+
+/* The namespace that the monitor of container `id` offers in its directory of the run directory, and its pid. False
+ * when none does. */
+bool userns_ask(int run, const char *id, uid_t uid, int *ret_ns, pid_t *ret_pid);
+
 /* ---- userns_make.c ---- */
 
 /* Makes a user namespace with the user's default map and returns a descriptor of it. */

@@ -5,7 +5,8 @@
  * It is the container's first process whose namespace link is opened, not the monitor's: that would have to be dumpable
  * for it, and then lie open to a container with --pid=host and CAP_SYS_PTRACE, as they share the user namespace. But a
  * container may have gone on into a namespace of its own making, where ids mean what it likes: only one right below
- * ours is taken. When the last container has ended, userns_keep.c has it a moment longer.
+ * ours is taken. A monitor that waits to start its container again offers its own (userns_offer.c). When the last
+ * container has ended, userns_keep.c has it a moment longer.
  *
  * Containers can only join each other's namespaces, and share a network, in one user namespace. So that commands that
  * start at the same time agree on one, a new one is made under a lock, and the command that made it is recorded with
@@ -122,6 +123,20 @@ static bool open_record(const struct host *h, int dir, const char *name, int *re
     return !e && open_holder(h, str_c(&text), ret_fd, ret_ids);
 }
 
+/* That of a monitor which waits to start its container again. */
+static bool open_offer(const struct host *h, int run, const char *id, int *ret_fd, uint32_t *ret_ids) {
+    pid_t monitor;
+    int fd = -1;
+    bool offered = userns_ask(run, id, h->uid, &fd, &monitor);
+    autofd int ns = fd;
+    uint32_t ids = offered && is_ours(h, ns) ? mapped_ids(monitor, h->uid) : 0;
+    if (ids < 2)
+        return false;
+    *ret_fd = take_fd(&ns);
+    *ret_ids = ids;
+    return true;
+}
+
 struct scan {
     const struct host *h;
     int run, fd;
@@ -134,7 +149,8 @@ static struct err *scan_one(void *ctx, const char *name, unsigned char d_type) {
     if (s->fd >= 0 || !path_is_hex64(name))
         return NULL;
     autofree char *file = path_join(name, holder_file);
-    (void)open_record(s->h, s->run, file, &s->fd, &s->ids);
+    if (!open_record(s->h, s->run, file, &s->fd, &s->ids))
+        (void)open_offer(s->h, s->run, name, &s->fd, &s->ids);
     return NULL;
 }
 

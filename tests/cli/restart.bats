@@ -120,6 +120,20 @@ gaps() {
     coracle rm -f t1
 }
 
+@test "who starts while it waits shares its user namespace, and so its networks" {
+    coracle rm -f $(coracle ps -aq) >/dev/null
+    coracle run -d --name u1 --restart always busybox sh -c 'readlink /proc/self/ns/user; exit 1'
+    wait_for restarted_often u1 4
+    wait_for status_is u1 restarting
+    kill "$(cut -d' ' -f1 "$XDG_RUNTIME_DIR/coracle/userns.kept")" || true # else it holds the namespace for a moment
+    coracle run -d --name u2 busybox sh -c 'readlink /proc/self/ns/user; sleep 1000'
+    wait_for restarted_often u1 5
+    goes_on() { [ "$(coracle logs u1 | wc -l)" -ge 6 ]; }
+    wait_for goes_on
+    assert_eq "$(coracle logs u1 | sort -u)" "$(coracle logs u2)"
+    coracle rm -f u1 u2
+}
+
 @test "a program that is gone at the next start ends it, with the reason" {
     coracle run -d --name p1 --restart always busybox sh -c 'rm /bin/sh; exit 1'
     wait_for status_is p1 exited
