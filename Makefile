@@ -111,7 +111,7 @@ include tests/tests.mk
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/coracle $(DESTDIR)$(PREFIX)/share/man/man1 \
 	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
-	    $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	    $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DESTDIR)$(PREFIX)/lib/systemd/user
 	install -m 755 $(B)/coracle $(B)/coracle-runtime $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(addprefix $(B)/,$(filter-out coracle-net,$(HELPERS))) $(DESTDIR)$(PREFIX)/libexec/coracle/
 	install -m 711 $(B)/coracle-net $(DESTDIR)$(PREFIX)/libexec/coracle/ # not readable: see net/start.c
@@ -119,6 +119,8 @@ install: all
 	install -m 644 completions/coracle.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/coracle
 	install -m 644 completions/_coracle $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_coracle
 	install -m 644 completions/coracle.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/coracle.fish
+	sed 's|@PREFIX@|$(PREFIX)|' docs/boot/coracle-restart.service >$(DESTDIR)$(PREFIX)/lib/systemd/user/coracle-restart.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/user/coracle-restart.service
 
 # What is derived from the command table: man pages, completions, docs/compat.md. `make lint` tells when they are stale.
 $(eval $(call program,gen/docs,$(call obj_of,src/gen/docs.c),$(LAYERS),-lcjson -ldl))

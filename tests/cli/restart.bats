@@ -206,6 +206,27 @@ gaps() {
     assert_output_has '--timeout'
 }
 
+@test "update --restart counts at once, for a running container and for one that has ended" {
+    coracle run -d --name v1 busybox sleep 1000
+    coracle create --name v2 --restart always busybox true
+    run coracle update --restart on-failure:2 v1
+    assert_status 0
+    coracle update --restart no v2
+    assert_eq "$(coracle inspect --format '{{json .HostConfig.RestartPolicy}}' v1)" \
+        '{"Name":"on-failure","MaximumRetryCount":2}'
+    assert_eq "$(coracle ps -a --filter restart-policy=on-failure --filter name=v1 --format '{{.Names}}')" v1
+    assert_eq "$(coracle ps -aq --filter restart-policy=always --filter name=v2)" ''
+    kill -9 "$(coracle inspect --format '{{.State.Pid}}' v1)"
+    wait_for restarted_often v1 1
+    wait_for status_is v1 running
+    coracle update --restart no v1
+    kill -9 "$(coracle inspect --format '{{.State.Pid}}' v1)"
+    wait_for status_is v1 exited
+    run coracle update --restart sometimes v1
+    assert_status 1
+    coracle rm -f v1 v2
+}
+
 @test "refusals in docker's words" {
     run coracle run --restart always:3 busybox true
     assert_status 125
