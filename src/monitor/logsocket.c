@@ -206,22 +206,25 @@ static uint64_t count_lines(const char *p, size_t n) {
     return lines;
 }
 
-/* Lets it wait, or drops it, with the rest of the line where that is cut. */
+/* Where [p, end) begins after a line whose beginning was dropped. */
+static const char *after_cut(struct logsocket *s, int stream, const char *p, const char *end) {
+    bool *cut = &s->cut[stream == 2];
+    if (!*cut)
+        return p;
+    const char *newline = memchr(p, '\n', (size_t)(end - p));
+    if (!newline)
+        return end;
+    *cut = false;
+    s->lost++;
+    return newline + 1;
+}
+
+/* Lets it wait, or drops it. */
 static void keep(struct logsocket *s, struct piece piece, const char *data) {
-    bool *cut = &s->cut[piece.stream == 2];
-    const char *newline = *cut ? memchr(data, '\n', piece.n) : NULL;
-    if (*cut && !newline)
-        return;
-    if (newline) {
-        piece.n -= (size_t)(newline + 1 - data);
-        data = newline + 1;
-        *cut = false;
-        s->lost++;
-    }
-    if (!piece.n || put_piece(s, &piece, data, s->buffer))
+    if (put_piece(s, &piece, data, s->buffer))
         return;
     s->lost += count_lines(data, piece.n);
-    *cut = data[piece.n - 1] != '\n';
+    s->cut[piece.stream == 2] = data[piece.n - 1] != '\n';
     piece.n = 0;
     piece.ends = true;
     (void)put_piece(s, &piece, data, s->buffer + MARKS); /* no room even for it: two lines become one */
@@ -256,8 +259,10 @@ static const struct logsocket *of_const(const struct logdriver *d) { return (con
 void logsocket_write(struct logdriver *d, int stream, const char *data, size_t n) {
     struct logsocket *s = of(d);
     struct piece piece = {.time = logclock_next(&s->last), .stream = stream};
-    const char *from = drain(s) ? push(s, stream, piece.time, data, data + n) : data;
-    piece.n = n - (size_t)(from - data);
+    const char *end = data + n, *from = after_cut(s, stream, data, end);
+    if (drain(s))
+        from = push(s, stream, piece.time, from, end);
+    piece.n = (size_t)(end - from);
     if (piece.n)
         keep(s, piece, from);
 }

@@ -175,7 +175,7 @@ static struct err *host_and_port(const char *text, char **ret_host, char **ret_p
     if (*text == '[') { /* an IPv6 address */
         begin = text + 1;
         end = begin + strcspn(begin, "]");
-        rest = *end ? end + 1 : end;
+        rest = *end ? end + 1 : "no end";
     }
     int64_t port = 514;
     if (end == begin || (*rest && *rest != ':') || (*rest && !str_to_i64(rest + 1, 1, UINT16_MAX, &port)))
