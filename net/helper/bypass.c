@@ -294,8 +294,8 @@ struct err *bypass_start(struct loop *l, int listen4, int listen6, int nfqueue) 
         return err_new(ERR_CONFLICT, "there is a bypass already");
     l->bypass = mem_alloc(sizeof *l->bypass);
     struct bypass *b = l->bypass;
-    relay_prepare(listen4);
-    relay_prepare(listen6);
+    relay_prepare_inside(listen4);
+    relay_prepare_inside(listen6);
     TRY(watch_it(l, &b->listen4, listen4, listener_ready));
     TRY(watch_it(l, &b->listen6, listen6, listener_ready));
     return watch_it(l, &b->queue, nfqueue, queue_ready);

@@ -163,11 +163,16 @@ struct relay_group { /* the connections of one published port, which end with it
 /* Takes both sockets: a is connected, b is too, or on the way (`connecting`, by a non-blocking connect); where that
  * fails, a gets a reset. `group` may be NULL. The relay frees itself. */
 void relay_start(struct loop *l, struct relay_group *group, int a, int b, bool connecting);
+/* The same with b on its way to a container. 0, or the errno of a connect(2) that failed; then it takes nothing. */
+int relay_connect(struct loop *l, struct relay_group *group, int a, int b, const struct sockaddr_storage *to);
 /* Ends all connections of a group with resets. */
 void relay_group_end(struct loop *l, struct relay_group *group);
 /* Options that both sockets should have: no delay, and a look after five silent minutes whether the peer is still there
  * (a container may vanish without a word). What a listener accepts inherits them. */
 void relay_prepare(int fd);
+/* The same for one that leads into a container: there is no network to be congested, so nothing is paced, whatever the
+ * host's rule for real ones. */
+void relay_prepare_inside(int fd);
 /* Closes a socket so that its peer sees a reset. */
 void relay_reset(int take_fd);
 

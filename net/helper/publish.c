@@ -105,13 +105,11 @@ static void join(struct loop *l, struct port *p, int client, const struct sockad
         wait_for_inner(l, p, client, peer, any_port);
         return;
     }
-    relay_prepare(inner);
-    socklen_t len = inner_address(l, p, inner, peer, any_port, &to);
-    int code = connect(inner, (const struct sockaddr *)&to, len) == 0 ? 0 : errno;
-    if (!code || code == EINPROGRESS) {
-        relay_start(l, &p->relays, client, inner, code != 0);
+    relay_prepare_inside(inner);
+    inner_address(l, p, inner, peer, any_port, &to);
+    int code = relay_connect(l, &p->relays, client, inner, &to);
+    if (!code)
         return;
-    }
     bool again = code == EADDRNOTAVAIL && !any_port; /* the client's last connection from there still lingers inside */
     close(inner);
     if (again)

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -69,6 +70,11 @@ void relay_prepare(int fd) {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+}
+
+void relay_prepare_inside(int fd) {
+    relay_prepare(fd);
+    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", sizeof "reno" - 1);
 }
 
 static void relay_free(struct loop *l, struct relay *r, bool reset) {
@@ -243,7 +249,8 @@ static void relay_ready(struct loop *l, struct watch *w, uint32_t events) {
         relay_free(l, r, !fine);
 }
 
-void relay_start(struct loop *l, struct relay_group *group, int a, int b, bool connecting) {
+/* Puts both ends into the table; NULL: that failed, and all is over. */
+static struct relay *begin(struct loop *l, struct relay_group *group, int a, int b, bool connecting) {
     struct relay *r = mem_alloc(sizeof *r);
     const int fds[2] = {a, b};
     for (uint8_t i = 0; i < 2; i++)
@@ -256,6 +263,34 @@ void relay_start(struct loop *l, struct relay_group *group, int a, int b, bool c
             r->next->link = &r->next;
         group->first = r;
     }
-    if (!loop_add(l, &r->end[0].w, EVENTS) || !loop_add(l, &r->end[1].w, EVENTS))
-        relay_free(l, r, true);
+    if (loop_add(l, &r->end[0].w, EVENTS) && loop_add(l, &r->end[1].w, EVENTS))
+        return r;
+    relay_free(l, r, true);
+    return NULL;
+}
+
+void relay_start(struct loop *l, struct relay_group *group, int a, int b, bool connecting) {
+    (void)!begin(l, group, a, b, connecting);
+}
+
+/*
+ * Within one machine the handshake is over when connect(2) returns. So what the client has sent already goes at once,
+ * and the last packet of the handshake with it: TCP_DEFER_ACCEPT on a socket that connects waits for that.
+ */
+int relay_connect(struct loop *l, struct relay_group *group, int a, int b, const struct sockaddr_storage *to) {
+    static const int on = 1;
+    socklen_t len = to->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    int waiting = 0;
+    bool speaks = ioctl(a, FIONREAD, &waiting) == 0 && waiting > 0;
+    if (speaks)
+        setsockopt(b, IPPROTO_TCP, TCP_DEFER_ACCEPT, &on, sizeof on);
+    if (connect(b, (const struct sockaddr *)to, len) != 0 && errno != EINPROGRESS)
+        return errno;
+    struct relay *r = begin(l, group, a, b, true);
+    if (r && speaks) {
+        r->end[0].readable = true;
+        if (!pump(l, &r->end[0]))
+            relay_free(l, r, true);
+    }
+    return 0;
 }

@@ -39,16 +39,26 @@ static void tcp_pair(int ret[2]) {
 
 static void nothing(struct loop *in, struct timer *t) { (void)in, (void)t; }
 
+static void one_round(void) {
+    struct timer tick = {.fire = nothing};
+    loop_timer(&l, &tick, NSEC_PER_MSEC);
+    loop_round(&l);
+    loop_untimer(&l, &tick);
+}
+
+/* Lets the loop do what is left to do. */
+static void settle(void) {
+    for (int i = 0; i < 50; i++)
+        one_round();
+}
+
 /* Lets the loop work until `fd` has something to say (POLLIN) or takes something (POLLOUT); false after a while. */
 static bool until(int fd, short events) {
     struct pollfd p = {.fd = fd, .events = events};
     for (int i = 0; i < 2000; i++) {
-        struct timer tick = {.fire = nothing};
         if (poll(&p, 1, 0) == 1)
             return true;
-        loop_timer(&l, &tick, NSEC_PER_MSEC);
-        loop_round(&l);
-        loop_untimer(&l, &tick);
+        one_round();
     }
     return false;
 }
@@ -125,6 +135,36 @@ static void test_refused(void) {
     close(a[0]);
 }
 
+/* What a client has sent before anybody was connected arrives, and a client that waits to be spoken to is. */
+static void test_connect(void) {
+    for (int speaks = 0; speaks < 2; speaks++) {
+        int a[2];
+        struct sockaddr_storage at = {0}, peer;
+        int at_fd = listener((struct sockaddr_in *)&at);
+        int b = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        char got[16] = "";
+        tcp_pair(a);
+        if (speaks)
+            CHECK_INT(send(a[0], "early", 5, 0), 5);
+        relay_prepare_inside(b);
+        CHECK_INT(relay_connect(&l, NULL, a[1], b, &at), 0);
+        CHECK(until(at_fd, POLLIN));
+        int server = loop_accept(&l, at_fd, &peer);
+        CHECK(server >= 0);
+        if (speaks) {
+            CHECK(until(server, POLLIN));
+            CHECK_INT(recv(server, got, sizeof got - 1, 0), 5);
+            CHECK_STR(got, "early");
+        }
+        check_arrives(server, a[0], "hello");
+        check_arrives(a[0], server, "and back");
+        const int all[] = {a[0], server, at_fd};
+        for (size_t i = 0; i < ARRAY_LEN(all); i++)
+            close(all[i]);
+        settle();
+    }
+}
+
 static uint8_t byte_at(size_t i) { return (uint8_t)(i * 31 + (i >> 12)); }
 
 /* Sends as much as goes; returns the new position. */
@@ -156,10 +196,7 @@ static void test_slow_reader(void) {
     while (in < TOTAL && until(s[0], POLLOUT)) {
         size_t before = in;
         in = pour(s[0], in, TOTAL);
-        struct timer tick = {.fire = nothing};
-        loop_timer(&l, &tick, NSEC_PER_MSEC);
-        loop_round(&l);
-        loop_untimer(&l, &tick);
+        one_round();
         most = l.kept > most ? l.kept : most;
         if (l.kept && in == before)
             break;
@@ -186,23 +223,31 @@ static void test_slow_reader(void) {
     close(s[1]);
 }
 
-/* Everything from one end to the other, read as slowly as the relay allows, and the end with it; *ret_spliced: whether
- * bytes waited in a pipe. */
+/* Until no more goes; returns the new position. */
+static size_t pour_all(int fd, size_t at, size_t end) {
+    for (size_t before = at - 1; at < end && at != before;)
+        at = pour(fd, before = at, end);
+    return at;
+}
+
+/* Everything from one end to the other, to a reader who begins when the writer is stopped, and the end with it;
+ * *ret_spliced: whether bytes waited in a pipe then. */
 static void pass_through(size_t total, bool *ret_spliced) {
     int s[2];
     size_t in = 0, out = 0;
     bool right = true;
     char c;
     relayed(NULL, s);
-    *ret_spliced = false;
+    for (size_t before = SIZE_MAX; in != before; settle())
+        in = pour_all(s[0], before = in, total);
+    CHECK(in < total);
+    *ret_spliced = l.pipes.n > l.pipes.n_idle;
     while (out < total) {
-        for (size_t before = in - 1; in < total && in != before;)
-            in = pour(s[0], before = in, total);
+        in = pour_all(s[0], in, total);
         if (in == total)
             shutdown(s[0], SHUT_WR);
         if (!until(s[1], POLLIN))
             break;
-        *ret_spliced = *ret_spliced || l.pipes.n > l.pipes.n_idle;
         out = drain(s[1], out, &right);
     }
     CHECK_INT(out, total);
@@ -276,8 +321,7 @@ static void test_nothing_left(void) {
     test_both_ways();
     test_half_close();
     test_refused();
-    for (int i = 0; i < 20; i++)
-        until(-1, 0);
+    settle();
     CHECK_INT(open_descriptors(), before);
 }
 
@@ -326,6 +370,6 @@ static void test_size(void) { CHECK(sizeof(struct relay) <= 256); }
 static void test_begin(void) { CHECK_OK(loop_init(&l)); }
 
 UNIT_MAIN({"begin", test_begin}, {"both ways", test_both_ways}, {"half close", test_half_close}, {"reset", test_reset},
-          {"refused", test_refused}, {"slow reader", test_slow_reader}, {"bulk", test_bulk},
+          {"refused", test_refused}, {"connect", test_connect}, {"slow reader", test_slow_reader}, {"bulk", test_bulk},
           {"bulk reset", test_bulk_reset}, {"group", test_group}, {"nothing left", test_nothing_left},
           {"no descriptors", test_no_descriptors}, {"timers", test_timers}, {"size", test_size})
