@@ -91,16 +91,15 @@ struct err *store_chain_id(const char *parent_or_null, const char *diff_id, char
 bool store_layer_has(const struct store *s, const char *chain_id);
 
 struct store_unpack {
-    const char *chain_id;    /* where it goes; NULL: unknown until diff_id is (import, commit) … */
-    const char *parent;      /* … and then the chain_id below it, or NULL */
-    const char *blob_digest; /* expected, or NULL: only computed */
-    int64_t blob_size;       /* expected, or -1 */
-    const char *diff_id;     /* expected, or NULL: only computed */
-    int input_fd;            /* the compressed blob: a file or a pipe; borrowed */
-    int bell_fd;             /* input_fd is a file that still grows until this pipe's writer is gone; -1: it is whole */
-    int copy_fd;             /* raw input is written here too (a partial blob), or -1 */
-    int userns_fd;           /* the user namespace whose map the owners are shifted by */
-    uint32_t ids;            /* number of ids in the map; an owner beyond it is refused with a hint */
+    const char *chain_id, *parent; /* where it goes; NULL: unknown until diff_id is, on top of `parent` (or NULL) */
+    const char *blob_digest;       /* expected, or NULL: only computed */
+    int64_t blob_size;             /* expected, or -1 */
+    const char *diff_id;           /* expected, or NULL: only computed */
+    int input_fd;                  /* the compressed blob: a file or a pipe; borrowed */
+    int bell_fd;   /* input_fd is a file that still grows until this pipe's writer is gone; -1: it is whole */
+    int copy_fd;   /* raw input is written here too (a partial blob), or -1 */
+    int userns_fd; /* the user namespace whose map the owners are shifted by */
+    uint32_t ids;  /* number of ids in the map; an owner beyond it is refused with a hint */
 };
 struct store_unpacked {
     char blob_digest[72], diff_id[72], chain_id[72];

@@ -6,7 +6,8 @@ extern const struct cmd cmd_attach, cmd_container_inspect, cmd_container_prune, 
     cmd_import, cmd_info, cmd_inspect, cmd_kill, cmd_load, cmd_logs, cmd_network_connect, cmd_network_create,
     cmd_network_disconnect, cmd_network_inspect, cmd_network_ls, cmd_network_prune, cmd_network_rm, cmd_pause, cmd_port,
     cmd_ps, cmd_pull, cmd_rename, cmd_restart, cmd_rm, cmd_rmi, cmd_run, cmd_save, cmd_start, cmd_stats, cmd_stop,
-    cmd_system_df, cmd_system_prune, cmd_tag, cmd_top, cmd_unpause, cmd_update, cmd_version, cmd_wait, cmd_complete;
+    cmd_system_df, cmd_system_prune, cmd_tag, cmd_top, cmd_unpause, cmd_update, cmd_unshare, cmd_version, cmd_wait,
+    cmd_complete;
 
 const struct cmd *const cli_commands[] = {
     &cmd_run,
@@ -16,6 +17,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_pull,
     &cmd_export,
     &cmd_images,
+    &cmd_unshare,
     &cmd_version,
     &cmd_info,
     &cmd_attach,

@@ -51,3 +51,10 @@ struct engine_commit {
 /* docker commit: an image of the container's layers and its changes; its hex id. Costs what the changes cost. */
 struct err *engine_container_commit(struct engine *e, const struct engine_commit *c, char ret_id[65])
     __attribute__((warn_unused_result));
+
+/*
+ * podman's unshare: this process becomes `argv` (NULL-terminated, not empty) as root of the user namespace that
+ * containers live in, with a mount namespace of its own: what belongs to their ids can be looked at, changed and
+ * removed there. Returns only with an error.
+ */
+struct err *engine_unshare(struct engine *e, char *const *argv) __attribute__((warn_unused_result));

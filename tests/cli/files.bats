@@ -430,3 +430,23 @@ swapping='mkdir -p /w/real && cd /w && echo mine >real/file && ln -s "$OUTSIDE" 
     assert_status 1
     assert_eq "$(ls)" ""
 }
+
+# ---- unshare ----
+
+@test "unshare: root of the containers' user namespace, with the command's own exit code" {
+    c=$(unique)
+    container "$c" -v "$T:/vol"
+    inside "$c" sh -c 'mkdir -m 700 /vol/theirs && touch /vol/theirs/f && chown -R 1000:1000 /vol/theirs'
+    run rm -rf theirs
+    [ "$status" != 0 ]
+    assert_eq "$(coracle unshare stat -c '%u:%g' theirs/f)" 1000:1000
+    [ "$(coracle unshare readlink /proc/self/ns/mnt)" != "$(readlink /proc/self/ns/mnt)" ]
+    coracle unshare rm -r theirs
+    [ ! -e theirs ]
+    run coracle unshare sh -c 'exit 7'
+    assert_status 7
+    run -127 coracle unshare no-such-program
+    run coracle unshare /etc/passwd
+    assert_status 126
+    assert_eq "$(echo 'id -u' | SHELL=/bin/sh coracle unshare)" 0
+}
