@@ -63,6 +63,17 @@ static bool mount_matches(const struct engine_row *r, const char *wanted) {
     return false;
 }
 
+/* What the monitor does for it; and nothing is one of swarm's tasks. */
+static bool duty_matches(const struct engine_row *r, const char *key, const char *value) {
+    if (!strcmp(key, "health"))
+        return !strcmp(*r->health ? r->health : "none", value);
+    if (!strcmp(key, "restart-policy"))
+        return !strcmp(engine_row_restart(r), value);
+    if (!strcmp(key, "should-start-on-boot"))
+        return engine_row_on_boot(r) == !strcmp(value, "true");
+    return !strcmp(key, "is-task") && !strcmp(value, "false");
+}
+
 static bool one_matches(const struct cli_containers *q, const struct engine_row *r, const char *key,
                         const char *value) {
     int64_t code = 0;
@@ -84,13 +95,7 @@ static bool one_matches(const struct cli_containers *q, const struct engine_row 
         return r->created < q->before;
     if (!strcmp(key, "since"))
         return r->created > q->since;
-    if (!strcmp(key, "health"))
-        return !strcmp(*r->health ? r->health : "none", value);
-    if (!strcmp(key, "restart-policy"))
-        return !strcmp(engine_row_restart(r), value);
-    if (!strcmp(key, "should-start-on-boot"))
-        return engine_row_on_boot(r) == !strcmp(value, "true");
-    return !strcmp(key, "is-task") && !strcmp(value, "false");
+    return duty_matches(r, key, value);
 }
 
 /* Values of one key are alternatives, but labels must all match; different keys must all match. */

@@ -18,6 +18,7 @@
 
 #include "base/str.h"
 #include "engine/limits.h"
+#include "engine/duties.h"
 #include "engine/networks.h"
 #include "image/image.h"
 #include "monitor/monitor.h"
@@ -133,12 +134,6 @@ struct err *engine_container_kill(struct engine *e, const char *name, const char
 /* Removes; a running one only with force. */
 struct err *engine_container_remove(struct engine *e, const char *name, bool force, bool volumes)
     __attribute__((warn_unused_result));
-/* `update --restart`: changes the policy ("on-failure:3") of a container, running or not. */
-struct err *engine_container_set_restart(struct engine *e, const char *name, const char *policy)
-    __attribute__((warn_unused_result));
-/* Carries out the health check once, now. *ret_code as monitor_health(). conflict when there is none. */
-struct err *engine_container_healthcheck(struct engine *e, const char *name, int *ret_code)
-    __attribute__((warn_unused_result));
 struct err *engine_container_rename(struct engine *e, const char *name, const char *new_name)
     __attribute__((warn_unused_result));
 /* Blocks until it is not running; its exit code. */
@@ -196,10 +191,6 @@ void engine_rows_done(struct engine_rows *rows);
 #define autorows __attribute__((cleanup(engine_rows_done))) struct engine_rows
 /* "Up 2 minutes", "Exited (0) 3 hours ago", … as docker's ps shows it; appended. */
 void engine_row_status(const struct engine_row *r, int64_t now, struct str *out);
-/* The name of the row's restart policy ("no", "always" …); static. */
-const char *engine_row_restart(const struct engine_row *r);
-/* Whether it should run after the machine was restarted: always, and unless-stopped where nobody stopped it. */
-bool engine_row_on_boot(const struct engine_row *r);
 /* An image that containers may descend from; done with engine_ancestor_done(). */
 struct engine_ancestor {
     char *name; /* as it was given */
