@@ -146,11 +146,7 @@ static void note(struct diff *d, char kind, const char *path) {
         d->cap_changes = d->cap_changes ? 2 * d->cap_changes : 64;
         d->changes = mem_resize(d->changes, d->cap_changes, sizeof *d->changes);
     }
-    size_t n = strlen(path);
-    char *c = mem_alloc(n + 2);
-    c[0] = kind;
-    memcpy(c + 1, path, n);
-    d->changes[d->n_changes++] = c;
+    d->changes[d->n_changes++] = mem_printf("%c%s", kind, path);
 }
 
 static const char *path_of(struct diff *d, const char *name) {

@@ -1,7 +1,8 @@
 /*
  * fuzz_layer: a layer. The first byte says what the rest is: even, a tar for the extractor, whose header checksums are
- * put right so that mutations get past them; odd, a blob for the decompressors in front of it. Whatever it holds, the
- * result is an error or files below the layer's directory: nothing may appear beside it.
+ * put right so that mutations get past them, or, with the second bit, for cp's rules; odd, a blob for the decompressors
+ * in front of it. Whatever it holds, the result is an error or files below the layer's directory: nothing may appear
+ * beside it.
  *
  * Seeds: tests/fault/evil_layers.py --dump DIR, evil_streams.py --dump DIR.
  * Libraries: -larchive -lisal -lzstd -lcjson -ldl
@@ -86,6 +87,19 @@ static struct err *run_tar(int root, const uint8_t *data, size_t n) {
     return e;
 }
 
+static struct err *run_place(int root, const uint8_t *data, size_t n) {
+    uint8_t *tar = mem_resize(NULL, n + 1, 1);
+    memcpy(tar, data, n);
+    repair_checksums(tar, n);
+    struct memory m = {.data = tar, .left = n, .piece = 1536};
+    const struct extract_feed feed = {.next = memory_next, .ctx = &m};
+    const struct extract_place how = {.own = false};
+    struct extract_result r;
+    struct err *e = extract_place(root, 65536, &how, &feed, &r);
+    free(tar);
+    return e;
+}
+
 static struct err *run_blob(int root, const uint8_t *data, size_t n) {
     autofd int fd = sys_memfd("blob", 0);
     struct source src = {.fd = fd, .bell_fd = -1, .copy_fd = -1};
@@ -136,7 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (mkdirat(dir, "layer", 0755) != 0)
         abort();
     autofd int root = openat(dir, "layer", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    err_free((data[0] & 1 ? run_blob : run_tar)(root, data + 1, size - 1));
+    err_free((data[0] & 1 ? run_blob : data[0] & 2 ? run_place : run_tar)(root, data + 1, size - 1));
     autoerr e = io_each_entry(dir, only_layer, NULL);
     autoerr left = io_remove_tree(dir, "layer");
     if (e || left)
