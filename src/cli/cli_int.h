@@ -76,7 +76,9 @@ struct err *cli_io_end(const struct monitor_io_result *r, int *ret_code) __attri
 struct cli_containers {
     struct engine_rows rows;
     struct strmap filters;
-    int64_t before, since; /* when the containers that filters name were created, 0: unset */
+    const struct engine *engine; /* borrowed */
+    bool only_alive;             /* a condition looks at containers that are not to be listed */
+    int64_t before, since;       /* when the containers that filters name were created, 0: unset */
     struct engine_ancestor *ancestors;
     size_t n_ancestors;
 };

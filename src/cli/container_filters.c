@@ -6,6 +6,7 @@
 
 #include <regex.h>
 #include <string.h>
+#include <strings.h>
 
 struct json *cli_row_json(const char *text) {
     struct json *j = NULL;
@@ -63,7 +64,7 @@ static bool mount_matches(const struct engine_row *r, const char *wanted) {
     return false;
 }
 
-/* What the monitor does for it; and nothing is one of swarm's tasks. */
+/* What the monitor does for it; and nothing is one of swarm's tasks, or has an isolation of Windows'. */
 static bool duty_matches(const struct engine_row *r, const char *key, const char *value) {
     if (!strcmp(key, "health"))
         return !strcmp(*r->health ? r->health : "none", value);
@@ -71,8 +72,77 @@ static bool duty_matches(const struct engine_row *r, const char *key, const char
         return !strcmp(engine_row_restart(r), value);
     if (!strcmp(key, "should-start-on-boot"))
         return engine_row_on_boot(r) == !strcmp(value, "true");
-    return !strcmp(key, "is-task") && !strcmp(value, "false");
+    if (!strcmp(key, "isolation"))
+        return !strcmp(value, "default");
+    return !strcmp(key, "is-task") && (!strcmp(value, "false") || !strcmp(value, "0"));
 }
+
+static bool network_matches(const struct cli_containers *q, const struct engine_row *r, const char *wanted) {
+    autostrv struct strv names = {.n = 0};
+    engine_row_networks(q->engine, r, &names);
+    return strv_has(&names, wanted);
+}
+
+/* ---- ports ---- */
+
+/* "80", "80/udp", "8000-8010/tcp", as publish and expose take them. */
+struct port_range {
+    int64_t first, last;
+    const char *proto; /* in the text that was parsed */
+};
+
+static bool parse_ports(const char *text, struct port_range *ret) {
+    autofree char *numbers = mem_dupn(text, strcspn(text, "/"));
+    char *dash = strchr(numbers, '-');
+    const char *slash = strchr(text, '/');
+    if (dash)
+        *dash++ = '\0';
+    ret->proto = slash && slash[1] ? slash + 1 : "tcp";
+    return str_to_i64(numbers, 0, UINT16_MAX, &ret->first) &&
+           str_to_i64(dash ? dash : numbers, ret->first, UINT16_MAX, &ret->last);
+}
+
+static bool in_ranges(const char *ranges, int64_t port, const char *proto) {
+    autostrv struct strv each = {.n = 0};
+    if (!ranges || port <= 0)
+        return false;
+    strv_split(&each, ranges, '\n');
+    for (size_t i = 0; i < each.n; i++) {
+        struct port_range p;
+        if (parse_ports(each.v[i], &p) && port >= p.first && port <= p.last && !strcasecmp(p.proto, proto))
+            return true;
+    }
+    return false;
+}
+
+/* docker's rule: one port that fulfils either condition is enough. */
+static bool ports_match(const struct cli_containers *q, const struct engine_row *r) {
+    const char *published = strmap_get(&q->filters, "publish"), *exposed = strmap_get(&q->filters, "expose");
+    if (!published && !exposed)
+        return true;
+    autojson ports = engine_row_ports(q->engine, r);
+    JSON_EACH(p, ports)
+    if (in_ranges(published, json_int_value(json_get(p, "PublicPort"), 0), json_text(p, "Type")) ||
+        in_ranges(exposed, json_int_value(json_get(p, "PrivatePort"), 0), json_text(p, "Type")))
+        return true;
+    return false;
+}
+
+static struct err *check_ports(const struct strmap *filters, const char *key) {
+    autostrv struct strv values = {.n = 0};
+    struct port_range p;
+    if (strmap_get(filters, key))
+        strv_split(&values, strmap_get(filters, key), '\n');
+    for (size_t i = 0; i < values.n; i++) {
+        if (strchr(values.v[i], ':'))
+            return err_new(ERR_USAGE, "filter for '%s' should not contain ':': %s", key, values.v[i]);
+        if (!parse_ports(values.v[i], &p))
+            return err_new(ERR_USAGE, "error while looking up for %s %s: invalid port", key, values.v[i]);
+    }
+    return NULL;
+}
+
+/* ---- one condition ---- */
 
 static bool one_matches(const struct cli_containers *q, const struct engine_row *r, const char *key,
                         const char *value) {
@@ -90,7 +160,7 @@ static bool one_matches(const struct cli_containers *q, const struct engine_row 
     if (!strcmp(key, "volume"))
         return mount_matches(r, value);
     if (!strcmp(key, "network"))
-        return str_eq(r->network, value);
+        return network_matches(q, r, value);
     if (!strcmp(key, "before"))
         return r->created < q->before;
     if (!strcmp(key, "since"))
@@ -98,19 +168,26 @@ static bool one_matches(const struct cli_containers *q, const struct engine_row 
     return duty_matches(r, key, value);
 }
 
+/* Conditions that are not held against their values one by one. */
+static bool is_looked_at_whole(const char *key) {
+    return !strcmp(key, "label") || !strcmp(key, "publish") || !strcmp(key, "expose");
+}
+
 /* Values of one key are alternatives, but labels must all match; different keys must all match. */
 bool cli_container_matches(const struct cli_containers *q, const struct engine_row *r) {
     const struct strmap *filters = &q->filters;
+    if (q->only_alive && !r->alive)
+        return false;
     for (size_t i = 0; i < filters->n; i++) {
         autostrv struct strv values = {.n = 0};
         strv_split(&values, filters->e[i].value, '\n');
         size_t hits = 0;
         for (size_t k = 0; k < values.n; k++)
             hits += one_matches(q, r, filters->e[i].key, values.v[k]);
-        if (hits == 0 && strcmp(filters->e[i].key, "label") != 0)
+        if (hits == 0 && !is_looked_at_whole(filters->e[i].key))
             return false;
     }
-    return labels_match(r, strmap_get(filters, "label"));
+    return labels_match(r, strmap_get(filters, "label")) && ports_match(q, r);
 }
 
 static struct err *created_of(const struct cli_containers *q, const char *name, int64_t *ret) {
@@ -124,12 +201,10 @@ static struct err *created_of(const struct cli_containers *q, const char *name, 
     return err_new(ERR_NOT_FOUND, "no such container: %s", name);
 }
 
-static const char *const filter_keys[] = {"ancestor", "before",  "exited",
-                                          "expose",   "health",  "id",
-                                          "is-task",  "label",   "name",
-                                          "network",  "publish", "restart-policy",
-                                          "since",    "status",  "should-start-on-boot",
-                                          "volume",   NULL};
+static const char *const filter_keys[] = {
+    "ancestor", "before", "exited",  "expose",  "health",         "id",    "is-task", "isolation",
+    "label",    "name",   "network", "publish", "restart-policy", "since", "status",  "should-start-on-boot",
+    "volume",   NULL};
 
 static struct err *check_health(const struct strmap *filters) {
     autostrv struct strv values = {.n = 0};
@@ -146,11 +221,17 @@ static struct err *check_health(const struct strmap *filters) {
 
 static struct err *check_status(const struct strmap *filters) {
     static const char *const known[] = {"created", "restarting", "running", "removing", "paused", "exited", "dead"};
-    const char *value = strmap_get(filters, "status");
-    for (size_t i = 0; value && i < ARRAY_LEN(known); i++)
-        if (!strncmp(value, known[i], strlen(known[i])))
-            return NULL;
-    return value ? err_new(ERR_USAGE, "invalid filter 'status=%s'", value) : NULL;
+    autostrv struct strv values = {.n = 0};
+    if (strmap_get(filters, "status"))
+        strv_split(&values, strmap_get(filters, "status"), '\n');
+    for (size_t i = 0; i < values.n; i++) {
+        size_t k = 0;
+        while (k < ARRAY_LEN(known) && strcmp(values.v[i], known[k]) != 0)
+            k++;
+        if (k == ARRAY_LEN(known))
+            return err_new(ERR_USAGE, "invalid filter 'status=%s'", values.v[i]);
+    }
+    return NULL;
 }
 
 static struct err *check_exited(const struct strmap *filters) {
@@ -165,6 +246,23 @@ static struct err *check_exited(const struct strmap *filters) {
     return NULL;
 }
 
+/* Networks may be named by their ids; records have their names. */
+static struct err *resolve_networks(struct cli_ctx *c, struct strmap *filters) {
+    autojson networks = NULL;
+    autostrv struct strv values = {.n = 0};
+    if (!strmap_get(filters, "network"))
+        return NULL;
+    strv_split(&values, strmap_get(filters, "network"), '\n');
+    TRY(engine_network_list(c->engine, &networks));
+    for (size_t i = 0; i < values.n; i++)
+        JSON_EACH(n, networks)
+    if (strlen(values.v[i]) >= ID_SHORT_LEN && str_starts(json_text(n, "Id"), values.v[i]))
+        mem_set(&values.v[i], json_text(n, "Name"));
+    autofree char *joined = strv_join(&values, "\n");
+    strmap_set(filters, "network", joined);
+    return NULL;
+}
+
 struct err *cli_containers_find(struct cli_ctx *c, const struct engine_list *wanted, const struct strv *filters,
                                 struct cli_containers *ret) {
     struct strmap *f = &ret->filters;
@@ -173,7 +271,15 @@ struct err *cli_containers_find(struct cli_ctx *c, const struct engine_list *wan
     TRY(check_status(f));
     TRY(check_exited(f));
     TRY(check_health(f));
+    TRY(check_ports(f, "publish"));
+    TRY(check_ports(f, "expose"));
+    TRY(resolve_networks(c, f));
+    ret->engine = c->engine;
     l.all |= strmap_get(f, "status") || strmap_get(f, "exited");
+    if (strmap_get(f, "before") || strmap_get(f, "since")) { /* of any container, running or not */
+        ret->only_alive = !l.all && l.last < 0;
+        l.all = true;
+    }
     if (f->n) /* of those that match, then */
         l.last = -1;
     TRY(engine_container_list(c->engine, &l, &ret->rows));

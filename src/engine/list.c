@@ -73,6 +73,15 @@ bool engine_row_descends(const struct engine_row *r, const struct engine_ancesto
            (strlen(hex) >= 4 && str_starts(r->image_id, hex));
 }
 
+void engine_row_networks(const struct engine *e, const struct engine_row *r, struct strv *out) {
+    autojson wanted = NULL;
+    size_t before = out->n;
+    err_free(store_container_read(e->store, r->id, NETWORK_FILE, &wanted)); /* none: no network of its own */
+    JSON_EACH(n, json_get(wanted, "networks")) { strv_push(out, json_text(n, "network")); }
+    if (out->n == before && !wanted && *r->network)
+        strv_push(out, !strcmp(r->network, "default") ? "bridge" : r->network);
+}
+
 struct json *engine_row_ports(const struct engine *e, const struct engine_row *r) {
     autojson endpoints = NULL;
     autojson exposed = NULL;

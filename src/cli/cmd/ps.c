@@ -113,15 +113,29 @@ static void set_size(struct json *row, const struct engine_row *r, bool known) {
     json_set_str(row, "Size", str_c(&size));
 }
 
+/* Sizes cost a walk of what the container wrote: who names the column wants them. */
+static bool is_sized(const struct opts *o) { return o->size || (o->format && strstr(o->format, ".Size")); }
+
 /* The columns that only a format of the user's asks for. */
 static void set_rest(struct json *row, const struct engine_row *r, const struct opts *o) {
     autofree char *at = created_at(r->created);
     json_set_str(row, "CreatedAt", at);
     set_labels(row, r->labels);
     set_mounts(row, r->mounts, o->no_trunc);
-    json_set_str(row, "Networks", *r->network && strcmp(r->network, "default") != 0 ? r->network : "none");
     json_set_str(row, "Platform", "linux");
     json_set_str(row, "State", r->status);
+}
+
+static void set_networks(struct json *row, const struct engine *e, const struct engine_row *r) {
+    autostrv struct strv names = {.n = 0};
+    engine_row_networks(e, r, &names);
+    autofree char *text = strv_join(&names, ",");
+    json_set_str(row, "Networks", text);
+}
+
+/* Whether a format may show a column. */
+static bool shows(const struct opts *o, const char *column) {
+    return o->format && (strstr(o->format, column) || strstr(o->format, "json") || strstr(o->format, "{{.}}"));
 }
 
 static void set_ports(struct json *row, const struct engine *e, const struct engine_row *r) {
@@ -150,7 +164,7 @@ static struct json *row_of(const struct engine_row *r, const struct opts *o, int
     json_set_str(row, "Status", str_c(&status));
     json_set_str(row, "Names", r->name);
     if (o->size || o->format)
-        set_size(row, r, o->size);
+        set_size(row, r, is_sized(o));
     if (o->format)
         set_rest(row, r, o);
     return row;
@@ -175,6 +189,8 @@ static struct err *add_matching(struct cli_ctx *c, const struct cli_containers *
         autojson row = row_of(r, o, now);
         if (!o->quiet || o->format)
             set_ports(row, c->engine, r);
+        if (shows(o, ".Networks"))
+            set_networks(row, c->engine, r);
         TRY(cli_rows_add(rows, row));
         left--;
     }
@@ -184,7 +200,7 @@ static struct err *add_matching(struct cli_ctx *c, const struct cli_containers *
 static struct err *list(struct cli_ctx *c, struct cli_rows *rows) {
     const struct opts *o = c->opts;
     const struct engine_list wanted = {
-        .all = o->all || o->last >= 0 || o->latest, .last = o->latest ? 1 : (int)o->last, .size = o->size};
+        .all = o->all || o->last >= 0 || o->latest, .last = o->latest ? 1 : (int)o->last, .size = is_sized(o)};
     autocli_containers found = {.before = 0};
     TRY(cli_containers_find(c, &wanted, &o->filter, &found));
     return add_matching(c, &found, rows);
