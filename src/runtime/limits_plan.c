@@ -4,7 +4,6 @@
  * containers is without effect, in docker's words; and a limit that nothing would hold is refused. None is dropped in
  * silence: every row of the table below ends in one of the four.
  */
-#include <sched.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -53,7 +52,7 @@ unsigned limits_takes(const struct runtime_cgroup *g) {
 /* ---- the table ---- */
 
 enum otherwise { EMULATED, NO_EFFECT, REFUSED };
-#define WEIGHT_TEXT(what) "Your kernel does not support " what " or the cgroup is not mounted. "
+#define NO_SUPPORT(what) "Your kernel does not support " what " or the cgroup is not mounted. "
 static const struct row {
     const char *path; /* below linux.resources */
     const char *flag;
@@ -65,24 +64,24 @@ static const struct row {
      "--memory is emulated: this user has no memory cgroup. The container is watched, and killed when its processes "
      "use more; what swap it may use is not limited, nor files in a tmpfs."},
     {"memory.swap", "--memory-swap", TAKES_SWAP, NO_EFFECT,
-     WEIGHT_TEXT("swap limit capabilities") "Memory limited without swap."},
+     NO_SUPPORT("swap limit capabilities") "Memory limited without swap."},
     {"memory.reservation", "--memory-reservation", TAKES_RESERVATION, NO_EFFECT,
-     WEIGHT_TEXT("memory soft limit capabilities") "Limitation discarded."},
+     NO_SUPPORT("memory soft limit capabilities") "Limitation discarded."},
     {"memory.swappiness", "--memory-swappiness", TAKES_SWAPPINESS, NO_EFFECT,
-     WEIGHT_TEXT("memory swappiness capabilities") "Memory swappiness discarded."},
+     NO_SUPPORT("memory swappiness capabilities") "Memory swappiness discarded."},
     {"memory.disableOOMKiller", "--oom-kill-disable", TAKES_OOM, NO_EFFECT,
      "Your kernel does not support OomKillDisable. OomKillDisable discarded."},
     {"cpu.quota", "--cpus or --cpu-quota", TAKES_QUOTA, REFUSED, "processor time"},
     {"cpu.period", "--cpu-period", TAKES_QUOTA, REFUSED, "processor time"},
-    {"cpu.shares", "--cpu-shares", TAKES_SHARES, NO_EFFECT, WEIGHT_TEXT("CPU shares") "Shares discarded."},
+    {"cpu.shares", "--cpu-shares", TAKES_SHARES, NO_EFFECT, NO_SUPPORT("CPU shares") "Shares discarded."},
     {"cpu.cpus", "--cpuset-cpus", TAKES_CPUSET, EMULATED,
      "--cpuset-cpus is emulated: this user has no cpuset cgroup. The container's processes start with that affinity, "
      "and may change it."},
     {"cpu.mems", "--cpuset-mems", TAKES_CPUSET, REFUSED, "memory nodes"},
     {"pids.limit", "--pids-limit", TAKES_PIDS, REFUSED, "the number of processes"},
-    {"blockIO.weight", "--blkio-weight", TAKES_WEIGHT, NO_EFFECT, WEIGHT_TEXT("Block I/O weight") "Weight discarded."},
+    {"blockIO.weight", "--blkio-weight", TAKES_WEIGHT, NO_EFFECT, NO_SUPPORT("Block I/O weight") "Weight discarded."},
     {"blockIO.weightDevice", "--blkio-weight-device", TAKES_WEIGHT_DEVICE, NO_EFFECT,
-     WEIGHT_TEXT("Block I/O weight_device") "Weight-device discarded."},
+     NO_SUPPORT("Block I/O weight_device") "Weight-device discarded."},
     {"blockIO.throttleReadBpsDevice", "--device-read-bps", TAKES_THROTTLE, REFUSED, "the rate of a device"},
     {"blockIO.throttleWriteBpsDevice", "--device-write-bps", TAKES_THROTTLE, REFUSED, "the rate of a device"},
     {"blockIO.throttleReadIOPSDevice", "--device-read-iops", TAKES_THROTTLE, REFUSED, "the rate of a device"},
@@ -103,8 +102,8 @@ static struct err *refuse(const struct row *row) {
                             "%s cannot be enforced: %s can be limited by a cgroup only, and this user has "
                             "none with that controller",
                             row->flag, row->text),
-                    "run it in a login session of systemd with cgroup v2, whose user manager gets the controllers "
-                    "delegated (docs/limits.md says how), or leave the flag out");
+                    "where systemd runs: 'systemd-run --user --scope coracle run …' gives it a cgroup of your own "
+                    "(docs/limits.md); or leave the flag out");
 }
 
 /* The swap that comes with every memory limit is no news when that is watched already. */

@@ -35,7 +35,7 @@ outcome() {
     fi
     case $output in *WARNING:*) coracle rm -f "$c" >/dev/null && echo warned && return ;; esac
     pid=$(coracle inspect -f '{{.State.Pid}}' "$c")
-    cgroup_values "$pid" "$file" | grep -qE "$value" || fail "dropped in silence: $setup $* ($(cgroup_values "$pid" "$file"))"
+    grep -qE "$value" <<<"$(cgroup_values "$pid" "$file")" || fail "dropped in silence: $setup $* ($(cgroup_values "$pid" "$file"))"
     coracle rm -f "$c" >/dev/null
     echo enforced
 }
@@ -142,11 +142,11 @@ fill() { echo "dd if=/dev/zero bs=${1}M count=1 2>/dev/null | sleep 1000"; }
         assert_status 0
         assert_eq "$output" "$c"
         for file in 'memory.*:100663296' 'cpu.*:50000' 'pids.max:max'; do
-            cgroup_values "$(coracle inspect -f '{{.State.Pid}}' "$c")" "${file%%:*}" | grep -q ":${file##*:}" || fail "$setup: not in force: $file"
+            grep -q ":${file##*:}" <<<"$(cgroup_values "$(coracle inspect -f '{{.State.Pid}}' "$c")" "${file%%:*}")" || fail "$setup: not in force: $file"
         done
         assert_eq "$(coracle inspect -f '{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}}' "$c")" "100663296 209715200 500000000"
         in_setup "$setup" coracle restart -t 0 "$c"
-        cgroup_values "$(coracle inspect -f '{{.State.Pid}}' "$c")" 'memory.*' | grep -q ':100663296' || fail "$setup: not after a restart"
+        grep -q ':100663296' <<<"$(cgroup_values "$(coracle inspect -f '{{.State.Pid}}' "$c")" 'memory.*')" || fail "$setup: not after a restart"
         coracle rm -f "$c"
     done
 }

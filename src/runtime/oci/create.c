@@ -140,8 +140,10 @@ static struct err *make_cgroup(struct creation *c) {
     if (!limits.len)
         return NULL;
     TRY(runtime_cgroup_make(c->o->host, c->a->id, NULL, &c->cgroup));
-    if (!c->cgroup.paths.n)
-        log_warn("limits of linux.resources are not applied: %s", str_c(&limits));
+    autostrv struct strv unheld = {.n = 0};
+    autoerr refused = runtime_limits_plan(json_path(c->config, "linux.resources"), &c->cgroup, NULL, &unheld);
+    if (refused || unheld.n)
+        log_warn("limits of linux.resources that no cgroup of this user holds are not applied: %s", str_c(&limits));
     return NULL;
 }
 
