@@ -93,7 +93,8 @@ static void describe_abilities(struct engine *e, struct json *o) {
     autoerr no_fuse = host_find_program(e->host, "fuse-overlayfs", "fuse-overlayfs", &fuse);
     json_set_bool(o, "FuseOverlayfs", !no_fuse && access("/dev/fuse", R_OK | W_OK) == 0);
     if (e->host->cgroup != CGROUP_V2)
-        json_push_str(warnings, "cgroup v2 is not available to this user: docs/limits.md says which resource limits hold");
+        json_push_str(warnings,
+                      "cgroup v2 is not available to this user: docs/limits.md says which resource limits hold");
     json_set(o, "Warnings", warnings);
 }
 

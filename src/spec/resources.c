@@ -239,16 +239,12 @@ static const char *text(const struct json *h, const char *key) {
 
 static struct err *check_memory(const struct json *h, struct strv *warnings) {
     int64_t memory = number(h, "Memory"), swap = number(h, "MemorySwap"), low = number(h, "MemoryReservation");
-    const struct json *swappiness = json_get(h, "MemorySwappiness");
-    int64_t s = json_int_value(swappiness, 0);
     if (memory && memory < MEMORY_MIN)
         return err_new(ERR_USAGE, "Minimum memory limit allowed is 6MB");
     if (memory > 0 && swap > 0 && swap < memory)
         return err_new(ERR_USAGE, "Minimum memoryswap limit should be larger than memory limit, see usage");
     if (memory == 0 && swap > 0)
         return err_new(ERR_USAGE, "You should always set the Memory limit when using Memoryswap limit, see usage");
-    if (s < 0 || s > 100)
-        return err_new(ERR_USAGE, "invalid value: %lld. Valid memory swappiness range is 0-100", (long long)s);
     if (low && low < MEMORY_MIN)
         return err_new(ERR_USAGE, "Minimum memory reservation allowed is 6MB");
     if (memory > 0 && memory < low)
@@ -256,6 +252,13 @@ static struct err *check_memory(const struct json *h, struct strv *warnings) {
     if (memory == 0 && json_bool_value(json_get(h, "OomKillDisable"), false))
         strv_push(warnings, "OOM killer is disabled for the container, but no memory limit is set, this can result in "
                             "the system running out of resources.");
+    return NULL;
+}
+
+static struct err *check_swappiness(const struct json *h) {
+    int64_t s = number(h, "MemorySwappiness");
+    if (s < 0 || s > 100)
+        return err_new(ERR_USAGE, "invalid value: %lld. Valid memory swappiness range is 0-100", (long long)s);
     return NULL;
 }
 
@@ -298,6 +301,7 @@ static struct err *check_set(const char *wanted, const char *have, const char *w
 struct err *spec_resources_check(const struct json *h, const struct spec_machine *m, struct strv *warnings) {
     int64_t weight = number(h, "BlkioWeight");
     TRY(check_memory(h, warnings));
+    TRY(check_swappiness(h));
     TRY(check_cpu(h, m));
     TRY(check_set(text(h, "CpusetCpus"), m->cpus, "cpus", "CPUs"));
     TRY(check_set(text(h, "CpusetMems"), m->mems, "mems", "memory nodes"));
