@@ -105,9 +105,12 @@ gaps() {
     assert_eq "$output" out
     wait_for status_is g1 exited
     assert_eq "$(coracle logs g1 | wc -l)" 2
-    coracle run -d --name g2 --restart always busybox sh -c 'read x </dev/zero; exit 5' >/dev/null
-    run coracle wait g2
-    assert_eq "$output" 5
+    coracle run -d --name g2 --restart always busybox sh -c 'until [ -e /go ]; do sleep 0.05; done; rm /go; exit 5'
+    coracle wait g2 >"$BATS_TEST_TMPDIR/code" &
+    waiter=$!
+    told() { coracle exec g2 touch /go && ! kill -0 $waiter; } # once it is there to be told
+    wait_for told
+    assert_eq "$(cat "$BATS_TEST_TMPDIR/code")" 5
     coracle rm -f g2
 }
 
