@@ -108,6 +108,50 @@ static void append_hosts_line(struct str *out, const char *line, const char *hos
         str_appendf(out, "%s\t%s\n", host, line + sizeof placeholder - 1);
 }
 
+/* Whether a container of the helper's list is meant: by name, or by its id or the beginning of that. */
+static bool is_meant(const struct json *container, const char *ref) {
+    return str_eq(json_text(container, "name"), ref) || str_starts(json_text(container, "id"), ref);
+}
+
+static bool is_mine(const struct endpoints *n, const char *network) {
+    JSON_EACH(e, json_get(n->lease.answer, "endpoints"))
+    if (str_eq(json_text(e, "network"), network))
+        return true;
+    return false;
+}
+
+/* One --link CONTAINER[:ALIAS]: its address on the first network that both are on. */
+static struct err *append_link(const struct endpoints *n, const struct json *list, const char *link, struct str *out) {
+    size_t len = strcspn(link, ":");
+    autofree char *ref = mem_dupn(link, len);
+    const char *alias = link[len] ? link + len + 1 : ref;
+    JSON_EACH(c, json_get(list, "containers"))
+    JSON_EACH(e, json_get(c, "endpoints")) {
+        if (!is_meant(c, ref) || !is_mine(n, json_text(e, "network")) || !*json_text(e, "ip"))
+            continue;
+        const char *name = json_text(c, "name");
+        str_appendf(out, "%s\t%s%s%s\n", json_text(e, "ip"), alias, str_eq(alias, name) ? "" : " ",
+                    str_eq(alias, name) ? "" : name);
+        return NULL;
+    }
+    return err_hint(err_new(ERR_CONFLICT, "cannot link to %s: no such container runs on a network of this one", ref),
+                    "start it first, on the same network");
+}
+
+/* Who is where is asked of the helper: links hold for as long as both run. */
+static struct err *append_links(const struct endpoints *n, const struct json *wanted, struct str *out) {
+    const struct json *links = json_get(wanted, "links");
+    if (!json_count(links))
+        return NULL;
+    autojson ask = json_object();
+    autojson list = NULL;
+    json_set_str(ask, "op", "list");
+    TRY(net_ask(n->host, ask, &list));
+    JSON_EACH(l, links)
+    TRY(append_link(n, list, json_str_value(l), out));
+    return NULL;
+}
+
 static struct err *write_hosts(const struct endpoints *n, const struct json *wanted) {
     autostr struct str s = STR_INIT;
     autostrv struct strv lines = {.n = 0};
@@ -122,6 +166,7 @@ static struct err *write_hosts(const struct endpoints *n, const struct json *wan
         if (*json_text(e, "ip6"))
             str_appendf(&s, "%s\t%s\n", json_text(e, "ip6"), hostname);
     }
+    TRY(append_links(n, wanted, &s));
     return engine_host_file(n->dirfd, "hosts", str_c(&s));
 }
 

@@ -57,6 +57,8 @@ static struct err *check_sysctls(const struct json *config) {
 
 static struct err *check(const struct json *wanted, const struct json *config) {
     TRY(check_networks(wanted));
+    if (json_count(json_get(wanted, "links")))
+        return err_new(ERR_UNSUPPORTED, "there are no other containers to link to");
     JSON_EACH(p, json_get(wanted, "ports"))
     TRY(check_port(p));
     return check_sysctls(config);

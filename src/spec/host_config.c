@@ -195,7 +195,7 @@ static void isolation_part(const struct spec_ctx *x, struct json *h) {
     spec_set_list(h, "GroupAdd", &o->group_add);
     json_set_str(h, "IpcMode", ipc_mode(x));
     json_set_str(h, "Cgroup", "");
-    json_set(h, "Links", json_null());
+    spec_set_list(h, "Links", &x->o->links);
     json_set_int(h, "OomScoreAdj", o->oom_score_adj);
     json_set_str(h, "PidMode", text_or_empty(o->pid));
     json_set_bool(h, "Privileged", o->privileged);

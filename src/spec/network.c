@@ -178,11 +178,25 @@ static struct err *check_fallback(const char *v) {
     return err_new(ERR_USAGE, "invalid argument \"%s\" for \"--network-fallback\" flag: must be host or error", v);
 }
 
+static struct err *check_links(const struct strv *links) {
+    for (size_t i = 0; i < links->n; i++) {
+        const char *v = links->v[i];
+        size_t n = strcspn(v, ":");
+        bool alias = v[n] && v[n + 1];
+        if (!n || (v[n] && !alias) || strchr(v + n + alias, ':') || strpbrk(v, " #") || spec_has_control(v))
+            return err_new(ERR_USAGE, "bad format for links: %s", v);
+    }
+    return NULL;
+}
+
 struct err *spec_resolve_network(struct spec_ctx *x) {
+    TRY(check_links(&x->o->links));
     TRY(check_fallback(x->o->network_fallback));
     const struct strv *networks = &x->o->networks;
     bool addressed = x->o->ip || x->o->ip6 || x->o->mac_address || x->o->network_alias.n;
     if (networks->n == 1 && is_mode(networks->v[0])) {
+        if (x->o->links.n)
+            return err_new(ERR_USAGE, "conflicting options: links need a network, not --network %s", networks->v[0]);
         if (addressed)
             return err_new(ERR_USAGE, "conflicting options: addresses and aliases need a network, not --network %s",
                            networks->v[0]);
@@ -269,6 +283,8 @@ struct json *spec_emit_network(const struct spec_ctx *x) {
     json_set(j, "networks", networks);
     json_set(j, "ports", ports_json(x));
     json_set_str(j, "hostname", x->hostname);
+    if (x->o->links.n)
+        json_set_strv(j, "links", &x->o->links);
     if (x->o->network_fallback)
         json_set_str(j, "fallback", x->o->network_fallback);
     json_set_strv(j, "dns", &x->o->dns);

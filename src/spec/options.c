@@ -58,6 +58,7 @@ static const struct member {
     STRV("--publish", publish),
     STRV("--network", networks),
     STRV("--network-alias", network_alias),
+    STRV("--link", links),
     STR("--ip", ip),
     STR("--ip6", ip6),
     STR("--mac-address", mac_address),

@@ -71,7 +71,7 @@ struct container_options {
     struct strv add_host, dns, dns_search, dns_option;
     struct strv expose, publish;
     struct strv networks; /* as typed: a name, none, host, container:X, ns:PATH, or name=X,alias=Y,…; empty: bridge */
-    struct strv network_alias;
+    struct strv network_alias, links; /* links: CONTAINER[:ALIAS] */
     char *ip, *ip6, *mac_address;
     char *network_fallback; /* "host", "error", NULL: as configured */
     char *pid, *ipc, *uts, *userns, *cgroupns;

@@ -133,7 +133,7 @@ refused() {
 }
 
 @test "what comes with a later release says so" {
-    for flag in '--memory 1g' '--cpus 1' '--pids-limit 10' '--gpus all' '--link a:b' '--volumes-from a' '--storage-opt size=1g'; do
+    for flag in '--memory 1g' '--cpus 1' '--pids-limit 10' '--gpus all' '--volumes-from a' '--storage-opt size=1g'; do
         # shellcheck disable=SC2086
         refused 125 "${flag%% *}" run $flag busybox
         [[ $output == *later* || $output == *root* || $output == *not* ]] || fail "no reason for $flag"

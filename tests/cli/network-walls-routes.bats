@@ -34,3 +34,15 @@ teardown() { coracle rm -f attacker >/dev/null 2>&1 || true; }
     coracle rm -f server
     refute_output_has REACHED
 }
+
+@test "a helper that is killed comes back to the same walls" {
+    local before
+    before=$(inside prey-theirs IPAddress)
+    pkill -KILL -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/"
+    wait_for coracle exec prey-theirs nslookup -timeout=1 prey-theirs
+    assert_eq "$(inside prey-theirs IPAddress)" "$before"
+    run -0 coracle info
+    assert_output_has 'Network: slirp'
+    the_traps_work
+    attack_from_a_network
+}

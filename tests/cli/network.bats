@@ -383,6 +383,33 @@ P
     assert_output_has '1 packets received'
 }
 
+@test "--link: another container of the network is known by a name, on the default network too" {
+    local id
+    serve store
+    id=$(coracle ps -q -f name=store)
+    run -0 coracle run --rm --link store --link "$id:db" busybox sh -c 'cat /etc/hosts; wget -qO- http://store/file; wget -qO- http://db/file'
+    assert_output_has "$(address store)	store"
+    assert_output_has "$(address store)	db store"
+    assert_eq "${lines[-1]}" served
+    coracle run -d --name linked --link store:db busybox sleep 1000 >/dev/null
+    made+=(linked)
+    assert_eq "$(coracle inspect -f '{{json .HostConfig.Links}}' linked)" '["store:db"]'
+    coracle network create apart >/dev/null
+    run coracle run --rm --network apart --link store busybox true
+    coracle network rm apart
+    assert_status 125
+    assert_output_has 'cannot link to store'
+    coracle stop -t 0 store
+    run coracle run --rm --link store:db busybox true
+    assert_status 125
+    assert_output_has 'cannot link to store'
+    for bad in a: :b a:b:c ''; do
+        run coracle run --rm --link "$bad" busybox true
+        assert_status 125
+        assert_output_has 'bad format for links'
+    done
+}
+
 @test "--network ns:PATH: a namespace of coracle's user namespace is joined, others are refused, the host's is the host's" {
     local owner path
     start owner

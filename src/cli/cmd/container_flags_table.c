@@ -4,7 +4,6 @@
 #include <stddef.h>
 
 #define AT(member) offsetof(struct container_flags, member)
-#define LEGACY_LINK "use a network of your own: containers of one find each other by name"
 #define LINK_LOCAL "an address of the container's own making needs no option"
 #define VOLUMES_LATER "volumes arrive with a later release; bind a directory instead"
 #define WINDOWS_ONLY "it exists on Windows only"
@@ -245,9 +244,9 @@ const struct cli_flag cli_container_flags[] = {
      .help = "Read labels from a file"},
     {.name = "link",
      .type = CLI_LIST,
-     .standing = CLI_REFUSED,
-     .reason = LEGACY_LINK,
-     .help = "Link to another container"},
+     .offset = AT(o.links),
+     .complete = CLI_COMPLETE_RUNNING,
+     .help = "Know another container of the same network by a name (container[:alias])"},
     {.name = "link-local-ip",
      .type = CLI_LIST,
      .standing = CLI_REFUSED,
