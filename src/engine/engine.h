@@ -17,8 +17,8 @@
 #include <stdint.h>
 
 #include "base/str.h"
-#include "engine/limits.h"
 #include "engine/duties.h"
+#include "engine/limits.h"
 #include "engine/networks.h"
 #include "image/image.h"
 #include "monitor/monitor.h"
