@@ -249,7 +249,7 @@ struct err *clock_parse_since(const char *s, int64_t now, int64_t *ret) {
     if (parse_unix(s, ret) || parse_rfc3339(s, ret) || parse_local(s, ret))
         return NULL;
     if (parse_duration(s, &d, &at) != TERM_OK || __builtin_sub_overflow(now, d, &d))
-        return err_hint(err_new(ERR_USAGE, "invalid time: %s", s),
+        return err_hint(err_new(ERR_USAGE, "failed to parse value as time or duration: \"%s\"", s),
                         "write a time as '2006-01-02T15:04:05', unix seconds, or a duration as '10m'");
     *ret = d;
     return NULL;

@@ -56,6 +56,10 @@ static struct err *no_such_image(const char *image) {
 
 static struct err *resolve_image(struct creation *c) {
     const struct container_options *o = c->args->options;
+    struct image_platform wanted = {.os = NULL};
+    if (o->platform)
+        TRY(image_platform_parse(c->engine->host, o->platform, &wanted));
+    image_platform_done(&wanted);
     const char *policy = o->pull ? o->pull : "missing";
     if (strcmp(policy, "always") != 0 && strcmp(policy, "missing") != 0 && strcmp(policy, "never") != 0)
         return err_new(ERR_USAGE, "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"",

@@ -114,8 +114,9 @@ static bool word_ok(const char *s) {
 }
 
 static struct err *bad_platform(const char *text) {
-    return err_hint(err_new(ERR_USAGE, "invalid platform \"%s\"", text),
-                    "write os/arch[/variant], for example linux/arm64 or linux/arm/v7");
+    return err_hint(
+        err_new(ERR_USAGE, "invalid platform: \"%s\": cannot parse platform specifier: invalid argument", text),
+        "write os/arch[/variant], for example linux/arm64 or linux/arm/v7");
 }
 
 /* "os/arch[/variant]", "arch", or "os" (which leaves the architecture to `arch_here`). */

@@ -190,7 +190,7 @@ static struct err *times(const struct opts *o, struct events_query *q) {
     return NULL;
 }
 
-static struct err *listen_to(struct cli_ctx *c, struct listener *l) {
+static struct err *listen_to(struct cli_ctx *c, struct listener *l, int *ret_code) {
     static const char *const keys[] = {"config", "container", "daemon", "event",   "image", "label",  "network", "node",
                                        "plugin", "scope",     "secret", "service", "type",  "volume", NULL};
     const struct opts *o = c->opts;
@@ -198,16 +198,20 @@ static struct err *listen_to(struct cli_ctx *c, struct listener *l) {
     TRY(cli_filters_parse(&o->filter, keys, &l->filters));
     TRY(times(o, &q));
     l->as_json = o->format && (!strcmp(o->format, "json") || !strcmp(o->format, "{{json .}}"));
-    if (o->format && *o->format && !l->as_json)
-        TRY(template_parse(o->format, &l->tpl));
+    if (o->format && *o->format && !l->as_json) {
+        struct err *bad = template_parse(o->format, &l->tpl);
+        if (bad) {
+            *ret_code = 64;
+            return err_wrap(bad, "Error parsing format");
+        }
+    }
     TRY(cli_interrupt_fd(&q.interrupt_fd));
     return engine_events(c->engine, &q, show, l);
 }
 
 static struct err *run(struct cli_ctx *c, int *ret_code) {
-    (void)ret_code;
     struct listener l = {.out = c->out};
-    struct err *e = listen_to(c, &l);
+    struct err *e = listen_to(c, &l, ret_code);
     template_free(l.tpl);
     strmap_done(&l.filters);
     return e;
