@@ -19,7 +19,7 @@ struct json;
  * docker's {"Titles":[…],"Processes":[[…],…]} of a running container. `options` is what ps gets, pids being the host's;
  * empty: "-ef", which is answered without ps. Where all words of it are podman's descriptors ("pid", "comm", "user",
  * "hpid" …, apart by commas or spaces) these are the columns, with pids and users as the container sees them. Errors:
- * conflict when it does not run, usage for options that ps does not take or that leave no column PID.
+ * conflict when it does not run, system for options that ps does not take or that leave no column PID.
  */
 struct err *engine_container_top(struct engine *e, const char *name, const struct strv *options, struct json **ret)
     __attribute__((warn_unused_result));

@@ -27,7 +27,7 @@ static struct err *check_titles(const struct strv *options) {
         const char *title = !equals ? "" : equals[1] ? equals + 1 : i + 1 < words.n ? words.v[i + 1] : "";
         if (!str_starts(title, "PID") || (str_starts(words.v[i], "pid=") && equals))
             continue;
-        return err_new(ERR_USAGE, "specifying \"%.*s=%s\" is not allowed", (int)(equals - words.v[i]), words.v[i],
+        return err_new(ERR_SYSTEM, "specifying \"%.*s=%s\" is not allowed", (int)(equals - words.v[i]), words.v[i],
                        title);
     }
     return NULL;
@@ -91,8 +91,8 @@ static struct err *ask_ps(const struct engine *e, const struct procs *procs, con
         return NULL;
     const char *why = str_c(&errors) + strspn(str_c(&errors), "\n");
     if (!*why)
-        return err_new(ERR_USAGE, "Error running ps: exit status %d", code);
-    return err_new(ERR_USAGE, "ps: %.*s", (int)strcspn(why, "\n"), why);
+        return err_new(ERR_SYSTEM, "Error running ps: exit status %d", code);
+    return err_new(ERR_SYSTEM, "ps: %.*s", (int)strcspn(why, "\n"), why);
 }
 
 /* The last column takes what is left of a line. */
@@ -127,7 +127,7 @@ struct err *top_parse_ps(const char *text, const struct procs *procs, struct jso
     while (at < head.n && strcmp(head.v[at], "PID") != 0)
         at++;
     if (at == head.n)
-        return err_new(ERR_USAGE, "Couldn't find PID field in ps output");
+        return err_new(ERR_SYSTEM, "Couldn't find PID field in ps output");
     for (size_t i = 0; i < head.n; i++)
         json_push_str(titles, head.v[i]);
     for (size_t i = 1; i < lines.n; i++) {
@@ -138,7 +138,7 @@ struct err *top_parse_ps(const char *text, const struct procs *procs, struct jso
             continue;
         bool thread = !strcmp(fields.v[at], "-");
         if (!thread && !str_to_i64(fields.v[at], 1, INT32_MAX, &pid))
-            return err_new(ERR_USAGE, "Unexpected pid '%s'", fields.v[at]);
+            return err_new(ERR_SYSTEM, "Unexpected pid '%s'", fields.v[at]);
         ours = thread ? ours : has_pid(procs, pid);
         if (ours)
             json_push(rows, fields_json(&fields, head.n));

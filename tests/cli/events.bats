@@ -107,7 +107,7 @@ listens() { grep -qs inotify "/proc/$1/fdinfo/"*; }
 @test "bad filters, times and templates are errors" {
     run -1 coracle events -f nope=1
     assert_output_has "invalid filter 'nope'"
-    run -1 coracle events -f nope
+    run -125 coracle events -f nope
     assert_output_has "bad format of filter"
     run -1 coracle events --since yesterday
     run -1 coracle events --since 1s --until 1h
