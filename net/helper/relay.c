@@ -18,10 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/sys/sys.h"
 #include "net/helper/helper_int.h"
 
 enum {
@@ -280,8 +280,7 @@ void relay_start(struct loop *l, struct relay_group *group, int a, int b, bool c
 int relay_connect(struct loop *l, struct relay_group *group, int a, int b, const struct sockaddr_storage *to) {
     static const int on = 1;
     socklen_t len = to->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    int waiting = 0;
-    bool speaks = ioctl(a, FIONREAD, &waiting) == 0 && waiting > 0;
+    bool speaks = sys_waiting(a) > 0;
     if (speaks)
         setsockopt(b, IPPROTO_TCP, TCP_DEFER_ACCEPT, &on, sizeof on);
     if (connect(b, (const struct sockaddr *)to, len) != 0 && errno != EINPROGRESS)

@@ -107,6 +107,11 @@ int sys_ns_type(int nsfd) { return ioctl(nsfd, NS_GET_NSTYPE); }
 
 int sys_ns_userns(int nsfd) { return ioctl(nsfd, NS_GET_USERNS); }
 
+int sys_waiting(int fd) {
+    int n;
+    return ioctl(fd, FIONREAD, &n) == 0 ? n : -1;
+}
+
 int sys_reflink(int to, int from) { return ioctl(to, FICLONE, from); }
 
 void sys_signals_reset(void) {

@@ -72,6 +72,8 @@ int sys_tap_open(const char *name);
 /* Switches off transmit checksum and segmentation offload of a link: its other end then sees frames as they would be on
  * a wire. `socket_fd`: any socket of the namespace. */
 int sys_link_no_offload(int socket_fd, const char *name);
+/* FIONREAD: bytes that a socket holds for its reader; -1 and errno where that is no question. */
+int sys_waiting(int fd);
 /* FICLONE: 0 when `to` now shares the blocks of `from`. */
 int sys_reflink(int to, int from);
 /* Signals as a new program should have them: none blocked, each at its default, also the two that glibc keeps to itself
