@@ -185,8 +185,8 @@ static struct err *rewind_packed(struct logfile *f) {
 
 /* A compressed file can only be read forwards: once to count, and where it has enough once more up to the place. */
 static struct err *back_packed(struct logfile *f, const struct logformat *format, int64_t *entries) {
-    int64_t seen;
-    off_t end;
+    int64_t seen = 0;
+    off_t end = 0;
     TRY(measure(f, format, INT64_MAX, &seen, &end));
     TRY(rewind_packed(f));
     f->start = 0;

@@ -231,6 +231,15 @@ static struct err *check_known(enum spec_log_kind kind, const char *driver, cons
     return err_new(ERR_USAGE, "unknown log opt '%s' for %s log driver", key, driver);
 }
 
+static struct err *parse_options(const struct strmap *opts, struct spec_log *r) {
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        const char *value = strmap_get(opts, options[i].key);
+        if (value && (options[i].drivers & 1U << r->kind))
+            TRY(options[i].parse(value, r));
+    }
+    return NULL;
+}
+
 struct err *spec_log_parse(const char *driver, const struct strmap *opts, struct spec_log *ret) {
     struct spec_log r = {.max_size = -1, .max_file = 1, .buffer = -1, .facility = FACILITY_DAEMON};
     TRY(driver_kind(driver, &r.kind));
@@ -244,11 +253,7 @@ struct err *spec_log_parse(const char *driver, const struct strmap *opts, struct
                               .facility = FACILITY_DAEMON};
     for (size_t i = 0; i < opts->n; i++)
         TRY(check_known(r.kind, driver && *driver ? driver : "json-file", opts->e[i].key));
-    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-        const char *value = strmap_get(opts, options[i].key);
-        if (value && (options[i].drivers & 1U << r.kind))
-            TRY(options[i].parse(value, &r));
-    }
+    TRY(parse_options(opts, &r));
     bool asked = strmap_get(opts, "compress") || strmap_get(opts, "cache-compress");
     if (r.compress && asked && (r.max_file < 2 || r.max_size < 0))
         return err_new(ERR_USAGE, "compress cannot be true when max-file is less than 2 or max-size is not set");
@@ -256,4 +261,4 @@ struct err *spec_log_parse(const char *driver, const struct strmap *opts, struct
     return NULL;
 }
 
-const char *spec_log_default_tag(enum spec_log_kind kind) { return ALL_SOCKETS & 1U << kind ? "{{.ID}}" : NULL; }
+const char *spec_log_default_tag(enum spec_log_kind kind) { return (ALL_SOCKETS & 1U << kind) ? "{{.ID}}" : NULL; }
