@@ -95,6 +95,8 @@ struct json *cli_row_json(const char *text);
 void cli_warnings(const struct strv *warnings);
 /* Appends at most `max` code points of a text, the last one "…" where something was cut off. */
 void cli_ellipsis(const char *text, size_t max, struct str *out);
+/* The columns of a terminal that n bytes of UTF-8 take. */
+size_t cli_columns(const char *s, size_t n);
 /* docker's sizes: "1.23MB" with three or four significant digits, decimal units. Appended. */
 void cli_human_size(int64_t bytes, int precision, struct str *out);
 /* docker's one line of ports ("0.0.0.0:8080->80/tcp, 443/tcp") of a list of port objects; appended. */

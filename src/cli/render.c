@@ -31,13 +31,9 @@ static struct err *compile(const char *text, struct template **ret) {
 /* The columns' widths: that of the widest cell and what parts it from the next; the last cell of a line has none. */
 static void measure(const struct strv *lines, size_t *widths, size_t n) {
     for (size_t i = 0; i < lines->n; i++) {
-        const char *cell = lines->v[i];
-        for (size_t k = 0; k < n; k++) {
-            size_t room = CELL_PAD;
-            for (; *cell && *cell != '\t'; cell++)
-                room += ((unsigned char)*cell & 0xc0) != 0x80; /* every code point counts one */
-            if (!*cell++)
-                break;
+        const char *cell = lines->v[i], *end;
+        for (size_t k = 0; k < n && *(end = strchrnul(cell, '\t')); k++, cell = end + 1) {
+            size_t room = cli_columns(cell, (size_t)(end - cell)) + CELL_PAD;
             widths[k] = room > widths[k] ? room : widths[k];
         }
     }
@@ -46,8 +42,8 @@ static void measure(const struct strv *lines, size_t *widths, size_t n) {
 static void print_cell(FILE *out, const char *cell, size_t n, size_t room) {
     static const char blanks[] = "                                                                ";
     fwrite(cell, 1, n, out);
-    for (size_t i = 0; i < n; i++)
-        room -= room && ((unsigned char)cell[i] & 0xc0) != 0x80;
+    size_t taken = cli_columns(cell, n);
+    room -= taken < room ? taken : room;
     for (; room >= sizeof blanks; room -= sizeof blanks - 1)
         fputs(blanks, out);
     fwrite(blanks, 1, room, out);

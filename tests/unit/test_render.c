@@ -125,5 +125,21 @@ static void test_sizes(void) {
     }
 }
 
+/* Two columns for a letter of East Asia, none for a mark on the letter before; columns stay in line. */
+static void test_columns(void) {
+    static const struct {
+        const char *text;
+        size_t want;
+    } lines[] = {{"", 0},           {"abc", 3},  {"caf\xc3\xa9", 4}, {"\xe6\xbc\xa2\xe5\xad\x97", 4},
+                 {"e\xcc\x81x", 2}, {"a\xff", 2}};
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+        CHECK_INT(cli_columns(lines[i].text, strlen(lines[i].text)), lines[i].want);
+    autofree char *got = render("[{\"ID\":\"\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2\xe5\xad\x97"
+                                "\xe6\xbc\xa2\",\"Names\":\"x\"},{\"ID\":\"a\",\"Names\":\"y\"}]",
+                                "table {{.ID}}\t{{.Names}}", false, false);
+    CHECK_STR(got, "CONTAINER ID     NAMES\n\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2\xe5\xad\x97"
+                   "\xe6\xbc\xa2   x\na                y\n");
+}
+
 UNIT_MAIN({"rows", test_rows}, {"no rows", test_no_rows}, {"objects", test_objects}, {"ellipsis", test_ellipsis},
-          {"sizes", test_sizes})
+          {"sizes", test_sizes}, {"columns", test_columns})
