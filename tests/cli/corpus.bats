@@ -4,13 +4,11 @@ load ../lib/common
 
 @test "command lines are judged as recorded" {
     run python3 "$TESTS_DIR/corpus/check.py" compare "$TESTS_DIR"/corpus/*.cases
-    echo "$output"
     assert_status 0
 }
 
 @test "docker's client judges them as recorded" {
     docker --version 2>/dev/null | grep -q ' 28\.2\.' || skip "no docker client 28.2 here"
     run python3 "$TESTS_DIR/corpus/check.py" oracle "$TESTS_DIR"/corpus/*.cases
-    echo "$output"
     assert_status 0
 }

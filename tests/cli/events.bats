@@ -112,7 +112,7 @@ listens() { grep -qs inotify "/proc/$1/fdinfo/"*; }
     run -1 coracle events --since yesterday
     run -1 coracle events --since 1s --until 1h
     assert_output_has 'cannot be after `until` time'
-    run -1 coracle events --format '{{.Type'
+    run -64 coracle events --format '{{.Type'
     run -1 coracle events x
     assert_output_has "accepts no arguments"
 }
