@@ -267,7 +267,13 @@ static int dispatch(struct invocation *v, const struct cli_globals *g, const str
         static char *none[] = {NULL};
         cli_warnings(&warnings);
         struct cli_ctx c = {
-            .cmd = cmd, .opts = opts, .args = args.n ? args.v : none, .n_args = (int)args.n, .out = stdout};
+            .cmd = cmd,
+            .called_as = v->called_as,
+            .opts = opts,
+            .args = args.n ? args.v : none,
+            .n_args = (int)args.n,
+            .out = stdout,
+        };
         code = run_command(&c, g, v->whole);
     }
     if (cmd->opts_done)

@@ -82,8 +82,9 @@ struct cli_ctx { /* what a command gets */
     const struct config *config;
     struct engine *engine;
     const struct cmd *cmd;
-    void *opts;  /* the command's options struct, filled by the parser */
-    char **args; /* positionals, NULL-terminated */
+    const char *called_as; /* "run", "container run" */
+    void *opts;            /* the command's options struct, filled by the parser */
+    char **args;           /* positionals, NULL-terminated */
     int n_args;
     FILE *out; /* standard output, checked for errors at the end */
 };

@@ -1,13 +1,13 @@
 /* Every command, in the order of --help. Adding one: a file in cmd/ and a line here. */
 #include "cli/cli_int.h"
 
-extern const struct cmd cmd_attach, cmd_container_inspect, cmd_container_prune, cmd_commit, cmd_cp, cmd_create,
-    cmd_diff, cmd_events, cmd_exec, cmd_export, cmd_healthcheck_run, cmd_image_inspect, cmd_image_prune, cmd_images,
-    cmd_import, cmd_info, cmd_inspect, cmd_kill, cmd_load, cmd_logs, cmd_network_connect, cmd_network_create,
-    cmd_network_disconnect, cmd_network_inspect, cmd_network_ls, cmd_network_prune, cmd_network_rm, cmd_pause, cmd_port,
-    cmd_ps, cmd_pull, cmd_rename, cmd_restart, cmd_rm, cmd_rmi, cmd_run, cmd_save, cmd_start, cmd_stats, cmd_stop,
-    cmd_system_df, cmd_system_prune, cmd_tag, cmd_top, cmd_unpause, cmd_update, cmd_unshare, cmd_version, cmd_wait,
-    cmd_complete;
+extern const struct cmd cmd_attach, cmd_container_exists, cmd_container_inspect, cmd_container_prune, cmd_commit,
+    cmd_cp, cmd_create, cmd_diff, cmd_events, cmd_exec, cmd_export, cmd_healthcheck_run, cmd_image_exists,
+    cmd_image_inspect, cmd_image_prune, cmd_images, cmd_import, cmd_info, cmd_inspect, cmd_kill, cmd_load, cmd_logs,
+    cmd_network_connect, cmd_network_create, cmd_network_disconnect, cmd_network_exists, cmd_network_inspect,
+    cmd_network_ls, cmd_network_prune, cmd_network_rm, cmd_pause, cmd_port, cmd_ps, cmd_pull, cmd_rename, cmd_restart,
+    cmd_rm, cmd_rmi, cmd_run, cmd_save, cmd_start, cmd_stats, cmd_stop, cmd_system_df, cmd_system_prune, cmd_tag,
+    cmd_top, cmd_unpause, cmd_untag, cmd_update, cmd_unshare, cmd_version, cmd_wait, cmd_complete;
 
 const struct cmd *const cli_commands[] = {
     &cmd_run,
@@ -21,6 +21,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_version,
     &cmd_info,
     &cmd_attach,
+    &cmd_container_exists,
     &cmd_container_prune,
     &cmd_commit,
     &cmd_cp,
@@ -30,6 +31,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_import,
     &cmd_inspect,
     &cmd_container_inspect,
+    &cmd_image_exists,
     &cmd_image_inspect,
     &cmd_image_prune,
     &cmd_kill,
@@ -38,6 +40,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_network_connect,
     &cmd_network_create,
     &cmd_network_disconnect,
+    &cmd_network_exists,
     &cmd_network_inspect,
     &cmd_network_ls,
     &cmd_network_prune,
@@ -56,6 +59,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_system_prune,
     &cmd_tag,
     &cmd_unpause,
+    &cmd_untag,
     &cmd_top,
     &cmd_update,
     &cmd_wait,

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct creation {
@@ -227,6 +228,44 @@ static struct err *prepare_binds(const struct creation *c) {
     return NULL;
 }
 
+static struct err *check_timezone(const struct creation *c) {
+    const char *tz = c->args->options->tz;
+    autofree char *file = NULL;
+    struct stat st;
+    if (!tz)
+        return NULL;
+    TRY(spec_timezone_file(c->engine->host, tz, &file));
+    if (stat(file, &st) == 0 && S_ISREG(st.st_mode))
+        return NULL;
+    return err_hint(err_new(ERR_USAGE, "unknown or invalid time zone %s: there is no file %s", tz, file),
+                    "the host has no such zone: its package tzdata may be missing; -e TZ=… needs none");
+}
+
+/* podman's --replace. What only has an id like that is not meant. */
+static struct err *replace(const struct creation *c, const char *name) {
+    char id[65] = "";
+    {
+        autocontainer old = ENGINE_CONTAINER_INIT;
+        struct err *e = engine_container_load(c->engine, name, &old);
+        if (e && err_kind(e) == ERR_NOT_FOUND) {
+            err_free(e);
+            return NULL;
+        }
+        TRY(e);
+        if (!str_eq(engine_container_name(&old), name))
+            return NULL;
+        memcpy(id, old.id, sizeof id);
+    }
+    return engine_container_remove(c->engine, id, true, false);
+}
+
+/* What must be right on this machine before anything is recorded, or removed to make room. */
+static struct err *check_machine(struct creation *c) {
+    TRY(runtime_limits_probe(c->engine->host, c->id, c->spec->config, &c->warnings));
+    TRY(check_timezone(c));
+    return prepare_binds(c);
+}
+
 static struct err *record(struct creation *c, const char *name) {
     const struct store_container_new new = {
         .id = c->id,
@@ -247,14 +286,16 @@ static struct err *record_named(struct creation *c) {
         given++;
     if (given && !id_name_ok(given))
         return err_new(ERR_USAGE, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", given);
+    if (!given && c->args->options->replace)
+        return err_new(ERR_USAGE, "cannot replace container without --name being set");
     for (int attempt = 0;; attempt++) {
         autofree char *random = given ? NULL : id_random_name(attempt);
         const char *name = given ? given : random;
         TRY(build_spec(c, name));
-        if (attempt == 0) {
-            TRY(runtime_limits_probe(c->engine->host, c->id, c->spec->config, &c->warnings));
-            TRY(prepare_binds(c));
-        }
+        if (attempt == 0)
+            TRY(check_machine(c));
+        if (c->args->options->replace)
+            TRY(replace(c, name));
         struct err *e = record(c, name);
         if (!e || given || err_kind(e) != ERR_CONFLICT || attempt == 100)
             return e;

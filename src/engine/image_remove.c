@@ -5,6 +5,7 @@
  * there, whatever happens to the image).
  */
 #include "engine/engine_int.h"
+#include "engine/podman.h"
 
 #include <string.h>
 
@@ -173,4 +174,39 @@ struct err *engine_image_remove(struct engine *e, const char *name, bool force, 
     engine_collect(e, true);
     *ret = r.report;
     return NULL;
+}
+
+/* ---- untag ---- */
+
+static struct err *untag_named(struct removal *r, const char *name) {
+    char id[65] = "";
+    autofree char *reference = NULL;
+    TRY(image_find(r->store, name, id, &reference));
+    if (!reference || strcmp(id, r->id) != 0)
+        return err_new(ERR_NOT_FOUND, "%s: tag not known", name);
+    return untag(r, reference);
+}
+
+static struct err *untag_all(struct removal *r) {
+    TRY(collect_names(r));
+    for (size_t i = 0; i < r->tags.n; i++)
+        TRY(untag(r, r->tags.v[i]));
+    for (size_t i = 0; i < r->digests.n; i++)
+        TRY(untag(r, r->digests.v[i]));
+    return NULL;
+}
+
+struct err *engine_image_untag(struct engine *e, const char *image, const struct strv *names) {
+    struct removal r = {.engine = e, .report = json_array()};
+    struct err *bad = engine_store(e, &r.store);
+    if (!bad)
+        bad = image_find(r.store, image, r.id, NULL);
+    if (!bad && !names->n)
+        bad = untag_all(&r);
+    for (size_t i = 0; !bad && i < names->n; i++)
+        bad = untag_named(&r, names->v[i]);
+    strv_done(&r.tags);
+    strv_done(&r.digests);
+    json_free(r.report);
+    return bad;
 }

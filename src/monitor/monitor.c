@@ -207,6 +207,17 @@ static struct err *make_cgroup(struct mon *o) {
     return io_write_all(fd, text, strlen(text));
 }
 
+/* For who watches processes by such files; left behind at the end, as podman's is. */
+static struct err *write_pidfile(const struct mon *o) {
+    const char *path = json_str_value(json_get(json_get(o->m->config, "annotations"), SPEC_ANN_PIDFILE));
+    char text[16];
+    if (!path)
+        return NULL;
+    int n = snprintf(text, sizeof text, "%d\n", (int)o->proc.pid);
+    TRY_CTX(io_write_file(AT_FDCWD, path, text, (size_t)n, 0644, 0), "--pidfile %s", path);
+    return NULL;
+}
+
 struct err *mon_start_run(struct mon *o) {
     if (o->runs)
         sys_signals_reset();
@@ -217,6 +228,7 @@ struct err *mon_start_run(struct mon *o) {
     health_begin(o);
     TRY(mon_state_write(o, "running", ""));
     TRY(watch_begin(o));
+    TRY(write_pidfile(o));
     TRY(runtime_start(&o->proc));
     mon_tell(o, "start", NULL);
     int64_t limit = 0;

@@ -89,14 +89,40 @@ static struct err *image_env(struct spec_ctx *x) {
     return NULL;
 }
 
-/* HOME is left out: the runtime takes it from the container's passwd. */
-struct err *spec_resolve_env(struct spec_ctx *x) {
-    TRY(user_env(x));
-    TRY(image_env(x));
+/* --env-host: all that the caller has, below all else; what says how things are on the host is not for a container. */
+static struct err *host_environment(struct spec_ctx *x) {
+    static const char *const of_host[] = {"HOME", "HOSTNAME", "PATH"};
+    for (char *const *e = x->in->host->environ; e && *e; e++) {
+        autofree char *name = mem_dupn(*e, strcspn(*e, "="));
+        bool left_out = !*name || strv_env_get(&x->config_env, name) || strv_has(&x->unset_env, name);
+        for (size_t i = 0; i < ARRAY_LEN(of_host); i++)
+            left_out |= str_eq(name, of_host[i]);
+        if (!left_out)
+            TRY(take_from_host(x, name, &(bool){false}));
+    }
+    return NULL;
+}
+
+static void default_env(struct spec_ctx *x) {
     strv_push(&x->env, DEFAULT_PATH);
     strv_pushf(&x->env, "HOSTNAME=%s", x->hostname);
     if (x->o->tty)
         strv_push(&x->env, "TERM=xterm");
+}
+
+/* HOME is left out: the runtime takes it from the container's passwd. */
+struct err *spec_resolve_env(struct spec_ctx *x) {
+    const struct container_options *o = x->o;
+    strv_extend(&x->unset_env, &o->unset_env);
+    if (x->timezone) /* else an image's TZ would hide /etc/localtime */
+        strv_push(&x->unset_env, "TZ");
+    TRY(user_env(x));
+    if (!o->unset_env_all)
+        TRY(image_env(x));
+    if (o->env_host)
+        TRY(host_environment(x));
+    if (!o->unset_env_all)
+        default_env(x);
     for (size_t i = 0; i < x->config_env.n; i++)
         strv_env_set(&x->env, x->config_env.v[i]);
     for (size_t i = 0; i < x->unset_env.n; i++)

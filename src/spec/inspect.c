@@ -52,6 +52,10 @@ static struct json *config(const struct spec_ctx *x) {
     json_set_strmap(c, "Labels", &x->labels);
     if (*x->stop_signal)
         json_set_str(c, "StopSignal", x->stop_signal);
+    if (o->umask)
+        json_set_str(c, "Umask", o->umask);
+    if (o->tz)
+        json_set_str(c, "Timezone", o->tz);
     if (o->stop_timeout >= 0)
         json_set_int(c, "StopTimeout", o->stop_timeout);
     return c;

@@ -221,6 +221,8 @@ static void insert_netfiles(const struct spec_ctx *x, struct mount_list *l) {
         if (!user_has(x, target))
             insert(l, oci_mount(target, "bind", source, x->o->read_only ? "rbind,ro,rprivate" : "rbind,rprivate"));
     }
+    if (x->timezone && !user_has(x, "/etc/localtime"))
+        insert(l, oci_mount("/etc/localtime", "bind", x->timezone, "bind,ro,rprivate,nosuid,nodev,noexec"));
 }
 
 /* Nodes cannot be made in a user namespace: they are bound from the host. */

@@ -33,6 +33,8 @@ static struct json *process(const struct spec_ctx *x) {
     /* A placeholder: who it is stands in the container's own passwd, which is read at start (SPEC_ANN_USER). */
     json_set_int(user, "uid", 0);
     json_set_int(user, "gid", 0);
+    if (x->umask >= 0)
+        json_set_int(user, "umask", x->umask);
     json_set(p, "user", user);
     json_set_strv(p, "args", &x->args);
     json_set_strv(p, "env", &x->env);
@@ -175,6 +177,8 @@ static struct json *annotations(const struct spec_ctx *x) {
         set_rendered(a, SPEC_ANN_HEALTH, json_copy(x->health_plan));
     if (x->o->timeout)
         set_rendered(a, SPEC_ANN_TIMEOUT, json_int(x->o->timeout));
+    if (x->pidfile)
+        json_set_str(a, SPEC_ANN_PIDFILE, x->pidfile);
     if (*x->stop_signal)
         json_set_str(a, SPEC_ANN_STOP_SIGNAL, x->stop_signal);
     shared_namespaces(x, a);

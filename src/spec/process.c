@@ -91,11 +91,54 @@ static struct err *hostname(struct spec_ctx *x) {
     return o->domainname ? check_hostname(o->domainname, "--domainname") : NULL;
 }
 
+/* ---- podman's: umask, time zone, file for the PID ---- */
+
+static struct err *umask_of(struct spec_ctx *x) {
+    const char *text = x->o->umask;
+    x->umask = -1;
+    if (!text)
+        return NULL;
+    size_t digits = strspn(text, "01234567");
+    if (!digits || digits > 4 || text[digits] || strtol(text, NULL, 8) > 0777)
+        return err_new(ERR_USAGE, "invalid umask string %s: it is an octal number from 0 to 0777", text);
+    x->umask = (int)strtol(text, NULL, 8);
+    return NULL;
+}
+
+/* As the C library finds them: TZDIR may name the directory. */
+struct err *spec_timezone_file(const struct host *h, const char *tz, char **ret) {
+    if (str_eq(tz, "local")) {
+        *ret = mem_dup("/etc/localtime");
+        return NULL;
+    }
+    autofree char *clean = mem_printf("/%s", tz), *same = path_clean(clean);
+    if (!*tz || !str_eq(clean, same) || spec_has_control(tz))
+        return err_new(ERR_USAGE, "invalid value for --tz: '%s' is no name of a time zone", tz);
+    const char *dir = host_env(h, "TZDIR");
+    *ret = path_join(dir && *dir == '/' ? dir : "/usr/share/zoneinfo", tz);
+    return NULL;
+}
+
+static struct err *pidfile(struct spec_ctx *x) {
+    const char *path = x->o->pidfile;
+    if (!path)
+        return NULL;
+    if (!*path)
+        return err_new(ERR_USAGE, "invalid value for --pidfile: it is empty");
+    autofree char *absolute = *path == '/' ? mem_dup(path) : path_join(x->o->cwd ? x->o->cwd : "/", path);
+    x->pidfile = path_clean(absolute);
+    return NULL;
+}
+
 struct err *spec_resolve_process(struct spec_ctx *x) {
     TRY(command(x));
     TRY(workdir(x));
     TRY(user(x));
     TRY(stop_signal(x));
+    TRY(umask_of(x));
+    TRY(pidfile(x));
+    if (x->o->tz)
+        TRY(spec_timezone_file(x->in->host, x->o->tz, &x->timezone));
     return hostname(x);
 }
 

@@ -26,8 +26,8 @@ void spec_ctx_done(struct spec_ctx *x) {
     struct strv *const lists[] = {&x->entrypoint, &x->cmd,    &x->args,     &x->config_env, &x->env,
                                   &x->unset_env,  &x->masked, &x->readonly, &x->extra_hosts};
     struct strmap *const maps[] = {&x->labels, &x->annotations, &x->sysctls, &x->log_opts, &x->log_attrs};
-    char *const texts[] = {x->workdir, x->user,       x->stop_signal, x->hostname,
-                           x->seccomp, x->hosts_text, x->resolv_text, x->log_tag};
+    char *const texts[] = {x->workdir,    x->user,        x->stop_signal, x->hostname, x->seccomp,
+                           x->hosts_text, x->resolv_text, x->log_tag,     x->timezone, x->pidfile};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         strv_done(lists[i]);
     for (size_t i = 0; i < ARRAY_LEN(maps); i++)

@@ -37,6 +37,7 @@ struct json;
  * "StartInterval" in ns; "Retries"; "OnFailure": none, kill, restart or stop. */
 #define SPEC_ANN_HEALTH "org.coracle.health"
 #define SPEC_ANN_TIMEOUT "org.coracle.timeout" /* seconds after which the container is killed */
+#define SPEC_ANN_PIDFILE "org.coracle.pidfile" /* absolute path of the file that gets PID 1's number at each start */
 /* The OCI image specification's; absent: SIGTERM. */
 #define SPEC_ANN_STOP_SIGNAL "org.opencontainers.image.stopSignal"
 /* JSON object {"pid": "container:<id>", "network": "ns:<path>", …}: namespaces of others, resolved by the engine at
@@ -61,6 +62,7 @@ struct container_options {
     bool entrypoint_set;
     char *name, *hostname, *domainname, *user, *workdir, *platform, *pull; /* pull: always, missing, never */
     struct strv env;                 /* -e as typed: NAME=VALUE, or NAME taken from the host's environment */
+    struct strv unset_env;           /* --unsetenv as typed: not taken from image, host or defaults */
     struct strv env_files;           /* texts of the --env-file files (read by the caller) */
     struct strv labels, label_files; /* KEY=VALUE; texts */
     struct strv annotations;
@@ -75,6 +77,9 @@ struct container_options {
     char *ip, *ip6, *mac_address;
     char *network_fallback; /* "host", "error", NULL: as configured */
     char *pid, *ipc, *uts, *userns, *cgroupns;
+    char *tz;      /* "Europe/Rome", "local" */
+    char *umask;   /* octal */
+    char *pidfile; /* as typed */
     char *stop_signal;
     int64_t stop_timeout; /* seconds, -1 unset */
     int64_t shm_size;     /* bytes, 0: default */
@@ -88,6 +93,8 @@ struct container_options {
     int64_t oom_score_adj;
     struct spec_resources resources;
     bool tty, interactive, detach, rm, read_only, privileged, init, no_healthcheck, publish_all;
+    bool env_host, unset_env_all;
+    bool replace; /* a container of that name is removed first; not the spec's business */
     bool attach_stdin, attach_stdout, attach_stderr; /* from -a or by docker's defaults */
 };
 /* Frees the members. */
@@ -129,6 +136,8 @@ struct spec {
 /* Builds and validates everything. Every bad option is an error that names the flag and the value. */
 struct err *spec_build(const struct spec_input *in, struct spec **ret) __attribute__((warn_unused_result));
 void spec_free(struct spec *s);
+/* The host's file for --tz, owned. */
+struct err *spec_timezone_file(const struct host *h, const char *tz, char **ret) __attribute__((warn_unused_result));
 /* The network mode that the options ask for: "bridge", "none", "host", "container:X", or the first network as typed;
  * borrowed. */
 const char *spec_network_mode(const struct container_options *o);

@@ -65,6 +65,9 @@ struct spec_ctx {
     struct strv env;        /* what the process gets */
     struct strv unset_env;  /* -e NAME without a value anywhere */
     char *workdir, *user, *stop_signal, *hostname;
+    char *timezone; /* the host's file that becomes /etc/localtime, or NULL */
+    char *pidfile;  /* absolute, or NULL */
+    int umask;      /* -1: the default */
     struct strmap labels, annotations, sysctls, log_opts;
     const char *log_driver;
     const char *restart; /* static name of the policy */

@@ -106,6 +106,31 @@ static void test_env_unset(void) {
     check_list(s->config, "process.env", "PATH=/usr/bin:/bin|HOSTNAME=0123456789ab|SECRET=hunter2");
 }
 
+static void test_env_extras(void) {
+    autofixture f = fixture_new();
+    f.o.env_host = f.o.unset_env_all = true;
+    strv_push(&f.o.unset_env, "EDITOR");
+    strv_push(&f.o.env, "A=1");
+    autospec s = build(&f);
+    check_list(s->config, "process.env", "A=1|SECRET=hunter2");
+}
+
+static void test_umask_and_files(void) {
+    autofixture f = fixture_new();
+    mem_set(&f.o.umask, "0027");
+    mem_set(&f.o.tz, "Europe/Rome");
+    mem_set(&f.o.cwd, "/work");
+    mem_set(&f.o.pidfile, "../run/x.pid");
+    autospec s = build(&f);
+    CHECK_INT(json_int_value(json_path(s->config, "process.user.umask"), -1), 027);
+    CHECK_STR(json_str_value(json_get(json_get(s->config, "annotations"), SPEC_ANN_PIDFILE)), "/run/x.pid");
+    const char *zone = NULL;
+    JSON_EACH(m, json_get(s->config, "mounts"))
+    if (str_eq(json_str_value(json_get(m, "destination")), "/etc/localtime"))
+        zone = json_str_value(json_get(m, "source"));
+    CHECK_STR(zone, "/usr/share/zoneinfo/Europe/Rome");
+}
+
 static void test_no_image(void) {
     autofixture f = fixture_new();
     f.image = NULL;
@@ -444,7 +469,8 @@ static void test_summary_size(void) {
     CHECK(!s->tty && !s->open_stdin && !s->rm);
 }
 
-UNIT_MAIN({"command", test_command}, {"env", test_env}, {"env_unset", test_env_unset}, {"no_image", test_no_image},
-          {"caps", test_caps}, {"refusals", test_refusals}, {"conflicts", test_conflicts}, {"network", test_network},
+UNIT_MAIN({"command", test_command}, {"env", test_env}, {"env_unset", test_env_unset}, {"env_extras", test_env_extras},
+          {"umask_and_files", test_umask_and_files}, {"no_image", test_no_image}, {"caps", test_caps},
+          {"refusals", test_refusals}, {"conflicts", test_conflicts}, {"network", test_network},
           {"resolv", test_resolv}, {"defaults", test_defaults}, {"security", test_security},
           {"replaced_mounts", test_replaced_mounts}, {"summary_size", test_summary_size})

@@ -104,7 +104,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     if (o->all)
         return start_all(c, ret_code);
     if (!c->n_args)
-        return err_new(ERR_USAGE, "'coracle start' requires at least 1 argument");
+        return err_new(ERR_USAGE, "'coracle %s' requires at least 1 argument", c->called_as);
     if (!o->attach && !o->interactive)
         return cli_each(c, start_one, ret_code);
     if (c->n_args > 1)

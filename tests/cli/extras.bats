@@ -1,0 +1,177 @@
+#!/usr/bin/env bats
+# What podman has beyond docker, and users of both rely on: flags of run and create, questions for scripts, names of images.
+load ../lib/common
+file_setup() { image busybox; }
+
+fails() { # CODE TEXT COMMAND…
+    local code=$1 text=$2
+    shift 2
+    run coracle "$@"
+    assert_status "$code"
+    assert_output_has "$text"
+}
+
+@test "--umask: for the first process and for exec" {
+    local c
+    c=$(unique)
+    coracle run -d --name "$c" --umask 0027 busybox sh -c 'umask >/u; exec sleep 1000' >/dev/null
+    assert_eq "$(coracle exec "$c" sh -c umask)" 0027
+    assert_eq "$(coracle exec "$c" cat /u)" 0027
+    assert_eq "$(coracle inspect -f '{{.Config.Umask}}' "$c")" 0027
+    coracle rm -f "$c"
+    assert_eq "$(coracle run --rm busybox sh -c umask)" 0022
+    assert_eq "$(coracle run --rm --umask 777 busybox sh -c umask)" 0777
+    for bad in 0888 8 1000 "" 00022 -1; do
+        fails 125 "invalid umask string" run --rm --umask="$bad" busybox true
+    done
+}
+
+@test "--tz: /etc/localtime of the zone, of the host, or none" {
+    mkdir -p "$TMPDIR/zones/Here"
+    # TZif version 1 with one type: UTC+3, named "XYZ".
+    printf 'TZif\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\4\0\0\x2a\x30\0\0XYZ\0' >"$TMPDIR/zones/Here/Own"
+    export TZDIR=$TMPDIR/zones
+    local sum
+    sum=$(md5sum <"$TMPDIR/zones/Here/Own")
+    assert_eq "$(coracle run --rm --tz Here/Own -e TZ=UTC busybox sh -c 'md5sum </etc/localtime; echo $TZ')" "$sum"$'\n'UTC
+    run coracle run --rm --tz Here/Own busybox sh -c 'echo x >/etc/localtime'
+    assert_output_has "Read-only file system"
+    assert_eq "$(coracle run --rm --tz Here/Own -v /etc/hostname:/etc/localtime:ro busybox cat /etc/localtime)" "$(cat /etc/hostname)"
+    if [ -e /etc/localtime ]; then
+        assert_eq "$(coracle run --rm --tz local busybox md5sum /etc/localtime | cut -c-32)" "$(md5sum </etc/localtime | cut -c-32)"
+    fi
+    fails 125 "unknown or invalid time zone Here: there is no file $TZDIR/Here" run --rm --tz Here busybox true
+    fails 125 "unknown or invalid time zone No/Where" create --tz No/Where busybox true
+    for bad in "" /etc/passwd ../passwd Here/../Here/Own Here//Own; do
+        fails 125 "is no name of a time zone" run --rm --tz "$bad" busybox true
+    done
+    unset TZDIR
+}
+
+@test "--unsetenv, --unsetenv-all, --env-host: what is in the environment, and what wins" {
+    local all
+    assert_eq "$(coracle run --rm --unsetenv PATH --unsetenv HOSTNAME --unsetenv FROM_IMAGE busybox /bin/env | sort)" "HOME=/root"
+    assert_eq "$(coracle run --rm --unsetenv HOSTNAME -e HOSTNAME=mine busybox env | grep ^HOSTNAME)" HOSTNAME=mine
+    assert_eq "$(coracle run --rm -t --unsetenv-all -e A=1 busybox /bin/env | tr -d '\r' | sort | tr '\n' ' ')" "A=1 HOME=/root "
+    all=$(env OURS=1 PATH="$PATH" coracle run --rm --env-host -e B=flag --unsetenv GONE busybox env)
+    [[ $all == *OURS=1* && $all == *B=flag* && $all == *HOME=/root* && $all != *"HOME=$HOME"* ]]
+    grep -q "^XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR\$" <<<"$all"
+    ! grep -qxF "PATH=$PATH" <<<"$all"
+    [ "$(GONE=1 B=host coracle run --rm --env-host -e B=flag --unsetenv GONE busybox sh -c 'echo $B$GONE')" = flag ]
+}
+
+@test "--pidfile: the PID at each start, relative to the caller's directory" {
+    local c first
+    c=$(unique)
+    cd "$TMPDIR"
+    coracle run -d --name "$c" --pidfile sub.pid busybox sleep 1000 >/dev/null
+    cd /
+    first=$(cat "$TMPDIR/sub.pid")
+    assert_eq "$first" "$(coracle inspect -f '{{.State.Pid}}' "$c")"
+    assert_eq "$(stat -c '%a %U' "$TMPDIR/sub.pid")" "644 $(id -un)"
+    coracle restart -t 0 "$c"
+    assert_eq "$(cat "$TMPDIR/sub.pid")" "$(coracle inspect -f '{{.State.Pid}}' "$c")"
+    [ "$(cat "$TMPDIR/sub.pid")" != "$first" ]
+    coracle rm -f "$c"
+    fails 125 "--pidfile $TMPDIR/none/x" run --rm --pidfile "$TMPDIR/none/x" busybox touch "/never"
+    fails 125 "invalid value for --pidfile" run --rm --pidfile "" busybox true
+}
+
+@test "--replace: takes the name over, when all else is right, and from nobody who only has such an id" {
+    local c id
+    c=$(unique)
+    fails 125 "cannot replace container without --name" run --rm --replace busybox true
+    coracle run -d --replace --name "$c" busybox sleep 1000 >/dev/null
+    id=$(coracle inspect -f '{{.Id}}' "$c")
+    fails 125 "no such image" run -d --replace --pull never --name "$c" nowhere.invalid/none true
+    fails 125 "unknown or invalid time zone" run -d --replace --tz No/Where --name "$c" busybox true
+    fails 125 "bind source path does not exist" create --replace --name "$c" --mount type=bind,src=/nowhere/x,dst=/x busybox true
+    assert_eq "$(coracle inspect -f '{{.Id}} {{.State.Running}}' "$c")" "$id true"
+    coracle create --replace --name "/$c" busybox echo second >/dev/null
+    run coracle inspect "$id"
+    assert_status 1
+    assert_eq "$(coracle start -a "$c")" second
+    coracle create --replace --name "${id:0:12}" busybox true >/dev/null
+    id=$(coracle inspect -f '{{.Id}}' "$c")
+    coracle create --replace --name "${id:0:10}" busybox true >/dev/null
+    assert_eq "$(coracle inspect -f '{{.Id}}' "$c")" "$id"
+}
+
+@test "exists: containers, images, networks" {
+    local c
+    c=$(unique)
+    coracle create --name "$c" busybox true >/dev/null
+    run coracle container exists "$c"
+    assert_status 0
+    assert_eq "$output" ""
+    coracle container exists "$(coracle inspect -f '{{.Id}}' "$c")"
+    coracle image exists busybox
+    coracle network create "n$c" >/dev/null
+    coracle network exists "n$c"
+    coracle network exists bridge
+    coracle network rm "n$c" >/dev/null
+    for gone in "container exists no$c" "image exists nowhere.invalid/none" "network exists n$c"; do
+        # shellcheck disable=SC2086 # words
+        run coracle $gone
+        assert_status 1
+        assert_eq "$output" ""
+    done
+    fails 1 "requires 1 argument" container exists
+    coracle create --name "1$c" busybox true >/dev/null
+}
+
+@test "untag: some names, all names; the image and its containers stay" {
+    local id c
+    c=$(unique)
+    id=$(coracle image inspect -f '{{.Id}}' busybox)
+    coracle tag busybox "$c:a"
+    coracle tag busybox "$c:b"
+    coracle tag busybox "$c:c"
+    coracle untag "$c:a" "$c:b" "$c:a"
+    run ! coracle image exists "$c:b"
+    coracle image exists "$c:c"
+    fails 1 "tag not known" untag "$id" "$id"
+    fails 1 "nowhere" untag nowhere.invalid/none
+    coracle image untag "$id"
+    assert_eq "$(coracle image inspect -f '{{len .RepoTags}}' "$id")" 0
+    assert_eq "$(coracle run --rm "$id" echo runs)" runs
+    coracle tag "$id" busybox
+}
+
+@test "wait --condition: running, healthy, exited, removed; a code only of what has ended" {
+    local c
+    c=$(unique)
+    coracle create --name "$c" --health-cmd 'test -e /ok' --health-interval 1s --health-start-period 30s --health-start-interval 100ms \
+        busybox sh -c 'sleep 1000' >/dev/null
+    assert_eq "$(coracle wait --condition created "$c")" -1
+    coracle wait --condition running "$c" >"$TMPDIR/run" &
+    local running=$!
+    coracle wait --condition healthy --condition removed "$c" >"$TMPDIR/healthy" &
+    local healthy=$!
+    coracle wait --condition exited "$c" >"$TMPDIR/exited" &
+    local exited=$!
+    coracle wait --condition removed "$c" >"$TMPDIR/removed" &
+    local removed=$!
+    coracle start "$c" >/dev/null
+    wait $running
+    assert_eq "$(cat "$TMPDIR/run")" -1
+    kill -0 $healthy
+    coracle exec "$c" touch /ok
+    wait $healthy
+    assert_eq "$(cat "$TMPDIR/healthy")" -1
+    coracle kill "$c" >/dev/null
+    wait $exited
+    assert_eq "$(cat "$TMPDIR/exited")" 137
+    assert_eq "$(coracle wait --condition stopped "$c")" 137
+    kill -0 $removed
+    coracle rm "$c" >/dev/null
+    wait $removed
+    fails 1 "unknown condition: gone" wait --condition gone "$c"
+}
+
+@test "what is refused says why and what to do" {
+    fails 125 "bind the file" run --secret x busybox true
+    fails 125 "passwd" run --hostuser me busybox true
+    fails 1 "'coracle container start' requires at least 1 argument" container start
+    fails 1 "'coracle start' requires at least 1 argument" start
+}
