@@ -3,8 +3,7 @@
 
 #include <strings.h>
 
-/* Text without pointers: a monitor needs them after its tables are gone (start_only.ld), for exec and the next start.
- */
+/* Text without pointers, which the loader would have to write in every process. */
 static const char names[][24] = {
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
