@@ -180,6 +180,40 @@ struct err *store_rootfs_plan(struct store *s, const char *container_id, const s
     return NULL;
 }
 
+/* "/" looks as it does below. */
+static struct err *over_plan(struct store *s, int dir, const char *lower, enum store_driver driver,
+                             struct rootfs_plan *plan) {
+    struct stat st;
+    bool fresh = !store_exists(dir, "work/work");
+    if (stat(lower, &st) < 0)
+        return err_sys(errno, "%s", lower);
+    TRY(choose(s, driver, &plan->driver, &plan->fuse_program));
+    if (plan->driver == ROOTFS_COPY)
+        return err_new(ERR_UNSUPPORTED, "%s:O needs overlays, which this machine does not have", lower);
+    TRY(prepare_upper(s, dir, NULL));
+    if (fresh && fchmodat(dir, "upper", st.st_mode & 07777, 0) < 0)
+        return err_sys(errno, "set the mode of the upper directory");
+    return NULL;
+}
+
+struct err *store_rootfs_over(struct store *s, const char *container_id, const char *lower, enum store_driver driver,
+                              struct rootfs_plan *ret) {
+    struct rootfs_plan plan = {.base_dir = mem_dup(lower)};
+    autofd int dir = -1;
+    struct err *e = store_container_open(s, container_id, &dir);
+    if (!e)
+        e = over_plan(s, dir, lower, driver, &plan);
+    if (e) {
+        rootfs_plan_done(&plan);
+        return err_wrap(e, "container %.12s", container_id);
+    }
+    strv_push(&plan.lowers, ".");
+    plan.upper = mem_printf("%s/containers/%s/upper", s->root, container_id);
+    plan.work = mem_printf("%s/containers/%s/work", s->root, container_id);
+    *ret = plan;
+    return NULL;
+}
+
 const char *store_changes_dir(int container_dir) { return store_exists(container_dir, COPY_DIR) ? COPY_DIR : "upper"; }
 
 struct err *store_container_size(const struct store *s, const char *id, int64_t *ret) {

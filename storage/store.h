@@ -239,6 +239,9 @@ struct err *store_container_rename(struct store *s, const char *id, const char *
 struct err *store_container_remove(struct store *s, const char *id) __attribute__((warn_unused_result));
 
 enum store_driver { STORE_DRIVER_AUTO, STORE_DRIVER_OVERLAY, STORE_DRIVER_FUSE_OVERLAY, STORE_DRIVER_COPY };
+/* An overlay of the container's own over any directory, which is not changed. unsupported where the driver is copy. */
+struct err *store_rootfs_over(struct store *s, const char *container_id, const char *lower, enum store_driver driver,
+                              struct rootfs_plan *ret) __attribute__((warn_unused_result));
 /* How to put the container's root together from an image's layers. AUTO picks overlay where a probe (cached in the run
  * directory by kernel boot id and file system) says it works, else fuse-overlayfs, else copy. COPY makes the merged
  * directory when it is missing (userns); a container that has one keeps it, whatever `driver` says: its changes are

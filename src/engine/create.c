@@ -4,6 +4,8 @@
  */
 #include "engine/engine_int.h"
 
+#include "base/path.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -15,6 +17,8 @@ struct creation {
     const struct engine_create *args;
     struct store *store;
     char image_id[65];
+    char *rootfs; /* --rootfs: the directory */
+    bool rootfs_overlay;
     struct json *image_config;
     struct strv layers;
     char id[65];
@@ -25,6 +29,7 @@ struct creation {
 
 static void creation_done(struct creation *c) {
     json_free(c->image_config);
+    free(c->rootfs);
     strv_done(&c->layers);
     spec_free(c->spec);
     strv_done(&c->warnings);
@@ -169,6 +174,8 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .options = o,
         .image_config = c->image_config,
         .image_id = c->image_id,
+        .rootfs = c->rootfs,
+        .rootfs_overlay = c->rootfs_overlay,
         .image_name = o->image,
         .layers = &c->layers,
         .host = c->engine->host,
@@ -303,15 +310,38 @@ static struct err *record_named(struct creation *c) {
     }
 }
 
+/* --rootfs, in podman's form: DIR, or DIR:O. */
+static struct err *resolve_rootfs(struct creation *c) {
+    const struct container_options *o = c->args->options;
+    const char *colon = strrchr(o->image, ':');
+    autofd int dir = -1;
+    c->rootfs_overlay = colon && !strcmp(colon, ":O");
+    if (colon && (!strcmp(colon, ":idmap") || str_starts(colon, ":idmap=")))
+        return err_new(ERR_UNSUPPORTED, "--rootfs %s: directories of a user cannot be mounted with other owners",
+                       o->image);
+    autofree char *typed = c->rootfs_overlay ? mem_dupn(o->image, (size_t)(colon - o->image)) : mem_dup(o->image);
+    if (!*typed)
+        return err_new(ERR_USAGE, "--rootfs needs a directory");
+    autofree char *absolute = *typed == '/' ? mem_dup(typed) : path_join(o->cwd ? o->cwd : "/", typed);
+    c->rootfs = path_clean(absolute);
+    TRY_CTX(fd_open_dir(AT_FDCWD, c->rootfs, &dir), "--rootfs");
+    if (faccessat(dir, ".", X_OK | (c->rootfs_overlay ? 0 : W_OK), AT_EACCESS) == 0)
+        return NULL;
+    return err_hint(err_sys(errno, "--rootfs %s", c->rootfs),
+                    "a container's root is you: the directory must be yours, or :O put behind it; what belongs to "
+                    "others is nobody's there, 'coracle unshare chown' gives it to your subordinate ids");
+}
+
 /* Everything up to, and not including, the record. */
 static struct err *prepare(struct creation *c) {
     if (!c->args->options->image || !*c->args->options->image)
         return err_new(ERR_USAGE, "invalid reference format");
     TRY(engine_store(c->engine, &c->store));
-    TRY(resolve_image(c));
-    TRY(load_image(c));
     id_random(c->id);
-    return NULL;
+    if (c->args->options->rootfs)
+        return resolve_rootfs(c);
+    TRY(resolve_image(c));
+    return load_image(c);
 }
 
 #define CREATION_INIT(e, a)                                                                                            \

@@ -107,10 +107,12 @@ struct err *engine_container_create(struct engine *e, const struct engine_create
 struct err *engine_container_spec(struct engine *e, const struct engine_create *c, struct json **ret)
     __attribute__((warn_unused_result));
 
+enum { ENGINE_PRESERVE_MAX = 256 };
 struct engine_start {
     bool attach;               /* stay with it until it ends or is detached */
     struct monitor_io io;      /* what to attach when `attach` */
     unsigned short rows, cols; /* first terminal size */
+    int preserve_fds;          /* descriptors 3 to 2 + n are the container's too, and closed here once it runs */
 };
 /*
  * Starts a created or exited container. A running one is success. After `attach` *ret (may be NULL) tells how it ended.

@@ -124,10 +124,21 @@ static struct err *changes_call(void *ctx) {
     return msg_send(c->chan, facts, &dir, 1);
 }
 
+struct err *files_comparable(const struct files *f) {
+    const char *rootfs = json_str_value(json_get(f->c.summary, "Rootfs"));
+    if (!rootfs)
+        return NULL;
+    return err_hint(err_new(ERR_UNSUPPORTED,
+                            "container %s was made from a directory, %s: there is no image to compare with",
+                            engine_container_name(&f->c), rootfs),
+                    "'coracle export' and 'coracle import' make an image of all its files");
+}
+
 struct err *files_changes(struct files *f, int *ret_list, int *ret_dir) {
     int pair[2], fds[1];
     size_t n = 1;
     autostrv struct strv layers = {.n = 0};
+    TRY(files_comparable(f));
     autofd int list = sys_memfd("changes", MFD_CLOEXEC);
     if (list < 0)
         return err_sys(errno, "make a memory file");

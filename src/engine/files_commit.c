@@ -77,6 +77,7 @@ static struct err *commit(struct committing *m, const struct image_ref *ref, cha
     const struct engine_commit *c = m->c;
     const struct files *f = &m->files;
     autojson options = NULL;
+    TRY(files_comparable(f));
     TRY(json_read_file(f->c.dirfd, "options.json", &options));
     const struct image_commit i = {.store = f->engine->store,
                                    .base_id = json_text(f->c.summary, "Image"),

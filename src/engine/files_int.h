@@ -49,6 +49,8 @@ struct err *files_inside(struct files *f, struct files_call *call, struct files_
 struct err *files_answer(const struct files_call *call, const struct json *facts, const int *fds, size_t n)
     __attribute__((warn_unused_result));
 
+/* unsupported for one without an image (--rootfs): nothing tells its changes. */
+struct err *files_comparable(const struct files *f) __attribute__((warn_unused_result));
 /* The list of a container's changes in a memory file at its start, and, unless NULL, the directory that has them. */
 struct err *files_changes(struct files *f, int *ret_list, int *ret_dir) __attribute__((warn_unused_result));
 

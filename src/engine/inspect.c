@@ -54,8 +54,8 @@ static void set_path(struct json *o, const char *key, const struct engine *e, co
 
 static void inspect_head(struct json *o, const struct engine *e, const struct engine_container *c) {
     const struct json *sum = c->summary;
-    autofree char *image =
-        mem_printf("sha256:%s", json_str_value(json_get(sum, "Image")) ? json_str_value(json_get(sum, "Image")) : "");
+    const char *id = json_str_value(json_get(sum, "Image")), *rootfs = json_str_value(json_get(sum, "Rootfs"));
+    autofree char *image = mem_printf("%s%s", id && *id ? "sha256:" : "", id ? id : "");
     autofree char *name = mem_printf("/%s", engine_container_name(c));
     json_set_str(o, "Id", c->id);
     set_copy(o, "Created", json_get(sum, "Created"), json_null);
@@ -63,6 +63,8 @@ static void inspect_head(struct json *o, const struct engine *e, const struct en
     set_copy(o, "Args", json_get(sum, "Args"), json_array);
     json_set(o, "State", state_view(c));
     json_set_str(o, "Image", image);
+    if (rootfs)
+        json_set_str(o, "Rootfs", rootfs);
     set_path(o, "ResolvConfPath", e, c, "resolv.conf");
     set_path(o, "HostnamePath", e, c, "hostname");
     set_path(o, "HostsPath", e, c, "hosts");

@@ -18,6 +18,16 @@ struct plan_call {
     enum store_driver driver;
 };
 
+/* --rootfs: a directory of the user's, or an overlay that has it below. */
+static struct err *directory_plan(struct engine *e, const struct engine_container *c, const char *dir,
+                                  struct rootfs_plan *ret) {
+    if (json_bool_value(json_get(c->summary, "RootfsOverlay"), false))
+        return store_rootfs_over(e->store, c->id, dir, driver_of(e->config), ret);
+    *ret = (struct rootfs_plan){.driver = ROOTFS_DIR, .base_dir = mem_dup(dir)};
+    strv_push(&ret->lowers, ".");
+    return NULL;
+}
+
 static struct err *plan_call(void *ctx) {
     struct plan_call *p = ctx;
     struct rootfs_plan unused = {.base_dir = NULL};
@@ -26,22 +36,26 @@ static struct err *plan_call(void *ctx) {
     return e;
 }
 
-struct err *engine_rootfs_plan(struct engine *e, const struct engine_container *c, const struct json *config,
-                               struct rootfs_plan *ret) {
+static struct err *image_plan(struct engine *e, const struct engine_container *c, struct rootfs_plan *ret) {
     autostrv struct strv layers = {.n = 0};
-    struct rootfs_plan plan = {.base_dir = NULL};
     TRY(json_get_strv_opt(c->summary, "Layers", &layers));
     struct plan_call call = {e->store, c->id, &layers, driver_of(e->config)};
-    struct err *bad = store_rootfs_plan(e->store, c->id, &layers, call.driver, &plan);
-    if (bad && err_kind(bad) == ERR_DENIED) {
-        /* The copy driver makes files of subordinate ids: once inside the namespace, then the plan finds them made. */
-        err_free(bad);
-        int fd = -1;
-        TRY(engine_userns(e, &fd, NULL));
-        TRY(runtime_userns_call(fd, plan_call, &call));
-        bad = store_rootfs_plan(e->store, c->id, &layers, call.driver, &plan);
-    }
-    TRY(bad);
+    struct err *bad = store_rootfs_plan(e->store, c->id, &layers, call.driver, ret);
+    if (!bad || err_kind(bad) != ERR_DENIED)
+        return bad;
+    /* The copy driver makes files of subordinate ids: once inside the namespace, then the plan finds them made. */
+    err_free(bad);
+    int fd = -1;
+    TRY(engine_userns(e, &fd, NULL));
+    TRY(runtime_userns_call(fd, plan_call, &call));
+    return store_rootfs_plan(e->store, c->id, &layers, call.driver, ret);
+}
+
+struct err *engine_rootfs_plan(struct engine *e, const struct engine_container *c, const struct json *config,
+                               struct rootfs_plan *ret) {
+    const char *dir = json_str_value(json_get(c->summary, "Rootfs"));
+    struct rootfs_plan plan = {.base_dir = NULL};
+    TRY(dir ? directory_plan(e, c, dir, &plan) : image_plan(e, c, &plan));
     plan.read_only = json_bool_value(json_path(config, "root.readonly"), false);
     *ret = plan;
     return NULL;

@@ -366,6 +366,8 @@ static struct err *fill_monitor(struct starting *s, const struct engine_start *a
     m->stdin_once = json_bool_value(json_get(sum, "StdinOnce"), false);
     m->rows = args->rows;
     m->cols = args->cols;
+    _Static_assert((int)ENGINE_PRESERVE_MAX == (int)RUNTIME_PRESERVE_MAX, "what may be asked for can be passed on");
+    m->preserve_fds = args->preserve_fds;
     m->again = container_again;
     restart_policy(m, json_get(sum, "RestartPolicy"));
     if (json_bool_value(json_get(sum, "AutoRemove"), false)) {
@@ -504,6 +506,8 @@ static struct err *start_and_attach(struct starting *s, const struct engine_star
             log_warn("container %.12s may not outlive a power cut: it could not be synced", s->c.id);
     }
     TRY(failed);
+    for (int i = 0; i < args->preserve_fds; i++) /* who reads a pipe's other end waits for all of its writers */
+        fd_close(3 + i);
     if (!args->attach)
         return NULL;
     struct monitor_io_result r = {.detached = false};

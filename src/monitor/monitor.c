@@ -28,11 +28,15 @@
 /* ---- leaving the starter behind ---- */
 
 static void close_inherited(const struct monitor *m) {
-    int keep[8 + ARRAY_LEN(m->join)] = {m->dir_fd,    m->lock_fd,  m->sync_fd,  m->first_client,
-                                        m->userns_fd, m->stdio[0], m->stdio[1], m->stdio[2]};
+    int keep[8 + ARRAY_LEN(m->join) + RUNTIME_PRESERVE_MAX] = {m->dir_fd,    m->lock_fd,  m->sync_fd,  m->first_client,
+                                                               m->userns_fd, m->stdio[0], m->stdio[1], m->stdio[2]};
     size_t n = 8;
     for (int i = 0; i < m->n_join; i++)
         keep[n++] = m->join[i].fd;
+    for (int fd = 3; fd < 3 + m->preserve_fds; fd++) {
+        keep[n++] = fd;
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* not for the programs that we execute ourselves */
+    }
     fd_null_stdio();
     fd_close_all_but(keep, n);
 }
@@ -148,6 +152,7 @@ static struct err *create(struct mon *o, const int stdio[3]) {
         .rows = m->rows,
         .cols = m->cols,
         .n_join = m->n_join,
+        .preserve_fds = m->preserve_fds,
         .network = m->network ? give_network : NULL,
         .cgroup = &o->cgroup,
         .meanwhile = meanwhile,
@@ -158,11 +163,17 @@ static struct err *create(struct mon *o, const int stdio[3]) {
     return runtime_create(&c, &o->proc);
 }
 
+static void close_preserved(struct monitor *m) {
+    for (; m->preserve_fds; m->preserve_fds--)
+        fd_close(2 + m->preserve_fds);
+}
+
 static struct err *make_container(struct mon *o) {
     int theirs[3] = {-1, -1, -1};
     struct err *e = stdio_make(o, theirs);
     if (!e)
         e = create(o, theirs);
+    close_preserved(o->m);
     for (int i = 0; i < 3; i++)
         fd_close(theirs[i]);
     for (int i = 0; i < o->m->n_join; i++)

@@ -104,6 +104,7 @@ struct monitor {
         unsigned clone_flag;
     } join[8];
     int n_join;
+    int preserve_fds; /* descriptors 3 to 2 + n go to the first run, and are closed then */
     struct monitor_restart restart;
     /*
      * Called in the monitor, inside the user namespace, after clients were answered: when the container has ended, and

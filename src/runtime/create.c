@@ -253,8 +253,9 @@ static struct err *wait_ready(const struct create *cr, struct runtime_proc *p) {
 static struct err *create(struct create *cr, struct runtime_proc *ret) {
     int pair[2];
     struct runtime_proc p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1};
-    if (cr->c.preserve_fds < 0 || cr->c.preserve_fds > PRESERVE_MAX)
-        return err_new(ERR_USAGE, "%d descriptors to pass on, at most %d can be", cr->c.preserve_fds, PRESERVE_MAX);
+    if (cr->c.preserve_fds < 0 || cr->c.preserve_fds > RUNTIME_PRESERVE_MAX)
+        return err_new(ERR_USAGE, "%d descriptors to pass on, at most %d can be", cr->c.preserve_fds,
+                       RUNTIME_PRESERVE_MAX);
     TRY(runtime_resources_apply(json_get(cr->in.linux_, "resources"), cr->c.cgroup));
     TRY(plan_namespaces(cr));
     TRY(fd_socketpair(SOCK_SEQPACKET, pair));

@@ -31,7 +31,7 @@
 static void close_others(const struct init *in) {
     const struct runtime_create *c = in->c;
     size_t n = 0;
-    int keep[5 + ARRAY_LEN(c->join) + PRESERVE_MAX];
+    int keep[5 + ARRAY_LEN(c->join) + RUNTIME_PRESERVE_MAX];
     keep[n++] = in->l.sync;
     for (int i = 0; i < 3; i++)
         keep[n++] = c->stdio[i];

@@ -31,6 +31,8 @@ struct strv;
 
 /* ---- containers ---- */
 
+enum { RUNTIME_PRESERVE_MAX = 256 };
+
 struct runtime_create {
     const struct json *config; /* OCI runtime config */
     const struct rootfs_plan *rootfs;
@@ -47,7 +49,7 @@ struct runtime_create {
     int n_join;
     /* Joined, and linux.resources set in it; NULL or none: limits are not applied (say so). */
     const struct runtime_cgroup *cgroup;
-    int preserve_fds; /* LISTEN_FDS-like extra descriptors 3..3+n-1 */
+    int preserve_fds; /* LISTEN_FDS-like extra descriptors 3..3+n-1, whether they close on exec or not */
     /* Called with the container's new network namespace (borrowed) while its first process sets up the rest: what it
      * plugs in is there before the program runs, and its failure is that of runtime_create(). NULL: nothing to plug. */
     struct err *(*network)(void *ctx, int netns_fd);

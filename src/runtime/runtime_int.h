@@ -107,8 +107,6 @@ struct err *tty_attach(const struct launch *l) __attribute__((warn_unused_result
 
 /* ---- init stage ---- */
 
-enum { PRESERVE_MAX = 256 };
-
 struct init {
     const struct runtime_create *c;
     const struct json *linux_; /* config.linux */

@@ -9,6 +9,7 @@
  * Changing ids clears the parent-death signal, so it is set again and the parent checked for.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
@@ -123,6 +124,8 @@ struct err *walls_raise(struct launch *l) {
     TRY(set_caps(&l->caps, early ? admin : 0));
     TRY(raise_ambient(l->caps.ambient));
     TRY(tie_to_parent(l));
+    for (int i = 0; i < l->preserve_fds; i++)
+        (void)fcntl(3 + i, F_SETFD, 0); /* one that is not open stays so */
     if (sys_close_range(3 + (unsigned)l->preserve_fds, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */) < 0)
         return err_sys(errno, "close descriptors");
     TRY(filter_install(l));

@@ -94,6 +94,7 @@ struct container_options {
     struct spec_resources resources;
     bool tty, interactive, detach, rm, read_only, privileged, init, no_healthcheck, publish_all;
     bool env_host, unset_env_all;
+    bool rootfs;  /* `image` is a directory, DIR or DIR:O */
     bool replace; /* a container of that name is removed first; not the spec's business */
     bool attach_stdin, attach_stdout, attach_stderr; /* from -a or by docker's defaults */
 };
@@ -109,6 +110,8 @@ struct spec_input {
     const struct container_options *options;
     const struct json *image_config; /* the OCI image config blob, or NULL (--rootfs) */
     const char *image_id;            /* hex */
+    const char *rootfs;              /* --rootfs: the directory, absolute; else NULL */
+    bool rootfs_overlay;             /* it is not to be changed */
     const char *image_name;          /* as docker shows it in ps */
     const struct strv *layers;       /* chain ids, bottom first */
     const struct host *host;

@@ -65,6 +65,10 @@ struct json *spec_emit_summary(const struct spec_ctx *x) {
     json_set_str(s, "Created", str_c(&created));
     json_set_int(s, "CreatedNs", in->created);
     json_set_strmap(s, "Labels", &x->labels);
+    if (in->rootfs) {
+        json_set_str(s, "Rootfs", in->rootfs);
+        json_set_bool(s, "RootfsOverlay", in->rootfs_overlay);
+    }
     json_set_strv(s, "Layers", in->layers ? in->layers : &none);
     json_set_bool(s, "Tty", x->o->tty);
     json_set_bool(s, "OpenStdin", x->o->interactive);

@@ -169,6 +169,83 @@ fails() { # CODE TEXT COMMAND…
     fails 1 "unknown condition: gone" wait --condition gone "$c"
 }
 
+# A directory with a whole root file system, of the user's own files.
+root_dir() {
+    mkdir -p "$TMPDIR/$1"
+    coracle export "$(coracle create busybox true)" | tar -x -C "$TMPDIR/$1" --exclude='dev/*'
+    echo "$TMPDIR/$1"
+}
+
+@test "--rootfs: a directory, changed by the container; relative names, cp, export, ps; diff and commit say why not" {
+    local c dir
+    c=$(unique)
+    dir=$(root_dir r1)
+    cd "$TMPDIR"
+    assert_eq "$(coracle run --name "$c" --rootfs r1 sh -c 'id -u; echo made >/made; stat -c %u:%g /made /bin')" $'0\n0:0\n0:0'
+    cd /
+    assert_eq "$(stat -c %U "$dir/made") $(cat "$dir/made")" "$(id -un) made"
+    assert_eq "$(coracle inspect -f '{{.Rootfs}} [{{.Image}}]' "$c")" "$dir []"
+    assert_eq "$(coracle ps -a --filter "name=$c" --format '{{.Image}}')" r1
+    coracle cp "$c:/made" "$TMPDIR/copied"
+    assert_eq "$(cat "$TMPDIR/copied")" made
+    coracle export "$c" | tar -t | grep -qx made
+    fails 1 "there is no image to compare with" diff "$c"
+    fails 1 "there is no image to compare with" commit "$c" new
+    coracle rm "$c" >/dev/null
+    [ -e "$dir/made" ]
+    run coracle run --rm --read-only --rootfs "$dir" touch /made2
+    assert_output_has "Read-only file system"
+    coracle rmi -f nothing 2>/dev/null || true
+    coracle images >/dev/null
+}
+
+@test "--rootfs DIR:O: changes stay with the container" {
+    local c dir before
+    c=$(unique)
+    dir=$(root_dir r2)
+    chmod 751 "$dir"
+    before=$(find "$dir" | sort | md5sum)
+    coracle run --name "$c" --rootfs "$dir:O" sh -c 'stat -c %a /; echo x >>/n; rm -r /etc; wc -l </n' >"$TMPDIR/out"
+    assert_eq "$(tr '\n' ' ' <"$TMPDIR/out")" "751 1 "
+    assert_eq "$(coracle start -a "$c" | tr '\n' ' ')" "751 2 "
+    assert_eq "$(find "$dir" | sort | md5sum)" "$before"
+    coracle rm "$c" >/dev/null
+}
+
+@test "--rootfs: what cannot be is said before anything is made" {
+    local before
+    before=$(coracle ps -aq | wc -l)
+    mkdir -p "$TMPDIR/foreign"
+    echo x >"$TMPDIR/file"
+    fails 125 "no such file or directory" run --rootfs "$TMPDIR/none" true
+    fails 125 "not a directory" run --rootfs "$TMPDIR/file" true
+    fails 125 "cannot be mounted with other owners" run --rootfs "$TMPDIR/foreign:idmap" true
+    fails 125 "the directory must be yours, or :O" run --rootfs /usr true
+    fails 125 "no command specified" run --rootfs "$TMPDIR/foreign"
+    assert_eq "$(coracle ps -aq | wc -l)" "$before"
+}
+
+@test "--preserve-fds: further descriptors, to the first run only; ends of pipes close with the container" {
+    local c
+    c=$(unique)
+    echo from-outside >"$TMPDIR/three"
+    assert_eq "$(coracle run --rm --preserve-fds 2 busybox sh -c 'cat <&3; echo four >&4' 3<"$TMPDIR/three" 4>"$TMPDIR/four")" from-outside
+    assert_eq "$(cat "$TMPDIR/four")" four
+    assert_eq "$(coracle run --rm --preserve-fds 1 busybox sh -c '(: <&3) && (: <&4) 2>/dev/null || echo only-3' 3<"$TMPDIR/three" 4</dev/null)" only-3
+    run coracle run --rm busybox sh -c ': <&3' 3<"$TMPDIR/three"
+    [ "$status" -ne 0 ]
+    # The reader of the pipe ends, while the container, which has closed its end, runs on: nobody else has it.
+    coracle run -d --name "$c" --restart always --preserve-fds 1 busybox sh -c 'echo hello >&3; exec 3>&-; exec sleep 1000' 3> >(cat >"$TMPDIR/pipe"; echo end >>"$TMPDIR/pipe") >/dev/null
+    pipe_ended() { [ "$(tr '\n' ' ' <"$TMPDIR/pipe")" = "hello end " ]; }
+    wait_for pipe_ended
+    coracle rm -f "$c" >/dev/null
+    run bash -c 'coracle run --rm --preserve-fds 2 busybox true 3</dev/null 4<&-'
+    assert_status 125
+    assert_output_has "file descriptor 4 is not available"
+    fails 125 "invalid value 257 for --preserve-fds" run --rm --preserve-fds 257 busybox true
+    fails 125 "unknown flag: --preserve-fds" create --preserve-fds 1 busybox true
+}
+
 @test "what is refused says why and what to do" {
     fails 125 "bind the file" run --secret x busybox true
     fails 125 "passwd" run --hostuser me busybox true

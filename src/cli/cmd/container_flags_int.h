@@ -10,10 +10,11 @@ struct container_flags {
     struct container_options o;
     struct strv attach, env_file, label_file;
     char *cidfile, *detach_keys;
+    int64_t preserve_fds;
     bool quiet, sig_proxy, print_spec;
 };
 
-/* The table of both; detach, detach-keys and sig-proxy are run's only, print-spec create's. */
+/* The table of both; detach, detach-keys and sig-proxy are run's only, preserve-fds too, print-spec is create's. */
 extern const struct cli_flag cli_container_flags[];
 
 /* Reads the files that options name and completes the options from the positionals. */

@@ -1,5 +1,6 @@
 #include "cli/cmd/container_flags_int.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 static struct err *check_terminal(const struct cli_ctx *c, const struct container_options *o) {
@@ -9,10 +10,25 @@ static struct err *check_terminal(const struct cli_ctx *c, const struct containe
                     "leave out -t when standard input is not a terminal");
 }
 
+/* What coracle has opened itself closes on exec; what was handed to it does not. */
+static struct err *check_preserved(int64_t n) {
+    if (n < 0 || n > ENGINE_PRESERVE_MAX)
+        return err_new(ERR_USAGE, "invalid value %lld for --preserve-fds: it is a number from 0 to %d", (long long)n,
+                       ENGINE_PRESERVE_MAX);
+    for (int fd = 3; fd < 3 + (int)n; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+        if (flags < 0 || flags & FD_CLOEXEC)
+            return err_new(ERR_USAGE, "file descriptor %d is not available: --preserve-fds %lld needs 3 to %d open", fd,
+                           (long long)n, 2 + (int)n);
+    }
+    return NULL;
+}
+
 static struct engine_start start_of(const struct cli_ctx *c, const struct container_flags *f) {
     const struct container_options *o = &f->o;
     struct engine_start s = {
         .attach = !o->detach,
+        .preserve_fds = (int)f->preserve_fds,
         .io =
             {
                 .in = o->attach_stdin ? STDIN_FILENO : -1,
@@ -32,6 +48,7 @@ static struct engine_start start_of(const struct cli_ctx *c, const struct contai
 static struct err *run(struct cli_ctx *c, int *ret_code) {
     struct container_flags *f = c->opts;
     autocreated created = ENGINE_CREATED_INIT;
+    TRY(check_preserved(f->preserve_fds));
     TRY(container_flags_finish(c, f));
     autoerr no_terminal = check_terminal(c, &f->o);
     if (no_terminal) { /* the one error before a start for which docker's run gives 1, not 125 */

@@ -79,7 +79,7 @@ static struct err *parse_args(int argc, char **argv, struct create_args *a) {
     if (a->no_pivot)
         return err_hint(err_new(ERR_UNSUPPORTED, "--no-pivot would leave the host's root within reach"),
                         "leave it out: pivot_root works on every file system but the initial ramfs");
-    return opts_number("preserve-fds", a->preserve, PRESERVE_MAX, &a->preserve_fds);
+    return opts_number("preserve-fds", a->preserve, RUNTIME_PRESERVE_MAX, &a->preserve_fds);
 }
 
 static struct err *read_rootfs(struct creation *c) {
