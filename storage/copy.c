@@ -29,6 +29,7 @@ enum { XATTR_MAX = 65536 };
 #define WH_PREFIX ".wh."
 
 struct copy {
+    bool plain;                /* no layer: nothing is a whiteout */
     int top;                   /* the target's root, borrowed */
     int cur;                   /* the target directory that matches the walk's */
     size_t depth;              /* 0: before the root */
@@ -168,8 +169,8 @@ static bool link_again(struct copy *c, const char *name, const struct stat *st) 
 
 static struct err *copy_file(void *ctx, int at, const char *name, const struct stat *st) {
     struct copy *c = ctx;
-    const char *hidden = store_whiteout_of(at, name, st);
-    if (str_eq(name, STORE_WH_OPAQUE))
+    const char *hidden = c->plain ? NULL : store_whiteout_of(at, name, st);
+    if (!c->plain && str_eq(name, STORE_WH_OPAQUE))
         return NULL;
     TRY_CTX(io_remove_tree(c->cur, hidden ? hidden : name), "replace %s", name);
     if (hidden || link_again(c, name, st))
@@ -210,7 +211,7 @@ static struct err *enter_dir(void *ctx, int dir, const char *name, const struct 
     }
     c->depth++;
     fd_replace(&c->cur, take_fd(&fd));
-    if (store_is_opaque(dir))
+    if (!c->plain && store_is_opaque(dir))
         TRY_CTX(io_each_entry(c->cur, empty_entry, &c->cur), "empty %s", name);
     return NULL;
 }
@@ -229,12 +230,19 @@ static struct err *leave_dir(void *ctx, int dir, const char *name, const struct 
     return NULL;
 }
 
-struct err *store_copy_layer(int from, int to) {
-    struct copy c = {.top = to, .cur = -1};
+static struct err *copy_all(int from, int to, bool plain) {
+    struct copy c = {.plain = plain, .top = to, .cur = -1};
     const struct walk_ops ops = {.file = copy_file, .enter = enter_dir, .leave = leave_dir, .ctx = &c};
     struct err *e = walk_tree(from, ".", &ops);
     fd_close(c.cur);
     str_done(&c.path);
     walk_inodes_done(&c.linked);
     return e;
+}
+
+struct err *store_copy_layer(int from, int to) {
+    return copy_all(from, to, false);
+}
+struct err *store_copy_tree(int from, int to) {
+    return copy_all(from, to, true);
 }

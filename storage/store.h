@@ -10,6 +10,7 @@
  *     names/<name>                          symlink to a container id; its creation reserves the name atomically
  *     containers/<hex>/…                    config.json (OCI spec), options.json (docker's view of what was asked),
  *                                           container.json (what ps needs), state.json, lock, upper, work, log
+ *     volumes/<name>/…                      what outlives containers: volumes.h
  *     tmp/<random>/                         work in progress, locked (flock) by its maker; unlocked ones are debris
  *     lock, sweeper                         shared by who adds references, exclusive for the sweep; who waits for it
  *

@@ -119,6 +119,8 @@ const char *store_changes_dir(int container_dir);
  * open: data by reflink or copy, hard links, owners, modes, xattrs and times kept. userns.
  */
 struct err *store_copy_layer(int from, int to) __attribute__((warn_unused_result));
+/* The same with a tree that is no layer: nothing in it is a mark. What `to` has besides stays. */
+struct err *store_copy_tree(int from, int to) __attribute__((warn_unused_result));
 
 /* ---- probe.c ---- */
 

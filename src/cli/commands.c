@@ -7,7 +7,9 @@ extern const struct cmd cmd_attach, cmd_container_exists, cmd_container_inspect,
     cmd_network_connect, cmd_network_create, cmd_network_disconnect, cmd_network_exists, cmd_network_inspect,
     cmd_network_ls, cmd_network_prune, cmd_network_rm, cmd_pause, cmd_port, cmd_ps, cmd_pull, cmd_rename, cmd_restart,
     cmd_rm, cmd_rmi, cmd_run, cmd_save, cmd_start, cmd_stats, cmd_stop, cmd_system_df, cmd_system_prune, cmd_tag,
-    cmd_top, cmd_unpause, cmd_untag, cmd_update, cmd_unshare, cmd_version, cmd_wait, cmd_complete;
+    cmd_top, cmd_unpause, cmd_untag, cmd_update, cmd_unshare, cmd_version, cmd_volume_create, cmd_volume_exists,
+    cmd_volume_export, cmd_volume_import, cmd_volume_inspect, cmd_volume_ls, cmd_volume_prune, cmd_volume_rm, cmd_wait,
+    cmd_complete;
 
 const struct cmd *const cli_commands[] = {
     &cmd_run,
@@ -62,6 +64,14 @@ const struct cmd *const cli_commands[] = {
     &cmd_untag,
     &cmd_top,
     &cmd_update,
+    &cmd_volume_create,
+    &cmd_volume_exists,
+    &cmd_volume_export,
+    &cmd_volume_import,
+    &cmd_volume_inspect,
+    &cmd_volume_ls,
+    &cmd_volume_prune,
+    &cmd_volume_rm,
     &cmd_wait,
     &cmd_complete,
     NULL,

@@ -19,6 +19,8 @@ static void print_names(struct cli_ctx *c, const char *prefix, enum cli_complete
         engine_complete_images(c->engine, &names);
     else if (kind == CLI_COMPLETE_NETWORKS)
         engine_complete_networks(c->engine, &names);
+    else if (kind == CLI_COMPLETE_VOLUMES)
+        engine_complete_volumes(c->engine, &names);
     else
         engine_complete_containers(c->engine, kind == CLI_COMPLETE_RUNNING, &names);
     for (size_t i = 0; i < names.n; i++)
@@ -46,6 +48,7 @@ static void print_kind(struct cli_ctx *c, enum cli_complete kind, const char *wo
     case CLI_COMPLETE_STOPPED:
     case CLI_COMPLETE_IMAGES:
     case CLI_COMPLETE_NETWORKS:
+    case CLI_COMPLETE_VOLUMES:
         print_names(c, prefix, kind);
         break;
     case CLI_COMPLETE_FILES:

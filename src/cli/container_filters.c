@@ -58,7 +58,7 @@ static bool labels_match(const struct engine_row *r, const char *wanted) {
 static bool mount_matches(const struct engine_row *r, const char *wanted) {
     autojson mounts = cli_row_json(r->mounts);
     JSON_EACH(m, mounts)
-    if (str_eq(json_str_value(json_get(m, "Source")), wanted) ||
+    if (str_eq(json_str_value(json_get(m, "Name")), wanted) || str_eq(json_str_value(json_get(m, "Source")), wanted) ||
         str_eq(json_str_value(json_get(m, "Destination")), wanted))
         return true;
     return false;

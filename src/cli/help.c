@@ -6,8 +6,13 @@
 #define WIDTH 80
 
 const struct cli_group cli_groups[] = {
-    {"container", "Manage containers"}, {"healthcheck", "Check containers"}, {"image", "Manage images"},
-    {"network", "Manage networks"},     {"system", "Manage coracle"},        {NULL, NULL},
+    {"container", "Manage containers"},
+    {"healthcheck", "Check containers"},
+    {"image", "Manage images"},
+    {"network", "Manage networks"},
+    {"system", "Manage coracle"},
+    {"volume", "Manage volumes"},
+    {NULL, NULL},
 };
 
 const char *cli_command_group_name(const struct cmd *c) { return c->group_name ? c->group_name : c->name; }

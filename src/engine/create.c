@@ -3,6 +3,7 @@
  * container is a directory with a reserved name, whole or absent.
  */
 #include "engine/engine_int.h"
+#include "engine/volumes_int.h"
 
 #include "base/path.h"
 
@@ -24,7 +25,10 @@ struct creation {
     char id[65];
     struct spec *spec;
     struct strv warnings; /* about limits */
-    int dirfd, lock_fd;   /* of the new container, when it is to be started */
+    struct strv volume_names;
+    struct json *volumes_from;
+    int volumes_lock;   /* while there are volumes that no record tells of yet */
+    int dirfd, lock_fd; /* of the new container, when it is to be started */
 };
 
 static void creation_done(struct creation *c) {
@@ -33,6 +37,9 @@ static void creation_done(struct creation *c) {
     strv_done(&c->layers);
     spec_free(c->spec);
     strv_done(&c->warnings);
+    strv_done(&c->volume_names);
+    json_free(c->volumes_from);
+    fd_close(c->volumes_lock);
     fd_close(c->dirfd);
     fd_close(c->lock_fd);
 }
@@ -161,6 +168,7 @@ static struct err *build_spec(struct creation *c, const char *name) {
     autostr struct str hosts = STR_INIT_MAX(65536);
     autostr struct str seccomp = STR_INIT;
     autostrv struct strv devices = {.n = 0};
+    volumes_fresh_names(o, c->image_config, &c->volume_names);
     TRY(read_host_file("/etc/resolv.conf", &resolv));
     if (str_eq(spec_network_mode(o), "host"))
         TRY(read_host_file("/etc/hosts", &hosts));
@@ -190,6 +198,8 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .expand = c->args->expand,
         .machine = machine.cpus.len ? &online : NULL,
         .block_devices = &machine.devices,
+        .volume_names = &c->volume_names,
+        .volumes_from = c->volumes_from,
     };
     spec_free(c->spec);
     c->spec = NULL;
@@ -303,6 +313,8 @@ static struct err *record_named(struct creation *c) {
             TRY(check_machine(c));
         if (c->args->options->replace)
             TRY(replace(c, name));
+        if (attempt == 0) /* after a removal, which may want the lock for itself */
+            TRY(volumes_ensure(c->engine, c->spec, &c->volumes_lock));
         struct err *e = record(c, name);
         if (!e || given || err_kind(e) != ERR_CONFLICT || attempt == 100)
             return e;
@@ -337,6 +349,7 @@ static struct err *prepare(struct creation *c) {
     if (!c->args->options->image || !*c->args->options->image)
         return err_new(ERR_USAGE, "invalid reference format");
     TRY(engine_store(c->engine, &c->store));
+    TRY(volumes_from(c->engine, c->args->options, &c->volumes_from));
     id_random(c->id);
     if (c->args->options->rootfs)
         return resolve_rootfs(c);
@@ -345,7 +358,7 @@ static struct err *prepare(struct creation *c) {
 }
 
 #define CREATION_INIT(e, a)                                                                                            \
-    { .engine = (e), .args = (a), .dirfd = -1, .lock_fd = -1 }
+    { .engine = (e), .args = (a), .dirfd = -1, .lock_fd = -1, .volumes_lock = -1 }
 
 struct err *engine_container_create(struct engine *e, const struct engine_create *args, struct engine_created *ret,
                                     struct strv *ret_warnings) {
@@ -353,6 +366,11 @@ struct err *engine_container_create(struct engine *e, const struct engine_create
     struct err *r = prepare(&c);
     if (!r)
         r = record_named(&c);
+    if (c.volumes_lock >= 0) {
+        fd_replace(&c.volumes_lock, -1);
+        if (r && c.spec)
+            volumes_drop(e, c.spec->summary);
+    }
     if (!r) {
         events_tell_container(e->host, c.spec->summary, "create", NULL);
         memcpy(ret->id, c.id, sizeof c.id);

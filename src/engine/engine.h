@@ -20,6 +20,7 @@
 #include "engine/duties.h"
 #include "engine/limits.h"
 #include "engine/networks.h"
+#include "engine/volumes.h"
 #include "image/image.h"
 #include "monitor/monitor.h"
 #include "spec/spec.h"

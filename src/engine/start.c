@@ -8,6 +8,7 @@
  *     pumps frames until FRAME_EXIT   ◀──frames─ output, exit code; then the monitor cleans up alone
  */
 #include "engine/engine_int.h"
+#include "engine/volumes_int.h"
 
 #include "base/msg.h"
 #include "base/sys/sys.h"
@@ -71,10 +72,12 @@ static void container_vanishes(void *ctx) {
     struct store *store;
     autoerr bad = engine_store(s->engine, &store);
     autoerr removed = bad ? NULL : store_container_remove(store, s->c.id);
-    if (bad || removed)
+    if (bad || removed) {
         log_debug("removing container %s failed; the next command will do it", s->c.id);
-    else
-        events_tell_container(s->engine->host, summary, "destroy", NULL);
+        return;
+    }
+    events_tell_container(s->engine->host, summary, "destroy", NULL);
+    volumes_drop(s->engine, summary);
 }
 
 /*
@@ -88,11 +91,15 @@ static void container_event(void *ctx, const char *action, const char *const *at
     autoerr gone = json_read_file(s->m.dir_fd, "container.json", &summary);
     if (gone)
         return;
-    if (!strcmp(action, "start"))
+    if (!strcmp(action, "start")) {
         endpoints_tell(s->m.dir_fd, s->c.id, "connect", &batch);
+        volumes_tell(summary, s->c.id, "mount", &batch);
+    }
     events_add_container(&batch, summary, action, attributes);
-    if (!strcmp(action, "die"))
+    if (!strcmp(action, "die")) {
         endpoints_tell(s->m.dir_fd, s->c.id, "disconnect", &batch);
+        volumes_tell(summary, s->c.id, "unmount", &batch);
+    }
     events_write(s->engine->host, &batch);
 }
 
@@ -120,6 +127,7 @@ static struct err *container_again(void *ctx) {
     struct starting *s = ctx;
     struct store *store;
     struct monitor *m = &s->m;
+    m->prepare = NULL;
     s->config = NULL; /* the monitor's, which freed it */
     s->c.dirfd = m->dir_fd;
     s->neighbour = -1;
@@ -161,6 +169,12 @@ static struct err *container_network(void *ctx, int netns_fd, int *ret_watch) {
 static void container_network_event(void *ctx, int *watch) {
     struct starting *s = ctx;
     endpoints_event(&s->net, watch);
+}
+
+/* The image's files for new volumes: at the first start of all, as what a container has emptied stays empty. */
+static struct err *container_prepare(void *ctx, int root) {
+    const struct starting *s = ctx;
+    return volumes_fill(s->engine, s->m.config, root);
 }
 
 static void container_network_end(void *ctx) {
@@ -376,6 +390,7 @@ static struct err *fill_monitor(struct starting *s, const struct engine_start *a
     }
     m->event = container_event;
     m->started = container_started;
+    m->prepare = s->c.state.started ? NULL : container_prepare;
     bool networks = has_networks(s) && !s->on_host;
     m->network = networks ? container_network : NULL;
     m->network_event = networks ? container_network_event : NULL;
@@ -487,6 +502,7 @@ static void failed_start(struct starting *s) {
         log_debug("container %s was already removed", s->c.id);
     else
         events_tell_container(s->engine->host, s->c.summary, "destroy", NULL);
+    volumes_drop(s->engine, s->c.summary);
     engine_collect(s->engine, false);
 }
 

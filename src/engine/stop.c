@@ -1,6 +1,7 @@
 /* Ending and waiting: stop, kill, restart, wait, remove, rename, logs. Signals go through the monitor, which may send
  * them to any user of the container. */
 #include "engine/engine_int.h"
+#include "engine/volumes_int.h"
 
 #include "spec/log.h"
 
@@ -151,7 +152,6 @@ static struct err *remove_damaged(struct engine *e, const char *name, struct err
 }
 
 struct err *engine_container_remove(struct engine *e, const char *name, bool force, bool volumes) {
-    (void)volumes; /* anonymous volumes live in the container's own upper layer, which goes with it */
     autocontainer c = ENGINE_CONTAINER_INIT;
     struct err *r = engine_container_load(e, name, &c);
     if (r && force)
@@ -164,6 +164,8 @@ struct err *engine_container_remove(struct engine *e, const char *name, bool for
         r = store_container_remove(e->store, c.id);
         if (!r)
             events_tell_container(e->host, c.summary, "destroy", NULL);
+        if (!r && (volumes || json_bool_value(json_get(c.summary, "AutoRemove"), false)))
+            volumes_drop(e, c.summary);
     }
     if (r && err_kind(r) == ERR_NOT_FOUND && json_bool_value(json_get(c.summary, "AutoRemove"), false)) {
         err_free(r); /* its monitor was quicker */

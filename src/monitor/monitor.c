@@ -140,6 +140,11 @@ static struct err *meanwhile(void *ctx, pid_t pid) {
     return mon_state_prepare(o, pid);
 }
 
+static struct err *prepare_root(void *ctx, int root) {
+    const struct monitor *m = ((const struct mon *)ctx)->m;
+    return m->prepare(m->ctx, root);
+}
+
 static struct err *create(struct mon *o, const int stdio[3]) {
     const struct monitor *m = o->m;
     struct runtime_create c = {
@@ -156,6 +161,7 @@ static struct err *create(struct mon *o, const int stdio[3]) {
         .network = m->network ? give_network : NULL,
         .cgroup = &o->cgroup,
         .meanwhile = meanwhile,
+        .prepare = m->prepare ? prepare_root : NULL,
         .ctx = o,
     };
     _Static_assert(sizeof c.join == sizeof m->join, "the same namespaces");

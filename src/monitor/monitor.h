@@ -128,6 +128,8 @@ struct monitor {
     /* In the monitor: what docker tells as an event has happened to the container ("start", "die", "kill", "oom", …).
      * `attributes`: key, value, …, NULL, of the event; or NULL. NULL: nobody is told. */
     void (*event)(void *ctx, const char *action, const char *const *attributes);
+    /* In the container's first process, as runtime.h's `prepare`. NULL: nothing. */
+    struct err *(*prepare)(void *ctx, int root);
     /* In the monitor, once the container runs: frees what only its start needed. NULL: none. */
     void (*started)(void *ctx);
     void *ctx;

@@ -237,6 +237,10 @@ static struct err *stage_go(struct init *in) {
     return NULL;
 }
 
+static struct err *stage_volumes(struct init *in) {
+    return in->c->prepare ? in->c->prepare(in->c->ctx, in->root) : NULL;
+}
+
 static struct err *stage_prepare(struct init *in) { return launch_prepare(&in->l); }
 static struct err *stage_walls(struct init *in) { return walls_raise(&in->l); }
 static struct err *stage_exec(struct init *in) { return launch_exec(&in->l); }
@@ -253,6 +257,7 @@ static const struct stage {
     {"prepare mounts", stage_null},
     {"root file system", rootfs_attach},
     {"init program", stage_init_program},
+    {NULL, stage_volumes},
     {NULL, mounts_apply},
     {"devices", devices_make},
     {"console", console_make},

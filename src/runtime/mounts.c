@@ -140,6 +140,22 @@ static struct err *mount_cgroup(struct init *in, struct one *m) {
     return NULL;
 }
 
+/* "subpath=a/b": only that of a volume, whose links belong to containers and lead nowhere else. */
+static struct err *clone_source(const struct one *m, const char *source, int *ret_tree) {
+    const char *subpath = NULL;
+    for (size_t i = 0; i < m->o.data.n; i++)
+        if (str_starts(m->o.data.v[i], "subpath="))
+            subpath = m->o.data.v[i] + strlen("subpath=");
+    if (!subpath)
+        return mount_fs_clone(AT_FDCWD, source, &m->o, ret_tree);
+    autofd int top = -1;
+    TRY(fd_open_at(AT_FDCWD, source, O_PATH | O_DIRECTORY, 0, &top));
+    autofd int sub = path_find_in_root(top, subpath, O_PATH);
+    if (sub < 0)
+        return err_sys(errno, "cannot access path %s in %s", subpath, source);
+    return mount_fs_clone(sub, "", &m->o, ret_tree);
+}
+
 static struct err *mount_bind(struct init *in, struct one *m) {
     autofd int tree = -1;
     autofd int dest = -1;
@@ -149,8 +165,8 @@ static struct err *mount_bind(struct init *in, struct one *m) {
     autofree char *source = path_join(in->c->bundle ? in->c->bundle : "/", m->source);
     if (!m->o.propagation && in->slave)
         m->o.propagation = MS_PRIVATE;
-    autoerr e = mount_fs_clone(AT_FDCWD, source, &m->o, &tree);
-    if (e && err_errno(e) == ENOENT)
+    autoerr e = clone_source(m, source, &tree);
+    if (e && err_errno(e) == ENOENT && !m->o.data.n)
         return err_new(ERR_NOT_FOUND, "bind source path does not exist: %s", source);
     if (e)
         return take_ptr(&e);

@@ -66,6 +66,9 @@ struct runtime_create {
      * its own. Its failure is that of runtime_create(). NULL: nothing.
      */
     struct err *(*meanwhile)(void *ctx, pid_t pid);
+    /* Called in the new process, as root of its user namespace, with its root directory (borrowed) before anything is
+     * mounted in it; the host's files are still in reach. Its failure is that of runtime_create(). NULL: nothing. */
+    struct err *(*prepare)(void *ctx, int root);
     void *ctx;
 };
 struct runtime_proc {

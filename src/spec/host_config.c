@@ -87,6 +87,49 @@ static void bind_options(struct json *mount, const struct spec_mount *m) {
     json_set(mount, "BindOptions", b);
 }
 
+static const char *type_of(const struct spec_mount *m) {
+    static const char *const names[] = {
+        [SPEC_MOUNT_BIND] = "bind", [SPEC_MOUNT_VOLUME] = "volume", [SPEC_MOUNT_TMPFS] = "tmpfs"};
+    return names[m->type];
+}
+
+/* {"key": "value"} of the "volume-label=key=value" among the options; NULL: there are none. */
+static struct json *option_pairs(const struct spec_mount *m, const char *prefix) {
+    struct json *pairs = NULL;
+    for (size_t i = 0; i < m->options.n; i++) {
+        const char *pair = m->options.v[i] + strlen(prefix);
+        if (!str_starts(m->options.v[i], prefix))
+            continue;
+        size_t n = strcspn(pair, "=");
+        autofree char *key = mem_dupn(pair, n);
+        pairs = pairs ? pairs : json_object();
+        json_set_str(pairs, key, pair + n + (pair[n] == '='));
+    }
+    return pairs;
+}
+
+static void volume_options(struct json *mount, const struct spec_mount *m) {
+    autojson v = json_object();
+    const char *subpath = spec_mount_option(m, "volume-subpath"), *driver = spec_mount_option(m, "volume-driver");
+    struct json *labels = option_pairs(m, "volume-label="), *options = option_pairs(m, "volume-opt=");
+    if (m->no_copy)
+        json_set_bool(v, "NoCopy", true);
+    if (labels)
+        json_set(v, "Labels", labels);
+    if (subpath)
+        json_set_str(v, "Subpath", subpath);
+    if (driver || options) {
+        struct json *d = json_object();
+        if (driver)
+            json_set_str(d, "Name", driver);
+        if (options)
+            json_set(d, "Options", options);
+        json_set(v, "DriverConfig", d);
+    }
+    if (json_count(v) && m->type == SPEC_MOUNT_VOLUME)
+        json_set(mount, "VolumeOptions", take_ptr(&v));
+}
+
 static void tmpfs_options(struct json *mount, const struct spec_mount *m) {
     if (m->tmpfs_size < 0 && m->tmpfs_mode < 0)
         return;
@@ -106,8 +149,8 @@ static struct json *mounts(const struct spec_ctx *x) {
         if (x->mounts[i].from != SPEC_FROM_MOUNT)
             continue;
         struct json *j = json_object();
-        json_set_str(j, "Type", m->type == SPEC_MOUNT_BIND ? "bind" : "tmpfs");
-        if (m->source)
+        json_set_str(j, "Type", type_of(m));
+        if (m->source && !x->mounts[i].anonymous)
             json_set_str(j, "Source", m->source);
         json_set_str(j, "Target", m->target);
         if (m->read_only)
@@ -115,6 +158,7 @@ static struct json *mounts(const struct spec_ctx *x) {
         if (m->consistency)
             json_set_str(j, "Consistency", m->consistency);
         bind_options(j, m);
+        volume_options(j, m);
         tmpfs_options(j, m);
         json_push(list, j);
     }
@@ -133,6 +177,17 @@ static struct json *tmpfs(const struct spec_ctx *x) {
     return map;
 }
 
+/* docker's Mode of a mount point. */
+static const char *mode_of(const struct spec_user_mount *u) {
+    const char *colon = u->from == SPEC_FROM_VOLUME ? strchr(u->text, ':') : NULL;
+    const char *mode = colon ? strchr(colon + 1, ':') : NULL;
+    if (u->from == SPEC_FROM_CONTAINER)
+        return u->text;
+    if (mode)
+        return mode + 1;
+    return u->m.type == SPEC_MOUNT_VOLUME && u->from != SPEC_FROM_PATH ? "z" : "";
+}
+
 /* docker's inspect: binds by -v and all of --mount; what --tmpfs makes stands in HostConfig.Tmpfs only. */
 struct json *spec_emit_mount_points(const struct spec_ctx *x) {
     struct json *list = json_array();
@@ -141,13 +196,16 @@ struct json *spec_emit_mount_points(const struct spec_ctx *x) {
         if (x->mounts[i].from == SPEC_FROM_TMPFS)
             continue;
         struct json *j = json_object();
-        bool bind = m->type == SPEC_MOUNT_BIND;
-        const char *colon = x->mounts[i].from == SPEC_FROM_VOLUME ? strchr(x->mounts[i].text, ':') : NULL;
-        const char *mode = colon ? strchr(colon + 1, ':') : NULL;
-        json_set_str(j, "Type", bind ? "bind" : "tmpfs");
-        json_set_str(j, "Source", text_or_empty(m->source));
+        bool bind = m->type == SPEC_MOUNT_BIND, volume = m->type == SPEC_MOUNT_VOLUME;
+        autofree char *path = volume ? spec_volume_source(x, m) : NULL;
+        json_set_str(j, "Type", type_of(m));
+        if (volume)
+            json_set_str(j, "Name", m->source);
+        json_set_str(j, "Source", volume ? path : text_or_empty(m->source));
         json_set_str(j, "Destination", m->target);
-        json_set_str(j, "Mode", mode ? mode + 1 : "");
+        if (volume)
+            json_set_str(j, "Driver", "local");
+        json_set_str(j, "Mode", mode_of(&x->mounts[i]));
         json_set_bool(j, "RW", !m->read_only);
         json_set_str(j, "Propagation", !bind ? "" : m->propagation ? m->propagation : "rprivate");
         json_push(list, j);
@@ -172,8 +230,8 @@ static void storage_part(const struct spec_ctx *x, struct json *h) {
     json_set(h, "PortBindings", port_bindings(x));
     json_set(h, "RestartPolicy", spec_restart_json(x->restart, x->restart_max));
     json_set_bool(h, "AutoRemove", x->o->rm);
-    json_set_str(h, "VolumeDriver", "");
-    json_set(h, "VolumesFrom", json_null());
+    json_set_str(h, "VolumeDriver", text_or_empty(x->o->volume_driver));
+    spec_set_list(h, "VolumesFrom", &x->o->volumes_from);
     json_push(console, json_int(0));
     json_push(console, json_int(0));
     json_set(h, "ConsoleSize", console);

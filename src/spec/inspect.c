@@ -13,13 +13,16 @@ static struct json *exposed_ports(const struct spec_ctx *x) {
     return ports;
 }
 
+/* Those of the image, and -v without a source. */
 static struct json *volumes(const struct spec_ctx *x) {
-    const struct json *image = json_get(x->img, "Volumes");
-    if (json_type(image) != JSON_OBJECT || !json_count(image))
-        return json_null();
-    struct json *v = json_object();
-    JSON_EACH(it, image) { json_set(v, json_key(it), json_object()); }
-    return v;
+    autojson v = json_object();
+    JSON_EACH(it, json_get(x->img, "Volumes"))
+    if (json_key(it))
+        json_set(v, json_key(it), json_object());
+    for (size_t i = 0; i < x->o->volumes.n; i++)
+        if (!strchr(x->o->volumes.v[i], ':'))
+            json_set(v, x->o->volumes.v[i], json_object());
+    return json_count(v) ? take_ptr(&v) : json_null();
 }
 
 static struct json *config(const struct spec_ctx *x) {

@@ -8,31 +8,31 @@
 
 /* ---- resolve ---- */
 
-static struct err *no_volumes(const char *text) {
-    return err_hint(
-        err_new(ERR_UNSUPPORTED, "volume '%s': named and anonymous volumes arrive with a later release", text),
-        "use a directory of the host: -v /path:/target; " SPEC_HINT_COMPAT);
-}
-
-static struct err *check_new(const struct spec_ctx *x, const char *target) {
+const struct spec_user_mount *spec_mount_at(const struct spec_ctx *x, const char *target) {
     for (size_t i = 0; i < x->n_mounts; i++)
         if (str_eq(x->mounts[i].m.target, target))
-            return err_new(ERR_USAGE, "duplicate mount point: %s", target);
+            return &x->mounts[i];
     return NULL;
 }
 
-/* Takes the mount; a relative source of --mount becomes absolute here. */
-static struct err *add_mount(struct spec_ctx *x, struct spec_user_mount take) {
-    struct err *e = take.m.type == SPEC_MOUNT_VOLUME ? no_volumes(take.text) : check_new(x, take.m.target);
-    if (!e && take.m.source && *take.m.source == '.') {
-        if (!x->o->cwd)
-            e = err_new(ERR_USAGE, "the relative path '%s' has nothing to be relative to: use an absolute path",
-                        take.m.source);
-        else {
-            autofree char *joined = path_join(x->o->cwd, take.m.source), *clean = path_clean(joined);
-            mem_set(&take.m.source, clean);
-        }
-    }
+static struct err *absolute_source(const struct spec_ctx *x, struct spec_mount *m) {
+    if (!m->source || *m->source != '.')
+        return NULL;
+    if (!x->o->cwd)
+        return err_new(ERR_USAGE, "the relative path '%s' has nothing to be relative to: use an absolute path",
+                       m->source);
+    autofree char *joined = path_join(x->o->cwd, m->source), *clean = path_clean(joined);
+    mem_set(&m->source, clean);
+    return NULL;
+}
+
+/* A relative source of --mount becomes absolute here. */
+struct err *spec_add_mount(struct spec_ctx *x, struct spec_user_mount take) {
+    struct err *e = NULL;
+    if (spec_mount_at(x, take.m.target))
+        e = err_new(ERR_USAGE, "duplicate mount point: %s", take.m.target);
+    if (!e)
+        e = take.m.type == SPEC_MOUNT_VOLUME ? spec_name_volume(x, &take) : absolute_source(x, &take.m);
     if (e) {
         spec_mount_done(&take.m);
         return e;
@@ -56,19 +56,22 @@ struct err *spec_resolve_mounts(struct spec_ctx *x) {
     const struct container_options *o = x->o;
     for (size_t i = 0; i < o->volumes.n; i++) {
         struct spec_user_mount u = {.from = SPEC_FROM_VOLUME, .text = o->volumes.v[i]};
+        if (!strchr(u.text, ':') && *u.text) /* an anonymous volume: what others put there comes before */
+            continue;
         TRY(spec_parse_volume(u.text, x->o->cwd, &u.m));
-        TRY(add_mount(x, u));
+        TRY(spec_add_mount(x, u));
     }
     for (size_t i = 0; i < o->mounts.n; i++) {
         struct spec_user_mount u = {.from = SPEC_FROM_MOUNT, .text = o->mounts.v[i]};
         TRY(spec_invalid("--mount", u.text, spec_parse_mount(u.text, &u.m)));
-        TRY(add_mount(x, u));
+        TRY(spec_add_mount(x, u));
     }
     for (size_t i = 0; i < o->tmpfs.n; i++) {
         struct spec_user_mount u = {.from = SPEC_FROM_TMPFS, .text = o->tmpfs.v[i]};
         TRY(spec_parse_tmpfs(u.text, &u.m));
-        TRY(add_mount(x, u));
+        TRY(spec_add_mount(x, u));
     }
+    TRY(spec_resolve_volumes(x));
     for (size_t i = 0; i < o->device.n; i++)
         TRY(add_device(x, o->device.v[i]));
     if (o->shm_size < 0)
@@ -92,12 +95,7 @@ static struct json *oci_mount(const char *target, const char *type, const char *
     return m;
 }
 
-static bool user_has(const struct spec_ctx *x, const char *target) {
-    for (size_t i = 0; i < x->n_mounts; i++)
-        if (str_eq(x->mounts[i].m.target, target))
-            return true;
-    return false;
-}
+static bool user_has(const struct spec_ctx *x, const char *target) { return spec_mount_at(x, target) != NULL; }
 
 /*
  * A default mount, unless the user put something in its place (a mount on /dev takes all below with it, as in docker).
@@ -187,6 +185,23 @@ static struct json *bind_mount(const struct spec_mount *m) {
     return oci_mount(m->target, "bind", m->source, options);
 }
 
+static struct json *volume_mount(const struct spec_ctx *x, const struct spec_mount *m) {
+    autofree char *source = spec_volume_source(x, m);
+    const char *subpath = spec_mount_option(m, "volume-subpath");
+    struct json *mount = oci_mount(m->target, "bind", source, m->read_only ? "rbind,ro,rprivate" : "rbind,rprivate");
+    if (subpath) { /* may hold commas */
+        autofree char *option = mem_printf("subpath=%s", subpath);
+        json_push_str(json_get(mount, "options"), option);
+    }
+    return mount;
+}
+
+static struct json *user_mount(const struct spec_ctx *x, const struct spec_mount *m) {
+    if (m->type == SPEC_MOUNT_VOLUME)
+        return volume_mount(x, m);
+    return m->type == SPEC_MOUNT_TMPFS ? tmpfs_mount(m) : bind_mount(m);
+}
+
 static size_t depth(const struct json *mount) {
     size_t n = 0;
     for (const char *s = json_str_value(json_get(mount, "destination")); *s; s++)
@@ -242,8 +257,7 @@ struct json *spec_emit_mounts(const struct spec_ctx *x) {
     struct mount_list l = {0};
     insert_netfiles(x, &l);
     for (size_t i = 0; i < x->n_mounts; i++)
-        insert(&l,
-               x->mounts[i].m.type == SPEC_MOUNT_TMPFS ? tmpfs_mount(&x->mounts[i].m) : bind_mount(&x->mounts[i].m));
+        insert(&l, user_mount(x, &x->mounts[i].m));
     insert_devices(x, &l);
     for (size_t i = 0; i < l.n; i++)
         json_push(out, l.v[i].mount);

@@ -181,6 +181,9 @@ static struct json *annotations(const struct spec_ctx *x) {
         json_set_str(a, SPEC_ANN_PIDFILE, x->pidfile);
     if (*x->stop_signal)
         json_set_str(a, SPEC_ANN_STOP_SIGNAL, x->stop_signal);
+    struct json *fills = spec_emit_volume_fills(x);
+    if (fills)
+        set_rendered(a, SPEC_ANN_VOLUMES, fills);
     shared_namespaces(x, a);
     return a;
 }

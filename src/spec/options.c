@@ -36,6 +36,8 @@ static const struct member {
     STRV("--volume", volumes),
     STRV("--mount", mounts),
     STRV("--tmpfs", tmpfs),
+    STRV("--volumes-from", volumes_from),
+    STR("--volume-driver", volume_driver),
     STRV("--group-add", group_add),
     STRV("--cap-add", cap_add),
     STRV("--cap-drop", cap_drop),

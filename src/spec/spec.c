@@ -50,6 +50,7 @@ void spec_free(struct spec *s) {
     json_free(s->options);
     json_free(s->summary);
     json_free(s->network);
+    json_free(s->volumes);
     strv_done(&s->warnings);
     free(s);
 }
@@ -91,6 +92,7 @@ struct err *spec_build(const struct spec_input *in, struct spec **ret) {
     s->options = spec_emit_options(&x);
     s->summary = spec_emit_summary(&x);
     s->network = spec_emit_network(&x);
+    s->volumes = spec_emit_volumes(&x);
     s->tty = in->options->tty;
     s->open_stdin = in->options->interactive;
     s->rm = in->options->rm;

@@ -43,6 +43,8 @@ struct json;
 /* JSON object {"pid": "container:<id>", "network": "ns:<path>", …}: namespaces of others, resolved by the engine at
  * start. */
 #define SPEC_ANN_SHARE "org.coracle.share"
+/* JSON object {"/destination": "name"}: volumes that get the image's files while they are empty. */
+#define SPEC_ANN_VOLUMES "org.coracle.volumes"
 
 /* Limits as typed; 0, NULL or empty: not asked for. docker's words: `docker run --help`. */
 struct spec_resources {
@@ -69,6 +71,8 @@ struct container_options {
     struct strv volumes; /* -v as typed */
     struct strv mounts;  /* --mount as typed */
     struct strv tmpfs;   /* --tmpfs as typed */
+    struct strv volumes_from;
+    char *volume_driver;
     struct strv group_add, cap_add, cap_drop, security_opt, ulimit, sysctl, device;
     struct strv add_host, dns, dns_search, dns_option;
     struct strv expose, publish;
@@ -129,10 +133,17 @@ struct spec_input {
     const struct spec_machine *machine; /* or NULL */
     /* "/dev/sda" → "8:0", for the devices of limits (spec_resources_devices()); NULL: none. */
     const struct strmap *block_devices;
+    /* What anonymous volumes are called: at least one for each -v, each --mount and each volume of the image; or NULL
+     * where there is none. */
+    const struct strv *volume_names;
+    /* For each --volumes-from the "Mounts" of that container, as `options` of its spec has them; or NULL. */
+    const struct json *volumes_from;
 };
 struct spec {
     struct json *config, *options, *summary;
     struct json *network; /* network.json, what each start asks coracle-net for; NULL: no network of its own */
+    /* Volumes to be made where they are missing: [{"Name","Anonymous","Labels":[…],"Options":[…]}]; NULL: none. */
+    struct json *volumes;
     struct strv warnings; /* said once on stderr: options without effect here */
     bool tty, open_stdin, rm;
 };
@@ -177,6 +188,9 @@ struct err *spec_parse_volume(const char *text, const char *cwd, struct spec_mou
     __attribute__((warn_unused_result));
 /* "--mount type=bind,src=…,dst=…,ro" (CSV with quotes). */
 struct err *spec_parse_mount(const char *text, struct spec_mount *ret) __attribute__((warn_unused_result));
+/* "--volumes-from name[:ro|rw|z|Z]". */
+struct err *spec_parse_volumes_from(const char *text, char **ret_name, bool *ret_read_only)
+    __attribute__((warn_unused_result));
 /* "--tmpfs /run:rw,size=64m". */
 struct err *spec_parse_tmpfs(const char *text, struct spec_mount *ret) __attribute__((warn_unused_result));
 void spec_mount_done(struct spec_mount *m);

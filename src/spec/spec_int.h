@@ -25,11 +25,13 @@ struct spec_ns {
     const char *of; /* SPEC_NS_CONTAINER: whose; SPEC_NS_PATH: where; borrowed from the options */
 };
 
-enum spec_mount_from { SPEC_FROM_VOLUME, SPEC_FROM_MOUNT, SPEC_FROM_TMPFS };
+/* -v with a source, --mount, --tmpfs; -v without one and VOLUME of the image; --volumes-from */
+enum spec_mount_from { SPEC_FROM_VOLUME, SPEC_FROM_MOUNT, SPEC_FROM_TMPFS, SPEC_FROM_PATH, SPEC_FROM_CONTAINER };
 struct spec_user_mount {
-    struct spec_mount m;
+    struct spec_mount m; /* the source of a volume is its name */
     enum spec_mount_from from;
-    const char *text; /* as typed; borrowed */
+    bool anonymous;   /* a volume that nobody gave a name */
+    const char *text; /* as typed; of --volumes-from the other container's mode; borrowed */
 };
 
 struct spec_user_device {
@@ -94,6 +96,7 @@ struct spec_ctx {
     /* files */
     struct spec_user_mount *mounts;
     size_t n_mounts;
+    size_t n_volume_names; /* used of in->volume_names */
     struct spec_user_device *devices;
     size_t n_devices;
     int64_t shm_size;
@@ -161,6 +164,21 @@ struct err *spec_resolve_resources(struct spec_ctx *x) __attribute__((warn_unuse
 struct err *spec_resolve_sysctls(struct spec_ctx *x) __attribute__((warn_unused_result));
 /* -v, --mount, --tmpfs, --device, --shm-size. */
 struct err *spec_resolve_mounts(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* A mount of the user's at exactly that place; borrowed, or NULL. */
+const struct spec_user_mount *spec_mount_at(const struct spec_ctx *x, const char *target);
+/* The value of an option of --mount ("volume-subpath"), borrowed, or NULL. */
+const char *spec_mount_option(const struct spec_mount *m, const char *key);
+/* Adds a mount; a second one at its place is an error. */
+struct err *spec_add_mount(struct spec_ctx *x, struct spec_user_mount take) __attribute__((warn_unused_result));
+/* volumes.c: what --volumes-from, -v without a source and the image add where nothing is yet, in this order. */
+struct err *spec_resolve_volumes(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* A name for a volume of which none was given. */
+struct err *spec_name_volume(struct spec_ctx *x, struct spec_user_mount *u) __attribute__((warn_unused_result));
+/* `volumes` of struct spec, SPEC_ANN_VOLUMES; NULL: none. The source of a volume's bind mount; owned. */
+struct json *spec_emit_volumes(const struct spec_ctx *x);
+struct json *spec_emit_volume_fills(const struct spec_ctx *x);
+char *spec_volume_source(const struct spec_ctx *x, const struct spec_mount *m)
+    __attribute__((returns_nonnull, warn_unused_result));
 /* /etc/hosts and /etc/resolv.conf. */
 struct err *spec_resolve_netfiles(struct spec_ctx *x) __attribute__((warn_unused_result));
 /* --publish and --expose. */

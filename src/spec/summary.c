@@ -18,9 +18,15 @@ static struct json *mounts(const struct spec_ctx *x) {
     for (size_t i = 0; i < x->n_mounts; i++) {
         if (x->mounts[i].from == SPEC_FROM_TMPFS)
             continue;
+        const struct spec_user_mount *u = &x->mounts[i];
+        bool volume = u->m.type == SPEC_MOUNT_VOLUME;
         struct json *m = json_object();
-        json_set_str(m, "Source", x->mounts[i].m.source ? x->mounts[i].m.source : "");
-        json_set_str(m, "Destination", x->mounts[i].m.target);
+        json_set_str(m, volume ? "Name" : "Source", u->m.source ? u->m.source : "");
+        json_set_str(m, "Destination", u->m.target);
+        if (u->anonymous)
+            json_set_bool(m, "Anonymous", true);
+        if (volume && u->m.read_only)
+            json_set_bool(m, "ReadOnly", true);
         json_push(list, m);
     }
     return list;

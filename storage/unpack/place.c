@@ -38,7 +38,9 @@ static struct err *confine(struct op *op, int *ret_dir) {
         *ret_dir = take_fd(&op->fds[1]);
         return sandbox_confine(SANDBOX_FILES, -1, &none);
     }
-    return sandbox_confine(SANDBOX_PLACE, take_fd(&op->fds[1]), ret_dir);
+    /* Owners can be given in the user namespace that we are in only: a volume. */
+    bool own = json_bool_value(json_get(op->msg, "own"), false);
+    return sandbox_confine(own ? SANDBOX_FILES : SANDBOX_PLACE, take_fd(&op->fds[1]), ret_dir);
 }
 
 static struct err *place(struct op *op, const struct extract_place *how, uint32_t ids, int dir) {

@@ -79,7 +79,9 @@ refused() {
     refused 125 'target' run --mount type=bind,src=/tmp busybox
     refused 125 'bogus' run --mount type=bogus,dst=/x busybox
     refused 125 'nosuch' run --mount type=bind,src=/tmp,dst=/x,nosuch=1 busybox
-    refused 125 'volumes arrive' run -v named:/x busybox
+    refused 125 'plugin "nfs" not found' run --volume-driver nfs -v named:/x busybox
+    refused 125 'no such container' run --volumes-from nobody busybox
+    refused 125 'invalid characters for a local volume name' run --mount src=a/b,dst=/x busybox
     refused 125 '' run --tmpfs relative busybox
     refused 125 '/x' run -v /tmp:/x -v /usr:/x busybox
 }

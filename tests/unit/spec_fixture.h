@@ -37,7 +37,8 @@ struct fixture {
     struct container_options o;
     struct config config;
     struct host host;
-    const char *image; /* JSON text of the image config, or NULL */
+    const char *image;  /* JSON text of the image config, or NULL */
+    const char *others; /* JSON text of `volumes_from`, or NULL */
 };
 
 static inline struct fixture fixture_new(void) {
@@ -59,7 +60,12 @@ static inline void fixture_done(struct fixture *f) {
 
 static inline struct err *fixture_build(const struct fixture *f, struct spec **ret) {
     autojson image = NULL;
-    autostrv struct strv layers = {0}, nodes = {0};
+    autojson others = NULL;
+    autostrv struct strv layers = {0}, nodes = {0}, names = {0};
+    for (size_t i = 0; i < 8; i++)
+        strv_pushf(&names, "%zu333333333333333333333333333333333333333333333333333333333333333", i);
+    if (f->others)
+        TRY(json_parse(f->others, strlen(f->others), "volumes from", 0, &others));
     strv_push(&layers, "2222222222222222222222222222222222222222222222222222222222222222");
     strv_push(&nodes, "/dev/fuse");
     if (f->image)
@@ -79,6 +85,8 @@ static inline struct err *fixture_build(const struct fixture *f, struct spec **r
                        "example.net\noptions edns0\n",
         .host_hosts = "127.0.0.1 localhost workstation",
         .host_devices = &nodes,
+        .volume_names = &names,
+        .volumes_from = others,
     };
     return spec_build(&in, ret);
 }

@@ -228,9 +228,13 @@ static const struct refusal {
     {LIST(log_opt), "max-file=0", ERR_USAGE, NULL},
     {LIST(log_opt), "max-size=x", ERR_USAGE, "invalid log opt max-size: invalid size: 'x'"},
     {LIST(log_opt), "max-size", ERR_USAGE, NULL},
-    {LIST(volumes), "data:/x", ERR_UNSUPPORTED, NULL},
-    {LIST(volumes), "/x", ERR_UNSUPPORTED, NULL},
-    {LIST(mounts), "type=volume,dst=/x", ERR_UNSUPPORTED, NULL},
+    {LIST(volumes), "x", ERR_USAGE, NULL},
+    {LIST(volumes), "", ERR_USAGE, "invalid empty volume spec"},
+    {TEXT(volume_driver), "nfs", ERR_UNSUPPORTED, "error looking up volume plugin nfs: plugin \"nfs\" not found"},
+    {LIST(mounts), "src=data,dst=/x,volume-driver=nfs", ERR_UNSUPPORTED, NULL},
+    {LIST(mounts), "src=data,dst=/x,volume-subpath=a/../../b", ERR_USAGE, NULL},
+    {LIST(volumes_from), ":ro", ERR_USAGE, "invalid volumes-from specification: ':ro'"},
+    {LIST(volumes_from), "a:shared", ERR_USAGE, "invalid mode for volumes-from: shared"},
     {LIST(volumes), "/a:/x:bad", ERR_USAGE, "invalid volume specification: '/a:/x:bad': invalid mode: bad"},
     {LIST(cap_add), "NOPE", ERR_USAGE, "unknown capability: \"NOPE\""},
     {LIST(env), "", ERR_USAGE, "invalid environment variable: "},
@@ -455,7 +459,7 @@ static void test_replaced_mounts(void) {
     autostr struct str all = STR_INIT;
     JSON_EACH(m, json_get(s->config, "mounts"))
     str_appendf(&all, "%s ", json_str_value(json_get(m, "destination")));
-    CHECK_STR(str_c(&all), "/sys /sys/fs/cgroup /dev /proc /etc/resolv.conf /etc/hostname /etc/hosts ");
+    CHECK_STR(str_c(&all), "/sys /sys/fs/cgroup /dev /proc /data /etc/resolv.conf /etc/hostname /etc/hosts ");
 }
 
 /* What ps reads a thousand times stays small. */
@@ -469,8 +473,51 @@ static void test_summary_size(void) {
     CHECK(!s->tty && !s->open_stdin && !s->rm);
 }
 
+/* "/target name-or-source rw|ro\n" of each mount of the user's, in the order of the summary. */
+static void check_volumes(const struct fixture *f, const char *want) {
+    autospec s = build(f);
+    autostr struct str got = STR_INIT;
+    JSON_EACH(m, json_get(s->options, "Mounts"))
+    str_appendf(&got, "%s %s %s\n", json_text(m, "Destination"),
+                json_get(m, "Name") ? json_text(m, "Name") : json_text(m, "Source"),
+                json_bool_value(json_get(m, "RW"), false) ? "rw" : "ro");
+    CHECK_STR(str_c(&got), want);
+}
+
+#define NAME(n) n "333333333333333333333333333333333333333333333333333333333333333"
+
+/* docker's precedence: what is typed, --volumes-from (the last one first), -v without a source, VOLUME. */
+static void test_volumes(void) {
+    autofixture f = fixture_new();
+    f.image =
+        "{\"config\":{\"Cmd\":[\"x\"],\"Volumes\":{\"/typed\":{},\"/other\":{},\"/own\":{},\"/image\":{},\"/t\":{}}}}";
+    f.others = "[[{\"Type\":\"volume\",\"Name\":\"first\",\"Destination\":\"/other\",\"RW\":true},"
+               "{\"Type\":\"bind\",\"Source\":\"/srv\",\"Destination\":\"/typed\",\"RW\":true}],"
+               "[{\"Type\":\"volume\",\"Name\":\"second\",\"Destination\":\"/other\",\"RW\":true}]]";
+    strv_push(&f.o.volumes_from, "a");
+    strv_push(&f.o.volumes_from, "b:ro");
+    strv_push(&f.o.volumes, "data:/typed:ro");
+    strv_push(&f.o.volumes, "/own/");
+    strv_push(&f.o.tmpfs, "/t");
+    check_volumes(&f, "/typed data ro\n/other second ro\n/own " NAME("0") " rw\n/image " NAME("1") " rw\n");
+}
+
+/* Only what an image may have at the place fills a volume. */
+static void test_volume_fills(void) {
+    autofixture f = fixture_new();
+    f.image = "{\"config\":{\"Cmd\":[\"x\"]}}";
+    f.others = "[[{\"Type\":\"volume\",\"Name\":\"other\",\"Destination\":\"/o\",\"RW\":true}]]";
+    strv_push(&f.o.volumes_from, "a");
+    strv_push(&f.o.volumes, "data:/a");
+    strv_push(&f.o.volumes, "bare:/b:nocopy");
+    strv_push(&f.o.mounts, "src=sub,dst=/c,volume-subpath=x");
+    autospec s = build(&f);
+    CHECK_STR(json_str_value(json_get(json_get(s->config, "annotations"), SPEC_ANN_VOLUMES)), "{\"/a\":\"data\"}");
+}
+
 UNIT_MAIN({"command", test_command}, {"env", test_env}, {"env_unset", test_env_unset}, {"env_extras", test_env_extras},
           {"umask_and_files", test_umask_and_files}, {"no_image", test_no_image}, {"caps", test_caps},
           {"refusals", test_refusals}, {"conflicts", test_conflicts}, {"network", test_network},
           {"resolv", test_resolv}, {"defaults", test_defaults}, {"security", test_security},
-          {"replaced_mounts", test_replaced_mounts}, {"summary_size", test_summary_size})
+          {"replaced_mounts", test_replaced_mounts}, {"summary_size", test_summary_size}, {"volumes", test_volumes},
+          {"volume_fills", test_volume_fills})

@@ -5,7 +5,6 @@
 
 #define AT(member) offsetof(struct container_flags, member)
 #define LINK_LOCAL "an address of the container's own making needs no option"
-#define VOLUMES_LATER "volumes arrive with a later release; bind a directory instead"
 #define WINDOWS_ONLY "it exists on Windows only"
 #define NEEDS_ROOT "the kernel allows it to root only"
 #define CDI_LATER "GPUs arrive with a later release"
@@ -471,17 +470,19 @@ const struct cli_flag cli_container_flags[] = {
      .letter = 'v',
      .type = CLI_LIST,
      .offset = AT(o.volumes),
-     .help = "Bind mount a directory or file (SRC:DST[:OPTIONS])"},
+     .complete = CLI_COMPLETE_VOLUMES,
+     .help = "Mount a volume, or a directory or file of the host (SRC:DST[:OPTIONS])"},
     {.name = "volume-driver",
      .type = CLI_STRING,
-     .standing = CLI_REFUSED,
-     .reason = VOLUMES_LATER,
-     .help = "Volume driver"},
+     .offset = AT(o.volume_driver),
+     .complete = CLI_COMPLETE_WORDS,
+     .words = "local",
+     .help = "Driver of the container's volumes (local)"},
     {.name = "volumes-from",
      .type = CLI_LIST,
-     .standing = CLI_REFUSED,
-     .reason = VOLUMES_LATER,
-     .help = "Mount the volumes of another container"},
+     .offset = AT(o.volumes_from),
+     .complete = CLI_COMPLETE_CONTAINERS,
+     .help = "Mount the volumes of another container (CONTAINER[:ro])"},
     {.name = "workdir",
      .letter = 'w',
      .type = CLI_STRING,

@@ -82,17 +82,28 @@ static struct kind containers_kind(const struct engine_rows *rows) {
     return k;
 }
 
-static struct err *summary(struct cli_ctx *c, const struct json *usage, const struct engine_rows *containers) {
+static struct kind volumes_kind(const struct json *volumes) {
+    struct kind k = {.type = "Local Volumes", .total = (int64_t)json_count(volumes), .share = true};
+    JSON_EACH(v, volumes) {
+        int64_t size = json_int_value(json_path(v, "UsageData.Size"), 0);
+        bool used = json_int_value(json_path(v, "UsageData.RefCount"), 0) > 0;
+        k.active += used;
+        k.size += size;
+        k.reclaimable += used ? 0 : size;
+    }
+    return k;
+}
+
+static struct err *summary(struct cli_ctx *c, const struct json *usage, const struct engine_rows *containers,
+                           const struct json *volumes) {
     static const char *const headers[][2] = {{"Type", "TYPE"}, {"TotalCount", "TOTAL"},        {"Active", "ACTIVE"},
                                              {"Size", "SIZE"}, {"Reclaimable", "RECLAIMABLE"}, {NULL, NULL}};
     const struct cli_table table = {.default_format =
                                         "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
                                     .headers = headers};
     const struct opts *o = c->opts;
-    const struct kind kinds[] = {images_kind(usage),
-                                 containers_kind(containers),
-                                 {.type = "Local Volumes", .share = true},
-                                 {.type = "Build Cache"}};
+    const struct kind kinds[] = {
+        images_kind(usage), containers_kind(containers), volumes_kind(volumes), {.type = "Build Cache"}};
     autojson rows = json_array();
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         json_push(rows, kind_row(&kinds[i]));
@@ -137,6 +148,18 @@ static struct json *container_rows(const struct engine_rows *containers, int64_t
     for (size_t i = 0; i < containers->n; i++) {
         struct json *row = cli_container_row(containers->v[i], now);
         set_bytes(row, "Size", containers->v[i]->size_rw);
+        json_push(rows, row);
+    }
+    return rows;
+}
+
+static struct json *volume_rows(const struct json *volumes) {
+    struct json *rows = json_array();
+    JSON_EACH(v, volumes) {
+        struct json *row = json_object();
+        json_set_str(row, "Name", json_text(v, "Name"));
+        set_count(row, "Links", json_int_value(json_path(v, "UsageData.RefCount"), 0));
+        set_bytes(row, "Size", json_int_value(json_path(v, "UsageData.Size"), 0));
         json_push(rows, row);
     }
     return rows;
@@ -196,13 +219,14 @@ static const struct part {
 };
 
 /* With a format everything is one object for it. */
-static struct err *detail(struct cli_ctx *c, const struct json *usage, const struct engine_rows *containers) {
+static struct err *detail(struct cli_ctx *c, const struct json *usage, const struct engine_rows *containers,
+                          const struct json *volumes) {
     const struct opts *o = c->opts;
     int64_t now = clock_now();
     autojson all = json_object();
     json_set(all, "Images", image_rows(usage, now));
     json_set(all, "Containers", container_rows(containers, now));
-    json_set(all, "Volumes", json_array());
+    json_set(all, "Volumes", volume_rows(volumes));
     json_set(all, "BuildCache", json_array());
     if (o->format && *o->format && strcmp(o->format, "table") != 0)
         return cli_render_object(c, all, o->format);
@@ -218,10 +242,12 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     const struct opts *o = c->opts;
     const struct engine_list every = {.all = true, .last = -1, .size = true};
     autojson usage = NULL;
+    autojson volumes = NULL;
     autorows containers = {.n = 0};
     TRY(engine_image_usage(c->engine, &usage));
     TRY(engine_container_list(c->engine, &every, &containers));
-    return o->verbose ? detail(c, usage, &containers) : summary(c, usage, &containers);
+    TRY(engine_volume_list(c->engine, true, &volumes));
+    return o->verbose ? detail(c, usage, &containers, volumes) : summary(c, usage, &containers, volumes);
 }
 
 const struct cmd cmd_system_df = {

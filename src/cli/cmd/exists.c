@@ -25,6 +25,11 @@ static struct err *run_network(struct cli_ctx *c, int *ret_code) {
     return answer(engine_network_inspect(c->engine, c->args[0], &network), ret_code);
 }
 
+static struct err *run_volume(struct cli_ctx *c, int *ret_code) {
+    autojson volume = NULL;
+    return answer(engine_volume_inspect(c->engine, c->args[0], &volume), ret_code);
+}
+
 const struct cmd cmd_container_exists = {
     .name = "exists",
     .group = "container",
@@ -59,4 +64,16 @@ const struct cmd cmd_network_exists = {
     .usage_exit = 125,
     .complete = CLI_COMPLETE_NETWORKS,
     .run = run_network,
+};
+
+const struct cmd cmd_volume_exists = {
+    .name = "exists",
+    .group = "volume",
+    .summary = "Tell by the exit code whether a volume exists",
+    .usage = "VOLUME",
+    .min_args = 1,
+    .max_args = 1,
+    .usage_exit = 125,
+    .complete = CLI_COMPLETE_VOLUMES,
+    .run = run_volume,
 };

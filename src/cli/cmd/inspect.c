@@ -1,4 +1,5 @@
-/* inspect: objects of one kind, or whatever a name turns out to be: a container, an image, a network, in this order. */
+/* inspect: objects of one kind, or whatever a name turns out to be: a container, an image, a network, a volume, in this
+ * order. */
 #include "cli/cli_int.h"
 
 #include <stddef.h>
@@ -28,13 +29,13 @@ static const struct cli_flag flags[] = {
      .offset = AT(type),
      .only = "inspect",
      .complete = CLI_COMPLETE_WORDS,
-     .words = "container image network",
+     .words = "container image network volume",
      .help = "Only inspect objects of this type"},
     {.name = NULL},
 };
 
-enum kind { KIND_CONTAINER, KIND_IMAGE, KIND_NETWORK, KIND_ANY };
-static const char *const kinds[] = {"container", "image", "network"};
+enum kind { KIND_CONTAINER, KIND_IMAGE, KIND_NETWORK, KIND_VOLUME, KIND_ANY };
+static const char *const kinds[] = {"container", "image", "network", "volume"};
 
 static struct err *inspect_one(struct cli_ctx *c, const char *name, enum kind kind, struct json **ret) {
     const struct opts *o = c->opts;
@@ -44,6 +45,8 @@ static struct err *inspect_one(struct cli_ctx *c, const char *name, enum kind ki
         return engine_image_inspect(c->engine, name, ret);
     if (kind == KIND_NETWORK)
         return engine_network_inspect(c->engine, name, ret);
+    if (kind == KIND_VOLUME)
+        return engine_volume_inspect(c->engine, name, ret);
     for (int k = KIND_CONTAINER; k < KIND_ANY; k++) {
         struct err *e = inspect_one(c, name, (enum kind)k, ret);
         if (!e || err_kind(e) != ERR_NOT_FOUND)
@@ -86,17 +89,19 @@ static struct err *run_any(struct cli_ctx *c, int *ret_code) {
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
         if (!strcmp(o->type, kinds[k]))
             return inspect(c, (enum kind)k, ret_code);
-    return err_new(ERR_USAGE, "unknown type: \"%s\": must be one of \"container\", \"image\", \"network\"", o->type);
+    return err_new(ERR_USAGE, "unknown type: \"%s\": must be one of \"container\", \"image\", \"network\", \"volume\"",
+                   o->type);
 }
 
 static struct err *run_container(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_CONTAINER, ret_code); }
 static struct err *run_image(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_IMAGE, ret_code); }
 static struct err *run_network(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_NETWORK, ret_code); }
+static struct err *run_volume(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_VOLUME, ret_code); }
 
 const struct cmd cmd_inspect = {
     .name = "inspect",
     .top_level = true,
-    .summary = "Return low-level information on containers, images and networks",
+    .summary = "Return low-level information on containers, images, networks and volumes",
     .usage = "[OPTIONS] NAME|ID [NAME|ID...]",
     .min_args = 1,
     .max_args = -1,
@@ -165,4 +170,19 @@ const struct cmd cmd_network_inspect = {
     .flags = network_flags,
     .opts_size = sizeof(struct opts),
     .run = run_network,
+};
+
+const struct cmd cmd_volume_inspect = {
+    .name = "inspect",
+    .group = "volume",
+    .summary = "Display detailed information on one or more volumes",
+    .usage = "[OPTIONS] VOLUME [VOLUME...]",
+    .min_args = 1,
+    .max_args = -1,
+    .usage_exit = 1,
+    .complete = CLI_COMPLETE_VOLUMES,
+    .complete_rest = CLI_COMPLETE_VOLUMES,
+    .flags = flags,
+    .opts_size = sizeof(struct opts),
+    .run = run_volume,
 };

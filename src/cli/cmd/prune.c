@@ -1,4 +1,4 @@
-/* prune: containers, images, networks, and all of them. docker asks first, and says what was freed. */
+/* prune: containers, images, networks, volumes, and all of them. docker asks first, and says what was freed. */
 #include "cli/cli_int.h"
 #include "engine/observe.h"
 
@@ -31,6 +31,19 @@ static const struct cli_flag image_flags[] = {
     FLAG_FORCE,
     {.name = NULL},
 };
+static const struct cli_flag volume_flags[] = {
+    {.name = "all",
+     .letter = 'a',
+     .type = CLI_BOOL,
+     .offset = AT(all),
+     .help = "Remove all unused volumes, not just anonymous ones"},
+    {.name = "filter",
+     .type = CLI_FILTER,
+     .offset = AT(filter),
+     .help = "Provide filter values (e.g. \"label=<label>\")"},
+    FLAG_FORCE,
+    {.name = NULL},
+};
 static const struct cli_flag system_flags[] = {
     {.name = "all",
      .letter = 'a',
@@ -47,7 +60,7 @@ static const struct cli_flag system_flags[] = {
 
 struct prune {
     struct cli_ctx *c;
-    bool all;
+    bool all, all_volumes;
     struct strmap filters;
     int64_t until;
     int64_t freed;
@@ -119,7 +132,7 @@ static struct err *prune_containers(struct prune *p) {
         autoerr unread = json_parse(r->labels, strlen(r->labels), "labels", 0, &labels);
         if (r->alive || unread || !wanted(p, labels, r->created))
             continue;
-        autoerr busy = engine_container_remove(p->c->engine, r->id, false, true);
+        autoerr busy = engine_container_remove(p->c->engine, r->id, false, false);
         if (busy && err_kind(busy) != ERR_CONFLICT && err_kind(busy) != ERR_NOT_FOUND)
             return take_ptr(&busy);
         if (busy) /* somebody started or removed it meanwhile */
@@ -146,6 +159,35 @@ static struct err *prune_networks(struct prune *p) {
         str_appendf(&p->report, "%s%s\n", p->report.len ? "" : "Deleted Networks:\n", name);
     }
     engine_prune_tell(p->c->engine, "network", 0);
+    return NULL;
+}
+
+/* docker's "all" of volumes stands among its filters, too. */
+static bool prunes_named(const struct prune *p) {
+    const char *all = strmap_get(&p->filters, "all");
+    return p->all_volumes || (all && (str_eq(all, "1") || str_eq(all, "true")));
+}
+
+static struct err *prune_volumes(struct prune *p) {
+    autojson list = NULL;
+    int64_t freed = 0;
+    TRY(engine_volume_list(p->c->engine, true, &list));
+    JSON_EACH(v, list) {
+        const char *name = json_text(v, "Name");
+        bool anonymous = json_bool_value(json_get(v, "Anonymous"), false);
+        if (json_count(json_get(v, "Users")) || (!anonymous && !prunes_named(p)) ||
+            !wanted(p, json_get(v, "Labels"), INT64_MIN))
+            continue;
+        autoerr busy = engine_volume_remove(p->c->engine, name);
+        if (busy && err_kind(busy) != ERR_IN_USE && err_kind(busy) != ERR_NOT_FOUND)
+            return take_ptr(&busy);
+        if (busy) /* somebody took or removed it meanwhile */
+            continue;
+        freed += json_int_value(json_path(v, "UsageData.Size"), 0);
+        str_appendf(&p->report, "%s%s\n", p->report.len ? "" : "Deleted Volumes:\n", name);
+    }
+    engine_prune_tell(p->c->engine, "volume", freed);
+    p->freed += freed;
     return NULL;
 }
 
@@ -225,6 +267,24 @@ static struct err *run_network(struct cli_ctx *c, int *ret_code) {
     return NULL;
 }
 
+static struct err *run_volume(struct cli_ctx *c, int *ret_code) {
+    (void)ret_code;
+    static const char *const keys[] = {"all", "label", "label!", NULL};
+    const struct opts *o = c->opts;
+    autoprune p = {.c = c};
+    TRY(prune_init(c, keys, &p));
+    p.all_volumes = o->all;
+    if (!confirmed(c, prunes_named(&p) ? "WARNING! This will remove all local volumes not used by at least one "
+                                         "container.\n"
+                                       : "WARNING! This will remove anonymous local volumes not used by at least one "
+                                         "container.\n"))
+        return NULL;
+    TRY(prune_volumes(&p));
+    print_report(&p);
+    print_total(&p);
+    return NULL;
+}
+
 static char *system_warning(const struct opts *o) {
     autostr struct str s = STR_INIT;
     autostrv struct strv filters = {.n = 0};
@@ -245,10 +305,11 @@ static char *system_warning(const struct opts *o) {
     return str_take(&s);
 }
 
-/* Containers first: what they use is free then. Their anonymous volumes lie in them and go with them. */
+/* Containers first: what they use is free then. */
 static struct err *run_system(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
-    static struct err *(*const kinds[])(struct prune * p) = {prune_containers, prune_networks, prune_images};
+    static struct err *(*const kinds[])(struct prune * p) = {prune_containers, prune_networks, prune_volumes,
+                                                             prune_images};
     const struct opts *o = c->opts;
     autoprune p = {.c = c};
     TRY(prune_init(c, NULL, &p));
@@ -258,6 +319,8 @@ static struct err *run_system(struct cli_ctx *c, int *ret_code) {
     if (!confirmed(c, warning))
         return NULL;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        if (kinds[i] == prune_volumes && !o->volumes)
+            continue;
         TRY(kinds[i](&p));
         print_report(&p);
     }
@@ -275,3 +338,4 @@ const struct cmd cmd_container_prune = PRUNE("container", "Remove all stopped co
 const struct cmd cmd_image_prune = PRUNE("image", "Remove unused images", image_flags, run_image);
 const struct cmd cmd_network_prune = PRUNE("network", "Remove all unused networks", plain_flags, run_network);
 const struct cmd cmd_system_prune = PRUNE("system", "Remove unused data", system_flags, run_system);
+const struct cmd cmd_volume_prune = PRUNE("volume", "Remove unused local volumes", volume_flags, run_volume);

@@ -85,15 +85,20 @@ static void set_labels(struct json *row, const char *text) {
 static void set_mounts(struct json *row, const char *text, bool no_trunc) {
     autostr struct str s = STR_INIT;
     autojson mounts = cli_row_json(text);
+    int volumes = 0;
     JSON_EACH(m, mounts) {
-        const char *source = json_str_value(json_get(m, "Source"));
+        const char *name = json_str_value(json_get(m, "Name"));
+        const char *source = name ? name : json_str_value(json_get(m, "Source"));
+        volumes += name != NULL;
         if (!source)
             continue;
         str_append(&s, s.len ? "," : "");
         cli_ellipsis(source, no_trunc ? SIZE_MAX : 15, &s);
     }
     json_set_str(row, "Mounts", str_c(&s));
-    json_set_str(row, "LocalVolumes", "0");
+    str_clear(&s);
+    str_appendf(&s, "%d", volumes);
+    json_set_str(row, "LocalVolumes", str_c(&s));
 }
 
 static char *created_at(int64_t created) {
@@ -173,7 +178,7 @@ static struct json *row_of(const struct engine_row *r, const struct opts *o, int
 struct json *cli_container_row(const struct engine_row *r, int64_t now) {
     const struct opts plain = {.last = -1};
     struct json *row = row_of(r, &plain, now);
-    json_set_str(row, "LocalVolumes", "0");
+    set_mounts(row, r->mounts, false);
     return row;
 }
 

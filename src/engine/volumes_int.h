@@ -1,0 +1,35 @@
+/* volumes_int: volumes as containers have them: made before the container is recorded, filled when it first starts,
+ * and the anonymous ones removed with it. */
+#pragma once
+
+#include <stdbool.h>
+
+struct engine;
+struct err;
+struct json;
+struct spec;
+struct container_options;
+struct str;
+struct strv;
+
+/* Makes a volume where it is missing; the lock (storage/volumes.h) is held. `labels`, `options`: key=value. */
+struct err *volumes_make(struct engine *e, const char *name, bool anonymous, const struct strv *labels,
+                         const struct strv *options) __attribute__((warn_unused_result));
+/* Those of a container that is about to be recorded. *ret_lock keeps them from being removed until it is, -1: there are
+ * none. */
+struct err *volumes_ensure(struct engine *e, const struct spec *spec, int *ret_lock)
+    __attribute__((warn_unused_result));
+/* Removes the anonymous volumes of a container (container.json, or a spec's summary) that is gone, but what others
+ * have, too. What is left of them goes with engine_collect().
+ * Best effort. */
+void volumes_drop(struct engine *e, const struct json *summary);
+/* What spec_input wants for options: `volumes_from`, owned, NULL without; and names for anonymous volumes, of which
+ * `image_config` may want more. */
+struct err *volumes_from(struct engine *e, const struct container_options *o, struct json **ret)
+    __attribute__((warn_unused_result));
+void volumes_fresh_names(const struct container_options *o, const struct json *image_config, struct strv *names);
+/* In the container's first process (runtime.h's `prepare`): SPEC_ANN_VOLUMES of its config, carried out. */
+struct err *volumes_fill(const struct engine *e, const struct json *config, int root)
+    __attribute__((warn_unused_result));
+/* Appends an event "mount" or "unmount" for each volume of a container. */
+void volumes_tell(const struct json *summary, const char *id, const char *action, struct str *batch);

@@ -1,0 +1,115 @@
+/* volumes_use: the volumes of containers. See volumes_int.h. */
+#include <string.h>
+
+#include "engine/engine_int.h"
+#include "engine/volumes_int.h"
+#include "storage/volumes.h"
+
+static struct err *ensure_one(struct engine *e, const struct json *v) {
+    autostrv struct strv labels = {.n = 0}, options = {.n = 0};
+    TRY(json_get_strv_opt(v, "Labels", &labels));
+    TRY(json_get_strv_opt(v, "Options", &options));
+    return volumes_make(e, json_text(v, "Name"), json_bool_value(json_get(v, "Anonymous"), false), &labels, &options);
+}
+
+struct err *volumes_ensure(struct engine *e, const struct spec *spec, int *ret_lock) {
+    *ret_lock = -1;
+    if (!spec->volumes)
+        return NULL;
+    autofd int lock = -1;
+    TRY(store_volumes_lock(e->store, false, &lock));
+    struct err *bad = NULL;
+    JSON_EACH(v, spec->volumes) {
+        bad = ensure_one(e, v);
+        if (bad)
+            break;
+    }
+    if (bad) {
+        fd_replace(&lock, -1);
+        volumes_drop(e, spec->summary);
+        return bad;
+    }
+    *ret_lock = take_fd(&lock);
+    return NULL;
+}
+
+/* ---- --volumes-from ---- */
+
+/* Which of them have no name is told in container.json only. */
+static void mark_anonymous(struct json *points, const struct json *summary) {
+    JSON_EACH(m, json_get(summary, "Mounts"))
+    JSON_EACH(p, points)
+    if (json_bool_value(json_get(m, "Anonymous"), false) && str_eq(json_text(m, "Name"), json_text(p, "Name")))
+        json_set_bool(p, "Anonymous", true);
+}
+
+static struct err *mounts_of(struct engine *e, const char *text, struct json **ret) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    autofree char *name = NULL;
+    autojson options = NULL;
+    bool read_only;
+    TRY(spec_parse_volumes_from(text, &name, &read_only));
+    TRY(engine_container_load(e, name, &c));
+    TRY(json_read_file(c.dirfd, "options.json", &options));
+    struct json *points = json_copy(json_get(options, "Mounts"));
+    points = points ? points : json_array();
+    mark_anonymous(points, c.summary);
+    *ret = points;
+    return NULL;
+}
+
+struct err *volumes_from(struct engine *e, const struct container_options *o, struct json **ret) {
+    autojson all = o->volumes_from.n ? json_array() : NULL;
+    for (size_t i = 0; i < o->volumes_from.n; i++) {
+        struct json *points;
+        TRY(mounts_of(e, o->volumes_from.v[i], &points));
+        json_push(all, points);
+    }
+    *ret = take_ptr(&all);
+    return NULL;
+}
+
+void volumes_fresh_names(const struct container_options *o, const struct json *image_config, struct strv *names) {
+    size_t n = o->volumes.n + o->mounts.n + json_count(json_path(image_config, "config.Volumes"));
+    while (names->n < n) {
+        char id[ID_LEN + 1];
+        id_random(id);
+        strv_push(names, id);
+    }
+}
+
+/* ---- start ---- */
+
+struct err *volumes_fill(const struct engine *e, const struct json *config, int root) {
+    autojson fills = NULL;
+    const char *text = json_str_value(json_get(json_get(config, "annotations"), SPEC_ANN_VOLUMES));
+    if (!text)
+        return NULL;
+    TRY(json_parse(text, strlen(text), SPEC_ANN_VOLUMES, 0, &fills));
+    JSON_EACH(it, fills)
+    TRY(store_volume_fill(e->host->data_root, json_str_value(it), root, json_key(it)));
+    return NULL;
+}
+
+void volumes_tell(const struct json *summary, const char *id, const char *action, struct str *batch) {
+    bool mounting = !strcmp(action, "mount");
+    JSON_EACH(m, json_get(summary, "Mounts")) {
+        const char *name = json_str_value(json_get(m, "Name"));
+        if (!name)
+            continue;
+        bool read_only = json_bool_value(json_get(m, "ReadOnly"), false);
+        const char *const attributes[] = {"container",
+                                          id,
+                                          "driver",
+                                          "local",
+                                          mounting ? "destination" : NULL,
+                                          json_text(m, "Destination"),
+                                          "propagation",
+                                          "",
+                                          "read/write",
+                                          read_only ? "false" : "true",
+                                          NULL};
+        const struct event ev = {.type = "volume", .action = action, .id = name, .attributes = attributes};
+        events_add(batch, &ev);
+    }
+}
