@@ -42,7 +42,6 @@ void store_free(struct store *s);
 int store_dirfd(const struct store *s, const char *which);
 /* Absolute path of the root, borrowed. */
 const char *store_root(const struct store *s);
-
 /* Holds the store lock shared while references are being added; ends with close(*ret_fd). */
 struct err *store_hold(struct store *s, int *ret_fd) __attribute__((warn_unused_result));
 
@@ -196,8 +195,7 @@ struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) 
 struct err *store_ref_remove(struct store *s, const char *ref) __attribute__((warn_unused_result));
 /* Every reference of a recorded image → its id, sorted by reference. Damaged ones are skipped with a log line. */
 struct err *store_refs(const struct store *s, struct strmap *out) __attribute__((warn_unused_result));
-/* Deletes what nothing refers to. *ret_skipped: the store is in use, or, with `wait`, somebody waits already. userns.
- */
+/* Deletes what nothing refers to. *ret_skipped: the store is in use, or, with `wait`, one waits already. userns. */
 struct err *store_sweep(struct store *s, bool wait, bool *ret_skipped, int64_t *ret_bytes)
     __attribute__((warn_unused_result));
 /* ---- containers ---- */
@@ -243,10 +241,9 @@ enum store_driver { STORE_DRIVER_AUTO, STORE_DRIVER_OVERLAY, STORE_DRIVER_FUSE_O
 /* An overlay of the container's own over any directory, which is not changed. unsupported where the driver is copy. */
 struct err *store_rootfs_over(struct store *s, const char *container_id, const char *lower, enum store_driver driver,
                               struct rootfs_plan *ret) __attribute__((warn_unused_result));
-/* How to put the container's root together from an image's layers. AUTO picks overlay where a probe (cached in the run
- * directory by kernel boot id and file system) says it works, else fuse-overlayfs, else copy. COPY makes the merged
- * directory when it is missing (userns); a container that has one keeps it, whatever `driver` says: its changes are
- * there. Clears what an earlier overlay mount left in work. chain ids bottom first; none: upper is the root. */
+/* How to put the container's root together from an image's layers (chain ids, bottom first; none: upper is the root).
+ * AUTO: overlay where a probe, kept in the run directory, says that it works, else fuse-overlayfs, else copy. COPY
+ * makes the merged directory where it is missing (userns); one that is there, with the changes, is used. */
 struct err *store_rootfs_plan(struct store *s, const char *container_id, const struct strv *chain_ids,
                               enum store_driver driver, struct rootfs_plan *ret) __attribute__((warn_unused_result));
 /* Bytes in the container's upper directory, for ps --size. userns when files are unreadable otherwise. */

@@ -296,15 +296,23 @@ static struct err *record(struct creation *c, const char *name) {
     return store_container_create(c->store, &new, c->args->to_start ? &c->dirfd : NULL, &c->lock_fd);
 }
 
-/* A given name is taken or free; a random one is tried again until it is free. */
-static struct err *record_named(struct creation *c) {
-    const char *given = c->args->options->name;
+/* *ret: without docker's "/", borrowed; NULL where none was given. */
+static struct err *given_name(const struct container_options *o, const char **ret) {
+    const char *given = o->name;
     if (given && *given == '/')
         given++;
     if (given && !id_name_ok(given))
         return err_new(ERR_USAGE, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", given);
-    if (!given && c->args->options->replace)
+    if (!given && o->replace)
         return err_new(ERR_USAGE, "cannot replace container without --name being set");
+    *ret = given;
+    return NULL;
+}
+
+/* A given name is taken or free; a random one is tried again until it is free. */
+static struct err *record_named(struct creation *c) {
+    const char *given = NULL;
+    TRY(given_name(c->args->options, &given));
     for (int attempt = 0;; attempt++) {
         autofree char *random = given ? NULL : id_random_name(attempt);
         const char *name = given ? given : random;

@@ -205,9 +205,7 @@ void engine_ancestor_find(struct engine *e, const char *name, struct engine_ance
 void engine_ancestor_done(struct engine_ancestor *a);
 /* Whether the container was made from the image, or from one with all of its layers at the bottom. */
 bool engine_row_descends(const struct engine_row *r, const struct engine_ancestor *a);
-/* Names of the networks that it is connected to; of one without a network of its own "none", "host" and so on.
- * Appended.
- */
+/* Names of the networks that it is connected to; of one without a network of its own "none", "host" … Appended. */
 void engine_row_networks(const struct engine *e, const struct engine_row *r, struct strv *out);
 /* docker's ports of a row, [{"IP","PrivatePort","PublicPort","Type"}]; without "PublicPort" what is only exposed. */
 struct json *engine_row_ports(const struct engine *e, const struct engine_row *r)

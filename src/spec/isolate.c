@@ -41,12 +41,20 @@ static struct err *ipc_mode(struct spec_ctx *x) {
     return host_or_private(v, "--ipc", "IPC", &x->ipc);
 }
 
-/* A user namespace is what the whole tool lives in: "host" (no further map) is all that can be asked for yet. */
+/*
+ * A user namespace is what the whole tool lives in, and the owners of image layers are those of its map: another map
+ * would need the layers mounted with other owners (idmapped), which the kernel does for root of the machine only, as
+ * their file system is not the user's.
+ */
 static struct err *userns_mode(const char *v) {
     if (!v || !*v || str_eq(v, "host"))
         return NULL;
     if (str_starts(v, "keep-id") || str_starts(v, "auto") || str_starts(v, "nomap") || str_starts(v, "container:"))
-        return err_hint(err_new(ERR_UNSUPPORTED, "--userns %s is not available in this release", v), SPEC_HINT_COMPAT);
+        return err_hint(err_new(ERR_UNSUPPORTED,
+                                "--userns %s is not available: the files of an image would need other owners, which "
+                                "the kernel gives them for root only",
+                                v),
+                        "root of a container is you: what it writes to a bind mount is yours");
     return err_new(ERR_USAGE, "--userns: invalid USER mode");
 }
 
