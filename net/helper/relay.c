@@ -121,7 +121,7 @@ static bool only_later(bool *ready) {
 
 /* All that `to` takes of these bytes. What ends the stream goes with its end: MSG_MORE waits for that. */
 static bool write_some(struct relay_end *to, const uint8_t *bytes, size_t n, size_t *ret_written) {
-    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (other(to)->told & EPOLLRDHUP ? MSG_MORE : 0);
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | ((other(to)->told & EPOLLRDHUP) ? MSG_MORE : 0);
     size_t done = 0;
     while (done < n && to->writable) {
         ssize_t k = send(to->w.fd, bytes + done, n - done, flags);

@@ -22,7 +22,7 @@ static struct err *parse_port(const char *s, unsigned *ret) {
 static struct err *parse_range(const char *s, struct range *ret) {
     const char *dash = strchr(s, '-');
     autofree char *low = mem_dupn(s, dash ? (size_t)(dash - s) : strlen(s));
-    struct range r;
+    struct range r = {0, 0};
     TRY(parse_port(low, &r.first));
     r.last = r.first;
     if (dash)

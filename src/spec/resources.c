@@ -165,13 +165,13 @@ static struct err *device_list(const struct device_option *d, const struct strv 
     autojson list = json_array();
     for (size_t i = 0; i < texts->n; i++) {
         autofree char *path = NULL;
-        int64_t number;
-        struct err *bad = parse_device(d, texts->v[i], &path, &number);
+        int64_t value;
+        struct err *bad = parse_device(d, texts->v[i], &path, &value);
         if (bad)
             return err_wrap(bad, "invalid argument \"%s\" for \"--%s\" flag", texts->v[i], d->flag);
         struct json *it = json_object();
         json_set_str(it, "Path", path);
-        json_set_int(it, d->number, number);
+        json_set_int(it, d->number, value);
         json_push(list, it);
     }
     *ret = take_ptr(&list);

@@ -223,10 +223,10 @@ file_setup() { image busybox; }
     done
 }
 
-@test "flags that are not supported yet are refused with the reason" {
-    run coracle run --rm --memory 64m busybox true
+@test "flags that cannot be had are refused with the reason" {
+    run coracle run --rm --storage-opt size=1g busybox true
     assert_status 125
-    assert_output_has 'resource limits'
+    assert_output_has 'project quotas'
 }
 
 @test "image and container names that look like paths are refused" {

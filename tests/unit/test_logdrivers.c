@@ -118,7 +118,7 @@ static void await_packed(int dir) {
             return;
         usleep(10000);
     }
-    CHECK(!"compressed in time");
+    CHECK(false); /* not compressed in time */
 }
 
 /* ---- records ---- */
