@@ -210,6 +210,14 @@ root_dir() {
     assert_eq "$(coracle start -a "$c" | tr '\n' ' ')" "751 2 "
     assert_eq "$(find "$dir" | sort | md5sum)" "$before"
     coracle rm "$c" >/dev/null
+    coracle run -d --name "$c" --restart on-failure:1 --rootfs "$dir:O" sh -c 'echo x >>/n; wc -l </n; exit 3' >/dev/null
+    assert_eq "$(coracle wait --condition exited "$c")" 3
+    assert_eq "$(coracle logs "$c" | tr '\n' ' ')" "1 2 "
+    coracle rm "$c" >/dev/null
+    coracle volume create "v$c" >/dev/null
+    coracle run --rm -v "v$c:/etc" --rootfs "$dir:O" sh -c 'echo kept >/etc/k'
+    assert_eq "$(coracle run --rm -v "v$c:/mnt" --user 99:99 --rootfs "$dir:O" sh -c 'id -u; cat /mnt/k' | tr '\n' ' ')" "99 kept "
+    coracle volume rm "v$c" >/dev/null
 }
 
 @test "--rootfs: what cannot be is said before anything is made" {
