@@ -199,7 +199,6 @@ struct err *store_refs(const struct store *s, struct strmap *out) __attribute__(
 struct err *store_sweep(struct store *s, bool wait, bool *ret_skipped, int64_t *ret_bytes)
     __attribute__((warn_unused_result));
 /* ---- containers ---- */
-
 struct store_container_new {
     const char *id, *name;
     const struct json *config;  /* → config.json */

@@ -250,6 +250,9 @@ root_dir() {
     run bash -c 'coracle run --rm --preserve-fds 2 busybox true 3</dev/null 4<&-'
     assert_status 125
     assert_output_has "file descriptor 4 is not available"
+    run bash -c 'coracle run --rm --preserve-fds 1 busybox true 3</'
+    assert_status 125
+    assert_output_has "file descriptor 3 is a directory"
     fails 125 "invalid value 257 for --preserve-fds" run --rm --preserve-fds 257 busybox true
     fails 125 "unknown flag: --preserve-fds" create --preserve-fds 1 busybox true
 }

@@ -1,6 +1,7 @@
 #include "cli/cmd/container_flags_int.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct err *check_terminal(const struct cli_ctx *c, const struct container_options *o) {
@@ -16,10 +17,15 @@ static struct err *check_preserved(int64_t n) {
         return err_new(ERR_USAGE, "invalid value %lld for --preserve-fds: it is a number from 0 to %d", (long long)n,
                        ENGINE_PRESERVE_MAX);
     for (int fd = 3; fd < 3 + (int)n; fd++) {
+        struct stat st;
         int flags = fcntl(fd, F_GETFD);
         if (flags < 0 || flags & FD_CLOEXEC)
             return err_new(ERR_USAGE, "file descriptor %d is not available: --preserve-fds %lld needs 3 to %d open", fd,
                            (long long)n, 2 + (int)n);
+        if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+            return err_hint(
+                err_new(ERR_DENIED, "file descriptor %d is a directory, by which a container leaves its root", fd),
+                "-v gives it a directory");
     }
     return NULL;
 }
