@@ -26,6 +26,7 @@ struct store_volume {
     bool anonymous;  /* made for a container that gave it no name */
     struct strmap labels, options;
 };
+/* Frees the members. */
 void store_volume_done(struct store_volume *v);
 #define autovolume __attribute__((cleanup(store_volume_done))) struct store_volume
 

@@ -27,8 +27,6 @@
 
 struct config;
 struct engine;
-struct err;
-struct host;
 struct json;
 
 /* Opens nothing yet: the store is opened at first use. `host` and `config` are borrowed and outlive the engine. */

@@ -31,6 +31,13 @@ static struct err *known_options(const struct strmap *options) {
     return NULL;
 }
 
+static bool is_bind(const struct strmap *options) {
+    const char *type = strmap_get(options, "type"), *o = strmap_get(options, "o");
+    bool typed = str_eq(type, "bind"), untyped = !type || !*type || str_eq(type, "none");
+    return (o ? (typed || untyped) && (str_eq(o, "bind") || str_eq(o, "rbind")) : typed) &&
+           !strmap_get(options, "size");
+}
+
 /*
  * docker's driver "local" mounts what the options say whenever a container starts. Of that a directory of the host is
  * left to a user without root (*ret_device, borrowed), and what mounts have besides is better said of a container.
@@ -44,9 +51,7 @@ static struct err *check_options(const struct strmap *options, const char **ret_
         return NULL;
     if (!device || !*device)
         return err_new(ERR_USAGE, "missing device in volume options");
-    bool bind = (o && (!strcmp(o, "bind") || !strcmp(o, "rbind"))) || (!o && type && !strcmp(type, "bind"));
-    bool no_type = !type || !*type || !strcmp(type, "none") || !strcmp(type, "bind");
-    if (!bind || !no_type || strmap_get(options, "size"))
+    if (!is_bind(options))
         return err_hint(err_new(ERR_UNSUPPORTED,
                                 "a volume of type \"%s\" with options \"%s\" cannot be mounted without "
                                 "root",

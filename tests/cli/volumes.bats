@@ -238,3 +238,42 @@ volume_image() {
     coracle volume rm ve >/dev/null
     assert_eq "$(coracle events --since "$since" --until "$(date +%s.%N)" -f type=volume -f volume=ve --format '{{.Action}}' | tr '\n' ' ')" "create mount unmount destroy "
 }
+
+# What was told is there, what was removed is gone, and nothing is half: whoever kills whom, and when.
+@test "create and rm, killed at random moments, leave whole volumes or none" {
+    local i name pid
+    for i in $(seq 60); do
+        coracle volume create --label n="$i" "keep$i" >/dev/null
+        coracle volume create --label n="$i" "new$i" >/dev/null 3>&- &
+        pid=$!
+        read -rt "0.00$((RANDOM % 10))" <> <(:) || true
+        kill -9 $pid 2>/dev/null || true
+        wait $pid 2>/dev/null || true
+        coracle volume rm "keep$i" >"gone$i" 2>/dev/null 3>&- &
+        pid=$!
+        read -rt "0.00$((RANDOM % 10))" <> <(:) || true
+        kill -9 $pid 2>/dev/null || true
+        wait $pid 2>/dev/null || true
+        if [ -s "gone$i" ]; then run -1 coracle volume inspect "keep$i"; fi
+    done
+    run -0 coracle volume ls -q
+    refute_output_has damaged
+    for name in $output; do
+        assert_eq "$(coracle volume inspect -f '{{.Labels.n}}' "$name")" "${name//[a-z]/}"
+        [ -d "$(coracle volume inspect -f '{{.Mountpoint}}' "$name")" ] || fail "$name has no directory"
+        coracle volume rm "$name" >/dev/null
+    done
+    assert_eq "$(coracle volume ls -q)" ""
+}
+
+@test "many containers race for one new volume: it is filled once, and whole" {
+    volume_image
+    local i pids=()
+    for i in 1 2 3 4 5 6 7 8; do
+        coracle run --rm --network none -v raced:/data volumed sh -c 'cat /data/sub/f; ls /data | wc -l' >"out$i" 2>&1 3>&- &
+        pids+=($!)
+    done
+    wait "${pids[@]}"
+    for i in 1 2 3 4 5 6 7 8; do assert_eq "$(cat "out$i")" $'hello\n3'; done
+    assert_eq "$(coracle volume ls -q)" raced
+}
