@@ -135,19 +135,26 @@ struct err *store_volume_open(const struct store *s, const char *name, int *ret_
     return NULL;
 }
 
+static struct err *read_record(int dir, const char *name, struct store_volume *v) {
+    autojson j = NULL;
+    TRY_CTX(json_read_file(dir, RECORD, &j), "volume %s", name);
+    TRY(json_get_i64_opt(j, "Created", 0, &v->created));
+    TRY(json_get_bool_opt(j, "Anonymous", false, &v->anonymous));
+    TRY(json_get_strmap_opt(j, "Labels", &v->labels));
+    return json_get_strmap_opt(j, "Options", &v->options);
+}
+
 struct err *store_volume_get(const struct store *s, const char *name, struct store_volume *ret) {
     autofd int dir = -1;
-    autojson j = NULL;
-    autovolume v = {.name = NULL};
+    struct store_volume v = {.name = NULL};
     TRY(open_volume(s, name, &dir));
-    TRY_CTX(json_read_file(dir, RECORD, &j), "volume %s", name);
+    struct err *e = read_record(dir, name, &v);
+    if (e) {
+        store_volume_done(&v);
+        return e;
+    }
     v.name = mem_dup(name);
-    TRY(json_get_i64_opt(j, "Created", 0, &v.created));
-    TRY(json_get_bool_opt(j, "Anonymous", false, &v.anonymous));
-    TRY(json_get_strmap_opt(j, "Labels", &v.labels));
-    TRY(json_get_strmap_opt(j, "Options", &v.options));
     *ret = v;
-    v = (struct store_volume){.name = NULL};
     return NULL;
 }
 
