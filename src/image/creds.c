@@ -134,6 +134,9 @@ static struct err *run_helper(const struct host *h, const char *path, const char
     autofd int to_read = to[0], to_write = to[1];
     TRY(fd_pipe(0, from));
     autofd int from_read = from[0], from_write = from[1];
+    /* Before there is a reader: one that ends without reading would be our end by SIGPIPE. A pipe holds that much. */
+    TRY(io_write_all(to_write, key, strlen(key)));
+    fd_replace(&to_write, -1);
     autofree char *name = mem_dup(path);
     char verb[] = "get";
     char *argv[] = {name, verb, NULL};
@@ -144,8 +147,6 @@ static struct err *run_helper(const struct host *h, const char *path, const char
     TRY(proc_spawn(&p, &pid, &pidfd));
     fd_replace(&from_write, -1);
     fd_replace(&to_read, -1);
-    err_free(io_write_all(to_write, key, strlen(key))); /* one that exits without reading still has an exit code */
-    fd_replace(&to_write, -1);
     struct err *e = read_answer(from_read, pidfd, path_base(path), out);
     struct err *reaped = proc_reap(pid, ret_code);
     if (!e)
