@@ -80,6 +80,7 @@ assert_restored() {
     wait_for eval 'coracle exec jobs ps | grep -q "[s]leep 6666"'
     term_keys C-z
     term_expect Stopped
+    wait_for eval 'term_screen | grep -v "^$" | tail -1 | grep -qx "/ #"' # the shell reads its line again
     term_type 'bg; jobs'
     term_expect 'Running'
     term_type 'fg'
