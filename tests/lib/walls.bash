@@ -20,11 +20,11 @@ log = open(sys.argv[1], "a", buffering=1)
 print(port, flush=True)
 while True:
     for s in select.select(list(listeners), [], [])[0]:
+        # written down before it is told: who has the secret is in the log
         if listeners[s] == "udp":
-            data, peer = s.recvfrom(100); s.sendto(b"SECRET", peer)
+            data, peer = s.recvfrom(100); log.write(f"udp {peer}\n"); s.sendto(b"SECRET", peer)
         else:
-            c, peer = s.accept(); c.sendall(b"SECRET"); c.close()
-        log.write(f"{listeners[s]} {peer}\n")
+            c, peer = s.accept(); log.write(f"{listeners[s]} {peer}\n"); c.sendall(b"SECRET"); c.close()
 P
     touch "$CTR_HOME/secret.log"
     python3 "$CTR_HOME/secret.py" "$CTR_HOME/secret.log" >"$CTR_HOME/secret.port" 3>&- &
