@@ -61,7 +61,7 @@ int cli_interrupt_code(void);
 /* Reads a file that an option names, at most 1 MiB, into an owned string. */
 struct err *cli_read_text(const char *path, char **ret) __attribute__((warn_unused_result));
 /* Has `fn` write a file that an option names. A regular one appears whole or not at all; anything else (a pipe,
- * /dev/null) is written as it is. */
+ * /dev/null) is written as it is. With `path` NULL it is standard output, which must not be a terminal. */
 struct err *cli_to_file(struct cli_ctx *c, const char *path, struct err *(*fn)(struct cli_ctx *c, int fd))
     __attribute__((warn_unused_result));
 /* Runs `fn` for each name, printing each error and going on as docker does; *ret_code is 1 if one failed. */
@@ -103,6 +103,12 @@ void cli_human_size(int64_t bytes, int precision, struct str *out);
 void cli_ports_text(const struct json *ports, struct str *out);
 /* docker's CreatedAt, "2026-01-02 15:04:05 +0000 UTC": UTC, whatever the zone. `created` in ns; appended. */
 void cli_created_at(int64_t created, struct str *out);
+/* The values of one key in a map of cli_filters_parse(), appended; none where the filter was not given. */
+void cli_filter_values(const struct strmap *filters, const char *key, struct strv *ret);
+/* Holds an object against a map of cli_filters_parse(): values of one key are alternatives, different keys must all
+ * match. `one` judges a single value. Labels are apart: all of theirs must hold, cli_labels_match(). */
+typedef bool cli_filter_fn(const void *object, const char *key, const char *value);
+bool cli_filters_match(const struct strmap *filters, cli_filter_fn *one, const void *object);
 /* docker's label filter: "key" wants the label to be there, "key=value" that value. `wanted` is the filter's value in a
  * map of cli_filters_parse(): all of its lines must hold; NULL holds always. */
 bool cli_labels_match(const struct json *labels, const char *wanted);

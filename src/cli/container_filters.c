@@ -22,11 +22,9 @@ void cli_containers_done(struct cli_containers *q) {
     engine_rows_done(&q->rows);
 }
 
-static void find_ancestors(struct cli_ctx *c, const char *names, struct cli_containers *q) {
+static void find_ancestors(struct cli_ctx *c, struct cli_containers *q) {
     autostrv struct strv each = {.n = 0};
-    if (!names)
-        return;
-    strv_split(&each, names, '\n');
+    cli_filter_values(&q->filters, "ancestor", &each);
     q->ancestors = mem_array(each.n, sizeof *q->ancestors);
     for (; q->n_ancestors < each.n; q->n_ancestors++)
         engine_ancestor_find(c->engine, each.v[q->n_ancestors], &q->ancestors[q->n_ancestors]);
@@ -131,8 +129,7 @@ static bool ports_match(const struct cli_containers *q, const struct engine_row 
 static struct err *check_ports(const struct strmap *filters, const char *key) {
     autostrv struct strv values = {.n = 0};
     struct port_range p;
-    if (strmap_get(filters, key))
-        strv_split(&values, strmap_get(filters, key), '\n');
+    cli_filter_values(filters, key, &values);
     for (size_t i = 0; i < values.n; i++) {
         if (strchr(values.v[i], ':'))
             return err_new(ERR_USAGE, "filter for '%s' should not contain ':': %s", key, values.v[i]);
@@ -144,9 +141,18 @@ static struct err *check_ports(const struct strmap *filters, const char *key) {
 
 /* ---- one condition ---- */
 
-static bool one_matches(const struct cli_containers *q, const struct engine_row *r, const char *key,
-                        const char *value) {
+/* A container that is held against the conditions. */
+struct candidate {
+    const struct cli_containers *q;
+    const struct engine_row *r;
+};
+
+static bool one_matches(const void *candidate, const char *key, const char *value) {
+    const struct cli_containers *q = ((const struct candidate *)candidate)->q;
+    const struct engine_row *r = ((const struct candidate *)candidate)->r;
     int64_t code = 0;
+    if (!strcmp(key, "publish") || !strcmp(key, "expose")) /* looked at whole: ports_match */
+        return true;
     if (!strcmp(key, "id"))
         return str_starts(r->id, value);
     if (!strcmp(key, "name"))
@@ -168,26 +174,10 @@ static bool one_matches(const struct cli_containers *q, const struct engine_row 
     return duty_matches(r, key, value);
 }
 
-/* Conditions that are not held against their values one by one. */
-static bool is_looked_at_whole(const char *key) {
-    return !strcmp(key, "label") || !strcmp(key, "publish") || !strcmp(key, "expose");
-}
-
-/* Values of one key are alternatives, but labels must all match; different keys must all match. */
 bool cli_container_matches(const struct cli_containers *q, const struct engine_row *r) {
-    const struct strmap *filters = &q->filters;
-    if (q->only_alive && !r->alive)
-        return false;
-    for (size_t i = 0; i < filters->n; i++) {
-        autostrv struct strv values = {.n = 0};
-        strv_split(&values, filters->e[i].value, '\n');
-        size_t hits = 0;
-        for (size_t k = 0; k < values.n; k++)
-            hits += one_matches(q, r, filters->e[i].key, values.v[k]);
-        if (hits == 0 && !is_looked_at_whole(filters->e[i].key))
-            return false;
-    }
-    return labels_match(r, strmap_get(filters, "label")) && ports_match(q, r);
+    const struct candidate it = {.q = q, .r = r};
+    return (r->alive || !q->only_alive) && cli_filters_match(&q->filters, one_matches, &it) &&
+           labels_match(r, strmap_get(&q->filters, "label")) && ports_match(q, r);
 }
 
 static struct err *created_of(const struct cli_containers *q, const char *name, int64_t *ret) {
@@ -208,8 +198,7 @@ static const char *const filter_keys[] = {
 
 static struct err *check_health(const struct strmap *filters) {
     autostrv struct strv values = {.n = 0};
-    if (strmap_get(filters, "health"))
-        strv_split(&values, strmap_get(filters, "health"), '\n');
+    cli_filter_values(filters, "health", &values);
     for (size_t i = 0; i < values.n; i++) {
         const char *v = values.v[i];
         if (strcmp(v, "starting") != 0 && strcmp(v, "healthy") != 0 && strcmp(v, "unhealthy") != 0 &&
@@ -222,8 +211,7 @@ static struct err *check_health(const struct strmap *filters) {
 static struct err *check_status(const struct strmap *filters) {
     static const char *const known[] = {"created", "restarting", "running", "removing", "paused", "exited", "dead"};
     autostrv struct strv values = {.n = 0};
-    if (strmap_get(filters, "status"))
-        strv_split(&values, strmap_get(filters, "status"), '\n');
+    cli_filter_values(filters, "status", &values);
     for (size_t i = 0; i < values.n; i++) {
         size_t k = 0;
         while (k < ARRAY_LEN(known) && strcmp(values.v[i], known[k]) != 0)
@@ -236,8 +224,7 @@ static struct err *check_status(const struct strmap *filters) {
 
 static struct err *check_exited(const struct strmap *filters) {
     autostrv struct strv codes = {.n = 0};
-    if (strmap_get(filters, "exited"))
-        strv_split(&codes, strmap_get(filters, "exited"), '\n');
+    cli_filter_values(filters, "exited", &codes);
     for (size_t i = 0; i < codes.n; i++) {
         int64_t code;
         if (!str_to_i64(codes.v[i], INT32_MIN, INT32_MAX, &code))
@@ -252,7 +239,7 @@ static struct err *resolve_networks(struct cli_ctx *c, struct strmap *filters) {
     autostrv struct strv values = {.n = 0};
     if (!strmap_get(filters, "network"))
         return NULL;
-    strv_split(&values, strmap_get(filters, "network"), '\n');
+    cli_filter_values(filters, "network", &values);
     TRY(engine_network_list(c->engine, &networks));
     for (size_t i = 0; i < values.n; i++)
         JSON_EACH(n, networks)
@@ -283,7 +270,7 @@ struct err *cli_containers_find(struct cli_ctx *c, const struct engine_list *wan
     if (f->n) /* of those that match, then */
         l.last = -1;
     TRY(engine_container_list(c->engine, &l, &ret->rows));
-    find_ancestors(c, strmap_get(f, "ancestor"), ret);
+    find_ancestors(c, ret);
     if (strmap_get(f, "before"))
         TRY(created_of(ret, strmap_get(f, "before"), &ret->before));
     if (strmap_get(f, "since"))

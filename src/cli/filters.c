@@ -42,6 +42,25 @@ struct err *cli_filters_parse(const struct strv *texts, const char *const *valid
     return NULL;
 }
 
+void cli_filter_values(const struct strmap *filters, const char *key, struct strv *ret) {
+    if (strmap_get(filters, key))
+        strv_split(ret, strmap_get(filters, key), '\n');
+}
+
+bool cli_filters_match(const struct strmap *filters, cli_filter_fn *one, const void *object) {
+    for (size_t i = 0; i < filters->n; i++) {
+        const char *key = filters->e[i].key;
+        autostrv struct strv values = {.n = 0};
+        bool hit = !strcmp(key, "label");
+        cli_filter_values(filters, key, &values);
+        for (size_t k = 0; k < values.n && !hit; k++)
+            hit = one(object, key, values.v[k]);
+        if (!hit)
+            return false;
+    }
+    return true;
+}
+
 /* docker's label filter: "key" wants the label to be there, "key=value" that value. */
 static bool label_matches(const struct json *labels, const char *wanted) {
     const char *equals = strchr(wanted, '=');

@@ -21,6 +21,10 @@ struct err *cli_read_text(const char *path, char **ret) {
 struct err *cli_to_file(struct cli_ctx *c, const char *path, struct err *(*fn)(struct cli_ctx *c, int fd)) {
     struct stat st;
     autofd int fd = -1;
+    if (!path && c->host->stdout_tty)
+        return err_new(ERR_USAGE, "cowardly refusing to save to a terminal. Use the -o flag or redirect");
+    if (!path)
+        return fn(c, STDOUT_FILENO);
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
         TRY(fd_open_at(AT_FDCWD, path, O_WRONLY, 0, &fd));
         return fn(c, fd);

@@ -36,11 +36,10 @@ struct listener {
 
 /* Whether one of the values of a key is `text`, or, with `prefix`, begins it. A key without values holds always. */
 static bool any_value(const struct listener *l, const char *key, const char *text, bool prefix) {
-    const char *values = strmap_get(&l->filters, key);
-    if (!values)
+    if (!strmap_get(&l->filters, key))
         return true;
     autostrv struct strv each = {.n = 0};
-    strv_split(&each, values, '\n');
+    cli_filter_values(&l->filters, key, &each);
     for (size_t i = 0; i < each.n; i++)
         if (prefix ? str_starts(text, each.v[i]) : !strcmp(text, each.v[i]))
             return true;
@@ -52,7 +51,7 @@ static bool action_matches(const struct listener *l, const char *action) {
     static const char *const short_forms[] = {"exec_create", "exec_start", "health_status"};
     autostrv struct strv wanted = {.n = 0};
     bool prefix = false;
-    strv_split(&wanted, strmap_get(&l->filters, "event") ? strmap_get(&l->filters, "event") : "", '\n');
+    cli_filter_values(&l->filters, "event", &wanted);
     for (size_t i = 0; i < ARRAY_LEN(short_forms); i++)
         prefix = prefix || strv_has(&wanted, short_forms[i]);
     return any_value(l, "event", action, prefix);

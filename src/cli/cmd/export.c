@@ -1,7 +1,6 @@
 #include "cli/cli_int.h"
 
 #include <stddef.h>
-#include <unistd.h>
 
 #include "engine/files.h"
 
@@ -24,11 +23,7 @@ static struct err *export_to(struct cli_ctx *c, int fd) { return engine_containe
 static struct err *run(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     const struct opts *o = c->opts;
-    if (o->output)
-        return cli_to_file(c, o->output, export_to);
-    if (c->host->stdout_tty)
-        return err_new(ERR_USAGE, "cowardly refusing to save to a terminal. Use the -o flag or redirect");
-    return export_to(c, STDOUT_FILENO);
+    return cli_to_file(c, o->output, export_to);
 }
 
 const struct cmd cmd_export = {

@@ -143,11 +143,9 @@ static bool image_matches(const struct query *q, const struct json *view) {
 
 static void add_rows(struct json *rows, const struct json *view, const struct query *q, const struct opts *o,
                      int64_t now) {
-    const char *patterns = strmap_get(&q->filters, "reference");
     autostrv struct strv wanted = {.n = 0};
-    if (patterns)
-        strv_split(&wanted, patterns, '\n');
     size_t tags = 0;
+    cli_filter_values(&q->filters, "reference", &wanted);
     JSON_EACH(t, json_get(view, "RepoTags")) {
         const char *name = json_str_value(t), *colon = tag_of(name);
         size_t hits = 0;

@@ -51,7 +51,8 @@ static struct json *row_of(const struct json *v, const struct opts *o) {
 }
 
 /* One value of a filter against a network. docker's name and id match any part. */
-static bool value_matches(const struct json *v, const char *key, const char *value) {
+static bool value_matches(const void *network, const char *key, const char *value) {
+    const struct json *v = network;
     if (!strcmp(key, "driver"))
         return str_eq(json_text(v, "Driver"), value);
     if (!strcmp(key, "name"))
@@ -62,23 +63,7 @@ static bool value_matches(const struct json *v, const char *key, const char *val
         return str_eq(json_text(v, "Scope"), value);
     if (!strcmp(key, "type"))
         return json_bool_value(json_get(v, "Builtin"), false) == str_eq(value, "builtin");
-    return false;
-}
-
-static bool matches(const struct json *v, const struct strmap *filters) {
-    for (size_t i = 0; i < filters->n; i++) {
-        const char *key = filters->e[i].key;
-        autostrv struct strv values = {.n = 0};
-        strv_split(&values, filters->e[i].value, '\n');
-        size_t hits = 0;
-        if (!strcmp(key, "dangling") || !strcmp(key, "label")) /* looked at before, and below */
-            continue;
-        for (size_t j = 0; j < values.n; j++)
-            hits += value_matches(v, key, values.v[j]);
-        if (!hits)
-            return false;
-    }
-    return cli_labels_match(json_get(v, "Labels"), strmap_get(filters, "label"));
+    return !strcmp(key, "dangling"); /* looked at before: keep_dangling */
 }
 
 /* "dangling" means that no container uses it: told apart by what prune would remove. */
@@ -104,7 +89,8 @@ static struct err *list(struct cli_ctx *c, struct strmap *filters, struct json *
     if (strmap_get(filters, "dangling"))
         TRY(keep_dangling(c, strmap_get(filters, "dangling"), &all));
     JSON_EACH(v, all)
-    if (matches(v, filters))
+    if (cli_filters_match(filters, value_matches, v) &&
+        cli_labels_match(json_get(v, "Labels"), strmap_get(filters, "label")))
         json_push(rows, row_of(v, o));
     return NULL;
 }

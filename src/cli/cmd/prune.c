@@ -86,10 +86,9 @@ static struct err *prune_init(struct cli_ctx *c, const char *const *keys, struct
 
 /* "label!=x" keeps what has one of those labels. */
 static bool wanted(const struct prune *p, const struct json *labels, int64_t created) {
-    const char *keep = strmap_get(&p->filters, "label!");
     autostrv struct strv kept = {.n = 0};
-    strv_split(&kept, keep ? keep : "", '\n');
-    for (size_t i = 0; keep && i < kept.n; i++)
+    cli_filter_values(&p->filters, "label!", &kept);
+    for (size_t i = 0; i < kept.n; i++)
         if (cli_labels_match(labels, kept.v[i]))
             return false;
     return created < p->until && cli_labels_match(labels, strmap_get(&p->filters, "label"));

@@ -1,7 +1,6 @@
 #include "cli/cli_int.h"
 
 #include <stddef.h>
-#include <unistd.h>
 
 struct opts {
     char *output;
@@ -32,11 +31,7 @@ static struct err *save_to(struct cli_ctx *c, int fd) {
 static struct err *run(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     const struct opts *o = c->opts;
-    if (o->output)
-        return cli_to_file(c, o->output, save_to);
-    if (c->host->stdout_tty)
-        return err_new(ERR_USAGE, "cowardly refusing to save to a terminal. Use the -o flag or redirect");
-    return save_to(c, STDOUT_FILENO);
+    return cli_to_file(c, o->output, save_to);
 }
 
 const struct cmd cmd_save = {

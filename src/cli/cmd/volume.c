@@ -139,11 +139,7 @@ static struct err *export_to(struct cli_ctx *c, int fd) { return engine_volume_e
 static struct err *run_export(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     const struct export_opts *o = c->opts;
-    if (o->output)
-        return cli_to_file(c, o->output, export_to);
-    if (c->host->stdout_tty)
-        return err_new(ERR_USAGE, "cowardly refusing to save to a terminal. Use the -o flag or redirect");
-    return export_to(c, STDOUT_FILENO);
+    return cli_to_file(c, o->output, export_to);
 }
 
 const struct cmd cmd_volume_export = {

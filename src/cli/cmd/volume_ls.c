@@ -61,28 +61,14 @@ static struct json *row_of(const struct json *v) {
 }
 
 /* One value of a filter against a volume. */
-static bool value_matches(const struct json *v, const char *key, const char *value) {
+static bool value_matches(const void *volume, const char *key, const char *value) {
+    const struct json *v = volume;
     if (!strcmp(key, "driver"))
         return str_eq(json_text(v, "Driver"), value);
     if (!strcmp(key, "name"))
         return strstr(json_text(v, "Name"), value) != NULL;
     bool dangling = json_count(json_get(v, "Users")) == 0;
     return dangling == (str_eq(value, "true") || str_eq(value, "1"));
-}
-
-static bool matches(const struct json *v, const struct strmap *filters) {
-    for (size_t i = 0; i < filters->n; i++) {
-        autostrv struct strv values = {.n = 0};
-        size_t hits = 0;
-        if (!strcmp(filters->e[i].key, "label")) /* below */
-            continue;
-        strv_split(&values, filters->e[i].value, '\n');
-        for (size_t k = 0; k < values.n; k++)
-            hits += value_matches(v, filters->e[i].key, values.v[k]);
-        if (!hits)
-            return false;
-    }
-    return cli_labels_match(json_get(v, "Labels"), strmap_get(filters, "label"));
 }
 
 static struct err *run_ls(struct cli_ctx *c, int *ret_code) {
@@ -96,7 +82,8 @@ static struct err *run_ls(struct cli_ctx *c, int *ret_code) {
     TRY(cli_filters_parse(&o->filter, keys, &filters));
     TRY(engine_volume_list(c->engine, false, &all));
     JSON_EACH(v, all)
-    if (matches(v, &filters))
+    if (cli_filters_match(&filters, value_matches, v) &&
+        cli_labels_match(json_get(v, "Labels"), strmap_get(&filters, "label")))
         json_push(rows, row_of(v));
     return cli_render_rows(c, &table, rows, o->quiet && !o->format ? "{{.Name}}" : o->format, false);
 }
