@@ -233,11 +233,15 @@ void json_set_strv(struct json *obj, const char *key, const struct strv *sv) {
     json_set(obj, key, arr);
 }
 
-void json_set_strmap(struct json *obj, const char *key, const struct strmap *m) {
+struct json *json_of_strmap(const struct strmap *m) {
     struct json *map = json_object();
     for (size_t i = 0; i < m->n; i++) /* keys are unique: no look-up needed */
         cJSON_AddItemToObject(json_node(map), m->e[i].key, must(cJSON_CreateString(m->e[i].value)));
-    json_set(obj, key, map);
+    return map;
+}
+
+void json_set_strmap(struct json *obj, const char *key, const struct strmap *m) {
+    json_set(obj, key, json_of_strmap(m));
 }
 
 void json_remove(struct json *obj, const char *key) {

@@ -104,6 +104,7 @@ struct err *json_get_strmap_opt(const struct json *j, const char *key, struct st
 /* New values, owned by the caller until they are added to something. json_copy() is deep; of NULL it is NULL. */
 struct json *json_object(void) __attribute__((returns_nonnull, warn_unused_result));
 struct json *json_array(void) __attribute__((returns_nonnull, warn_unused_result));
+struct json *json_of_strmap(const struct strmap *m) __attribute__((returns_nonnull, warn_unused_result));
 struct json *json_string(const char *s) __attribute__((returns_nonnull, warn_unused_result));
 struct json *json_int(int64_t v) __attribute__((returns_nonnull, warn_unused_result));
 struct json *json_uint(uint64_t v) __attribute__((returns_nonnull, warn_unused_result));

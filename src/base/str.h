@@ -104,6 +104,8 @@ struct strmap {
 
 /* Sets a key to a copy of `value`, replacing an old value in place. */
 void strmap_set(struct strmap *m, const char *key, const char *value);
+/* Sets from "key=value" as users type it; "key" alone has the value "". */
+void strmap_set_pair(struct strmap *m, const char *pair);
 /* The value, borrowed, or NULL. */
 const char *strmap_get(const struct strmap *m, const char *key);
 /* Frees all. */

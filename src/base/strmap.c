@@ -25,6 +25,12 @@ void strmap_set(struct strmap *m, const char *key, const char *value) {
     m->e[m->n++] = (struct strmap_entry){.key = mem_dup(key), .value = mem_dup(value)};
 }
 
+void strmap_set_pair(struct strmap *m, const char *pair) {
+    size_t n = strcspn(pair, "=");
+    autofree char *key = mem_dupn(pair, n);
+    strmap_set(m, key, pair + n + (pair[n] == '='));
+}
+
 const char *strmap_get(const struct strmap *m, const char *key) {
     const struct strmap_entry *e = strmap_find(m, key);
     return e ? e->value : NULL;

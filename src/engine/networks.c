@@ -7,13 +7,10 @@
 /* ---- views ---- */
 
 static struct json *pairs(const struct strv *list) {
-    struct json *o = json_object();
-    for (size_t i = 0; i < list->n; i++) {
-        size_t n = strcspn(list->v[i], "=");
-        autofree char *key = mem_dupn(list->v[i], n);
-        json_set_str(o, key, list->v[i] + n + (list->v[i][n] == '='));
-    }
-    return o;
+    autostrmap struct strmap m = {.n = 0};
+    for (size_t i = 0; i < list->n; i++)
+        strmap_set_pair(&m, list->v[i]);
+    return json_of_strmap(&m);
 }
 
 static struct json *ipam_view(const struct net_def *d) {

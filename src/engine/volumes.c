@@ -12,11 +12,8 @@
 /* ---- options ---- */
 
 static void split_pairs(const struct strv *typed, struct strmap *out) {
-    for (size_t i = 0; i < typed->n; i++) {
-        size_t n = strcspn(typed->v[i], "=");
-        autofree char *key = mem_dupn(typed->v[i], n);
-        strmap_set(out, key, typed->v[i] + n + (typed->v[i][n] == '='));
-    }
+    for (size_t i = 0; i < typed->n; i++)
+        strmap_set_pair(out, typed->v[i]);
 }
 
 static struct err *known_options(const struct strmap *options) {
@@ -178,11 +175,7 @@ void volumes_drop(struct engine *e, const struct json *summary) {
 /* ---- views ---- */
 
 static struct json *map_or_null(const struct strmap *m) {
-    struct json *j = json_object();
-    json_set_strmap(j, "m", m);
-    struct json *copy = m->n ? json_copy(json_get(j, "m")) : json_null();
-    json_free(j);
-    return copy;
+    return m->n ? json_of_strmap(m) : json_null();
 }
 
 /* docker tells whole seconds, and marks what it named itself by a label. */

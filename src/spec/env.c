@@ -131,12 +131,6 @@ struct err *spec_resolve_env(struct spec_ctx *x) {
     return NULL;
 }
 
-static void set_pair(struct strmap *m, const char *pair) {
-    size_t len = strcspn(pair, "=");
-    autofree char *key = mem_dupn(pair, len);
-    strmap_set(m, key, pair[len] ? pair + len + 1 : "");
-}
-
 static struct err *image_labels(struct spec_ctx *x) {
     autostrmap struct strmap image = {0};
     TRY(json_get_strmap_opt(x->img, "Labels", &image));
@@ -153,7 +147,7 @@ static struct err *annotations(struct spec_ctx *x) {
             return err_new(ERR_USAGE, "invalid annotation '%s': empty name", a);
         if (str_starts(a, SPEC_ANN_PREFIX))
             return err_new(ERR_USAGE, "invalid annotation '%s': names under %s belong to coracle", a, SPEC_ANN_PREFIX);
-        set_pair(&x->annotations, a);
+        strmap_set_pair(&x->annotations, a);
     }
     spec_sort_map(&x->annotations);
     return NULL;
@@ -167,7 +161,7 @@ struct err *spec_resolve_labels(struct spec_ctx *x) {
     for (size_t i = 0; i < pairs.n; i++) {
         if (!*pairs.v[i] || *pairs.v[i] == '=')
             return err_new(ERR_USAGE, "invalid label '%s': empty name", pairs.v[i]);
-        set_pair(&x->labels, pairs.v[i]);
+        strmap_set_pair(&x->labels, pairs.v[i]);
     }
     TRY(image_labels(x));
     spec_sort_map(&x->labels);

@@ -95,17 +95,11 @@ static const char *type_of(const struct spec_mount *m) {
 
 /* {"key": "value"} of the "volume-label=key=value" among the options; NULL: there are none. */
 static struct json *option_pairs(const struct spec_mount *m, const char *prefix) {
-    struct json *pairs = NULL;
-    for (size_t i = 0; i < m->options.n; i++) {
-        const char *pair = m->options.v[i] + strlen(prefix);
-        if (!str_starts(m->options.v[i], prefix))
-            continue;
-        size_t n = strcspn(pair, "=");
-        autofree char *key = mem_dupn(pair, n);
-        pairs = pairs ? pairs : json_object();
-        json_set_str(pairs, key, pair + n + (pair[n] == '='));
-    }
-    return pairs;
+    autostrmap struct strmap pairs = {.n = 0};
+    for (size_t i = 0; i < m->options.n; i++)
+        if (str_starts(m->options.v[i], prefix))
+            strmap_set_pair(&pairs, m->options.v[i] + strlen(prefix));
+    return pairs.n ? json_of_strmap(&pairs) : NULL;
 }
 
 static void volume_options(struct json *mount, const struct spec_mount *m) {

@@ -20,11 +20,9 @@ static struct err *collect_options(struct spec_ctx *x) {
         return err_new(ERR_USAGE, "invalid logging opts for driver none");
     for (size_t i = 0; i < o->log_opt.n; i++) {
         const char *text = o->log_opt.v[i];
-        size_t len = strcspn(text, "=");
-        if (len == 0 || !text[len])
+        if (*text == '=' || !strchr(text, '='))
             return err_new(ERR_USAGE, "invalid logging option '%s': use key=value", text);
-        autofree char *key = mem_dupn(text, len);
-        strmap_set(&x->log_opts, key, text + len + 1);
+        strmap_set_pair(&x->log_opts, text);
     }
     spec_sort_map(&x->log_opts);
     return NULL;
