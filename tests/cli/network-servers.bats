@@ -107,6 +107,7 @@ C
     port=$(free_port)
     want=$(sha256sum <"$CTR_HOME/data")
     start bytes -p "$port:10" busybox socat TCP-LISTEN:10,fork,reuseaddr EXEC:sha256sum,nofork
+    wait_for coracle exec bytes grep -q ':000A 00000000:0000 0A' /proc/net/tcp # it listens
     assert_eq "$(socat -t 60 - "TCP:127.0.0.1:$port,retry=20,interval=0.1" <"$CTR_HOME/data")" "$want"
     coracle rm -f bytes >/dev/null
     start bytes -p "$port:11" -v "$CTR_HOME/data:/data:ro" busybox sh -c 'socat -u OPEN:/data,rdonly TCP-LISTEN:11,reuseaddr; sleep 1000'

@@ -137,8 +137,12 @@ class Container:
     def run(self, *argv):
         return subprocess.run(self.command(*argv), capture_output=True, text=True, check=False)
 
-    def pings(self, address):
-        return self.run("busybox", "ping", "-c1", "-W1", address).returncode == 0
+    def pings(self, address, wait=10):
+        """The kernel asks for an address again after a second, if the first question came before the link was up."""
+        return self.run("busybox", "ping", "-c1", f"-W{wait}", address).returncode == 0
+
+    def cannot_ping(self, address):
+        return not self.pings(address, wait=1)
 
     def end(self):
         if self.lease:
