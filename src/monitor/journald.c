@@ -114,11 +114,6 @@ static void driver_close(struct logdriver *d) {
 const struct logdriver_ops journald_driver = {
     .name = "journald",
     .open = driver_open,
-    .write = logsocket_write,
-    .idle = logsocket_idle,
-    .end = logsocket_end,
     .close = driver_close,
-    .waits = logsocket_waits,
-    .ready = logsocket_ready,
-    .behind = logsocket_behind,
+    LOGSOCKET_OPERATIONS,
 };

@@ -58,12 +58,15 @@ struct err *logsocket_open(struct logsocket *s, const struct logdriver_config *c
 /* Sets the address of a unix socket. */
 struct err *logsocket_unix(struct logsocket *s, const char *path) __attribute__((warn_unused_result));
 
-/* The operations of a driver. */
+/* The operations of a driver that are the same for all of them: all but open and close. */
 void logsocket_write(struct logdriver *d, int stream, const char *data, size_t n);
 void logsocket_idle(struct logdriver *d);
 void logsocket_end(struct logdriver *d);
 int logsocket_waits(const struct logdriver *d, uint32_t *ret_events);
 void logsocket_ready(struct logdriver *d);
 bool logsocket_behind(const struct logdriver *d);
+#define LOGSOCKET_OPERATIONS                                                                                           \
+    .write = logsocket_write, .idle = logsocket_idle, .end = logsocket_end, .waits = logsocket_waits,                  \
+    .ready = logsocket_ready, .behind = logsocket_behind
 /* Delivers what waits, within a moment, and closes. */
 void logsocket_close(struct logsocket *s);
