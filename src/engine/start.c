@@ -57,6 +57,13 @@ static void starting_done(struct starting *s) {
     free(s->init_program);
 }
 
+/* container.json, kept until somebody frees it. False: it is gone, and the container with it. */
+static bool read_summary(struct starting *s) {
+    if (!s->c.summary)
+        err_free(json_read_file(s->m.dir_fd, "container.json", &s->c.summary));
+    return s->c.summary;
+}
+
 /*
  * A --rm container goes in two steps, both in its monitor: its name and directory disappear before anybody is told the
  * exit code, so that the name is free for the next command; the tree is deleted when everybody has gone. The store is
@@ -64,8 +71,7 @@ static void starting_done(struct starting *s) {
  */
 static void container_vanishes(void *ctx) {
     struct starting *s = ctx;
-    autojson summary = NULL;
-    err_free(json_read_file(s->m.dir_fd, "container.json", &summary)); /* while it is there */
+    read_summary(s); /* while it is there */
     s->engine->store = NULL;
     if (s->m.network && !s->networked) /* it did not start, and the starter may have another way */
         return;
@@ -76,31 +82,33 @@ static void container_vanishes(void *ctx) {
         log_debug("removing container %s failed; the next command will do it", s->c.id);
         return;
     }
-    events_tell_container(s->engine->host, summary, "destroy", NULL);
-    volumes_drop(s->engine, summary);
+    events_tell_container(s->engine->host, s->c.summary, "destroy", NULL);
+    volumes_drop(s->engine, s->c.summary);
 }
 
 /*
- * Read anew each time: the container may have been renamed, and a monitor keeps no copy. Its networks are joined and
- * left with its start and its end.
+ * The start is told from what the start itself has read. From then on the record is read each time, as the container
+ * may have been renamed, and a monitor keeps no copy, except between the end of a --rm container and its removal. Its
+ * networks are joined and left with its start and its end.
  */
 static void container_event(void *ctx, const char *action, const char *const *attributes) {
-    const struct starting *s = ctx;
+    struct starting *s = ctx;
     autostr struct str batch = STR_INIT;
-    autojson summary = NULL;
-    autoerr gone = json_read_file(s->m.dir_fd, "container.json", &summary);
-    if (gone)
+    bool start = !strcmp(action, "start"), die = !strcmp(action, "die");
+    if (!read_summary(s))
         return;
-    if (!strcmp(action, "start")) {
+    if (start) {
         endpoints_tell(s->m.dir_fd, s->c.id, "connect", &batch);
-        volumes_tell(summary, s->c.id, "mount", &batch);
+        volumes_tell(s->c.summary, s->c.id, "mount", &batch);
     }
-    events_add_container(&batch, summary, action, attributes);
-    if (!strcmp(action, "die")) {
+    events_add_container(&batch, s->c.summary, action, attributes);
+    if (die) {
         endpoints_tell(s->m.dir_fd, s->c.id, "disconnect", &batch);
-        volumes_tell(summary, s->c.id, "unmount", &batch);
+        volumes_tell(s->c.summary, s->c.id, "unmount", &batch);
     }
     events_write(s->engine->host, &batch);
+    if (!start && !(die && s->m.vanish)) /* the start's own is container_started's */
+        json_free(take_ptr(&s->c.summary));
 }
 
 /* The monitor lives long; what described the start to it does not. */
