@@ -64,6 +64,11 @@ const char *engine_container_name(const struct engine_container *c);
  */
 struct err *engine_rootfs_plan(struct engine *e, const struct engine_container *c, const struct json *config,
                                struct rootfs_plan *ret) __attribute__((warn_unused_result));
+/* Has the monitor join the namespaces that a container's config.json wants of other containers, or at a path; the
+ * host's own network is left out of `config`. `again`: in the monitor, for a later run. *ret_neighbour gets the
+ * directory of the container whose network it shares, if it does. */
+struct err *share_namespaces(struct engine *e, struct json *config, bool again, struct monitor *m, int *ret_neighbour)
+    __attribute__((warn_unused_result));
 /* "running" and so on: is one of the states in which a monitor is alive. */
 bool engine_state_alive(const struct monitor_state *s);
 /*

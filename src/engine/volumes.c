@@ -174,9 +174,7 @@ void volumes_drop(struct engine *e, const struct json *summary) {
 
 /* ---- views ---- */
 
-static struct json *map_or_null(const struct strmap *m) {
-    return m->n ? json_of_strmap(m) : json_null();
-}
+static struct json *map_or_null(const struct strmap *m) { return m->n ? json_of_strmap(m) : json_null(); }
 
 /* docker tells whole seconds, and marks what it named itself by a label. */
 static struct json *view_of(const struct engine *e, const struct store_volume *v) {

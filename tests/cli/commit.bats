@@ -1,31 +1,14 @@
 #!/usr/bin/env bats
 # commit: an image from what a container has changed.
 load ../lib/common
+load ../lib/containers
 
-setup() {
-    T=$BATS_TEST_TMPDIR
-    cd "$T"
-}
-
-# container NAME [OPTION…] [-- COMMAND…]: one that runs and does nothing
-container() {
-    local name=$1
-    shift
-    image busybox >/dev/null
-    coracle run -d --name "$name" --network none "$@" busybox sleep 100000 >/dev/null
-}
-inside() { coracle exec "$@"; }
 config() { coracle image inspect "$1" | jq -c ".[0].Config | $2"; }
 # Everything in the root of a container or image that is its own, with what can be compared
 inventory() {
     cat <<'E'
 cd / && busybox find . -xdev \( -path ./dev -o -path ./proc -o -path ./sys -o -path ./etc/hosts -o -path ./etc/hostname -o -path ./etc/resolv.conf \) -prune -o ! -type d -exec busybox stat -c '%n %f %u %g %s %h %Y' {} \; -o -type d -exec busybox stat -c '%n %f %u %g' {} \; | busybox sort
 E
-}
-teardown() {
-    local id
-    for id in $(coracle ps -aq); do coracle rm -f "$id" >/dev/null; done
-    rm -f "$HOME/.config/coracle/config.json"
 }
 
 changes='mkdir -p /data/sub && echo one >/data/sub/f && ln /data/sub/f /data/hard && ln -s sub/f /data/soft && mkfifo /data/pipe &&

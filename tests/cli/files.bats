@@ -1,31 +1,14 @@
 #!/usr/bin/env bats
 # diff, cp and export: the files of containers from outside, of running and of stopped ones, under every driver.
 load ../lib/common
+load ../lib/containers
 
-setup() {
-    T=$BATS_TEST_TMPDIR
-    cd "$T"
-}
-
-# container NAME [OPTION…]: one that runs and does nothing
-container() {
-    local name=$1
-    shift
-    image busybox >/dev/null
-    coracle run -d --name "$name" --network none "$@" busybox sleep 100000 >/dev/null
-}
-inside() { coracle exec "$@"; }
 # owner, mode, size and name of everything below a directory, sorted
 listing() { (cd "$1" && find . -mindepth 1 -printf '%y %m %P %l\n' | sort); }
 # use_driver NAME: the storage driver for containers that start from now on
 use_driver() {
     mkdir -p "$HOME/.config/coracle"
     printf '{"storage-driver":"%s"}' "$1" >"$HOME/.config/coracle/config.json"
-}
-teardown() {
-    rm -f "$HOME/.config/coracle/config.json"
-    local id
-    for id in $(coracle ps -aq); do coracle rm -f "$id" >/dev/null; done
 }
 
 # ---- diff ----

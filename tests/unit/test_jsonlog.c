@@ -1,5 +1,5 @@
 /* The json-file log: what is written, byte for byte as docker writes it, and what is read back. */
-#include "unit.h"
+#include "log_fixture.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -18,24 +18,6 @@
 #include "monitor/logread_int.h"
 #include "monitor/monitor.h"
 
-static int scratch(void) {
-    char path[] = "/tmp/test-jsonlog-XXXXXX";
-    int fd = -1;
-    if (!mkdtemp(path))
-        abort();
-    CHECK_OK(fd_open_dir(AT_FDCWD, path, &fd));
-    return fd;
-}
-
-static void scratch_remove(int fd) {
-    char link[64], path[256];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, path, sizeof path - 1);
-    path[n > 0 ? n : 0] = '\0';
-    CHECK_OK(io_remove_tree(AT_FDCWD, path));
-    close(fd);
-}
-
 static struct jsonlog *open_log(int dir, int64_t max_size, int max_file) {
     const struct logwriter_config c = {.dir_fd = dir, .max_size = max_size, .max_file = max_file};
     struct jsonlog *l = NULL;
@@ -44,23 +26,6 @@ static struct jsonlog *open_log(int dir, int64_t max_size, int max_file) {
 }
 
 /* A reader of its own: prints into a pipe-free file and gives the bytes back. */
-static void print(int dir, struct monitor_log_read r, struct str *out, struct str *err) {
-    int fo = memfd_create("out", MFD_CLOEXEC), fe = memfd_create("err", MFD_CLOEXEC);
-    r.out = fo;
-    r.err = fe;
-    if (!r.lock_fd)
-        r.lock_fd = -1;
-    r.interrupt_fd = -1;
-    CHECK_OK(monitor_log_print(dir, &r));
-    lseek(fo, 0, SEEK_SET);
-    lseek(fe, 0, SEEK_SET);
-    CHECK_OK(io_read_all(fo, 1 << 30, "out", out));
-    if (err)
-        CHECK_OK(io_read_all(fe, 1 << 30, "err", err));
-    close(fo);
-    close(fe);
-}
-
 /* ---- escapes ---- */
 
 /* How many bytes a first byte announces; 0 for one that cannot be first. */
@@ -426,7 +391,7 @@ static void test_follow(void) {
 
 /* A file size limit stands for a full disk: writes are cut short and fail just so. */
 static void test_full(void) {
-    int dir = scratch(), code = 0;
+    int dir = scratch();
     pid_t pid = fork();
     if (pid == 0) {
         signal(SIGXFSZ, SIG_IGN);
@@ -439,17 +404,7 @@ static void test_full(void) {
         jsonlog_close(l);
         _exit(unit_failures != 0);
     }
-    CHECK(waitpid(pid, &code, 0) == pid && code == 0);
-    struct str out = STR_INIT, err = STR_INIT;
-    print(dir, (struct monitor_log_read){.tail = -1}, &out, &err);
-    CHECK(str_starts(str_c(&out), "line 0\nline 1\n") && str_ends(str_c(&out), "line 100\nline 101\n"));
-    int lost = 0, kept = 0;
-    for (size_t i = 0; i < out.len; i++)
-        kept += out.ptr[i] == '\n';
-    CHECK_INT(sscanf(str_c(&err), "coracle: %d lines of output were lost", &lost), 1);
-    CHECK_INT(lost + kept, 102);
-    str_done(&out);
-    str_done(&err);
+    check_lost_are_told(dir, pid, false, 102);
     scratch_remove(dir);
 }
 

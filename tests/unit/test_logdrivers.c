@@ -1,5 +1,5 @@
 /* The other log drivers: local's records, compressed files under readers, and entries that are sent to somebody. */
-#include "unit.h"
+#include "log_fixture.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -23,23 +23,6 @@
 #include "monitor/logsplit_int.h"
 #include "monitor/monitor.h"
 #include "spec/log.h"
-
-static char scratch_path[64];
-
-static int scratch(void) {
-    char path[] = "/tmp/test-logdrivers-XXXXXX";
-    int fd = -1;
-    if (!mkdtemp(path))
-        abort();
-    snprintf(scratch_path, sizeof scratch_path, "%s", path);
-    CHECK_OK(fd_open_dir(AT_FDCWD, path, &fd));
-    return fd;
-}
-
-static void scratch_remove(int fd) {
-    CHECK_OK(io_remove_tree(AT_FDCWD, scratch_path));
-    close(fd);
-}
 
 /* A driver with options as a user gives them: "key=value" words, NULL at the end. */
 static struct logdriver *open_driver(int dir, const char *name, const char *const *words) {
@@ -73,21 +56,6 @@ static void put_numbered(struct logdriver *d, int from, int to) {
             n += (size_t)snprintf(block + n, sizeof block - n, "line %d\n", from);
         d->ops->write(d, 1, block, n);
     }
-}
-
-static void print(int dir, struct monitor_log_read r, struct str *out, struct str *err) {
-    int fo = memfd_create("out", MFD_CLOEXEC), fe = memfd_create("err", MFD_CLOEXEC);
-    r.out = fo;
-    r.err = fe;
-    r.lock_fd = r.interrupt_fd = -1;
-    CHECK_OK(monitor_log_print(dir, &r));
-    lseek(fo, 0, SEEK_SET);
-    lseek(fe, 0, SEEK_SET);
-    CHECK_OK(io_read_all(fo, 1 << 30, "out", out));
-    if (err)
-        CHECK_OK(io_read_all(fe, 1 << 30, "err", err));
-    close(fo);
-    close(fe);
 }
 
 /* The last `tail` of `total` numbered lines. */
@@ -224,7 +192,7 @@ static void test_torn(void) {
 }
 
 static void test_full(void) {
-    int dir = scratch(), code = 0;
+    int dir = scratch();
     pid_t pid = fork();
     if (pid == 0) {
         signal(SIGXFSZ, SIG_IGN);
@@ -237,17 +205,7 @@ static void test_full(void) {
         d->ops->close(d);
         _exit(unit_failures != 0);
     }
-    CHECK(waitpid(pid, &code, 0) == pid && code == 0);
-    struct str out = STR_INIT, err = STR_INIT;
-    print(dir, (struct monitor_log_read){.tail = -1, .local = true}, &out, &err);
-    int lost = 0, kept = 0;
-    for (size_t i = 0; i < out.len; i++)
-        kept += out.ptr[i] == '\n';
-    CHECK(str_starts(str_c(&out), "line 0\nline 1\n") && str_ends(str_c(&out), "line 300\nline 301\n"));
-    CHECK_INT(sscanf(str_c(&err), "coracle: %d lines of output were lost", &lost), 1);
-    CHECK_INT(lost + kept, 302);
-    str_done(&out);
-    str_done(&err);
+    check_lost_are_told(dir, pid, true, 302);
     scratch_remove(dir);
 }
 

@@ -1,0 +1,116 @@
+/* share: the namespaces that a container takes from others, or from a path, for its monitor to join. */
+#include "engine/engine_int.h"
+
+#include "base/sys/sys.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct sharing {
+    struct engine *engine;
+    struct json *config;
+    bool again;        /* in the monitor, which is inside of the containers' user namespace */
+    struct monitor *m; /* gets what is to be joined */
+    int *neighbour;    /* directory of the container whose network it shares */
+};
+
+static const struct {
+    const char *kind, *file;
+    unsigned flag;
+} namespaces[] = {
+    {"pid", "pid", CLONE_NEWPID}, {"ipc", "ipc", CLONE_NEWIPC},          {"network", "net", CLONE_NEWNET},
+    {"uts", "uts", CLONE_NEWUTS}, {"cgroup", "cgroup", CLONE_NEWCGROUP},
+};
+
+static bool same_file(int a, int b) {
+    struct stat of_a, of_b;
+    return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_ino == of_b.st_ino && of_a.st_dev == of_b.st_dev;
+}
+
+static bool is_own_network(int ns) {
+    autofd int own = -1;
+    autoerr e = fd_open_at(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0, &own);
+    return !e && same_file(ns, own);
+}
+
+/* The host's own network namespace is not to be joined, but to be left out of those that are made. */
+static struct err *join_one(const struct sharing *s, int *take_ns, unsigned flag) {
+    if (s->m->n_join == (int)ARRAY_LEN(s->m->join))
+        return err_new(ERR_USAGE, "too many namespaces to join");
+    if (flag == CLONE_NEWNET && is_own_network(*take_ns)) {
+        engine_config_host_network(s->config);
+        return NULL;
+    }
+    s->m->join[s->m->n_join].fd = take_fd(take_ns);
+    s->m->join[s->m->n_join++].clone_flag = flag;
+    return NULL;
+}
+
+static struct err *share_one(const struct sharing *s, const char *kind, const char *owner) {
+    size_t k = 0;
+    while (k < ARRAY_LEN(namespaces) && strcmp(namespaces[k].kind, kind) != 0)
+        k++;
+    if (k == ARRAY_LEN(namespaces))
+        return err_new(ERR_USAGE, "cannot share the %s namespace", kind);
+    autocontainer other = ENGINE_CONTAINER_INIT;
+    TRY(engine_container_load(s->engine, owner, &other));
+    if (!engine_state_alive(&other.state))
+        return err_new(ERR_CONFLICT, "cannot join the %s namespace of a non running container: %s is %s", kind,
+                       engine_container_name(&other), other.state.status);
+    autofd int pidfd = -1;
+    TRY(proc_open(other.state.pid, other.state.pid_start, &pidfd));
+    if (s->m->userns_fd < 0) { /* only inside the owner's user namespace may its other namespaces be joined */
+        autofree char *user = mem_printf("/proc/%d/ns/user", (int)other.state.pid);
+        TRY(fd_open_at(AT_FDCWD, user, O_RDONLY, 0, &s->m->userns_fd));
+    }
+    autofree char *path = mem_printf("/proc/%d/ns/%s", (int)other.state.pid, namespaces[k].file);
+    autofd int ns = -1;
+    TRY(fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &ns));
+    TRY(join_one(s, &ns, namespaces[k].flag));
+    return namespaces[k].flag == CLONE_NEWNET ? fd_dup(other.dirfd, s->neighbour) : NULL;
+}
+
+/*
+ * Who may join a network namespace is root of the user namespace that owns it, which containers are of one only. A
+ * later start is made from inside of that, and what was found out at the first one holds.
+ */
+static struct err *check_reach(const struct sharing *s, int ns, const char *path) {
+    int ours;
+    if (s->again || is_own_network(ns))
+        return NULL;
+    TRY(engine_userns(s->engine, &ours, NULL));
+    autofd int owner = sys_ns_userns(ns);
+    if (owner >= 0 && same_file(owner, ours))
+        return NULL;
+    return err_hint(
+        err_new(ERR_DENIED, "network namespace %s is not of the user namespace that containers are in", path),
+        "one that is: nsenter -U --preserve-credentials -t PID unshare -n, PID being a container's");
+}
+
+static struct err *share_path(const struct sharing *s, const char *path) {
+    autofd int ns = -1;
+    TRY_CTX(fd_open_at(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0, &ns), "network namespace %s", path);
+    if (sys_ns_type(ns) != CLONE_NEWNET)
+        return err_new(ERR_USAGE, "%s is not a network namespace", path);
+    TRY(check_reach(s, ns, path));
+    return join_one(s, &ns, CLONE_NEWNET);
+}
+
+struct err *share_namespaces(struct engine *e, struct json *config, bool again, struct monitor *m, int *ret_neighbour) {
+    const struct sharing s = {.engine = e, .config = config, .again = again, .m = m, .neighbour = ret_neighbour};
+    const char *text = json_str_value(json_get(json_get(config, "annotations"), SPEC_ANN_SHARE));
+    if (!text)
+        return NULL;
+    autojson share = NULL;
+    TRY(json_parse(text, strlen(text), SPEC_ANN_SHARE, 0, &share));
+    JSON_EACH(entry, share) {
+        const char *value = json_str_value(entry);
+        if (value && str_starts(value, "container:"))
+            TRY(share_one(&s, json_key(entry), value + strlen("container:")));
+        else if (value && str_starts(value, "ns:"))
+            TRY(share_path(&s, value + strlen("ns:")));
+    }
+    return NULL;
+}
