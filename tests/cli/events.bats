@@ -60,7 +60,7 @@ listens() { grep -qs inotify "/proc/$1/fdinfo/"*; }
 }
 
 @test "--until in the future ends the wait then" {
-    run -0 timeout 5 coracle events --until "$(date -u -d '+1 second' +%Y-%m-%dT%H:%M:%SZ)" -f type=nothing
+    run -0 timeout 25 coracle events --until "$(date -u -d '+1 second' +%Y-%m-%dT%H:%M:%SZ)" -f type=nothing
     assert_eq "$output" ""
 }
 

@@ -181,7 +181,7 @@ names() { coracle ps --format '{{.Names}}' "$@" | paste -sd' '; }
     begun=$(date +%s%N)
     assert_eq "$(coracle ps -aq | wc -l)" 505
     took=$((($(date +%s%N) - begun) / 1000000))
-    [ "$took" -lt 1000 ] || fail "it took $took ms"
+    [ "$took" -lt 5000 ] || fail "it took $took ms"
     # shellcheck disable=SC2046
     coracle rm $(coracle ps -aq -f name=many-) >/dev/null
     assert_eq "$(coracle ps -aq | wc -l)" 5

@@ -37,7 +37,7 @@ one() { coracle stats --no-stream --format "$@"; }
 @test "memory that is used is seen, and the tasks of every process" {
     name=$(unique)
     coracle run -d --network none --name "$name" busybox sh -c 'x=$(head -c 30000000 /dev/zero | tr "\0" x); sleep 1000 & sleep 1001 & wait'
-    wait_for sh -c "coracle top $name | grep -q 'sleep 1001'"
+    wait_for sh -c "coracle top $name | grep -q 'sleep 1001\$'"
     run -0 one '{{.MemUsage}}|{{.PIDs}}' "$name"
     [[ $output =~ ^([0-9.]+)MiB\ /\ .*\|3$ ]] || fail "not 3 tasks with megabytes"
     awk -v m="${BASH_REMATCH[1]}" 'BEGIN { exit !(m > 25 && m < 400) }' || fail "memory"
@@ -75,7 +75,10 @@ one() { coracle stats --no-stream --format "$@"; }
 }
 
 @test "in a terminal the table is drawn anew in place" {
-    run -0 timeout 10 script -qec 'timeout -s TERM 2.5 coracle stats idle; true' /dev/null
+    script -qfc 'coracle stats idle' "$CTR_HOME/screen" >/dev/null 2>&1 </dev/null &
+    wait_for grep -qF $'\033[J' "$CTR_HOME/screen" # the second drawing
+    kill $!
+    run -0 cat "$CTR_HOME/screen"
     assert_output_has $'\033[2J\033[H'
     assert_output_has $'\033[K'
     assert_output_has $'\033[J'

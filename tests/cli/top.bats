@@ -89,7 +89,8 @@ pid_of() { coracle inspect -f '{{.State.Pid}}' "$1"; }
     name=$(unique)
     coracle run -d --network none --cap-add SYS_ADMIN --security-opt seccomp=unconfined --name "$name" busybox \
         sh -c 'unshare -m sleep 1004 & exec sleep 1005'
-    wait_for grep -q "sleep 1004" <(coracle top "$name") || fail "$(coracle top "$name")"
+    seen() { coracle top "$name" -o pid,args | grep -qE '^[0-9]+ +sleep 1004$'; }
+    wait_for seen || fail "$(coracle top "$name")"
     coracle rm -f "$name"
 }
 

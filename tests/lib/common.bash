@@ -7,7 +7,7 @@
 #                                 with whiteouts), users (busybox with passwd entries)
 #   crun_quiet …                  runs and discards; unique            a name nobody else uses
 #   assert_output_has TEXT        assert_status N                      assert_eq GOT WANT
-#   wait_for CMD…                 repeats a condition until it holds (5 s at most), for what only the outside can see
+#   wait_for CMD…                 repeats a condition until it holds (30 s at most), for what only the outside can see
 
 bats_require_minimum_version 1.5.0
 
@@ -51,11 +51,11 @@ left_processes() {
 nothing_runs() { [ -z "$(left_processes)" ]; }
 
 wait_for() {
-    for _ in $(seq 100); do
-        "$@" && return 0
+    local end=$((SECONDS + 30))
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
         sleep 0.05
     done
-    return 1
 }
 
 # Whether the programs were built with the sanitizers, whose own memory no limit of ours is about.
