@@ -58,7 +58,7 @@ gaps() {
 
 @test "while it waits it is restarting: ps and inspect say so, exec, attach and pause refuse, stop ends it" {
     coracle run -d --name w1 --restart always busybox sh -c 'exit 7'
-    wait_for restarted_often w1 4 # the next pause is 1.6 s
+    wait_for restarted_often w1 5 # the next pause is 3.2 s
     wait_for status_is w1 restarting
     run coracle ps --format '{{.Status}}' --filter name=w1
     assert_output_has 'Restarting (7) '
