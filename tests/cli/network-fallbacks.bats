@@ -22,7 +22,6 @@ teardown() {
 }
 
 address() { coracle inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'; }
 within() {
     local pid
     pid=$(coracle inspect -f '{{.State.Pid}}' "$1")
@@ -36,7 +35,7 @@ everything_works() {
     coracle network create lacking >/dev/null
     coracle run -d --name one --network lacking -p "$port:7" busybox socat TCP-LISTEN:7,fork,reuseaddr SYSTEM:'echo $SOCAT_PEERADDR' >/dev/null
     coracle run -d --name two --network lacking busybox sleep 1000 >/dev/null
-    coracle exec two ping -c 1 -W 2 one
+    coracle exec two ping -c 1 -W 10 one
     if [ -n "$HOST_ADDR" ]; then
         run -0 within two mesh "$HOST_ADDR" "$(cat "$CTR_HOME/port")" "$(address one)"
         run -0 within two outcome "$HOST_ADDR" "$(free_port)"

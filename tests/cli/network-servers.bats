@@ -53,7 +53,6 @@ start() {
     made+=("$1")
 }
 host_addr() { [ -n "$HOST_ADDR" ] || skip "this machine has no address but loopback"; }
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'; }
 address() { coracle inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
 # within NAME ARG…: connections.py in a container's network namespace
 within() {
@@ -78,7 +77,8 @@ within() {
     start db --network servers --user alice --env LC_ALL=C servers sh -c \
         "$pg/initdb -D /tmp/db -A trust >/dev/null && echo 'host all all all trust' >>/tmp/db/pg_hba.conf && exec $pg/postgres -D /tmp/db -c listen_addresses='*' -c unix_socket_directories=/tmp -c dynamic_shared_memory_type=mmap"
     query=(coracle run --rm --network servers servers "$pg/psql" -h db -U alice -d postgres -Atc)
-    for _ in $(seq 40); do ! "${query[@]}" 'select 1' >/dev/null 2>&1 || break; sleep 0.25; done
+    answers() { "${query[@]}" 'select 1' >/dev/null 2>&1; }
+    wait_for answers
     run -0 "${query[@]}" 'select 6*7; select inet_client_addr() <> inet_server_addr(); select count(*) from generate_series(1,200000)'
     assert_output_has 42
     assert_output_has t

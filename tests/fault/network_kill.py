@@ -223,7 +223,7 @@ def lives(pid):
 
 
 def reaches(a, b):
-    script = "".join(f"ping -c 1 -W 1 {ip} >/dev/null && " for ip in b.addresses()) + f"getent hosts {b.name} >/dev/null"
+    script = "".join(f"ping -c 1 -W 5 {ip} >/dev/null && " for ip in b.addresses()) + f"getent hosts {b.name} >/dev/null"
     return subprocess.run(["coracle", "exec", a.name, "sh", "-c", script], capture_output=True, timeout=LIMIT).returncode == 0
 
 
@@ -353,7 +353,7 @@ def pair(number):
     a, b = (json.loads(coracle("inspect", "-f", "json", n))[0]["NetworkSettings"]["IPAddress"] for n in names)
     if a == b or not a or not b:
         raise Problem(f"addresses: {a!r}, {b!r}")
-    coracle("exec", names[0], "ping", "-c", "1", "-W", "2", b)
+    coracle("exec", names[0], "ping", "-c", "1", "-W", "10", b)
     coracle("rm", "-f", *names)
     for pid in wardens():
         kill(pid, "warden")

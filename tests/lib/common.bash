@@ -61,6 +61,21 @@ wait_for() {
 # Whether the programs were built with the sanitizers, whose own memory no limit of ours is about.
 sanitized() { ldd "$CORACLE_BIN/coracle" | grep -q libasan; }
 
+# A port that nobody has, below those that the kernel gives to connections: one of them could take it before it is used.
+free_port() {
+    python3 -c 'import random, socket
+while True:
+    port = random.randint(20000, 32000)
+    try:
+        for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
+            with socket.socket(socket.AF_INET, kind) as s:
+                s.bind(("", port))
+        break
+    except OSError:
+        pass
+print(port)'
+}
+
 unique() { echo "t$BATS_TEST_NUMBER-$RANDOM$RANDOM"; }
 
 fail() {
