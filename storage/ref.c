@@ -6,10 +6,13 @@
  * record, which then makes all of it visible in one rename; what a crash leaves of them is no name of anything.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/id.h"
 #include "base/io.h"
@@ -133,6 +136,17 @@ struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) 
     if (e)
         return err_wrap(e, "%s/refs/%s", s->root, name);
     return image_recorded(s, ret) ? NULL : err_new(ERR_NOT_FOUND, "no such image: %s", ref);
+}
+
+int64_t store_ref_time(const struct store *s, const char *ref) {
+    int refs;
+    struct stat st;
+    autofree char *name = NULL;
+    autoerr e = file_of_ref(ref, &name);
+    autoerr closed = e ? NULL : store_dir(s, STORE_REFS, &refs);
+    if (e || closed || fstatat(refs, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    return st.st_mtim.tv_sec * NSEC_PER_SEC + st.st_mtim.tv_nsec;
 }
 
 struct err *store_ref_remove(struct store *s, const char *ref) {

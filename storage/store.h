@@ -82,7 +82,6 @@ struct err *store_partial_drop(struct store *s, const char *digest) __attribute_
 /* Moves dirfd/name, already verified as `digest`, into the blobs (fsync, rename). Fine when the blob is there. */
 struct err *store_blob_adopt(struct store *s, const char *digest, int dirfd, const char *name)
     __attribute__((warn_unused_result));
-
 /* ---- layers ---- */
 
 /* chain_id of layer n from chain_id n-1 (NULL for the first) and diff_id, as the OCI image specification defines it. */
@@ -147,7 +146,6 @@ struct store_tar_file {
 /* Writes a tar with these files (mode 0644, mtime 0, parent directories first) to out_fd. */
 struct err *store_archive_write(struct store *s, int out_fd, const struct store_tar_file *files, size_t n)
     __attribute__((warn_unused_result));
-
 /* ---- images and references ---- */
 
 struct store_layer_ref {
@@ -193,6 +191,8 @@ struct err *store_refs_set(struct store *s, const struct strv *names, const char
 /* Image id of a reference; not_found. */
 struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) __attribute__((warn_unused_result));
 struct err *store_ref_remove(struct store *s, const char *ref) __attribute__((warn_unused_result));
+/* When it was last set, ns since the epoch; 0 where it is not. */
+int64_t store_ref_time(const struct store *s, const char *ref);
 /* Every reference of a recorded image → its id, sorted by reference. Damaged ones are skipped with a log line. */
 struct err *store_refs(const struct store *s, struct strmap *out) __attribute__((warn_unused_result));
 /* Deletes what nothing refers to. *ret_skipped: the store is in use, or, with `wait`, one waits already. userns. */

@@ -2,7 +2,7 @@
 #include "cli/cli_int.h"
 
 extern const struct cmd cmd_attach, cmd_container_exists, cmd_container_inspect, cmd_container_prune, cmd_commit,
-    cmd_cp, cmd_create, cmd_diff, cmd_events, cmd_exec, cmd_export, cmd_healthcheck_run, cmd_image_exists,
+    cmd_cp, cmd_create, cmd_diff, cmd_events, cmd_exec, cmd_export, cmd_healthcheck_run, cmd_history, cmd_image_exists,
     cmd_image_inspect, cmd_image_prune, cmd_images, cmd_import, cmd_info, cmd_inspect, cmd_kill, cmd_load, cmd_logs,
     cmd_network_connect, cmd_network_create, cmd_network_disconnect, cmd_network_exists, cmd_network_inspect,
     cmd_network_ls, cmd_network_prune, cmd_network_rm, cmd_pause, cmd_port, cmd_ps, cmd_pull, cmd_rename, cmd_restart,
@@ -30,6 +30,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_create,
     &cmd_events,
     &cmd_healthcheck_run,
+    &cmd_history,
     &cmd_import,
     &cmd_inspect,
     &cmd_container_inspect,

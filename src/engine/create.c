@@ -98,27 +98,11 @@ static struct err *resolve_image(struct creation *c) {
     return pull_missing(c);
 }
 
-static struct err *check_platform(const struct creation *c, const struct store_image *img) {
-    const char *wanted = c->args->options->platform;
-    if (!wanted)
-        return NULL;
-    struct image_platform p = {.os = NULL};
-    TRY(image_platform_parse(c->engine->host, wanted, &p));
-    bool same = str_eq(p.os, img->os) && str_eq(p.arch, img->arch);
-    image_platform_done(&p);
-    if (same)
-        return NULL;
-    return err_hint(
-        err_new(ERR_NOT_FOUND,
-                "image with reference %s was found but its platform (%s/%s) does not match the specified platform (%s)",
-                c->args->options->image, img->os, img->arch, wanted),
-        "run 'coracle pull --platform %s %s'", wanted, c->args->options->image);
-}
-
 static struct err *load_image(struct creation *c) {
     struct store_image *img = NULL;
     TRY(store_image_get(c->store, c->image_id, &img));
-    struct err *e = check_platform(c, img);
+    const struct container_options *o = c->args->options;
+    struct err *e = engine_image_platform_check(c->engine, o->image, img, o->platform);
     if (!e)
         e = image_config(c->store, img, &c->image_config);
     for (size_t i = 0; !e && i < img->n_layers; i++)

@@ -18,6 +18,7 @@
 
 #include "base/str.h"
 #include "engine/duties.h"
+#include "engine/images.h"
 #include "engine/limits.h"
 #include "engine/networks.h"
 #include "engine/volumes.h"
@@ -39,43 +40,6 @@ void engine_free(struct engine *e);
  * container root cannot overwrite (CVE-2019-5736). `argv` is the program's own. Call before anything else.
  */
 struct err *engine_protect_self(char *const *argv) __attribute__((warn_unused_result));
-
-/* ---- images ---- */
-
-struct engine_pull {
-    const char *reference, *platform; /* platform may be NULL */
-    struct image_progress_fn progress;
-    const int *interrupted_fd; /* readable: stop, leave a resumable partial; NULL: none */
-};
-/* Pulls an image. ret->reference is owned by the caller. */
-struct err *engine_image_pull(struct engine *e, const struct engine_pull *p, struct image_pulled *ret)
-    __attribute__((warn_unused_result));
-/* An array of docker's image summaries (Id, RepoTags, RepoDigests, Created, Size, Labels, Containers), newest first. */
-struct err *engine_image_list(struct engine *e, struct json **ret) __attribute__((warn_unused_result));
-/* docker's image inspect object. */
-struct err *engine_image_inspect(struct engine *e, const char *name, struct json **ret)
-    __attribute__((warn_unused_result));
-/* Untags, and deletes the image with its last name. *ret: array of {"Untagged":…} and {"Deleted":…}. in_use as docker
- * without force. */
-struct err *engine_image_remove(struct engine *e, const char *name, bool force, struct json **ret)
-    __attribute__((warn_unused_result));
-/* Points `target` (a reference) at the image `source`. */
-struct err *engine_image_tag(struct engine *e, const char *source, const char *target)
-    __attribute__((warn_unused_result));
-/* docker load from a descriptor. */
-struct err *engine_image_load(struct engine *e, int fd, const char *platform, struct image_progress_fn progress,
-                              struct strv *ret_references, struct strv *ret_ids) __attribute__((warn_unused_result));
-/* docker save to a descriptor. */
-struct err *engine_image_save(struct engine *e, const struct strv *names, int fd) __attribute__((warn_unused_result));
-
-struct engine_import {
-    int fd;
-    const char *reference, *message, *platform; /* each may be NULL */
-    const struct strv *changes;
-};
-/* docker import; the new image's hex id. */
-struct err *engine_image_import(struct engine *e, const struct engine_import *i, char ret_id[65])
-    __attribute__((warn_unused_result));
 
 /* ---- containers ---- */
 

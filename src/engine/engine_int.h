@@ -127,6 +127,10 @@ struct err *engine_host_file(int dirfd, const char *file, const char *text) __at
  * image's (pull), or NULL; `name`: its attribute, or NULL for the id. */
 void engine_image_tell(struct engine *e, const char *id, const char *action, const char *actor, const char *name);
 
+/* not_found, in docker's words, where `platform` (as typed; NULL: any) is not that of the image, called `name`. */
+struct err *engine_image_platform_check(const struct engine *e, const char *name, const struct store_image *img,
+                                        const char *platform) __attribute__((warn_unused_result));
+
 /* ---- fallback.c: where this machine has no networks for containers ---- */
 
 /* After a start that failed: NULL when the container may start again on the host's network (a warning has said so);

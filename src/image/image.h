@@ -63,6 +63,9 @@ struct image_platform {
 struct err *image_platform_parse(const struct host *h, const char *text, struct image_platform *ret)
     __attribute__((warn_unused_result));
 void image_platform_done(struct image_platform *p);
+/* Whether an image of that os, architecture and variant ("" or NULL: none) is one for the platform, and no other. Pure.
+ */
+bool image_platform_suits(const struct image_platform *p, const char *os, const char *arch, const char *variant);
 
 /* ---- manifests (OCI image-spec 1.1, docker schema 2) ---- */
 

@@ -78,6 +78,15 @@ int platform_score(const struct image_platform *want, const char *os, const char
     return score;
 }
 
+bool image_platform_suits(const struct image_platform *p, const char *os, const char *arch, const char *variant) {
+    struct image_platform have = {mem_dup(os), mem_dup(arch), mem_dup(variant ? variant : "")};
+    platform_normalise(&have);
+    bool same = str_eq(have.os, p->os) && str_eq(have.arch, p->arch) &&
+                (!*p->variant || !*have.variant || str_eq(have.variant, p->variant));
+    image_platform_done(&have);
+    return same;
+}
+
 #if defined(__x86_64__)
 #define BUILD_ARCH "amd64"
 #elif defined(__aarch64__)

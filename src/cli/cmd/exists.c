@@ -17,7 +17,7 @@ static struct err *run_container(struct cli_ctx *c, int *ret_code) {
 
 static struct err *run_image(struct cli_ctx *c, int *ret_code) {
     autojson image = NULL;
-    return answer(engine_image_inspect(c->engine, c->args[0], &image), ret_code);
+    return answer(engine_image_inspect(c->engine, c->args[0], NULL, &image), ret_code);
 }
 
 static struct err *run_network(struct cli_ctx *c, int *ret_code) {

@@ -1,12 +1,13 @@
 /* images: one row a name; an image without a name is one row with <none>. */
 #include "cli/cli_int.h"
+#include "engine/observe.h"
 
 #include <fnmatch.h>
 #include <stddef.h>
 #include <string.h>
 
 struct opts {
-    bool all, digests, no_trunc, quiet;
+    bool all, digests, no_trunc, quiet, tree;
     char *format;
     struct strv filter;
 };
@@ -33,9 +34,8 @@ static const struct cli_flag flags[] = {
     {.name = "quiet", .letter = 'q', .type = CLI_BOOL, .offset = AT(quiet), .help = "Only show image IDs"},
     {.name = "tree",
      .type = CLI_BOOL,
-     .standing = CLI_REFUSED,
-     .reason = "it arrives with a later release",
-     .help = "List multi-platform images as a tree"},
+     .offset = AT(tree),
+     .help = "List images as a tree: names, then the platform that is stored"},
     {.name = NULL},
 };
 
@@ -105,67 +105,79 @@ static char *digest_in(const struct json *view, const char *repository) {
     return mem_dup("<none>");
 }
 
-static void add_digest_rows(struct json *rows, const struct json *view, const struct opts *o, int64_t now) {
+/* docker's pattern of a reference is met by the whole of it, and by its repository. */
+static bool reference_matches(const char *pattern, const char *name) {
+    const char *at = strchr(name, '@'), *end = at ? at : tag_of(name);
+    autofree char *repository = end ? mem_dupn(name, (size_t)(end - name)) : mem_dup(name);
+    return fnmatch(pattern, name, FNM_PATHNAME) == 0 || fnmatch(pattern, repository, FNM_PATHNAME) == 0;
+}
+
+/* No pattern at all is met by everything. */
+static bool any_matches(const struct strv *patterns, const char *name) {
+    for (size_t i = 0; i < patterns->n; i++)
+        if (reference_matches(patterns->v[i], name))
+            return true;
+    return patterns->n == 0;
+}
+
+static void add_digest_rows(struct json *rows, const struct json *view, const struct strv *wanted, const struct opts *o,
+                            int64_t now) {
     size_t before = json_count(rows);
     JSON_EACH(d, json_get(view, "RepoDigests")) {
         const char *text = json_str_value(d), *at = text ? strchr(text, '@') : NULL;
-        if (!at)
+        if (!at || !any_matches(wanted, text))
             continue;
         autofree char *repository = mem_dupn(text, (size_t)(at - text));
         const struct naming n = {repository, "<none>", at + 1};
         json_push(rows, row_of(view, &n, o, now));
     }
     const struct naming none = {"<none>", "<none>", "<none>"};
-    if (json_count(rows) == before)
+    if (json_count(rows) == before && !wanted->n)
         json_push(rows, row_of(view, &none, o, now));
-}
-
-static bool reference_matches(const char *pattern, const char *name) {
-    const char *colon = tag_of(name);
-    autofree char *repository = colon ? mem_dupn(name, (size_t)(colon - name)) : mem_dup(name);
-    return fnmatch(pattern, name, FNM_PATHNAME) == 0 || fnmatch(pattern, repository, FNM_PATHNAME) == 0;
 }
 
 struct query {
     struct strmap filters;
-    int64_t before, since; /* seconds, 0: unset */
+    struct strv references; /* patterns: one of them is to be met */
+    int64_t before, since;  /* seconds, 0: unset */
+    int dangling;           /* -1: both */
 };
 
+static void query_done(struct query *q) {
+    strmap_done(&q->filters);
+    strv_done(&q->references);
+}
+#define autoquery __attribute__((cleanup(query_done))) struct query
+
 static bool image_matches(const struct query *q, const struct json *view) {
-    const char *dangling = strmap_get(&q->filters, "dangling"), *labels = strmap_get(&q->filters, "label");
     int64_t created = json_int_value(json_get(view, "Created"), 0);
     bool is_dangling = json_count(json_get(view, "RepoTags")) == 0;
-    if (dangling && is_dangling != (!strcmp(dangling, "true") || !strcmp(dangling, "1")))
+    if (q->dangling >= 0 && is_dangling != (q->dangling > 0))
         return false;
-    return cli_labels_match(json_get(view, "Labels"), labels) && (!q->before || created < q->before) &&
-           (!q->since || created > q->since);
+    return cli_labels_match(json_get(view, "Labels"), strmap_get(&q->filters, "label")) &&
+           (!q->before || created < q->before) && (!q->since || created > q->since);
 }
 
 static void add_rows(struct json *rows, const struct json *view, const struct query *q, const struct opts *o,
                      int64_t now) {
-    autostrv struct strv wanted = {.n = 0};
     size_t tags = 0;
-    cli_filter_values(&q->filters, "reference", &wanted);
     JSON_EACH(t, json_get(view, "RepoTags")) {
         const char *name = json_str_value(t), *colon = tag_of(name);
-        size_t hits = 0;
-        for (size_t i = 0; i < wanted.n; i++)
-            hits += reference_matches(wanted.v[i], name);
         tags++;
-        if (!colon || (wanted.n && !hits))
+        if (!colon || !any_matches(&q->references, name))
             continue;
         autofree char *repository = mem_dupn(name, (size_t)(colon - name));
         autofree char *digest = digest_in(view, repository);
         const struct naming n = {repository, colon + 1, digest};
         json_push(rows, row_of(view, &n, o, now));
     }
-    if (!tags && !wanted.n)
-        add_digest_rows(rows, view, o, now);
+    if (!tags)
+        add_digest_rows(rows, view, &q->references, o, now);
 }
 
 static struct err *created_of(struct cli_ctx *c, const char *name, int64_t *ret) {
     autojson image = NULL;
-    TRY(engine_image_inspect(c->engine, name, &image));
+    TRY(engine_image_inspect(c->engine, name, NULL, &image));
     int64_t ns = 0;
     TRY(clock_parse_rfc3339(json_str_value(json_get(image, "Created")), &ns));
     *ret = ns / NSEC_PER_SEC;
@@ -174,13 +186,26 @@ static struct err *created_of(struct cli_ctx *c, const char *name, int64_t *ret)
 
 static const char *const filter_keys[] = {"before", "dangling", "label", "reference", "since", "until", NULL};
 
+static struct err *parse_truth(const char *key, const char *text, int *ret) {
+    if (!strcmp(text, "1") || !strcmp(text, "true"))
+        *ret = 1;
+    else if (!strcmp(text, "0") || !strcmp(text, "false"))
+        *ret = 0;
+    else
+        return err_new(ERR_USAGE, "invalid filter '%s=%s'", key, text);
+    return NULL;
+}
+
 static struct err *prepare(struct cli_ctx *c, struct query *q) {
     const struct opts *o = c->opts;
     TRY(cli_filters_parse(&o->filter, filter_keys, &q->filters));
-    if (c->n_args)
-        strmap_set(&q->filters, "reference", c->args[0]);
     const char *before = strmap_get(&q->filters, "before"), *since = strmap_get(&q->filters, "since"),
-               *until = strmap_get(&q->filters, "until");
+               *until = strmap_get(&q->filters, "until"), *dangling = strmap_get(&q->filters, "dangling");
+    cli_filter_values(&q->filters, "reference", &q->references);
+    if (c->n_args)
+        strv_push(&q->references, c->args[0]);
+    if (dangling)
+        TRY(parse_truth("dangling", dangling, &q->dangling));
     if (before)
         TRY(created_of(c, before, &q->before));
     if (since)
@@ -188,27 +213,12 @@ static struct err *prepare(struct cli_ctx *c, struct query *q) {
     if (until) {
         int64_t ns = 0;
         TRY(clock_parse_since(until, clock_now(), &ns));
-        q->before = ns / NSEC_PER_SEC;
+        q->before = !q->before || ns / NSEC_PER_SEC < q->before ? ns / NSEC_PER_SEC : q->before;
     }
     return NULL;
 }
 
-static struct err *collect(struct cli_ctx *c, struct json *rows) {
-    struct query q = {.before = 0};
-    autojson list = NULL;
-    struct err *e = prepare(c, &q);
-    if (!e)
-        e = engine_image_list(c->engine, &list);
-    int64_t now = clock_now();
-    JSON_EACH(v, e ? NULL : list)
-    if (image_matches(&q, v))
-        add_rows(rows, v, &q, c->opts, now);
-    strmap_done(&q.filters);
-    return e;
-}
-
-static struct err *run(struct cli_ctx *c, int *ret_code) {
-    (void)ret_code;
+static struct err *print_list(struct cli_ctx *c, const struct query *q) {
     const struct opts *o = c->opts;
     const struct cli_table table = {
         .default_format = o->digests
@@ -217,9 +227,86 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         .headers = headers,
         .quiet_is_id = true,
     };
+    autojson list = NULL;
     autojson rows = json_array();
-    TRY(collect(c, rows));
+    int64_t now = clock_now();
+    TRY(engine_image_list(c->engine, &list));
+    JSON_EACH(v, list)
+    if (image_matches(q, v))
+        add_rows(rows, v, q, o, now);
     return cli_render_rows(c, &table, rows, o->format, o->quiet);
+}
+
+/* ---- --tree ---- */
+
+static struct err *tree_options(const struct opts *o) {
+    const char *other = o->quiet      ? "quiet"
+                        : o->no_trunc ? "no-trunc"
+                        : o->digests  ? "show-digest"
+                        : o->format   ? "format"
+                                      : NULL;
+    return other ? err_new(ERR_USAGE, "--%s is not yet supported with --tree", other) : NULL;
+}
+
+/* Names one below the other, the first one with the figures; then the platform that is stored, with its manifest. */
+static struct err *add_tree(struct cli_ctx *c, struct json *rows, const struct json *view, const struct query *q) {
+    autojson content = NULL;
+    autostrv struct strv names = {.n = 0};
+    autostr struct str disk = STR_INIT, blobs = STR_INIT;
+    const char *id = json_text(view, "Id");
+    bool used = json_int_value(json_get(view, "Containers"), 0) > 0;
+    JSON_EACH(t, json_get(view, "RepoTags")) {
+        if (any_matches(&q->references, json_str_value(t)))
+            strv_push(&names, json_str_value(t));
+    }
+    if (!names.n && (json_count(json_get(view, "RepoTags")) || q->references.n))
+        return NULL;
+    if (!names.n)
+        strv_push(&names, "<untagged>");
+    TRY(engine_image_content(c->engine, id, &content));
+    const char *manifest = json_text(content, "Manifest");
+    cli_human_size(json_int_value(json_get(view, "Size"), 0), 3, &disk);
+    cli_human_size(json_int_value(json_get(content, "ContentSize"), 0), 3, &blobs);
+    strv_pushf(&names, "└─ %s", json_text(content, "Platform"));
+    for (size_t i = 0; i < names.n; i++) {
+        struct json *row = json_object();
+        bool figures = i == 0 || i + 1 == names.n;
+        autofree char *shown =
+            mem_dupn((i && *manifest ? manifest : id) + strlen("sha256:"), figures ? ID_SHORT_LEN : 0);
+        json_set_str(row, "Image", names.v[i]);
+        json_set_str(row, "ID", shown);
+        json_set_str(row, "DiskUsage", figures ? str_c(&disk) : "");
+        json_set_str(row, "ContentSize", figures ? str_c(&blobs) : "");
+        json_set_str(row, "Extra", figures && used ? "U" : "");
+        json_push(rows, row);
+    }
+    return NULL;
+}
+
+static struct err *print_tree(struct cli_ctx *c, const struct query *q) {
+    static const char *const columns[][2] = {{"Image", "IMAGE"},          {"ID", "ID"},
+                                             {"DiskUsage", "DISK USAGE"}, {"ContentSize", "CONTENT SIZE"},
+                                             {"Extra", "EXTRA"},          {NULL, NULL}};
+    const struct cli_table table = {.default_format =
+                                        "table {{.Image}}\t{{.ID}}\t{{.DiskUsage}}\t{{.ContentSize}}\t{{.Extra}}",
+                                    .headers = columns};
+    autojson usage = NULL;
+    autojson rows = json_array();
+    TRY(engine_image_usage(c->engine, &usage));
+    JSON_EACH(v, json_get(usage, "Images"))
+    if (image_matches(q, v))
+        TRY(add_tree(c, rows, v, q));
+    return cli_render_rows(c, &table, rows, NULL, false);
+}
+
+static struct err *run(struct cli_ctx *c, int *ret_code) {
+    (void)ret_code;
+    const struct opts *o = c->opts;
+    autoquery q = {.dangling = -1};
+    if (o->tree)
+        TRY(tree_options(o));
+    TRY(prepare(c, &q));
+    return o->tree ? print_tree(c, &q) : print_list(c, &q);
 }
 
 const struct cmd cmd_images = {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct opts {
-    char *format, *type;
+    char *format, *type, *platform;
     bool size, verbose;
 };
 
@@ -42,7 +42,7 @@ static struct err *inspect_one(struct cli_ctx *c, const char *name, enum kind ki
     if (kind == KIND_CONTAINER)
         return engine_container_inspect(c->engine, name, o->size, ret);
     if (kind == KIND_IMAGE)
-        return engine_image_inspect(c->engine, name, ret);
+        return engine_image_inspect(c->engine, name, o->platform, ret);
     if (kind == KIND_NETWORK)
         return engine_network_inspect(c->engine, name, ret);
     if (kind == KIND_VOLUME)
@@ -128,6 +128,19 @@ const struct cmd cmd_container_inspect = {
     .run = run_container,
 };
 
+static const struct cli_flag image_flags[] = {
+    {.name = "format",
+     .letter = 'f',
+     .type = CLI_STRING,
+     .offset = AT(format),
+     .help = "Format output: json, or a Go TEMPLATE"},
+    {.name = "platform",
+     .type = CLI_STRING,
+     .offset = AT(platform),
+     .help = "Inspect a specific platform of the image (linux/arm64)"},
+    {.name = NULL},
+};
+
 const struct cmd cmd_image_inspect = {
     .name = "inspect",
     .group = "image",
@@ -138,7 +151,7 @@ const struct cmd cmd_image_inspect = {
     .usage_exit = 1,
     .complete = CLI_COMPLETE_IMAGES,
     .complete_rest = CLI_COMPLETE_IMAGES,
-    .flags = flags,
+    .flags = image_flags,
     .opts_size = sizeof(struct opts),
     .run = run_image,
 };

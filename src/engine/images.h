@@ -1,0 +1,69 @@
+/*
+ * images: the part of engine.h that is about images: getting them, looking at them, naming and removing them.
+ *
+ * An image is its config's digest; a reference (name:tag or name@digest) is a name of it, and it goes with the last of
+ * its tags. Every operation that makes names or layers holds the store against the sweeper for as long as it runs, so
+ * that nothing it has counted on goes meanwhile. Views are JSON in the shapes of docker's API.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "image/image.h"
+
+struct engine;
+struct err;
+struct json;
+
+struct engine_pull {
+    const char *reference, *platform; /* platform may be NULL */
+    struct image_progress_fn progress;
+    const int *interrupted_fd; /* readable: stop, leave a resumable partial; NULL: none */
+};
+/* Pulls an image. ret->reference is owned by the caller. */
+struct err *engine_image_pull(struct engine *e, const struct engine_pull *p, struct image_pulled *ret)
+    __attribute__((warn_unused_result));
+
+/* An array of docker's image summaries (Id, RepoTags, RepoDigests, Created, Size, Labels, Containers), newest first. */
+struct err *engine_image_list(struct engine *e, struct json **ret) __attribute__((warn_unused_result));
+/*
+ * docker's image inspect object. `platform` (NULL: any) must be the image's: not_found says what it is. "GraphDriver"
+ * names the directories of the layers; "Descriptor" is the manifest's.
+ */
+struct err *engine_image_inspect(struct engine *e, const char *name, const char *platform, struct json **ret)
+    __attribute__((warn_unused_result));
+/*
+ * docker's history, newest first: an array of {"Id","Created","CreatedBy","Tags","Size","Comment"}. Only the first has
+ * an id: the others are "<missing>", as layers have no images of their own.
+ */
+struct err *engine_image_history(struct engine *e, const char *name, const char *platform, struct json **ret)
+    __attribute__((warn_unused_result));
+/* {"ContentSize":N,"Platform":"linux/arm64","Manifest":digest}: what its blobs take up as they are stored and pushed,
+ * and what for. "Manifest" is missing where an image has none. */
+struct err *engine_image_content(struct engine *e, const char *name, struct json **ret)
+    __attribute__((warn_unused_result));
+
+/* Untags, and deletes the image with its last name. *ret: array of {"Untagged":…} and {"Deleted":…}. in_use as docker
+ * without force. */
+struct err *engine_image_remove(struct engine *e, const char *name, bool force, struct json **ret)
+    __attribute__((warn_unused_result));
+/* Points `target` (a reference) at the image `source`. */
+struct err *engine_image_tag(struct engine *e, const char *source, const char *target)
+    __attribute__((warn_unused_result));
+
+/* docker load from a descriptor. */
+struct err *engine_image_load(struct engine *e, int fd, const char *platform, struct image_progress_fn progress,
+                              struct strv *ret_references, struct strv *ret_ids) __attribute__((warn_unused_result));
+/* docker save to a descriptor. */
+struct err *engine_image_save(struct engine *e, const struct strv *names, int fd) __attribute__((warn_unused_result));
+
+struct engine_import {
+    int fd;
+    const char *reference, *message, *platform; /* each may be NULL */
+    const struct strv *changes;
+};
+/* docker import; the new image's hex id. */
+struct err *engine_image_import(struct engine *e, const struct engine_import *i, char ret_id[65])
+    __attribute__((warn_unused_result));
