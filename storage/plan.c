@@ -56,7 +56,7 @@ static struct err *prepare_upper(struct store *s, int dir, const char *top) {
     return NULL;
 }
 
-static struct err *check_layers(const struct store *s, const struct strv *chain_ids) {
+struct err *store_layers_check(const struct store *s, const struct strv *chain_ids) {
     for (size_t i = 0; i < chain_ids->n; i++)
         if (!store_layer_has(s, chain_ids->v[i]))
             return err_hint(err_new(ERR_CORRUPT, "layer %s is missing in the store", chain_ids->v[i]),
@@ -72,18 +72,23 @@ static struct err *apply(int dirfd, const char *path, int to) {
     return store_copy_layer(from, to);
 }
 
-/* Fills tmp/<name>/rootfs from the layers and, for a container that ran with an overlay before, its upper directory. */
-static struct err *merge(const struct store *s, int tmp, int dir, const struct strv *chain_ids) {
+struct err *store_copy_layers(const struct store *s, const struct strv *chain_ids, int to) {
     int layers;
-    autofd int to = -1;
     TRY(store_dir(s, STORE_LAYERS, &layers));
-    if (mkdirat(tmp, COPY_DIR, 0755) < 0)
-        return err_sys(errno, "make the directory " COPY_DIR);
-    TRY(fd_open_dir(tmp, COPY_DIR, &to));
     for (size_t i = 0; i < chain_ids->n; i++) {
         autofree char *diff = mem_printf("%s/diff", digest_hex(chain_ids->v[i]));
         TRY_CTX(apply(layers, diff, to), "copy layer %s", chain_ids->v[i]);
     }
+    return NULL;
+}
+
+/* Fills tmp/<name>/rootfs from the layers and, for a container that ran with an overlay before, its upper directory. */
+static struct err *merge(const struct store *s, int tmp, int dir, const struct strv *chain_ids) {
+    autofd int to = -1;
+    if (mkdirat(tmp, COPY_DIR, 0755) < 0)
+        return err_sys(errno, "make the directory " COPY_DIR);
+    TRY(fd_open_dir(tmp, COPY_DIR, &to));
+    TRY(store_copy_layers(s, chain_ids, to));
     TRY_CTX(apply(dir, "upper", to), "copy the upper directory");
     if (renameat(tmp, COPY_DIR, dir, COPY_DIR) < 0)
         return err_sys(errno, "move the copy into place");
@@ -111,7 +116,8 @@ static struct err *find_fuse(const struct store *s, char **ret) {
 }
 
 /* Resolves AUTO, and finds the program for FUSE_OVERLAY. */
-static struct err *choose(struct store *s, enum store_driver driver, enum rootfs_driver *ret, char **ret_program) {
+struct err *store_driver_choose(struct store *s, enum store_driver driver, enum rootfs_driver *ret,
+                                char **ret_program) {
     switch (driver) {
     case STORE_DRIVER_OVERLAY:
         *ret = ROOTFS_OVERLAY;
@@ -145,12 +151,12 @@ static struct err *fill_plan(struct store *s, int dir, const struct strv *chain_
         use_directory(plan, ROOTFS_DIR, "upper");
         return NULL;
     }
-    TRY(check_layers(s, chain_ids));
+    TRY(store_layers_check(s, chain_ids));
     TRY(prepare_upper(s, dir, chain_ids->v[chain_ids->n - 1]));
     if (store_exists(dir, COPY_DIR))
         plan->driver = ROOTFS_COPY;
     else
-        TRY(choose(s, driver, &plan->driver, &plan->fuse_program));
+        TRY(store_driver_choose(s, driver, &plan->driver, &plan->fuse_program));
     if (plan->driver == ROOTFS_COPY) {
         TRY_CTX(make_copy(s, dir, chain_ids), "make the root directory by copying");
         use_directory(plan, ROOTFS_COPY, COPY_DIR);
@@ -187,7 +193,7 @@ static struct err *over_plan(struct store *s, int dir, const char *lower, enum s
     bool fresh = !store_exists(dir, "work/work");
     if (stat(lower, &st) < 0)
         return err_sys(errno, "%s", lower);
-    TRY(choose(s, driver, &plan->driver, &plan->fuse_program));
+    TRY(store_driver_choose(s, driver, &plan->driver, &plan->fuse_program));
     if (plan->driver == ROOTFS_COPY)
         return err_new(ERR_UNSUPPORTED, "%s:O needs overlays, which this machine does not have", lower);
     TRY(prepare_upper(s, dir, NULL));

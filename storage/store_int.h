@@ -109,6 +109,15 @@ bool store_is_opaque(int dir);
 
 /* ---- plan.c ---- */
 
+/* Which of the drivers AUTO is on this machine, and the program of ROOTFS_FUSE_OVERLAY. */
+struct err *store_driver_choose(struct store *s, enum store_driver driver, enum rootfs_driver *ret, char **ret_program)
+    __attribute__((warn_unused_result));
+/* corrupt, with the way out, when a layer is missing. */
+struct err *store_layers_check(const struct store *s, const struct strv *chain_ids) __attribute__((warn_unused_result));
+/* Applies layers, bottom first, to an empty directory. userns. */
+struct err *store_copy_layers(const struct store *s, const struct strv *chain_ids, int to)
+    __attribute__((warn_unused_result));
+
 /* Which directory of a container's holds its changes: "upper" or, for one of the copy driver, "rootfs". Static. */
 const char *store_changes_dir(int container_dir);
 

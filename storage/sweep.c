@@ -67,6 +67,17 @@ static struct err *mark_images(struct sweep *sw) {
     return NULL;
 }
 
+/* Images that a container has mounted. */
+static struct err *mark_trees(struct sweep *sw, const struct json *summary) {
+    JSON_EACH(t, json_get(summary, "Trees")) {
+        autostrv struct strv layers = {0};
+        TRY(json_get_strv_opt(t, "Layers", &layers));
+        for (size_t i = 0; i < layers.n; i++)
+            mark(&sw->layers, layers.v[i]);
+    }
+    return NULL;
+}
+
 /* A container keeps its layers and its image's config, even when the image's record is gone. */
 static struct err *mark_container(struct sweep *sw, const char *id) {
     autojson j = NULL;
@@ -75,6 +86,7 @@ static struct err *mark_container(struct sweep *sw, const char *id) {
     TRY(store_container_read(sw->s, id, "container.json", &j));
     TRY_CTX(json_get_strv_opt(j, "Layers", &layers), "container %.12s", id);
     TRY_CTX(json_get_str_opt(j, "Image", "", &image), "container %.12s", id);
+    TRY_CTX(mark_trees(sw, j), "container %.12s", id);
     for (size_t i = 0; i < layers.n; i++) {
         if (!digest_ok(layers.v[i]))
             return err_new(ERR_CORRUPT, "container %.12s: %s is not a chain id", id, layers.v[i]);

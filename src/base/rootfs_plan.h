@@ -16,12 +16,22 @@ enum rootfs_driver {
 
 struct rootfs_plan {
     enum rootfs_driver driver;
-    char *base_dir;     /* absolute; `lowers` are relative to it */
-    struct strv lowers; /* topmost first; ROOTFS_COPY, ROOTFS_DIR: the one directory */
-    char *upper, *work; /* absolute; NULL: read-only overlay of the lowers */
-    char *fuse_program; /* absolute path for ROOTFS_FUSE_OVERLAY */
-    bool read_only;     /* --read-only */
+    char *base_dir;            /* absolute; `lowers` are relative to it */
+    struct strv lowers;        /* topmost first; ROOTFS_COPY, ROOTFS_DIR: the one directory */
+    char *upper, *work;        /* absolute; NULL: read-only overlay of the lowers */
+    char *fuse_program;        /* absolute path for ROOTFS_FUSE_OVERLAY */
+    char *fuse_dir;            /* where that mounts it; NULL: on base_dir */
+    bool read_only;            /* --read-only */
+    bool adopt;                /* upper is new: it gets owner and mode of the topmost lower */
+    struct rootfs_tree *trees; /* what else is put together, for mounts of type overlay */
+    size_t n_trees;
+};
+struct rootfs_tree {
+    char *destination; /* of the mount */
+    struct rootfs_plan plan;
 };
 
+/* The tree for a mount's destination, or NULL. */
+const struct rootfs_tree *rootfs_plan_tree(const struct rootfs_plan *p, const char *destination);
 /* Frees the members. */
 void rootfs_plan_done(struct rootfs_plan *p);

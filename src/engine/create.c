@@ -27,6 +27,7 @@ struct creation {
     struct strv warnings; /* about limits */
     struct strv volume_names;
     struct json *volumes_from;
+    struct json *mount_images;
     int volumes_lock;   /* while there are volumes that no record tells of yet */
     int dirfd, lock_fd; /* of the new container, when it is to be started */
 };
@@ -39,6 +40,7 @@ static void creation_done(struct creation *c) {
     strv_done(&c->warnings);
     strv_done(&c->volume_names);
     json_free(c->volumes_from);
+    json_free(c->mount_images);
     fd_close(c->volumes_lock);
     fd_close(c->dirfd);
     fd_close(c->lock_fd);
@@ -184,6 +186,7 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .block_devices = &machine.devices,
         .volume_names = &c->volume_names,
         .volumes_from = c->volumes_from,
+        .mount_images = c->mount_images,
     };
     spec_free(c->spec);
     c->spec = NULL;
@@ -342,6 +345,7 @@ static struct err *prepare(struct creation *c) {
         return err_new(ERR_USAGE, "invalid reference format");
     TRY(engine_store(c->engine, &c->store));
     TRY(volumes_from(c->engine, c->args->options, &c->volumes_from));
+    TRY(volumes_images(c->engine, c->args->options, &c->mount_images));
     id_random(c->id);
     if (c->args->options->rootfs)
         return resolve_rootfs(c);

@@ -69,6 +69,10 @@ struct err *engine_rootfs_plan(struct engine *e, const struct engine_container *
  * directory of the container whose network it shares, if it does. */
 struct err *share_namespaces(struct engine *e, struct json *config, bool again, struct monitor *m, int *ret_neighbour)
     __attribute__((warn_unused_result));
+/* The same for a start, with the trees that are mounted in it (storage/trees.h): what earlier starts left of them goes.
+ */
+struct err *engine_start_plan(struct engine *e, const struct engine_container *c, const struct json *config,
+                              struct rootfs_plan *ret) __attribute__((warn_unused_result));
 /* "running" and so on: is one of the states in which a monitor is alive. */
 bool engine_state_alive(const struct monitor_state *s);
 /*

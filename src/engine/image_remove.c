@@ -48,15 +48,21 @@ static bool same_repository(const char *a, const char *b) {
     return !strcmp(x, y);
 }
 
-/* The first container that uses the image; `running` asks for a live one. */
+static bool uses_image(const struct json *summary, const char *id) {
+    bool uses = str_eq(json_str_value(json_get(summary, "Image")), id);
+    JSON_EACH(t, json_get(summary, "Trees"))
+    uses |= str_eq(json_str_value(json_get(t, "Image")), id);
+    return uses;
+}
+
+/* The first container that uses the image, as its own or as a mount; `running` asks for a live one. */
 static struct err *find_user(struct removal *r, bool running, char ret_id[65], bool *ret_found) {
     autostrv struct strv ids = {.n = 0};
     TRY(store_container_ids(r->store, &ids));
     for (size_t i = 0; i < ids.n; i++) {
         autocontainer c = ENGINE_CONTAINER_INIT;
         autoerr bad = engine_container_load_id(r->engine, ids.v[i], &c);
-        if (bad || !str_eq(json_str_value(json_get(c.summary, "Image")), r->id) ||
-            engine_state_alive(&c.state) != running)
+        if (bad || !uses_image(c.summary, r->id) || engine_state_alive(&c.state) != running)
             continue;
         memcpy(ret_id, c.id, sizeof c.id);
         *ret_found = true;

@@ -1,6 +1,7 @@
 /* plan: how a container's root is put together, by the configured driver: for its start, and for who copies its files.
  */
 #include "engine/engine_int.h"
+#include "storage/trees.h"
 
 static enum store_driver driver_of(const struct config *config) {
     const char *d = config->storage_driver;
@@ -59,4 +60,60 @@ struct err *engine_rootfs_plan(struct engine *e, const struct engine_container *
     plan.read_only = json_bool_value(json_path(config, "root.readonly"), false);
     *ret = plan;
     return NULL;
+}
+
+/* ---- trees ---- */
+
+struct tree_call {
+    struct engine *engine;
+    const struct engine_container *c;
+    struct rootfs_plan *plan;
+};
+
+static struct err *one_tree(const struct tree_call *call, const struct json *t, size_t number,
+                            struct rootfs_plan *ret) {
+    autostrv struct strv layers = {.n = 0};
+    const struct store_tree tree = {.container_id = call->c->id,
+                                    .number = number,
+                                    .layers = json_get(t, "Layers") ? &layers : NULL,
+                                    .directory = json_str_value(json_get(t, "Directory")),
+                                    .upper = json_str_value(json_get(t, "Upper")),
+                                    .work = json_str_value(json_get(t, "Work")),
+                                    .writable = json_bool_value(json_get(t, "Writable"), false),
+                                    .driver = driver_of(call->engine->config)};
+    TRY(json_get_strv_opt(t, "Layers", &layers));
+    return store_tree_plan(call->engine->store, &tree, ret);
+}
+
+static struct err *plan_trees(void *ctx) {
+    const struct tree_call *call = ctx;
+    const struct json *list = json_get(call->c->summary, "Trees");
+    call->plan->trees = call->plan->trees ? call->plan->trees : mem_array(json_count(list), sizeof *call->plan->trees);
+    call->plan->n_trees = 0;
+    JSON_EACH(t, list) {
+        struct rootfs_tree *tree = &call->plan->trees[call->plan->n_trees];
+        TRY_CTX(one_tree(call, t, call->plan->n_trees, &tree->plan), "mount on %s", json_text(t, "Destination"));
+        tree->destination = mem_dup(json_text(t, "Destination"));
+        call->plan->n_trees++;
+    }
+    return NULL;
+}
+
+struct err *engine_start_plan(struct engine *e, const struct engine_container *c, const struct json *config,
+                              struct rootfs_plan *ret) {
+    struct tree_call call = {e, c, ret};
+    TRY(engine_rootfs_plan(e, c, config, ret));
+    if (!json_get(c->summary, "Trees"))
+        return NULL;
+    TRY(store_trees_clear(e->store, c->id));
+    struct err *bad = plan_trees(&call);
+    if (!bad || err_kind(bad) != ERR_DENIED)
+        return bad;
+    err_free(bad); /* as above */
+    int fd = -1;
+    struct rootfs_plan unused = {.base_dir = NULL};
+    struct tree_call inside = {e, c, &unused};
+    TRY(engine_userns(e, &fd, NULL));
+    TRY(runtime_userns_call(fd, plan_trees, &inside));
+    return plan_trees(&call);
 }

@@ -258,7 +258,7 @@ static struct err *prepare_start(struct starting *s) {
         engine_config_host_network(s->config);
     TRY(share_namespaces(s->engine, s->config, s->again, m, &s->neighbour));
     TRY(write_host_files(s));
-    TRY(engine_rootfs_plan(s->engine, &s->c, s->config, &s->plan));
+    TRY(engine_start_plan(s->engine, &s->c, s->config, &s->plan));
     if (!s->init_program)
         s->init_program = mem_printf("%s/coracle-init", s->engine->host->libexec_dir);
     m->name = engine_container_name(&s->c);

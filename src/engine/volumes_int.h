@@ -27,6 +27,9 @@ void volumes_drop(struct engine *e, const struct json *summary);
  * `image_config` may want more. */
 struct err *volumes_from(struct engine *e, const struct container_options *o, struct json **ret)
     __attribute__((warn_unused_result));
+/* Its `mount_images`: what --mount type=image names, of what is there; owned, NULL: none. */
+struct err *volumes_images(struct engine *e, const struct container_options *o, struct json **ret)
+    __attribute__((warn_unused_result));
 void volumes_fresh_names(const struct container_options *o, const struct json *image_config, struct strv *names);
 /* In the container's first process (runtime.h's `prepare`): SPEC_ANN_VOLUMES of its config, carried out. */
 struct err *volumes_fill(const struct engine *e, const struct json *config, int root)

@@ -69,6 +69,42 @@ struct err *volumes_from(struct engine *e, const struct container_options *o, st
     return NULL;
 }
 
+/* ---- type=image ---- */
+
+static struct err *image_json(const struct store *s, const char *name, struct json **ret) {
+    char id[65] = "";
+    struct store_image *img = NULL;
+    TRY(image_find(s, name, id, NULL));
+    TRY(store_image_get(s, id, &img));
+    struct json *j = json_object(), *layers = json_array();
+    json_set_str(j, "Id", id);
+    for (size_t i = 0; i < img->n_layers; i++)
+        json_push_str(layers, img->layers[i].chain_id);
+    json_set(j, "Layers", layers);
+    store_image_free(img);
+    *ret = j;
+    return NULL;
+}
+
+/* One that is not there is an error of spec_build(), as every bad option is. */
+struct err *volumes_images(struct engine *e, const struct container_options *o, struct json **ret) {
+    autojson all = NULL;
+    for (size_t i = 0; i < o->mounts.n; i++) {
+        struct spec_mount m = {.source = NULL};
+        struct json *image = NULL;
+        autoerr wrong = spec_parse_mount(o->mounts.v[i], &m);
+        if (!wrong && m.type == SPEC_MOUNT_IMAGE)
+            err_free(image_json(e->store, m.source, &image));
+        if (image) {
+            all = all ? all : json_object();
+            json_set(all, m.source, image);
+        }
+        spec_mount_done(&m);
+    }
+    *ret = take_ptr(&all);
+    return NULL;
+}
+
 void volumes_fresh_names(const struct container_options *o, const struct json *image_config, struct strv *names) {
     size_t n = o->volumes.n + o->mounts.n + json_count(json_path(image_config, "config.Volumes"));
     while (names->n < n) {

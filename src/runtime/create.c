@@ -148,8 +148,15 @@ static struct err *clone_error(int why) {
                                           : e;
 }
 
+static bool has_fuse(const struct rootfs_plan *p) {
+    bool any = p->driver == ROOTFS_FUSE_OVERLAY;
+    for (size_t i = 0; i < p->n_trees; i++)
+        any |= p->trees[i].plan.driver == ROOTFS_FUSE_OVERLAY;
+    return any;
+}
+
 static bool needs_middle(const struct create *cr) {
-    return joined(&cr->c) & (CLONE_NEWPID | CLONE_NEWUSER) || cr->c.rootfs->driver == ROOTFS_FUSE_OVERLAY;
+    return joined(&cr->c) & (CLONE_NEWPID | CLONE_NEWUSER) || has_fuse(cr->c.rootfs);
 }
 
 static struct err *middle_join(const struct create *cr, unsigned flag) {
@@ -160,12 +167,26 @@ static struct err *middle_join(const struct create *cr, unsigned flag) {
     return NULL;
 }
 
+/* The root last: it may cover what the others are made of. */
 static struct err *middle_fuse(const struct create *cr) {
-    if (cr->c.rootfs->driver != ROOTFS_FUSE_OVERLAY)
+    const struct rootfs_plan *p = cr->c.rootfs;
+    if (!has_fuse(p))
         return NULL;
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return err_sys(errno, "make a mount namespace for fuse-overlayfs");
-    return fuse_mount(cr->c.rootfs);
+    for (size_t i = 0; i < p->n_trees; i++)
+        if (p->trees[i].plan.driver == ROOTFS_FUSE_OVERLAY)
+            TRY(fuse_mount(&p->trees[i].plan));
+    return p->driver == ROOTFS_FUSE_OVERLAY ? fuse_mount(p) : NULL;
+}
+
+/* The container's copy of the mount must be the last one, so that fuse-overlayfs ends with the container. */
+static void middle_unmount(const struct rootfs_plan *p) {
+    if (p->driver == ROOTFS_FUSE_OVERLAY)
+        (void)umount2(p->base_dir, MNT_DETACH);
+    for (size_t i = 0; i < p->n_trees; i++)
+        if (p->trees[i].plan.driver == ROOTFS_FUSE_OVERLAY)
+            (void)umount2(p->trees[i].plan.fuse_dir, MNT_DETACH);
 }
 
 static struct err *middle_work(struct create *cr, int sock) {
@@ -178,9 +199,7 @@ static struct err *middle_work(struct create *cr, int sock) {
     pid_t pid = e ? -1 : clone_init(cr, CLONE_PARENT, &pidfd);
     if (!e && pid < 0)
         e = clone_error(errno);
-    /* The container's copy of the mount must be the last one, so that fuse-overlayfs ends with the container. */
-    if (cr->c.rootfs->driver == ROOTFS_FUSE_OVERLAY)
-        (void)umount2(cr->c.rootfs->base_dir, MNT_DETACH);
+    middle_unmount(cr->c.rootfs);
     return e ? e : sync_send(sock, SYNC_PID, pid, pidfd);
 }
 

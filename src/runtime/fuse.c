@@ -45,7 +45,7 @@ struct err *fuse_mount(const struct rootfs_plan *p) {
     int pipefd[2], code;
     pid_t pid;
     options_of(p, &options);
-    char *argv[] = {p->fuse_program, (char[]){"-o"}, options.ptr, p->base_dir, NULL};
+    char *argv[] = {p->fuse_program, (char[]){"-o"}, options.ptr, p->fuse_dir ? p->fuse_dir : p->base_dir, NULL};
     TRY(fd_pipe(0, pipefd));
     autofd int from = pipefd[0];
     autofd int to = pipefd[1];

@@ -54,7 +54,7 @@ struct err *mount_fs_new(const char *type, const char *source, const struct moun
 }
 
 /* Attributes are only ever added to a copy: what the mount it comes from forbids stays forbidden. */
-static struct err *set_attrs(int mount, const struct mount_opts *o) {
+struct err *mount_fs_attrs(int mount, const struct mount_opts *o) {
     uint64_t atime = o->attrs & MOUNT_ATTR__ATIME;
     if (!o->attrs && !o->propagation)
         return NULL;
@@ -75,7 +75,7 @@ struct err *mount_fs_clone(int dirfd, const char *path, const struct mount_opts 
         mount = sys_open_tree(dirfd, path, flags | AT_RECURSIVE);
     if (mount < 0)
         return err_sys(errno, "bind %s", *path ? path : "a descriptor");
-    TRY(set_attrs(mount, o));
+    TRY(mount_fs_attrs(mount, o));
     *ret_fd = take_fd(&mount);
     return NULL;
 }

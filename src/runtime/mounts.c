@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/sys/sys.h"
 #include "runtime/runtime_int.h"
 
 struct one {
@@ -140,12 +141,17 @@ static struct err *mount_cgroup(struct init *in, struct one *m) {
     return NULL;
 }
 
+/* What follows `key` ("subpath=") in one of the options, or NULL. */
+static const char *option_value(const struct one *m, const char *key) {
+    for (size_t i = 0; i < m->o.data.n; i++)
+        if (str_starts(m->o.data.v[i], key))
+            return m->o.data.v[i] + strlen(key);
+    return NULL;
+}
+
 /* "subpath=a/b": only that of a volume, whose links belong to containers and lead nowhere else. */
 static struct err *clone_source(const struct one *m, const char *source, int *ret_tree) {
-    const char *subpath = NULL;
-    for (size_t i = 0; i < m->o.data.n; i++)
-        if (str_starts(m->o.data.v[i], "subpath="))
-            subpath = m->o.data.v[i] + strlen("subpath=");
+    const char *subpath = option_value(m, "subpath=");
     if (!subpath)
         return mount_fs_clone(AT_FDCWD, source, &m->o, ret_tree);
     autofd int top = -1;
@@ -177,6 +183,36 @@ static struct err *mount_bind(struct init *in, struct one *m) {
     return mount_fs_attach(tree, dest, m->dest);
 }
 
+/* A directory or file of a tree. Only what is mounted somewhere can be copied, so that is done where nobody looks. */
+static struct err *tree_part(const struct rootfs_plan *p, const struct one *m, const char *subpath, int *tree) {
+    autofd int part = -1;
+    if (sys_move_mount(*tree, "", AT_FDCWD, p->base_dir, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return err_sys(errno, "mount on %s", p->base_dir);
+    autofd int sub = path_find_in_root(*tree, subpath, O_PATH);
+    struct err *e = sub < 0 ? err_sys(errno, "cannot access path %s in what is mounted on %s", subpath, m->dest)
+                            : mount_fs_clone(sub, "", &m->o, &part);
+    if (umount2(p->base_dir, MNT_DETACH) < 0 && !e)
+        e = err_sys(errno, "unmount %s", p->base_dir);
+    if (!e)
+        fd_replace(tree, take_fd(&part));
+    return e;
+}
+
+/* An overlay that the engine has planned (rootfs_plan.h). */
+static struct err *mount_tree(struct init *in, const struct one *m, const struct rootfs_plan *p) {
+    const char *subpath = option_value(m, "subpath=");
+    autofd int tree = -1;
+    autofd int dest = -1;
+    struct stat st;
+    TRY(rootfs_open(p, &tree));
+    TRY(subpath ? tree_part(p, m, subpath, &tree) : mount_fs_attrs(tree, &m->o));
+    if (fstat(tree, &st) < 0)
+        return err_sys(errno, "look at what is to be mounted");
+    TRY(mount_dest(in, m->dest, S_ISDIR(st.st_mode), &dest));
+    TRY(check_dest(dest, m->dest));
+    return mount_fs_attach(tree, dest, m->dest);
+}
+
 static struct err *mount_other(struct init *in, struct one *m) {
     autofd int fd = -1;
     TRY(mount_instance(in, m, NULL, &fd));
@@ -199,6 +235,9 @@ static struct err *mount_one(struct init *in, struct one *m) {
         in->dev_bound |= strcmp(m->dest, "/dev") == 0;
         return mount_bind(in, m);
     }
+    const struct rootfs_tree *tree = strcmp(m->type, "overlay") == 0 ? rootfs_plan_tree(in->c->rootfs, m->dest) : NULL;
+    if (tree)
+        return mount_tree(in, m, &tree->plan);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (strcmp(kinds[i].type, m->type) == 0)
             return kinds[i].fn(in, m);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -110,7 +111,19 @@ static void clear_mark(const struct rootfs_plan *p) {
         (void)rmdir(dir);
 }
 
+/* "/" looks as it does below. */
+static struct err *adopt_lower(const struct rootfs_plan *p) {
+    struct stat st;
+    if (stat(p->lowers.v[0], &st) < 0)
+        return err_sys(errno, "look at %s", p->lowers.v[0]);
+    if (lchown(p->upper, st.st_uid, st.st_gid) < 0 && errno != EINVAL) /* an owner that is nobody here stays out */
+        return err_sys(errno, "set the owner of %s", p->upper);
+    return chmod(p->upper, st.st_mode & 07777) < 0 ? err_sys(errno, "set the mode of %s", p->upper) : NULL;
+}
+
 static struct err *overlay_mount(const struct rootfs_plan *p, int *ret_fd) {
+    if (p->adopt)
+        TRY(adopt_lower(p));
     if (p->upper)
         clear_mark(p);
     int fd = overlay_any(p, true);
@@ -132,14 +145,14 @@ static struct err *overlay_root(const struct rootfs_plan *p, int *ret_fd) {
     return overlay_mount(p, ret_fd);
 }
 
-static struct err *make_root(struct init *in) {
-    const struct rootfs_plan *p = in->c->rootfs;
+struct err *rootfs_open(const struct rootfs_plan *p, int *ret_fd) {
     const struct mount_opts bind = {.recursive = true, .propagation = MS_PRIVATE};
     switch (p->driver) {
     case ROOTFS_OVERLAY:
-        return overlay_root(p, &in->root);
+        return overlay_root(p, ret_fd);
     case ROOTFS_FUSE_OVERLAY:
-        return mount_fs_clone(AT_FDCWD, p->base_dir, &(struct mount_opts){.propagation = MS_PRIVATE}, &in->root);
+        return mount_fs_clone(AT_FDCWD, p->fuse_dir ? p->fuse_dir : p->base_dir,
+                              &(struct mount_opts){.propagation = MS_PRIVATE}, ret_fd);
     case ROOTFS_COPY:
     case ROOTFS_DIR:
         break;
@@ -147,11 +160,11 @@ static struct err *make_root(struct init *in) {
     if (p->lowers.n != 1)
         return err_new(ERR_CORRUPT, "a root file system of one directory was planned with %zu", p->lowers.n);
     autofree char *dir = path_join(p->base_dir ? p->base_dir : "/", p->lowers.v[0]);
-    return mount_fs_clone(AT_FDCWD, dir, &bind, &in->root);
+    return mount_fs_clone(AT_FDCWD, dir, &bind, ret_fd);
 }
 
 struct err *rootfs_attach(struct init *in) {
-    TRY(make_root(in));
+    TRY(rootfs_open(in->c->rootfs, &in->root));
     if (sys_move_mount(in->root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return err_sys(errno, "mount the root file system");
     return NULL;

@@ -121,6 +121,8 @@ struct init {
 /* Runs every stage and executes the program; reports errors over l.sync. Never returns. */
 void init_main(struct init *in) __attribute__((noreturn));
 
+/* Puts together what a plan says: a mount that is not attached, or (FUSE) a copy of one. */
+struct err *rootfs_open(const struct rootfs_plan *p, int *ret_fd) __attribute__((warn_unused_result));
 /* Stages (rootfs.c, mounts.c, devices.c, confine.c). */
 struct err *rootfs_attach(struct init *in) __attribute__((warn_unused_result));
 struct err *mounts_apply(struct init *in) __attribute__((warn_unused_result));
@@ -155,6 +157,8 @@ struct err *mount_fs_new(const char *type, const char *source, const struct moun
  * where locked mounts lie below. */
 struct err *mount_fs_clone(int dirfd, const char *path, const struct mount_opts *o, int *ret_fd)
     __attribute__((warn_unused_result));
+/* Sets the attributes and the propagation of a mount and of all below it. */
+struct err *mount_fs_attrs(int mount, const struct mount_opts *o) __attribute__((warn_unused_result));
 /* Puts a detached mount on the directory or file that `dest` refers to. */
 struct err *mount_fs_attach(int mount, int dest, const char *name) __attribute__((warn_unused_result));
 /* Puts it on an entry of the directory `dir`; on a link itself, never on what the link leads to. */

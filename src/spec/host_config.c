@@ -88,8 +88,10 @@ static void bind_options(struct json *mount, const struct spec_mount *m) {
 }
 
 static const char *type_of(const struct spec_mount *m) {
-    static const char *const names[] = {
-        [SPEC_MOUNT_BIND] = "bind", [SPEC_MOUNT_VOLUME] = "volume", [SPEC_MOUNT_TMPFS] = "tmpfs"};
+    static const char *const names[] = {[SPEC_MOUNT_BIND] = "bind",
+                                        [SPEC_MOUNT_VOLUME] = "volume",
+                                        [SPEC_MOUNT_TMPFS] = "tmpfs",
+                                        [SPEC_MOUNT_IMAGE] = "image"};
     return names[m->type];
 }
 
@@ -135,6 +137,18 @@ static void tmpfs_options(struct json *mount, const struct spec_mount *m) {
     json_set(mount, "TmpfsOptions", t);
 }
 
+static void image_options(struct json *mount, const struct spec_mount *m) {
+    const char *subpath = spec_mount_option(m, "image-subpath");
+    struct json *o = json_object();
+    if (m->type != SPEC_MOUNT_IMAGE) {
+        json_free(o);
+        return;
+    }
+    if (subpath)
+        json_set_str(o, "Subpath", subpath);
+    json_set(mount, "ImageOptions", o);
+}
+
 /* --mount, in docker's mount.Mount form. */
 static struct json *mounts(const struct spec_ctx *x) {
     struct json *list = json_array();
@@ -154,6 +168,7 @@ static struct json *mounts(const struct spec_ctx *x) {
         bind_options(j, m);
         volume_options(j, m);
         tmpfs_options(j, m);
+        image_options(j, m);
         json_push(list, j);
     }
     return list;

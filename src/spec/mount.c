@@ -8,7 +8,8 @@
 struct mount_parse {
     struct spec_mount m;
     char *type; /* as typed, lower case */
-    bool volume_opt, bind_opt, tmpfs_opt;
+    bool volume_opt, bind_opt, tmpfs_opt, image_opt;
+    bool writable; /* said so: an image is read-only otherwise */
 };
 
 static void parse_donep(struct mount_parse *p) {
@@ -31,7 +32,7 @@ static const char *csv_quoted(const char *s, struct str *out) {
     return NULL;
 }
 
-/* One record of RFC 4180 fields: quotes only around whole fields, "" for a quote inside. */
+/* One record of RFC 4180 fields: quotes only around whole fields, "" for a quote inside. A newline ends a record. */
 static struct err *csv_split(const char *text, struct strv *out) {
     const char *s = text;
     for (;;) {
@@ -40,6 +41,8 @@ static struct err *csv_split(const char *text, struct strv *out) {
             s = csv_quoted(s + 1, &field);
         } else {
             size_t n = strcspn(s, ",");
+            if (memchr(s, '\n', n))
+                return err_new(ERR_USAGE, "a field with a newline needs quotes");
             s = memchr(s, '"', n) ? NULL : (str_append_n(&field, s, n), s + n);
         }
         if (!s)
@@ -64,6 +67,14 @@ static struct err *bad_value(const char *key, const char *value) {
 
 static struct err *set_read_only(struct mount_parse *p, const char *key, const char *value) {
     return spec_parse_bool(value, &p->m.read_only) ? NULL : bad_value(key, value);
+}
+
+/* podman's opposite of readonly. */
+static struct err *set_writable(struct mount_parse *p, const char *key, const char *value) {
+    if (!spec_parse_bool(value, &p->writable))
+        return bad_value(key, value);
+    p->m.read_only = !p->writable;
+    return NULL;
 }
 
 static struct err *set_type(struct mount_parse *p, const char *key, const char *value) {
@@ -132,6 +143,41 @@ static struct err *set_volume_opt(struct mount_parse *p, const char *key, const 
     return NULL;
 }
 
+/* The source of a bind that is missing is made, as by -v. */
+static struct err *set_create_source(struct mount_parse *p, const char *key, const char *value) {
+    p->bind_opt = true;
+    return spec_parse_bool(value, &p->m.create_source) ? NULL : bad_value(key, value);
+}
+
+static struct err *set_image_subpath(struct mount_parse *p, const char *key, const char *value) {
+    (void)key;
+    p->image_opt = true;
+    strv_pushf(&p->m.options, "image-subpath=%s", value);
+    return NULL;
+}
+
+/* podman's one word for both. Which it is stands in type=, maybe later. */
+static struct err *set_subpath(struct mount_parse *p, const char *key, const char *value) {
+    strv_pushf(&p->m.options, "%s=%s", key, value);
+    return NULL;
+}
+
+/* noexec and the like. */
+static struct err *set_attribute(struct mount_parse *p, const char *key, const char *value) {
+    if (!str_eq(value, "true"))
+        return bad_value(key, value);
+    strv_push(&p->m.options, key);
+    return NULL;
+}
+
+/* podman's labels for SELinux, which has no say over the files of a user's containers. */
+static struct err *set_relabel(struct mount_parse *p, const char *key, const char *value) {
+    if (!str_eq(value, "shared") && !str_eq(value, "private"))
+        return bad_value(key, value);
+    strv_push(&p->m.options, *value == 's' ? "z" : "Z");
+    return NULL;
+}
+
 static struct err *set_tmpfs_size(struct mount_parse *p, const char *key, const char *value) {
     p->tmpfs_opt = true;
     autoerr e = spec_parse_bytes(value, &p->m.tmpfs_size);
@@ -160,7 +206,17 @@ static const struct {
     {"destination", set_target, false},
     {"readonly", set_read_only, true},
     {"ro", set_read_only, true},
+    {"rw", set_writable, true},
+    {"readwrite", set_writable, true},
     {"consistency", set_consistency, false},
+    {"relabel", set_relabel, false},
+    {"exec", set_attribute, true},
+    {"noexec", set_attribute, true},
+    {"suid", set_attribute, true},
+    {"nosuid", set_attribute, true},
+    {"dev", set_attribute, true},
+    {"nodev", set_attribute, true},
+    {"bind-create-src", set_create_source, true},
     {"bind-propagation", set_propagation, false},
     {"bind-recursive", set_recursive, false},
     {"bind-nonrecursive", set_nonrecursive, true},
@@ -169,6 +225,8 @@ static const struct {
     {"volume-driver", set_volume_opt, false},
     {"volume-opt", set_volume_opt, false},
     {"volume-subpath", set_volume_opt, false},
+    {"image-subpath", set_image_subpath, false},
+    {"subpath", set_subpath, false},
     {"tmpfs-size", set_tmpfs_size, false},
     {"tmpfs-mode", set_tmpfs_mode, false},
 };
@@ -190,7 +248,7 @@ static struct err *mount_field(struct mount_parse *p, const char *field) {
     return err_new(ERR_USAGE, "unexpected key '%s' in '%s'", key, field);
 }
 
-static const char *const type_names[] = {"bind", "volume", "tmpfs"}; /* by enum spec_mount_type */
+static const char *const type_names[] = {"bind", "volume", "tmpfs", "image"}; /* by enum spec_mount_type */
 
 /* Without type= it is a volume. */
 static struct err *mount_type(struct mount_parse *p) {
@@ -198,9 +256,12 @@ static struct err *mount_type(struct mount_parse *p) {
     size_t i = 0;
     while (i < ARRAY_LEN(type_names) && !str_eq(type, type_names[i]))
         i++;
-    if (str_eq(type, "image") || str_eq(type, "cluster") || str_eq(type, "npipe"))
-        return err_hint(err_new(ERR_UNSUPPORTED, "mounts of type %s are not available in this release", type),
-                        SPEC_HINT_COMPAT);
+    if (str_eq(type, "cluster"))
+        return err_hint(
+            spec_mount_err(type, err_new(ERR_UNSUPPORTED, "there are no cluster volumes without a cluster")),
+            "type=volume is a volume of this machine");
+    if (str_eq(type, "npipe"))
+        return spec_mount_err(type, err_new(ERR_UNSUPPORTED, "named pipes are Windows' own"));
     if (i == ARRAY_LEN(type_names))
         return spec_mount_err(type, err_new(ERR_USAGE, "mount type unknown"));
     p->m.type = (enum spec_mount_type)i;
@@ -214,6 +275,7 @@ static struct err *mixed_options(const struct mount_parse *p) {
         enum spec_mount_type of;
     } families[] = {{"volume", p->volume_opt, SPEC_MOUNT_VOLUME},
                     {"bind", p->bind_opt, SPEC_MOUNT_BIND},
+                    {"image", p->image_opt, SPEC_MOUNT_IMAGE},
                     {"tmpfs", p->tmpfs_opt, SPEC_MOUNT_TMPFS}};
     for (size_t i = 0; i < ARRAY_LEN(families); i++)
         if (families[i].used && p->m.type != families[i].of)
@@ -241,16 +303,30 @@ static struct err *mount_fields_ok(struct spec_mount *m) {
     TRY(spec_check_target(m->target, &target));
     mem_set(&m->target, target);
     bool has_source = m->source && *m->source;
-    if (m->type == SPEC_MOUNT_BIND && !has_source)
+    if ((m->type == SPEC_MOUNT_BIND || m->type == SPEC_MOUNT_IMAGE) && !has_source)
         return err_new(ERR_USAGE, "field Source must not be empty");
     if (m->type == SPEC_MOUNT_TMPFS && has_source)
         return err_new(ERR_USAGE, "field Source must not be specified");
     if (m->type == SPEC_MOUNT_BIND && *m->source != '/' && *m->source != '.')
         return err_new(ERR_USAGE, "invalid mount path: '%s' mount path must be absolute", m->source);
-    if (has_source && spec_has_control(m->source))
-        return err_new(ERR_USAGE, "invalid mount path: '%s' holds control characters", m->source);
     if (!has_source)
         mem_set(&m->source, NULL);
+    return NULL;
+}
+
+/* What depends on the type, which may have come last: the meaning of "subpath", and an image that is not written to. */
+static struct err *settle_type(struct mount_parse *p) {
+    struct spec_mount *m = &p->m;
+    for (size_t i = 0; i < m->options.n; i++) {
+        if (!str_starts(m->options.v[i], "subpath="))
+            continue;
+        if (m->type != SPEC_MOUNT_VOLUME && m->type != SPEC_MOUNT_IMAGE)
+            return err_new(ERR_USAGE, "cannot mix 'subpath' with mount type '%s'", type_names[m->type]);
+        autofree char *word = mem_printf("%s-%s", type_names[m->type], m->options.v[i]);
+        mem_set(&m->options.v[i], word);
+    }
+    if (m->type == SPEC_MOUNT_IMAGE)
+        m->read_only = !p->writable;
     return NULL;
 }
 
@@ -264,6 +340,7 @@ struct err *spec_parse_mount(const char *text, struct spec_mount *ret) {
         return err_new(ERR_USAGE, "target is required");
     TRY(mount_type(&p));
     TRY(mixed_options(&p));
+    TRY(settle_type(&p));
     TRY(recursive_readonly(&p.m));
     struct err *e = mount_fields_ok(&p.m);
     if (e)

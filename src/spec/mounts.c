@@ -26,13 +26,22 @@ static struct err *absolute_source(const struct spec_ctx *x, struct spec_mount *
     return NULL;
 }
 
+static struct err *check_image(const struct spec_ctx *x, const struct spec_mount *m) {
+    if (!json_get(x->in->mount_images, m->source))
+        return err_hint(spec_mount_err("image", err_new(ERR_NOT_FOUND, "no such image: %s", m->source)),
+                        "run 'coracle pull %s'", m->source);
+    return spec_check_subpath("image", spec_mount_option(m, "image-subpath"));
+}
+
 /* A relative source of --mount becomes absolute here. */
 struct err *spec_add_mount(struct spec_ctx *x, struct spec_user_mount take) {
     struct err *e = NULL;
     if (spec_mount_at(x, take.m.target))
         e = err_new(ERR_USAGE, "duplicate mount point: %s", take.m.target);
     if (!e)
-        e = take.m.type == SPEC_MOUNT_VOLUME ? spec_name_volume(x, &take) : absolute_source(x, &take.m);
+        e = take.m.type == SPEC_MOUNT_VOLUME  ? spec_name_volume(x, &take)
+            : take.m.type == SPEC_MOUNT_IMAGE ? check_image(x, &take.m)
+                                              : absolute_source(x, &take.m);
     if (e) {
         spec_mount_done(&take.m);
         return e;
@@ -175,28 +184,58 @@ static struct json *tmpfs_mount(const struct spec_mount *m) {
     return oci_mount(m->target, "tmpfs", "tmpfs", options);
 }
 
+/* The words of -v and --mount that are a mount's attributes. */
+static void push_attributes(const struct spec_mount *m, struct strv *out) {
+    static const char *const words[] = {"exec", "noexec", "suid", "nosuid", "dev", "nodev"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (strv_has(&m->options, words[i]))
+            strv_push(out, words[i]);
+}
+
 static struct json *bind_mount(const struct spec_mount *m) {
     autostrv struct strv o = {0};
     strv_push(&o, strv_has(&m->options, "bind-recursive=disabled") ? "bind" : "rbind");
     if (m->read_only)
         strv_push(&o, strv_has(&m->options, "bind-recursive=readonly") ? "rro" : "ro");
     strv_push(&o, m->propagation ? m->propagation : "rprivate");
+    push_attributes(m, &o);
     autofree char *options = strv_join(&o, ",");
     return oci_mount(m->target, "bind", m->source, options);
+}
+
+/* What it is made of is planned at each start (spec_emit_trees()). */
+static struct json *tree_mount(const struct spec_mount *m) {
+    autostrv struct strv o = {0};
+    const char *subpath = spec_mount_option(m, m->type == SPEC_MOUNT_IMAGE ? "image-subpath" : "volume-subpath");
+    strv_push(&o, m->read_only ? "ro" : "rw");
+    strv_push(&o, "rprivate");
+    push_attributes(m, &o);
+    if (subpath)
+        strv_pushf(&o, "subpath=%s", subpath);
+    struct json *mount = oci_mount(m->target, "overlay", "overlay", "");
+    json_set_strv(mount, "options", &o);
+    return mount;
 }
 
 static struct json *volume_mount(const struct spec_ctx *x, const struct spec_mount *m) {
     autofree char *source = spec_volume_source(x, m);
     const char *subpath = spec_mount_option(m, "volume-subpath");
-    struct json *mount = oci_mount(m->target, "bind", source, m->read_only ? "rbind,ro,rprivate" : "rbind,rprivate");
-    if (subpath) { /* may hold commas */
-        autofree char *option = mem_printf("subpath=%s", subpath);
-        json_push_str(json_get(mount, "options"), option);
-    }
+    autostrv struct strv o = {0};
+    strv_push(&o, "rbind");
+    if (m->read_only)
+        strv_push(&o, "ro");
+    strv_push(&o, "rprivate");
+    push_attributes(m, &o);
+    if (subpath) /* may hold commas */
+        strv_pushf(&o, "subpath=%s", subpath);
+    struct json *mount = oci_mount(m->target, "bind", source, "");
+    json_set_strv(mount, "options", &o);
     return mount;
 }
 
 static struct json *user_mount(const struct spec_ctx *x, const struct spec_mount *m) {
+    if (m->overlay || m->type == SPEC_MOUNT_IMAGE)
+        return tree_mount(m);
     if (m->type == SPEC_MOUNT_VOLUME)
         return volume_mount(x, m);
     return m->type == SPEC_MOUNT_TMPFS ? tmpfs_mount(m) : bind_mount(m);
@@ -248,6 +287,37 @@ static void insert_devices(const struct spec_ctx *x, struct mount_list *l) {
     for (size_t i = 0; all && i < all->n; i++)
         if (!user_has(x, all->v[i]))
             insert(l, oci_mount(all->v[i], "bind", all->v[i], "bind,rprivate,nosuid,noexec"));
+}
+
+/* One of container.json's "Trees". */
+static struct json *tree_of(const struct spec_ctx *x, const struct spec_mount *m) {
+    struct json *t = json_object();
+    const struct json *image = json_get(x->in->mount_images, m->source);
+    autofree char *volume = m->type == SPEC_MOUNT_VOLUME ? spec_volume_source(x, m) : NULL;
+    json_set_str(t, "Destination", m->target);
+    json_set_bool(t, "Writable", !m->read_only);
+    if (m->type == SPEC_MOUNT_IMAGE) {
+        json_set_str(t, "Image", json_text(image, "Id"));
+        json_set(t, "Layers", json_copy(json_get(image, "Layers")));
+        return t;
+    }
+    json_set_str(t, "Directory", volume ? volume : m->source);
+    if (spec_mount_option(m, "upperdir")) {
+        json_set_str(t, "Upper", spec_mount_option(m, "upperdir"));
+        json_set_str(t, "Work", spec_mount_option(m, "workdir"));
+    }
+    return t;
+}
+
+struct json *spec_emit_trees(const struct spec_ctx *x) {
+    struct json *list = NULL;
+    for (size_t i = 0; i < x->n_mounts; i++) {
+        if (!x->mounts[i].m.overlay && x->mounts[i].m.type != SPEC_MOUNT_IMAGE)
+            continue;
+        list = list ? list : json_array();
+        json_push(list, tree_of(x, &x->mounts[i].m));
+    }
+    return list;
 }
 
 struct json *spec_emit_mounts(const struct spec_ctx *x) {

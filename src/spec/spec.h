@@ -136,6 +136,8 @@ struct spec_input {
     /* What anonymous volumes are called: at least one for each -v, each --mount and each volume of the image; or NULL
      * where there is none. */
     const struct strv *volume_names;
+    /* Images to be mounted: {"reference as typed": {"Id": hex, "Layers": [chain ids, bottom first]}}; or NULL. */
+    const struct json *mount_images;
     /* For each --volumes-from the "Mounts" of that container, as `options` of its spec has them; or NULL. */
     const struct json *volumes_from;
 };
@@ -172,16 +174,18 @@ struct json *spec_resources_oci(const struct json *host_config, const struct str
 
 /* ---- mini grammars, each with its own fuzzer; all errors are usage errors ---- */
 
-enum spec_mount_type { SPEC_MOUNT_BIND, SPEC_MOUNT_VOLUME, SPEC_MOUNT_TMPFS };
+enum spec_mount_type { SPEC_MOUNT_BIND, SPEC_MOUNT_VOLUME, SPEC_MOUNT_TMPFS, SPEC_MOUNT_IMAGE };
 struct spec_mount {
     enum spec_mount_type type;
-    char *source, *target; /* source NULL for tmpfs and anonymous volumes */
+    char *source, *target; /* source NULL for tmpfs and anonymous volumes; of an image as typed */
     bool read_only, create_source /* -v makes a missing bind source; --mount does not */, no_copy;
+    bool overlay;      /* podman's :O: what the container changes is not the source's, and gone when it has ended */
     char *propagation; /* rprivate … or NULL */
     char *consistency;
-    int64_t tmpfs_size;  /* -1 unset */
-    int64_t tmpfs_mode;  /* -1 unset */
-    struct strv options; /* further mount options (tmpfs: noexec, …; bind: z, Z kept) */
+    int64_t tmpfs_size; /* -1 unset */
+    int64_t tmpfs_mode; /* -1 unset */
+    /* Further mount options: noexec, …; z, Z; "key=value" of --mount and of :O (upperdir, workdir). */
+    struct strv options;
 };
 /* "-v src:dst[:opts]", relative and ~ sources as docker's CLI does ("./x" is made absolute by `cwd`). */
 struct err *spec_parse_volume(const char *text, const char *cwd, struct spec_mount *ret)

@@ -125,7 +125,7 @@ void spec_sort_map(struct strmap *m);
 /* Sets a list that docker shows as null when there is nothing in it. */
 void spec_set_list(struct json *obj, const char *key, const struct strv *sv);
 /*
- * Absolute, not "/", free of control characters; *ret is cleaned and owned. The message is docker's, without a prefix.
+ * Absolute and not "/"; *ret is cleaned and owned. The message is docker's, without a prefix.
  */
 struct err *spec_check_target(const char *path, char **ret) __attribute__((warn_unused_result));
 /* Puts "invalid mount config for type "x": " before an error. */
@@ -168,6 +168,9 @@ struct err *spec_resolve_mounts(struct spec_ctx *x) __attribute__((warn_unused_r
 const struct spec_user_mount *spec_mount_at(const struct spec_ctx *x, const char *target);
 /* The value of an option of --mount ("volume-subpath"), borrowed, or NULL. */
 const char *spec_mount_option(const struct spec_mount *m, const char *key);
+/* What lies in a volume or image (`type`): relative, and within it as far as its text goes; links are looked at when it
+ * is mounted. NULL is fine. */
+struct err *spec_check_subpath(const char *type, const char *subpath) __attribute__((warn_unused_result));
 /* Adds a mount; a second one at its place is an error. */
 struct err *spec_add_mount(struct spec_ctx *x, struct spec_user_mount take) __attribute__((warn_unused_result));
 /* volumes.c: what --volumes-from, -v without a source and the image add where nothing is yet, in this order. */
@@ -177,6 +180,9 @@ struct err *spec_name_volume(struct spec_ctx *x, struct spec_user_mount *u) __at
 /* `volumes` of struct spec, SPEC_ANN_VOLUMES; NULL: none. The source of a volume's bind mount; owned. */
 struct json *spec_emit_volumes(const struct spec_ctx *x);
 struct json *spec_emit_volume_fills(const struct spec_ctx *x);
+/* container.json's "Trees": mounts that are put together from layers or directories at each start
+ * ({"Destination","Writable"} with {"Image","Layers"} or {"Directory","Upper","Work"}); NULL: none. */
+struct json *spec_emit_trees(const struct spec_ctx *x);
 char *spec_volume_source(const struct spec_ctx *x, const struct spec_mount *m)
     __attribute__((returns_nonnull, warn_unused_result));
 /* /etc/hosts and /etc/resolv.conf. */

@@ -86,6 +86,9 @@ struct json *spec_emit_summary(const struct spec_ctx *x) {
     json_set_bool(s, "Networked", x->n_endpoints > 0);
     set_exposed(x, s);
     json_set(s, "Mounts", mounts(x));
+    struct json *trees = spec_emit_trees(x);
+    if (trees)
+        json_set(s, "Trees", trees);
     if (!str_eq(x->restart, "no"))
         json_set(s, "RestartPolicy", spec_restart_json(x->restart, x->restart_max));
     json_set_str(s, "LogDriver", x->log_driver);

@@ -26,8 +26,6 @@ struct err *spec_mount_err(const char *type, struct err *take_cause) {
 struct err *spec_check_target(const char *path, char **ret) {
     if (*path != '/')
         return err_new(ERR_USAGE, "invalid mount path: '%s' mount path must be absolute", path);
-    if (spec_has_control(path))
-        return err_new(ERR_USAGE, "invalid mount path: '%s' holds control characters", path);
     autofree char *clean = path_clean(path);
     if (str_eq(clean, "/"))
         return err_new(ERR_USAGE, "invalid specification: destination can't be '/'");
@@ -40,31 +38,85 @@ static bool is_volume_name(const char *s) {
     return strlen(s) >= 2 && *s != '_' && *s != '.' && *s != '-' && s[strspn(s, set)] == '\0';
 }
 
-/* What a mode word of -v is about: each kind may come once. */
+/* What a mode word of -v is about: each kind may come once. docker's words first, then podman's. */
+enum mode_kind {
+    MODE_ACCESS,
+    MODE_PROPAGATION,
+    MODE_LABEL,
+    MODE_COPY,
+    MODE_CONSISTENCY,
+    MODE_EXEC,
+    MODE_SUID,
+    MODE_DEV,
+    MODE_DEPTH,
+    MODE_OVERLAY,
+    MODE_UPPER,
+    MODE_WORK
+};
+
 static int mode_kind(const char *word) {
     static const struct {
         const char *word;
-        int kind;
-    } modes[] = {{"ro", 0},     {"rw", 0},         {"rshared", 1}, {"rslave", 1},   {"rprivate", 1},
-                 {"shared", 1}, {"slave", 1},      {"private", 1}, {"z", 2},        {"Z", 2},
-                 {"nocopy", 3}, {"consistent", 4}, {"cached", 4},  {"delegated", 4}};
+        enum mode_kind kind;
+    } modes[] = {{"ro", MODE_ACCESS},
+                 {"rw", MODE_ACCESS},
+                 {"rshared", MODE_PROPAGATION},
+                 {"rslave", MODE_PROPAGATION},
+                 {"rprivate", MODE_PROPAGATION},
+                 {"shared", MODE_PROPAGATION},
+                 {"slave", MODE_PROPAGATION},
+                 {"private", MODE_PROPAGATION},
+                 {"z", MODE_LABEL},
+                 {"Z", MODE_LABEL},
+                 {"nocopy", MODE_COPY},
+                 {"copy", MODE_COPY},
+                 {"consistent", MODE_CONSISTENCY},
+                 {"cached", MODE_CONSISTENCY},
+                 {"delegated", MODE_CONSISTENCY},
+                 {"exec", MODE_EXEC},
+                 {"noexec", MODE_EXEC},
+                 {"suid", MODE_SUID},
+                 {"nosuid", MODE_SUID},
+                 {"dev", MODE_DEV},
+                 {"nodev", MODE_DEV},
+                 {"O", MODE_OVERLAY},
+                 {"bind", MODE_DEPTH},
+                 {"rbind", MODE_DEPTH}};
     for (size_t i = 0; i < ARRAY_LEN(modes); i++)
         if (str_eq(word, modes[i].word))
             return modes[i].kind;
-    return -1;
+    if (str_starts(word, "upperdir=/"))
+        return MODE_UPPER;
+    return str_starts(word, "workdir=/") ? MODE_WORK : -1;
 }
 
 static void apply_mode(struct spec_mount *m, const char *word, int kind) {
-    if (kind == 0)
+    if (kind == MODE_ACCESS)
         m->read_only = str_eq(word, "ro");
-    else if (kind == 1)
+    else if (kind == MODE_PROPAGATION)
         mem_set(&m->propagation, word);
-    else if (kind == 2)
-        strv_push(&m->options, word);
-    else if (kind == 3)
-        m->no_copy = true;
-    else
+    else if (kind == MODE_COPY)
+        m->no_copy = *word == 'n';
+    else if (kind == MODE_CONSISTENCY)
         mem_set(&m->consistency, word);
+    else if (kind == MODE_OVERLAY)
+        m->overlay = true;
+    else if (kind != MODE_DEPTH)
+        strv_push(&m->options, word);
+    else if (str_eq(word, "bind"))
+        strv_push(&m->options, "bind-recursive=disabled");
+}
+
+/* The container's changes go to a directory of its own, or to two of the user's. */
+static struct err *check_overlay(const struct spec_mount *m) {
+    const char *upper = spec_mount_option(m, "upperdir"), *work = spec_mount_option(m, "workdir");
+    if ((upper || work) && !m->overlay)
+        return err_new(ERR_USAGE, "upperdir and workdir are about an overlay: they go with O");
+    if (!upper != !work)
+        return err_new(ERR_USAGE, "an overlay needs both or neither of upperdir and workdir");
+    if (m->overlay && m->read_only)
+        return err_new(ERR_USAGE, "an overlay is there to be written to: O and ro contradict each other");
+    return NULL;
 }
 
 static bool valid_modes(const char *text) {
@@ -92,9 +144,9 @@ static struct err *parse_modes(const char *text, struct spec_mount *m) {
         apply_mode(m, words.v[i], mode_kind(words.v[i]));
     if (m->type == SPEC_MOUNT_BIND && m->no_copy)
         return spec_mount_err("bind", err_new(ERR_USAGE, "field VolumeOptions must not be specified"));
-    if (m->type == SPEC_MOUNT_VOLUME && m->propagation)
+    if (m->type == SPEC_MOUNT_VOLUME && (m->propagation || spec_mount_option(m, "bind-recursive")))
         return spec_mount_err("volume", err_new(ERR_USAGE, "field BindOptions must not be specified"));
-    return NULL;
+    return check_overlay(m);
 }
 
 static struct err *bind_source(const char *source, const char *cwd, struct spec_mount *m) {
@@ -147,7 +199,7 @@ struct err *spec_parse_volume(const char *text, const char *cwd, struct spec_mou
             return err_new(ERR_USAGE, "invalid spec: %s: empty section between colons", text);
     /* "/foo:rw" is a destination with a mode, which docker refuses: an anonymous volume cannot have one. */
     bool mode_only = f.n == 2 && *f.v[1] && valid_modes(f.v[1]);
-    if (f.n > 3 || mode_only || spec_has_control(text))
+    if (f.n > 3 || mode_only)
         return err_new(ERR_USAGE, "invalid volume specification: '%s'", text);
     __attribute__((cleanup(mount_donep))) struct spec_mount m = {.tmpfs_size = -1, .tmpfs_mode = -1};
     TRY_CTX(volume_fields(&f, cwd, &m), "invalid volume specification: '%s'", text);

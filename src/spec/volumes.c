@@ -25,18 +25,17 @@ static struct err *check_driver(const char *driver) {
         "the one driver of volumes is local");
 }
 
-/* Relative, and within the volume as far as its text goes; links are looked at when it is mounted. */
-static struct err *check_subpath(const char *subpath) {
+struct err *spec_check_subpath(const char *type, const char *subpath) {
     autofree char *clean = subpath ? mem_printf("/%s/", subpath) : NULL;
     if (subpath && (*subpath == '/' || strstr(clean, "/../")))
-        return spec_mount_err("volume", err_new(ERR_USAGE, "subpath must be a relative path within the volume"));
+        return spec_mount_err(type, err_new(ERR_USAGE, "subpath must be a relative path within the %s", type));
     return NULL;
 }
 
 struct err *spec_name_volume(struct spec_ctx *x, struct spec_user_mount *u) {
     const struct strv *fresh = x->in->volume_names;
     TRY(check_driver(spec_mount_option(&u->m, "volume-driver")));
-    TRY(check_subpath(spec_mount_option(&u->m, "volume-subpath")));
+    TRY(spec_check_subpath("volume", spec_mount_option(&u->m, "volume-subpath")));
     if (u->m.source)
         return NULL;
     if (!fresh || x->n_volume_names >= fresh->n)

@@ -1,0 +1,132 @@
+#!/usr/bin/env bats
+# Mounts beside volumes: images, overlays over directories, attributes, and paths with everything in them that a path may have.
+load ../lib/common
+
+setup() {
+    T=$BATS_TEST_TMPDIR
+    cd "$T"
+    image busybox >/dev/null
+}
+in_box() {
+    local options=()
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    coracle run --rm --network none "${options[@]}" busybox sh -c "$2"
+}
+# an image of two layers; the second hides a file of the first
+two_layers() {
+    coracle images -q twolayers | grep -q . && return
+    coracle run --name one --network none busybox sh -c 'mkdir -p /d/sub && echo 1 >/d/one && echo gone >/d/gone && chown -R 5:6 /d && chmod 750 /d'
+    coracle commit one onelayer >/dev/null
+    coracle run --name two --network none onelayer sh -c 'rm /d/gone; echo 2 >/d/two'
+    coracle commit two twolayers >/dev/null
+    coracle rm one two >/dev/null
+}
+configure() {
+    mkdir -p "$HOME/.config/coracle"
+    echo "$1" >"$HOME/.config/coracle/config.json"
+}
+teardown() { rm -f "$HOME/.config/coracle/config.json"; }
+
+# images: read-only, in part, writable, kept from removal
+image_mounts() {
+    local look='cd /i/d && stat -c %u:%g:%a . && ls && cat one two'
+    assert_eq "$(in_box --mount type=image,source=twolayers,dst=/i -- "$look")" $'5:6:750\none\nsub\ntwo\n1\n2'
+    run in_box --mount type=image,source=twolayers,target=/i -- 'touch /i/d/new'
+    assert_output_has "Read-only file system"
+    assert_eq "$(in_box --mount type=image,src=twolayers,dst=/i,image-subpath=d/one -- 'cat /i')" 1
+    coracle run --name rw --network none --mount type=image,src=twolayers,dst=/i,subpath=d,rw busybox sh -c 'cat /i/new 2>/dev/null; echo x >/i/new; echo y >>/i/one; cat /i/new /i/one'
+    # what was written is gone at the next start
+    assert_eq "$(coracle start -a rw)" $'x\n1\ny'
+    coracle rm rw >/dev/null
+}
+
+@test "--mount type=image, by each driver" {
+    two_layers
+    image_mounts
+    configure '{"storage-driver":"copy"}'
+    image_mounts
+    if [ -c /dev/fuse ] && [ -w /dev/fuse ] && command -v fuse-overlayfs >/dev/null; then
+        configure '{"storage-driver":"fuse-overlayfs"}'
+        image_mounts
+    fi
+}
+
+@test "an image that is mounted somewhere is not removed" {
+    two_layers
+    coracle tag twolayers mounted:1
+    coracle rmi twolayers >/dev/null
+    coracle create --name user --network none --mount type=image,src=mounted:1,dst=/i busybox cat /i/d/two >/dev/null
+    run -1 coracle rmi mounted:1
+    assert_output_has "is using its referenced image"
+    # by force the name goes; the layers stay while a container has them
+    coracle rmi -f mounted:1 >/dev/null
+    coracle rmi -f onelayer >/dev/null 2>&1 || true
+    assert_eq "$(coracle start -a user)" 2
+    assert_eq "$(coracle inspect user -f '{{(index .Mounts 0).Type}} {{(index .Mounts 0).RW}} {{(index .HostConfig.Mounts 0).Source}}')" "image false mounted:1"
+    coracle rm user >/dev/null
+    run -125 in_box --mount type=image,src=mounted:1,dst=/i -- true
+    assert_output_has 'invalid mount config for type "image": no such image: mounted:1'
+    run -125 in_box --mount type=image,src=busybox,dst=/i,image-subpath=../etc -- true
+    assert_output_has "subpath must be a relative path within the image"
+    run -125 in_box --mount type=image,src=busybox,dst=/i,image-subpath=nowhere -- true
+    assert_output_has "cannot access path nowhere"
+    run -125 in_box --mount type=cluster,src=busybox,dst=/i -- true
+}
+
+@test "-v DIR:PATH:O: the directory is not changed" {
+    mkdir src up work
+    echo low >src/f
+    chmod 751 src
+    coracle run --name over --network none -v "$T/src:/o:O" busybox sh -c 'stat -c %a /o; cat /o/f; ls /o; echo more >>/o/f; touch /o/new; rm /o/f'
+    assert_eq "$(coracle start -a over)" $'751\nlow\nf'
+    coracle rm over >/dev/null
+    assert_eq "$(cat src/f; ls src)" $'low\nf'
+    in_box -v "$T/src:/o:O,upperdir=$T/up,workdir=$T/work" -- 'echo kept >/o/new'
+    assert_eq "$(cat up/new)" kept
+    assert_eq "$(in_box -v "$T/src:/o:O,upperdir=$T/up,workdir=$T/work" -- 'cat /o/f /o/new')" $'low\nkept'
+    chmod 700 work/work # overlay's own, which bats could not remove
+    in_box -v base:/v -- 'echo v >/v/f'
+    assert_eq "$(in_box -v base:/v:O -- 'echo w >>/v/f; cat /v/f')" $'v\nw'
+    assert_eq "$(in_box -v base:/v -- 'cat /v/f')" v
+    coracle volume rm base >/dev/null
+    run -125 in_box -v "$T/src/f:/o:O" -- true
+    assert_output_has "is not a directory"
+    configure '{"storage-driver":"copy"}'
+    assert_eq "$(in_box -v "$T/src:/o:O" -- 'echo more >>/o/f; cat /o/f')" $'low\nmore'
+    assert_eq "$(cat src/f)" low
+}
+
+@test "attributes, and a source that is not there" {
+    mkdir src
+    options() { in_box "$@" -- 'grep " /m " /proc/mounts | cut -d" " -f4 | tr , "\n" | grep -xE "ro|rw|noexec|nosuid|nodev" | sort | tr "\n" " "'; }
+    assert_eq "$(options -v "$T/src:/m:ro,noexec,nosuid,nodev,cached,z")" "nodev noexec nosuid ro "
+    assert_eq "$(options --mount "type=bind,src=$T/src,dst=/m,readonly,noexec,relabel=shared" | tr ' ' '\n' | grep -cx -e ro -e noexec)" 2
+    assert_eq "$(options --mount "type=volume,src=attrs,dst=/m,noexec,consistency=cached,volume-label=a=b" | tr ' ' '\n' | grep -cx -e rw -e noexec)" 2
+    assert_eq "$(coracle volume inspect attrs -f '{{.Labels.a}}')" b
+    coracle volume rm attrs >/dev/null
+    in_box -v "$T/made/by:/m" -- true
+    [ -d made/by ]
+    run -125 in_box --mount "type=bind,src=$T/not/made,dst=/m" -- true
+    assert_output_has "bind source path does not exist: $T/not/made"
+    [ ! -e not ]
+    in_box --mount "type=bind,src=$T/asked/for,dst=/m,bind-create-src" -- true
+    [ -d asked/for ]
+}
+
+@test "paths with commas, colons, quotes, spaces, other scripts and newlines" {
+    local dir=$'a,b:c "q" Ωñ\nline' at=$'/in, here: "x" \n é'
+    mkdir "$dir"
+    echo found >"$dir/f"
+    assert_eq "$(in_box --mount "type=bind,\"src=$T/${dir//\"/\"\"}\",\"dst=${at//\"/\"\"}\"" -- "cat '$at/f'")" found
+    dir=$'no colon, "q" Ωñ\nline'
+    mkdir "$dir"
+    echo other >"$dir/f"
+    assert_eq "$(in_box -v "$T/$dir:/in \"x\", é:ro" -- 'cat "/in \"x\", é/f"')" other
+    assert_eq "$(in_box -v "$T/$dir:/o:O" -- 'echo x >>/o/f; cat /o/f')" $'other\nx'
+    id=$(coracle create --name names --network none --mount "type=bind,\"src=$T/${dir//\"/\"\"}\",\"dst=${at//\"/\"\"}\"" busybox true)
+    assert_eq "$(coracle inspect "$id" -f '{{(index .Mounts 0).Source}}')" "$T/$dir"
+    coracle rm names >/dev/null
+}
