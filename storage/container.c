@@ -22,7 +22,7 @@
 static const char *const record_files[] = {"config.json", "options.json", "container.json", "state.json",
                                            "network.json"};
 
-static struct err *no_such(const char *id) { return err_new(ERR_NOT_FOUND, "no such container: %s", id); }
+static struct err *no_such(const char *id) { return err_new(ERR_NOT_FOUND, "No such container: %s", id); }
 
 /* "<id>/<file>" in containers/. */
 static struct err *record_path(const char *id, const char *file, char ret[512]) {

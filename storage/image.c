@@ -186,14 +186,14 @@ struct err *store_image_get(const struct store *s, const char *id, struct store_
     char name[NAME_LEN];
     int images;
     if (!path_is_hex64(id))
-        return err_new(ERR_NOT_FOUND, "no such image: %s", id);
+        return err_new(ERR_NOT_FOUND, "No such image: %s", id);
     TRY(store_dir(s, STORE_IMAGES, &images));
     file_name(id, name);
     autojson j = NULL;
     struct err *e = json_read_file(images, name, &j);
     if (e && err_kind(e) == ERR_NOT_FOUND) {
         err_free(e);
-        return err_new(ERR_NOT_FOUND, "no such image: %s", id);
+        return err_new(ERR_NOT_FOUND, "No such image: %s", id);
     }
     struct store_image *img = mem_alloc(sizeof *img);
     if (!e)
@@ -238,7 +238,7 @@ struct err *store_image_by_prefix(const struct store *s, const char *prefix, cha
     const char *found = NULL;
     size_t n = strlen(prefix);
     if (n < 1 || n > ID_LEN || strspn(prefix, "0123456789abcdef") != n)
-        return err_new(ERR_NOT_FOUND, "no such image: %s", prefix);
+        return err_new(ERR_NOT_FOUND, "No such image: %s", prefix);
     TRY(store_image_ids(s, &ids));
     for (size_t i = 0; i < ids.n; i++) {
         if (!str_starts(ids.v[i], prefix))
@@ -249,7 +249,7 @@ struct err *store_image_by_prefix(const struct store *s, const char *prefix, cha
         found = ids.v[i];
     }
     if (!found)
-        return err_new(ERR_NOT_FOUND, "no such image: %s", prefix);
+        return err_new(ERR_NOT_FOUND, "No such image: %s", prefix);
     memcpy(ret, found, ID_LEN + 1);
     return NULL;
 }
@@ -272,11 +272,11 @@ struct err *store_image_remove(struct store *s, const char *id) {
     char name[NAME_LEN];
     int images;
     if (!path_is_hex64(id))
-        return err_new(ERR_NOT_FOUND, "no such image: %s", id);
+        return err_new(ERR_NOT_FOUND, "No such image: %s", id);
     TRY(store_dir(s, STORE_IMAGES, &images));
     file_name(id, name);
     if (!store_exists(images, name))
-        return err_new(ERR_NOT_FOUND, "no such image: %s", id);
+        return err_new(ERR_NOT_FOUND, "No such image: %s", id);
     TRY_CTX(remove_refs(s, id), "remove image %s", id);
     if (unlinkat(images, name, 0) < 0 && errno != ENOENT)
         return err_sys(errno, "remove image %s", id);

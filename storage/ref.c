@@ -83,12 +83,12 @@ struct err *store_ref_set(struct store *s, const char *ref, const char *image_id
     autofree char *name = NULL;
     TRY(file_of_ref(ref, &name));
     if (!path_is_hex64(image_id) || !image_recorded(s, image_id))
-        return err_new(ERR_NOT_FOUND, "no such image: %s", image_id);
+        return err_new(ERR_NOT_FOUND, "No such image: %s", image_id);
     TRY(write_ref(s, name, ref, image_id));
     /* See store_image_remove: one of the two sees the other. */
     if (!image_recorded(s, image_id)) {
         unlinkat(store_dirfd(s, "refs"), name, 0);
-        return err_new(ERR_NOT_FOUND, "no such image: %s", image_id);
+        return err_new(ERR_NOT_FOUND, "No such image: %s", image_id);
     }
     return NULL;
 }
@@ -131,11 +131,11 @@ struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) 
     struct err *e = read_ref(refs, name, ref, ret);
     if (e && err_kind(e) == ERR_NOT_FOUND && err_errno(e) == ENOENT) {
         err_free(e);
-        return err_new(ERR_NOT_FOUND, "no such image: %s", ref);
+        return err_new(ERR_NOT_FOUND, "No such image: %s", ref);
     }
     if (e)
         return err_wrap(e, "%s/refs/%s", s->root, name);
-    return image_recorded(s, ret) ? NULL : err_new(ERR_NOT_FOUND, "no such image: %s", ref);
+    return image_recorded(s, ret) ? NULL : err_new(ERR_NOT_FOUND, "No such image: %s", ref);
 }
 
 int64_t store_ref_time(const struct store *s, const char *ref) {
@@ -155,7 +155,7 @@ struct err *store_ref_remove(struct store *s, const char *ref) {
     TRY(file_of_ref(ref, &name));
     TRY(store_dir(s, STORE_REFS, &refs));
     if (unlinkat(refs, name, 0) < 0)
-        return errno == ENOENT ? err_new(ERR_NOT_FOUND, "no such image: %s", ref) : err_sys(errno, "untag %s", ref);
+        return errno == ENOENT ? err_new(ERR_NOT_FOUND, "No such image: %s", ref) : err_sys(errno, "untag %s", ref);
     TRY_CTX(io_sync(refs), "untag %s", ref);
     return NULL;
 }

@@ -214,7 +214,7 @@ struct err *store_container_create(struct store *s, const struct store_container
     __attribute__((warn_unused_result));
 /* Makes a container durable that was created without: for `run`, after the start, so that no fsync is before exec. */
 struct err *store_container_sync(struct store *s, const char *id) __attribute__((warn_unused_result));
-/* Full id for a name, full id, or unique id prefix. not_found: "no such container: x". */
+/* Full id for a name, full id, or unique id prefix. not_found: "No such container: x". */
 struct err *store_container_find(const struct store *s, const char *name_or_id, char ret[65])
     __attribute__((warn_unused_result));
 struct err *store_container_ids(const struct store *s, struct strv *out) __attribute__((warn_unused_result));

@@ -20,9 +20,8 @@ const struct cli_flag cli_global_flags[] = {
     {.name = "context",
      .letter = 'c',
      .type = CLI_STRING,
-     .help = "Name of the context",
-     .standing = CLI_REFUSED,
-     .reason = NO_DAEMON},
+     .offset = offsetof(struct cli_globals, context),
+     .help = "Name of the context: there is one, \"default\""},
     {.name = "debug",
      .letter = 'D',
      .type = CLI_BOOL,
@@ -283,6 +282,18 @@ static int dispatch(struct invocation *v, const struct cli_globals *g, const str
     return code;
 }
 
+/* Scripts name the context that they mean: there is no other. */
+static int check_context(const struct cli_globals *g) {
+    if (!g->context || !*g->context || !strcmp(g->context, "default"))
+        return 0;
+    autostr struct str visible = STR_INIT;
+    str_append_visible(&visible, g->context);
+    fprintf(stderr,
+            "coracle: context \"%s\": context not found: there is no daemon to talk to, and one context, \"default\"\n",
+            str_c(&visible));
+    return 1;
+}
+
 static int set_log_level(const struct cli_globals *g) {
     static const struct {
         const char *word;
@@ -379,7 +390,7 @@ int cli_main(int argc, char **argv, char **envp) {
     } else if (g.version) {
         printf("coracle version %s\n", CORACLE_VERSION);
         code = finish_output(0);
-    } else if ((code = set_log_level(&g)) == 0) {
+    } else if ((code = check_context(&g)) == 0 && (code = set_log_level(&g)) == 0) {
         code = run_words(&words, &g, &warnings, argv);
     }
     cli_flags_done(cli_global_flags, &g);

@@ -120,7 +120,7 @@ extern const struct cmd *const cli_commands[];
 
 /* Global options, parsed before the command. */
 struct cli_globals {
-    char *root, *log_level;
+    char *root, *log_level, *context;
     bool debug, version, help;
 };
 

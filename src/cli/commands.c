@@ -10,6 +10,7 @@ extern const struct cmd cmd_attach, cmd_container_exists, cmd_container_inspect,
     cmd_top, cmd_unpause, cmd_untag, cmd_update, cmd_unshare, cmd_version, cmd_volume_create, cmd_volume_exists,
     cmd_volume_export, cmd_volume_import, cmd_volume_inspect, cmd_volume_ls, cmd_volume_prune, cmd_volume_rm, cmd_wait,
     cmd_complete;
+extern const struct cmd cmd_context_inspect, cmd_context_ls, cmd_context_show, cmd_context_use;
 
 const struct cmd *const cli_commands[] = {
     &cmd_run,
@@ -26,6 +27,10 @@ const struct cmd *const cli_commands[] = {
     &cmd_container_exists,
     &cmd_container_prune,
     &cmd_commit,
+    &cmd_context_inspect,
+    &cmd_context_ls,
+    &cmd_context_show,
+    &cmd_context_use,
     &cmd_cp,
     &cmd_create,
     &cmd_events,

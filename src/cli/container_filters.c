@@ -188,7 +188,7 @@ static struct err *created_of(const struct cli_containers *q, const char *name, 
             return NULL;
         }
     }
-    return err_new(ERR_NOT_FOUND, "no such container: %s", name);
+    return err_new(ERR_NOT_FOUND, "No such container: %s", name);
 }
 
 static const char *const filter_keys[] = {

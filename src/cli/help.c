@@ -6,13 +6,10 @@
 #define WIDTH 80
 
 const struct cli_group cli_groups[] = {
-    {"container", "Manage containers"},
-    {"healthcheck", "Check containers"},
-    {"image", "Manage images"},
-    {"network", "Manage networks"},
-    {"system", "Manage coracle"},
-    {"volume", "Manage volumes"},
-    {NULL, NULL},
+    {"container", "Manage containers"},  {"context", "Show the one context that there is"},
+    {"healthcheck", "Check containers"}, {"image", "Manage images"},
+    {"network", "Manage networks"},      {"system", "Manage coracle"},
+    {"volume", "Manage volumes"},        {NULL, NULL},
 };
 
 const char *cli_command_group_name(const struct cmd *c) { return c->group_name ? c->group_name : c->name; }
@@ -82,10 +79,26 @@ static void print_flags(FILE *out, const char *title, const struct cli_flag *fla
     }
 }
 
+/* All of its names, where it has more than one. */
+static void print_aliases(FILE *out, const struct cmd *c) {
+    autostrv struct strv names = {.n = 0};
+    autostrv struct strv extra = {.n = 0};
+    if (!c->group || !(c->top_level || c->aliases))
+        return;
+    strv_pushf(&names, "coracle %s %s", c->group, cli_command_group_name(c));
+    if (c->aliases)
+        strv_split(&extra, c->aliases, ',');
+    for (size_t i = 0; i < extra.n; i++)
+        strv_pushf(&names, "coracle %s %s", c->group, extra.v[i]);
+    if (c->top_level)
+        strv_pushf(&names, "coracle %s", c->name);
+    autofree char *text = strv_join(&names, ", ");
+    fprintf(out, "\nAliases:\n  %s\n", text);
+}
+
 void cli_help_command(FILE *out, const struct cmd *c, const char *called_as) {
     fprintf(out, "Usage:  coracle %s %s\n\n%s\n", called_as, c->usage, c->summary);
-    if (c->group && c->top_level)
-        fprintf(out, "\nAliases:\n  coracle %s %s, coracle %s\n", c->group, cli_command_group_name(c), c->name);
+    print_aliases(out, c);
     print_flags(out, "Options", c->flags, c->name);
 }
 

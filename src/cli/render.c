@@ -76,17 +76,28 @@ static bool is_plain(const char *text) {
     return *text == '\0';
 }
 
+/* The keys of a row in their order, which is that of docker's rows; those of columns that it lacks, too. */
+static void sorted_keys(const struct cli_table *t, const struct json *row, struct strv *out) {
+    JSON_EACH(m, row)
+    strv_push(out, json_key(m));
+    for (size_t i = 0; t && t->headers[i][0]; i++)
+        if (!json_get(row, t->headers[i][0]))
+            strv_push(out, t->headers[i][0]);
+    strv_sort(out);
+}
+
 /* The members of a row with control characters spelled out; every column is there. */
 static struct json *visible_row(const struct cli_table *t, const struct json *row) {
     struct json *out = json_object();
-    for (size_t i = 0; t->headers[i][0]; i++)
-        json_set_str(out, t->headers[i][0], "");
-    JSON_EACH(m, row) {
+    autostrv struct strv keys = {.n = 0};
+    sorted_keys(t, row, &keys);
+    for (size_t i = 0; i < keys.n; i++) {
+        const struct json *m = json_get(row, keys.v[i]);
         const char *text = json_str_value(m);
         autostr struct str s = STR_INIT;
         if (text)
             str_append_visible(&s, text);
-        json_set(out, json_key(m), text ? json_string(str_c(&s)) : json_copy(m));
+        json_set(out, keys.v[i], m && !text ? json_copy(m) : json_string(str_c(&s)));
     }
     return out;
 }
@@ -125,10 +136,14 @@ static bool row_is_plain(const struct cli_rows *r, const struct json *row) {
 }
 
 static void print_json_row(FILE *out, const struct json *row) {
-    autojson plain = json_copy(row);
-    json_remove(plain, "__labels");
+    autojson sorted = json_object();
+    autostrv struct strv keys = {.n = 0};
     autostr struct str s = STR_INIT;
-    json_render(plain, JSON_COMPACT, &s);
+    sorted_keys(NULL, row, &keys);
+    for (size_t i = 0; i < keys.n; i++)
+        if (!str_starts(keys.v[i], "__")) /* what only templates call */
+            json_set(sorted, keys.v[i], json_copy(json_get(row, keys.v[i])));
+    json_render(sorted, JSON_COMPACT, &s);
     fprintf(out, "%s\n", str_c(&s));
 }
 

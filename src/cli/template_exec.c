@@ -85,6 +85,8 @@ static struct err *field_of(struct exec *x, const struct json *v, const struct s
     if (!v || json_type(v) == JSON_NULL)
         return i > 0 ? exec_err(x, "nil pointer evaluating interface {}.%s", key) : missing(x, v, key, false, ret);
     const struct json *member = str_starts(key, "__") ? NULL : json_get(v, key);
+    if (!member && x->flags & TEMPLATE_INSPECT)
+        member = json_get(v, template_json_name(key));
     if (!member)
         return missing(x, v, key, i + 1 == chain->n, ret);
     *ret = member;

@@ -150,6 +150,8 @@ void template_printf(const struct template_call *c, struct str *out);
 bool template_zero(struct template_pool *pool, const char *within, const char *name, const struct json **ret);
 /* What Go prints for null under that name, by its type in docker's inspect objects: "[]", "map[]" or "<nil>". */
 const char *template_null_text(const char *name);
+/* The JSON's name of a field of docker's structs, which for a few is another one ("ID" is "Id"). */
+const char *template_json_name(const char *field);
 /* Whether a member of that name is a map there, with keys that may be missing. */
 bool template_is_map(const char *name);
 /* Go's name of a value's type. */

@@ -117,6 +117,22 @@ const char *template_null_text(const char *name) {
     return members[i].zero == ZERO_LIST ? "[]" : members[i].zero == ZERO_MAP ? "map[]" : "<nil>";
 }
 
+const char *template_json_name(const char *field) {
+    static const char *const names[][2] = {
+        {"APIVersion", "ApiVersion"},
+        {"DNS", "Dns"},
+        {"DNSOptions", "DnsOptions"},
+        {"DNSSearch", "DnsSearch"},
+        {"HTTPProxy", "HttpProxy"},
+        {"HTTPSProxy", "HttpsProxy"},
+        {"ID", "Id"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (!strcmp(names[i][0], field))
+            return names[i][1];
+    return field;
+}
+
 bool template_is_map(const char *name) {
     size_t i = find(name);
     return i < ARRAY_LEN(members) && members[i].zero == ZERO_MAP;

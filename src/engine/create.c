@@ -65,7 +65,7 @@ static struct err *pull_missing(struct creation *c) {
 
 /* docker's words for --pull never. */
 static struct err *no_such_image(const char *image) {
-    return err_hint(err_new(ERR_NOT_FOUND, "no such image: %s", image),
+    return err_hint(err_new(ERR_NOT_FOUND, "No such image: %s", image),
                     "run 'coracle pull %s', or leave out --pull never", image);
 }
 
@@ -260,7 +260,7 @@ static struct err *replace(const struct creation *c, const char *name) {
             return NULL;
         memcpy(id, old.id, sizeof id);
     }
-    return engine_container_remove(c->engine, id, true, false);
+    return engine_container_remove(c->engine, id, true, true); /* its anonymous volumes, too */
 }
 
 /* What must be right on this machine before anything is recorded, or removed to make room. */

@@ -107,6 +107,14 @@ struct err *engine_container_wait(struct engine *e, const char *name, int *ret_c
 /* Prints the log to r->out and r->err. */
 struct err *engine_container_logs(struct engine *e, const char *name, const struct monitor_log_read *r)
     __attribute__((warn_unused_result));
+/* Of several, each line with the container's short id or name before it. */
+struct engine_logs {
+    char *const *names;
+    size_t n;
+    bool by_name, colour;
+    struct monitor_log_read read;
+};
+struct err *engine_containers_logs(struct engine *e, const struct engine_logs *l) __attribute__((warn_unused_result));
 
 struct engine_exec {
     struct strv command, env;   /* env as typed, NAME alone takes the host's */

@@ -58,6 +58,9 @@ void engine_container_done(struct engine_container *c);
 #define autocontainer __attribute__((cleanup(engine_container_done))) struct engine_container
 #define ENGINE_CONTAINER_INIT                                                                                          \
     { .dirfd = -1 }
+/* A lock for who reads a container's records to write them back changed: another one waits till *ret_lock is closed. */
+struct err *engine_container_lock_records(const struct engine_container *c, int *ret_lock)
+    __attribute__((warn_unused_result));
 /* The container's name without "/", borrowed from its summary. */
 const char *engine_container_name(const struct engine_container *c);
 /* How its root is to be put together now; its lock is ours. `config` is its config.json. Done with rootfs_plan_done().

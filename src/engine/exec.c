@@ -130,16 +130,8 @@ static struct err *make_pipes(const struct engine_exec *x, struct pipes *p) {
 
 /* ---- the whole ---- */
 
-/*
- * In a child: the command that the user detached from goes on, and so its terminal stays open, and is read, till then.
- */
-static struct err *hold_terminal(int pidfd, int console) {
-    pid_t child = fork();
-    if (child != 0)
-        return child < 0 ? err_sys(errno, "fork to keep the terminal of the command open") : NULL;
-    setsid();
-    const int keep[] = {pidfd, console};
-    fd_close_all_but(keep, ARRAY_LEN(keep));
+/* Reads and drops what comes from the terminal of a process until that has ended; no terminal: just waits. */
+static void drain_terminal(int pidfd, int console) {
     char unread[4096];
     struct pollfd p[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = console, .events = POLLIN}};
     while (p[0].revents == 0) {
@@ -151,11 +143,25 @@ static struct err *hold_terminal(int pidfd, int console) {
         if (p[1].revents && read(console, unread, sizeof unread) <= 0 && errno != EINTR)
             p[1].fd = -1;
     }
+}
+
+/*
+ * In a child: the command that the user detached from goes on, and so its terminal stays open, and is read, till then.
+ */
+static struct err *hold_terminal(int pidfd, int console) {
+    pid_t child = fork();
+    if (child != 0)
+        return child < 0 ? err_sys(errno, "fork to keep the terminal of the command open") : NULL;
+    setsid();
+    const int keep[] = {pidfd, console};
+    fd_close_all_but(keep, ARRAY_LEN(keep));
+    drain_terminal(pidfd, console);
     _exit(0);
 }
 
-static struct err *run_exec(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
-                            struct pipes *pipes, struct monitor_io_result *ret) {
+/* Makes the process; theirs of the pipes are closed. *ret is done with runtime_proc_done(). */
+static struct err *begin(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
+                         struct pipes *pipes, struct runtime_proc *ret) {
     autojson config = NULL;
     TRY(read_config(c->dirfd, &config));
     TRY(set_process(e, config, x));
@@ -173,15 +179,19 @@ static struct err *run_exec(struct engine *e, const struct engine_container *c, 
         .rows = x->rows,
         .cols = x->cols,
     };
-    struct runtime_proc proc = {.pid = 0, .pidfd = -1, .sync_fd = -1, .console = -1};
-    struct err *bad = runtime_exec(&run, &proc);
+    struct err *bad = runtime_exec(&run, ret);
     if (bad) /* a command that could not be started is 126, unless its program is missing (127) */
         return err_kind(bad) == ERR_EXEC_NOT_FOUND ? bad : err_with_kind(bad, ERR_EXEC_DENIED);
     for (int i = 0; i < 3; i++)
         fd_replace(&pipes->theirs[i], -1);
+    return NULL;
+}
+
+static struct err *run_exec(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
+                            struct pipes *pipes, struct monitor_io_result *ret) {
+    struct runtime_proc proc = {.pid = 0, .pidfd = -1, .sync_fd = -1, .console = -1};
+    TRY(begin(e, c, x, pipes, &proc));
     autofd int pidfd = proc.pidfd, console = proc.console;
-    if (x->detach)
-        return NULL;
     struct monitor_io io = x->io;
     io.tty = x->tty;
     if (!x->tty && pipes->ours[0] < 0)
@@ -210,6 +220,50 @@ static void tell_end(const struct engine *e, const struct engine_container *c, c
     events_tell_container(e->host, c->summary, "exec_die", attributes);
 }
 
+/*
+ * In the child that a detached command is left to: makes the command's process its own, tells `out` when that runs (by
+ * its end) or why it does not, and waits for its exit code, which nobody else could.
+ */
+static void keep_detached(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
+                          const char *exec_id, int out) {
+    struct pipes none = {{-1, -1, -1}, {-1, -1, -1}};
+    struct runtime_proc proc = {.pid = 0, .pidfd = -1, .sync_fd = -1, .console = -1};
+    int code = 0;
+    setsid();
+    autoerr bad = begin(e, c, x, &none, &proc);
+    if (bad) {
+        autostr struct str text = STR_INIT;
+        err_encode(bad, &text);
+        err_free(io_write_all(out, text.ptr, text.len));
+        _exit(1);
+    }
+    const int keep[] = {proc.pidfd, proc.console};
+    fd_null_stdio(); /* who reads our output waits for all of its writers */
+    fd_close_all_but(keep, ARRAY_LEN(keep));
+    drain_terminal(proc.pidfd, proc.console);
+    autoerr lost = proc_reap(proc.pid, &code);
+    if (!lost)
+        tell_end(e, c, exec_id, code);
+    _exit(0);
+}
+
+static struct err *run_detached(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
+                                const char *exec_id) {
+    autostr struct str text = STR_INIT_MAX(1 << 16);
+    int p[2];
+    TRY(fd_pipe(0, p));
+    autofd int from = p[0];
+    autofd int to = p[1];
+    pid_t child = fork();
+    if (child < 0)
+        return err_sys(errno, "fork");
+    if (child == 0)
+        keep_detached(e, c, x, exec_id, to);
+    fd_replace(&to, -1);
+    TRY(io_read_all(from, 1 << 16, "the process that starts the command", &text));
+    return text.len ? err_decode(text.ptr, text.len) : NULL;
+}
+
 struct err *engine_container_exec(struct engine *e, const char *name, const struct engine_exec *x,
                                   struct monitor_io_result *ret) {
     autocontainer c = ENGINE_CONTAINER_INIT;
@@ -225,7 +279,7 @@ struct err *engine_container_exec(struct engine *e, const char *name, const stru
     char exec_id[ID_LEN + 1];
     id_random(exec_id);
     tell_begin(e, &c, x, exec_id);
-    struct err *bad = run_exec(e, &c, x, &pipes, &r);
+    struct err *bad = x->detach ? run_detached(e, &c, x, exec_id) : run_exec(e, &c, x, &pipes, &r);
     pipes_done(&pipes);
     if (bad)
         return bad;

@@ -113,6 +113,27 @@ static void set_log_drivers(struct json *o) {
     json_set(o, "Plugins", plugins);
 }
 
+/* What scripts ask of a daemon, and of the client beside it. */
+static void set_daemon(struct json *o) {
+    struct json *runtimes = json_object(), *runtime = json_object(), *swarm = json_object(), *client = json_object();
+    json_set_str(runtime, "path", "coracle-runtime");
+    json_set(runtimes, "coracle", runtime);
+    json_set(o, "Runtimes", runtimes);
+    json_set_str(swarm, "NodeID", "");
+    json_set_str(swarm, "LocalNodeState", "inactive");
+    json_set_bool(swarm, "ControlAvailable", false);
+    json_set(o, "Swarm", swarm);
+    json_set_bool(o, "LiveRestoreEnabled", true); /* containers need nobody to go on */
+    json_set_bool(o, "ExperimentalBuild", false);
+    json_set_bool(o, "Debug", false);
+    json_set_str(o, "IndexServerAddress", "https://index.docker.io/v1/");
+    json_set_str(client, "Version", CORACLE_VERSION);
+    json_set_str(client, "Context", "default");
+    json_set(client, "Plugins", json_array());
+    json_set_bool(client, "Debug", false);
+    json_set(o, "ClientInfo", client);
+}
+
 struct err *engine_info(struct engine *e, struct json **ret) {
     struct store *s;
     TRY(engine_store(e, &s));
@@ -144,6 +165,7 @@ struct err *engine_info(struct engine *e, struct json **ret) {
     json_set_str(o, "RunDir", e->host->run_root);
     describe_network(e, o);
     describe_abilities(e, o);
+    set_daemon(o);
     *ret = o;
     return NULL;
 }
@@ -162,6 +184,7 @@ static struct json *version_half(const struct engine *e) {
 struct err *engine_version(struct engine *e, struct json **ret) {
     struct json *o = json_object(), *client = version_half(e), *server = version_half(e);
     json_remove(client, "KernelVersion");
+    json_set_str(client, "Context", "default");
     json_set_str(client, "DefaultAPIVersion", API_VERSION);
     json_set_str(server, "MinAPIVersion", "1.24");
     json_set(o, "Client", client);

@@ -1,9 +1,7 @@
-/* Ending and waiting: stop, kill, restart, wait, remove, rename, logs. Signals go through the monitor, which may send
+/* Ending and waiting: stop, kill, restart, wait, remove, rename. Signals go through the monitor, which may send
  * them to any user of the container. */
 #include "engine/engine_int.h"
 #include "engine/volumes_int.h"
-
-#include "spec/log.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -190,34 +188,4 @@ struct err *engine_container_rename(struct engine *e, const char *name, const ch
     json_set_str(c.summary, "Name", bare);
     events_tell_container(e->host, c.summary, "rename", attributes);
     return NULL;
-}
-
-/* Whether the container's directory has what can be read; *ret_local: in the format of the driver local. */
-static struct err *log_readable(const struct engine_container *c, bool *ret_local) {
-    const char *driver = json_str_value(json_get(c->summary, "LogDriver"));
-    autostrmap struct strmap opts = {.n = 0};
-    struct spec_log o;
-    TRY(json_get_strmap_opt(c->summary, "LogOpts", &opts));
-    TRY(spec_log_parse(driver, &opts, &o));
-    *ret_local = o.kind == SPEC_LOG_LOCAL || o.copy;
-    if (o.kind == SPEC_LOG_JSON_FILE || *ret_local)
-        return NULL;
-    struct err *e = err_new(ERR_UNSUPPORTED, "configured logging driver does not support reading");
-    if (o.kind == SPEC_LOG_JOURNALD)
-        return err_hint(e, "run 'journalctl CONTAINER_NAME=%s', or leave out --log-opt cache-disabled",
-                        engine_container_name(c));
-    return e;
-}
-
-struct err *engine_container_logs(struct engine *e, const char *name, const struct monitor_log_read *read) {
-    autocontainer c = ENGINE_CONTAINER_INIT;
-    TRY(engine_container_load(e, name, &c));
-    struct monitor_log_read r = *read;
-    TRY(log_readable(&c, &r.local));
-    autofd int lock = -1;
-    if (r.follow) {
-        TRY(fd_open_at(c.dirfd, "lock", O_RDWR, 0, &lock));
-        r.lock_fd = lock;
-    }
-    return monitor_log_print(c.dirfd, &r);
 }

@@ -165,7 +165,8 @@ static const struct {
     {"push login logout search manifest", "later, with the registry's second part"},
     {"compose", "later"},
     {"checkpoint", "not without root: the kernel's checkpoints need it"},
-    {"context", "there is no daemon to choose"},
+    {"context create export import rm update", "there is no daemon to choose: the one context is \"default\""},
+    {"volume update", "there is no swarm"},
     {"swarm config node secret service stack", "never: coracle is for one machine"},
     {"plugin trust", "never: plugins belong to a daemon, notary is retired"},
 };

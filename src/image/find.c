@@ -51,7 +51,7 @@ struct err *image_find(const struct store *s, const char *text, char ret_id[65],
             return by_id;
         err_free(by_id);
     }
-    return err_hint(err_new(ERR_NOT_FOUND, "no such image: %s", text), "run 'coracle images' to see what there is");
+    return err_hint(err_new(ERR_NOT_FOUND, "No such image: %s", text), "run 'coracle images' to see what there is");
 }
 
 struct err *image_config(const struct store *s, const struct store_image *img, struct json **ret) {

@@ -25,7 +25,7 @@ static struct err *not_running(const char *id) {
 
 struct err *monitor_connect(const struct host *h, const char *id, int *ret_fd) {
     if (!path_is_component(id))
-        return err_new(ERR_NOT_FOUND, "no such container: %s", id);
+        return err_new(ERR_NOT_FOUND, "No such container: %s", id);
     autofree char *path = path_join(h->run_root, id);
     autofd int dir = -1;
     struct err *e = fd_open_dir(AT_FDCWD, path, &dir);

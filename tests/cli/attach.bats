@@ -163,7 +163,7 @@ untick() { grep -v '^tick$' "$1"; }
     coracle rm a9
     run coracle attach nosuch
     assert_status 1
-    assert_output_has 'no such container: nosuch'
+    assert_output_has 'No such container: nosuch'
     coracle run -d --name a9 busybox sleep 1000
     run coracle attach --detach-keys 'ctrl-bogus' a9
     assert_status 1

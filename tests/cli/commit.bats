@@ -130,7 +130,7 @@ changes='mkdir -p /data/sub && echo one >/data/sub/f && ln /data/sub/f /data/har
     before=$(find "$STORE"/{blobs,layers,images,refs} | sort)
     run coracle commit nobody
     assert_status 1
-    assert_output_has "no such container: nobody"
+    assert_output_has "No such container: nobody"
     run coracle commit "$c" UPPER
     assert_status 1
     assert_output_has "must be lowercase"

@@ -47,7 +47,7 @@ refused() {
 }
 
 @test "images that are not there, and names that are none" {
-    refused 125 'no such image: nosuch' run --pull never nosuch:tag
+    refused 125 'No such image: nosuch' run --pull never nosuch:tag
     refused 125 'invalid reference format' run Busybox:UPPER:x
     refused 125 'repository name' run BUSYBOX
     refused 125 'invalid reference format' run ''
@@ -80,7 +80,7 @@ refused() {
     refused 125 'bogus' run --mount type=bogus,dst=/x busybox
     refused 125 'nosuch' run --mount type=bind,src=/tmp,dst=/x,nosuch=1 busybox
     refused 125 'plugin "nfs" not found' run --volume-driver nfs -v named:/x busybox
-    refused 125 'no such container' run --volumes-from nobody busybox
+    refused 125 'No such container' run --volumes-from nobody busybox
     refused 125 'invalid characters for a local volume name' run --mount src=a/b,dst=/x busybox
     refused 125 '' run --tmpfs relative busybox
     refused 125 '/x' run -v /tmp:/x -v /usr:/x busybox
@@ -159,7 +159,7 @@ refused() {
 @test "errors go to stderr, and say the program's name" {
     run --separate-stderr coracle rm nosuch
     assert_eq "$output" ""
-    assert_eq "$stderr" "coracle: no such container: nosuch"
+    assert_eq "$stderr" "coracle: No such container: nosuch"
     run --separate-stderr coracle run --nosuch x
     assert_eq "$output" ""
     [[ $stderr == *"Run 'coracle run --help'"* ]] || fail "no way out: $stderr"

@@ -259,7 +259,7 @@ runs_in() { coracle exec "$1" ps | grep -v ' ps' | grep -qF -- "$2"; }
     coracle rm still
     run coracle exec nosuch true
     assert_status 1
-    assert_output_has 'no such container: nosuch'
+    assert_output_has 'No such container: nosuch'
     run coracle exec box
     assert_status 1
     assert_output_has "requires at least 2 arguments"

@@ -83,7 +83,7 @@ fails() { # CODE TEXT COMMAND…
     fails 125 "cannot replace container without --name" run --rm --replace busybox true
     coracle run -d --replace --name "$c" busybox sleep 1000 >/dev/null
     id=$(coracle inspect -f '{{.Id}}' "$c")
-    fails 125 "no such image" run -d --replace --pull never --name "$c" nowhere.invalid/none true
+    fails 125 "No such image" run -d --replace --pull never --name "$c" nowhere.invalid/none true
     fails 125 "unknown or invalid time zone" run -d --replace --tz No/Where --name "$c" busybox true
     fails 125 "bind source path does not exist" create --replace --name "$c" --mount type=bind,src=/nowhere/x,dst=/x busybox true
     assert_eq "$(coracle inspect -f '{{.Id}} {{.State.Running}}' "$c")" "$id true"

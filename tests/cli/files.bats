@@ -70,7 +70,7 @@ A /usr/here'
 @test "diff: errors" {
     run coracle diff nobody
     assert_status 1
-    assert_output_has "no such container: nobody"
+    assert_output_has "No such container: nobody"
     run coracle diff
     assert_status 1
     assert_output_has "requires"
@@ -312,8 +312,8 @@ check() {
 f|g|must specify at least one container source
 |$c:/|source can not be empty
 f||destination can not be empty
-f|nobody:/x|no such container: nobody
-nobody:/x|f|no such container: nobody
+f|nobody:/x|No such container: nobody
+nobody:/x|f|No such container: nobody
 $c:/none|f|could not find the file /none in container $c
 f|$c:/none/f|could not find the file /none in container $c
 f|$c:/etc/passwd/x|extraction point is not a directory

@@ -214,7 +214,7 @@ make() { coracle import --change 'CMD ["/bin/sh"]' --change "ENV N=${2:-$1}" "$(
     make src
     run coracle tag none x
     assert_status 1
-    assert_output_has "no such image: none"
+    assert_output_has "No such image: none"
     run coracle tag src UPPER:1
     assert_status 1
     assert_output_has "must be lowercase"
@@ -243,7 +243,7 @@ make() { coracle import --change 'CMD ["/bin/sh"]' --change "ENV N=${2:-$1}" "$(
     store_is_clean
     run coracle rmi b
     assert_status 1
-    assert_output_has "no such image: b"
+    assert_output_has "No such image: b"
 }
 
 @test "rmi by id: several names of one repository go together, of several only with -f" {
@@ -278,7 +278,7 @@ make() { coracle import --change 'CMD ["/bin/sh"]' --change "ENV N=${2:-$1}" "$(
     make b
     run coracle rmi a none b
     assert_status 1
-    assert_output_has "no such image: none"
+    assert_output_has "No such image: none"
     assert_eq "$(names)" ""
 }
 
@@ -392,7 +392,7 @@ make() { coracle import --change 'CMD ["/bin/sh"]' --change "ENV N=${2:-$1}" "$(
     run --separate-stderr coracle image inspect a none
     assert_status 1
     assert_eq "$(jq -r '.[0].RepoTags[0]' <<<"$output")" a:latest
-    case $stderr in *"no such image: none"*) ;; *) fail "stderr: $stderr" ;; esac
+    case $stderr in *"No such image: none"*) ;; *) fail "stderr: $stderr" ;; esac
     run coracle image inspect
     assert_status 1
     run coracle image inspect -f '{{.No.Such.Thing.At.All}' a

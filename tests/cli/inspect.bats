@@ -101,13 +101,13 @@ has() { jq -e "$1" "$TMPDIR/full.json" >/dev/null || fail "not so: $1" "$(jq -c 
     run --separate-stderr coracle inspect full nosuch ended
     assert_status 1
     jq -e 'length == 2' <<<"$output"
-    assert_eq "$stderr" "coracle: no such object: nosuch"
+    assert_eq "$stderr" "coracle: No such object: nosuch"
     run --separate-stderr coracle inspect nosuch
     assert_status 1
     assert_eq "$output" "[]"
     run coracle container inspect nosuch
     assert_status 1
-    assert_output_has 'no such container: nosuch'
+    assert_output_has 'No such container: nosuch'
     run coracle inspect --type image full
     assert_status 1
     run coracle inspect --type bogus full

@@ -184,7 +184,7 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
     assert_eq "$output" $'1\n137\n3'
     run coracle wait w1 nosuch w3
     assert_status 1
-    assert_output_has 'no such container: nosuch'
+    assert_output_has 'No such container: nosuch'
     assert_output_has $'\n3'
     coracle rm w1 w2 w3
 }
@@ -236,25 +236,25 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
         run --separate-stderr coracle $cmd m1 nosuch m2
         assert_status 1
         assert_eq "$output" $'m1\nm2'
-        assert_eq "$stderr" "coracle: no such container: nosuch"
+        assert_eq "$stderr" "coracle: No such container: nosuch"
     done
     run --separate-stderr coracle rm m1 nosuch m2
     assert_status 1
     assert_eq "$output" $'m1\nm2'
     run -0 --separate-stderr coracle rm -f nosuch
     assert_eq "$output" ""
-    assert_eq "$stderr" "coracle: no such container: nosuch"
+    assert_eq "$stderr" "coracle: No such container: nosuch"
 }
 
 @test "commands on what does not exist: docker's words and exit codes" {
     for cmd in "stop x" "kill x" "rm x" "wait x" "start x" "restart x" "logs x" "attach x" "rename x yy"; do
         run coracle $cmd
         assert_status 1
-        assert_eq "$output" "coracle: no such container: x"
+        assert_eq "$output" "coracle: No such container: x"
     done
     run coracle exec x true
     [ "$status" = 1 ] || [ "$status" = 125 ] || fail "status of exec"
-    assert_output_has "no such container: x"
+    assert_output_has "No such container: x"
 }
 
 @test "--rm removes a container that ends, is stopped, is killed, or cannot be started" {

@@ -181,7 +181,7 @@ fill() { echo "dd if=/dev/zero bs=${1}M count=1 2>/dev/null | sleep 1000"; }
     assert_eq "$(coracle inspect -f '{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}}' "$c")" "67108864 134217728 0"
     run coracle update -m 32m nobody-"$c"
     assert_status 1
-    assert_output_has "no such container: nobody-$c"
+    assert_output_has "No such container: nobody-$c"
     coracle rm "$c"
 }
 

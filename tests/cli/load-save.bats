@@ -212,7 +212,7 @@ LISTING='cd / && busybox find . -xdev -mindepth 1 ! -path "./proc*" ! -path "./s
     echo precious >"$T/a.tar"
     run coracle save -o "$T/a.tar" "$P/tiny:1" no/such:image
     assert_status 1
-    assert_output_has "no such image: no/such:image"
+    assert_output_has "No such image: no/such:image"
     assert_eq "$(cat "$T/a.tar")" precious
     assert_eq "$(ls "$T")" a.tar
     run coracle save -o "$T/none/a.tar" "$P/tiny:1"

@@ -75,7 +75,7 @@ stands_and_goes_on() {
     assert_output_has "container is paused and must be unpaused first"
     coracle rm -f "$c"
     run coracle pause "$c"
-    assert_output_has "no such container: $c"
+    assert_output_has "No such container: $c"
     coracle create --name "$c" busybox true >/dev/null
     run coracle pause "$c"
     assert_output_has "is not running"

@@ -130,7 +130,7 @@ blob_of() { jq -r ".layers[$2].digest" "$CTR_HOME/layouts/$1/blobs/sha256/$(jq -
     configure "{\"registry-mirrors\": [\"http://$X\"]}"
     run coracle run --rm --network none --pull never busybox true
     assert_status 125
-    assert_output_has "no such image"
+    assert_output_has "No such image"
     run --separate-stderr -0 coracle run --rm --network none busybox echo hello
     assert_eq "$output" hello
     case $stderr in *"Unable to find image 'busybox:latest' locally"*) ;; *) fail "stderr: $stderr" ;; esac

@@ -96,7 +96,7 @@ one() { coracle stats --no-stream --format "$@"; }
 
 @test "names that are none and wrong formats are errors" {
     run -1 coracle stats --no-stream nobody-is-called-so
-    assert_output_has "no such container: nobody-is-called-so"
+    assert_output_has "No such container: nobody-is-called-so"
     run -1 coracle stats --no-stream --format '{{.Nope}}'
     run -1 coracle stats --no-stream --format '{{.Name'
 }

@@ -79,7 +79,7 @@ pid_of() { coracle inspect -f '{{.State.Pid}}' "$1"; }
     run -1 coracle top "$name"
     assert_output_has "is not running"
     run -1 coracle top nobody-is-called-so
-    assert_output_has "no such container: nobody-is-called-so"
+    assert_output_has "No such container: nobody-is-called-so"
     run -1 coracle top
     assert_output_has "requires at least 1 argument"
     coracle rm "$name"

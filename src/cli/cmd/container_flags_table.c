@@ -7,7 +7,7 @@
 #define LINK_LOCAL "an address of the container's own making needs no option"
 #define WINDOWS_ONLY "it exists on Windows only"
 #define NEEDS_ROOT "the kernel allows it to root only"
-#define CDI_LATER "GPUs arrive with a later release"
+#define NO_CDI "there is nothing that would read CDI files; --device gives a GPU's nodes, -v its driver's files"
 
 const struct cli_flag cli_container_flags[] = {
     {.name = "add-host",
@@ -168,7 +168,7 @@ const struct cli_flag cli_container_flags[] = {
      .type = CLI_STRING,
      .metavar = "gpu-request",
      .standing = CLI_REFUSED,
-     .reason = CDI_LATER,
+     .reason = NO_CDI,
      .help = "GPU devices for the container"},
     {.name = "group-add", .type = CLI_LIST, .offset = AT(o.group_add), .help = "Join additional groups"},
     {.name = "health-cmd", .type = CLI_STRING, .offset = AT(o.health_cmd), .help = "Command that checks health"},
@@ -457,7 +457,7 @@ const struct cli_flag cli_container_flags[] = {
     {.name = "use-api-socket",
      .type = CLI_BOOL,
      .standing = CLI_REFUSED,
-     .reason = "there is no API socket yet",
+     .reason = "there is no daemon, and so no socket of one",
      .help = "Give the container the API socket"},
     {.name = "user",
      .letter = 'u',

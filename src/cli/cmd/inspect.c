@@ -53,7 +53,7 @@ static struct err *inspect_one(struct cli_ctx *c, const char *name, enum kind ki
             return e;
         err_free(e);
     }
-    return err_new(ERR_NOT_FOUND, "no such object: %s", name);
+    return err_new(ERR_NOT_FOUND, "No such object: %s", name);
 }
 
 /* What was found is printed, then the errors of what was not; the exit code tells. */

@@ -17,6 +17,15 @@ static const struct cli_flag flags[] = {
     {.name = NULL},
 };
 
+static void print_half(struct cli_ctx *c, const struct json *v, const char *half) {
+    const struct json *h = json_get(v, half);
+    const char *context = json_text(h, "Context");
+    fprintf(c->out, "%s: coracle\n Version:           %s\n API version:       %s\n OS/Arch:           %s/%s\n", half,
+            json_text(h, "Version"), json_text(h, "ApiVersion"), json_text(h, "Os"), json_text(h, "Arch"));
+    if (*context)
+        fprintf(c->out, " Context:           %s\n", context);
+}
+
 static struct err *version(struct cli_ctx *c, int *ret_code) {
     const struct opts *o = c->opts;
     autojson v = NULL;
@@ -24,14 +33,24 @@ static struct err *version(struct cli_ctx *c, int *ret_code) {
     TRY(engine_version(c->engine, &v));
     if (o->format)
         return cli_render_object(c, v, o->format);
-    static const char *const halves[] = {"Client", "Server"};
-    for (size_t i = 0; i < ARRAY_LEN(halves); i++) {
-        const struct json *h = json_get(v, halves[i]);
-        fprintf(c->out, "%s%s: coracle\n Version:    %s\n API version: %s\n OS/Arch:    %s/%s\n", i ? "\n" : "",
-                halves[i], json_text(h, "Version"), json_text(h, "ApiVersion"), json_text(h, "Os"),
-                json_text(h, "Arch"));
-    }
+    print_half(c, v, "Client");
+    fputc('\n', c->out);
+    print_half(c, v, "Server");
     return NULL;
+}
+
+/* As docker does a security option: its name, and what it is set to below. */
+static void print_option(struct cli_ctx *c, const char *option) {
+    autostrv struct strv parts = {.n = 0};
+    strv_split(&parts, option, ',');
+    for (size_t i = 0; i < parts.n; i++) {
+        const char *value = strchr(parts.v[i], '=');
+        if (i == 0)
+            fprintf(c->out, "  %s\n", value ? value + 1 : parts.v[i]);
+        else if (value)
+            fprintf(c->out, "   %c%.*s: %s\n", parts.v[i][0] & ~0x20, (int)(value - parts.v[i] - 1), parts.v[i] + 1,
+                    value + 1);
+    }
 }
 
 static void print_member(struct cli_ctx *c, const struct json *o, const char *key, const char *label) {
@@ -39,6 +58,12 @@ static void print_member(struct cli_ctx *c, const struct json *o, const char *ke
     autostr struct str text = STR_INIT;
     if (json_type(v) == JSON_STRING && !*json_str_value(v))
         return;
+    if (json_type(v) == JSON_ARRAY) {
+        fprintf(c->out, " %s:\n", label);
+        JSON_EACH(it, v)
+        print_option(c, json_str_value(it));
+        return;
+    }
     if (json_type(v) == JSON_STRING)
         str_append_visible(&text, json_str_value(v));
     else if (!strcmp(key, "MemTotal"))
@@ -73,7 +98,7 @@ static struct err *info(struct cli_ctx *c, int *ret_code) {
         {"NCPU", "CPUs"},
         {"MemTotal", "Total Memory"},
         {"Name", "Name"},
-        {"DockerRootDir", "Root Dir"},
+        {"DockerRootDir", "Docker Root Dir"},
         {"RunDir", "Run Dir"},
     };
     const struct opts *o = c->opts;
@@ -82,7 +107,10 @@ static struct err *info(struct cli_ctx *c, int *ret_code) {
     TRY(engine_info(c->engine, &v));
     if (o->format)
         return cli_render_object(c, v, o->format);
-    fputs("Server:\n", c->out);
+    fputs("Client: coracle\n", c->out);
+    print_member(c, json_get(v, "ClientInfo"), "Version", "Version");
+    print_member(c, json_get(v, "ClientInfo"), "Context", "Context");
+    fputs("\nServer:\n", c->out);
     for (size_t i = 0; i < ARRAY_LEN(lines); i++)
         print_member(c, v, lines[i].key, lines[i].label);
     fflush(c->out);

@@ -1,0 +1,109 @@
+#!/usr/bin/env bats
+# scripts: what scripts that were written for docker or podman do, where no other file looks at it.
+load ../lib/common
+
+file_setup() { image busybox; }
+
+@test "context: one, which is shown, listed, looked at and used; another one is not found" {
+    assert_eq "$(coracle context show)" default
+    run -0 coracle context ls
+    [[ ${lines[0]} =~ ^NAME\ +DESCRIPTION\ +DOCKER\ ENDPOINT\ +ERROR$ ]] || fail "${lines[0]}"
+    [[ ${lines[1]} =~ ^default\ \*\  ]] || fail "${lines[1]}"
+    assert_eq "$(coracle context ls -q)" default
+    assert_eq "$(coracle context ls --format '{{.Name}} {{.Current}}')" "default true"
+    assert_eq "$(coracle context inspect -f '{{.Name}}')" default
+    run -0 --separate-stderr coracle context use default
+    assert_eq "$output" default
+    run -1 coracle context use other
+    assert_output_has 'context "other": context not found'
+    run -0 coracle --context default ps
+    run -1 coracle -c other ps
+    assert_output_has 'context "other": context not found'
+}
+
+@test "version and info: docker's fields, by the names of its structs too, and the lines that scripts look for" {
+    assert_eq "$(coracle version -f '{{.Client.APIVersion}} {{.Server.APIVersion}} {{.Client.Context}}')" "1.50 1.50 default"
+    assert_eq "$(coracle info -f '{{.Driver}} {{.Swarm.LocalNodeState}} {{.ClientInfo.Context}} {{.OSType}}')" "overlay2 inactive default linux"
+    run -0 --separate-stderr coracle info
+    for line in 'Client: coracle' ' Context: default' ' Server Version: ' ' Storage Driver: overlay2' '  rootless' " Docker Root Dir: $STORE"; do
+        grep -q "^$line" <<<"$output" || fail "no line '$line'"
+    done
+}
+
+@test "rows as JSON have their keys in order; inspect knows .ID for Id" {
+    id=$(coracle create --name row busybox true)
+    assert_eq "$(coracle ps -a --format json | jq -c keys_unsorted)" "$(coracle ps -a --format json | jq -c keys)"
+    assert_eq "$(coracle ps -a --format '{{json .}}' | jq -c keys_unsorted)" "$(coracle ps -a --format json | jq -c keys)"
+    assert_eq "$(coracle inspect -f '{{.ID}}' row)" "$id"
+    coracle rm row
+}
+
+@test "logs of several containers: by id or name, in colors, the latest; followed they come as they are written" {
+    id=$(coracle run -d --name one busybox sh -c 'echo out; echo err >&2; printf part')
+    coracle wait one >/dev/null
+    coracle run -i --name two busybox sh -c 'read x; echo "two $x"' <<<first >/dev/null
+    run -0 --separate-stderr coracle logs --names one two
+    assert_eq "$output" $'one out\none part\ntwo two first'
+    assert_eq "$stderr" "one err"
+    run -0 --separate-stderr coracle logs one two
+    assert_eq "${lines[0]}" "${id:0:12} out"
+    assert_eq "$(coracle logs --names --color two)" $'\033[33mtwo\033[0m two first'
+    assert_eq "$(coracle logs -l)" "two first"
+    assert_eq "$(coracle logs --names -n 1 one two 2>/dev/null)" $'one part\ntwo two first'
+    run -1 coracle logs one nosuch
+    assert_output_has "No such container: nosuch"
+    run -1 coracle logs
+    assert_output_has "requires 1 argument"
+    coracle create -i --name talk busybox cat
+    mkfifo "$BATS_TEST_TMPDIR/in"
+    coracle start -ai talk <"$BATS_TEST_TMPDIR/in" >/dev/null 3>&- &
+    exec 8>"$BATS_TEST_TMPDIR/in"
+    wait_for eval '[ "$(coracle inspect -f "{{.State.Running}}" talk)" = true ]'
+    coracle logs -f --names one talk >"$BATS_TEST_TMPDIR/out" 2>/dev/null 3>&- 8>&- &
+    follower=$!
+    echo live >&8
+    wait_for grep -qx "talk live" "$BATS_TEST_TMPDIR/out"
+    exec 8>&-
+    wait $follower
+    assert_eq "$(sort "$BATS_TEST_TMPDIR/out")" $'one out\none part\ntalk live'
+    coracle rm -f one two talk
+}
+
+died_with() {
+    coracle events --since "$1" --until 0s -f container=back -f event=exec_die --format '{{.Actor.Attributes.exitCode}}' | grep -qx "$2"
+}
+
+@test "exec -d: its end is an event with the exit code; who reads our output need not wait for it" {
+    since=$(date +%s)
+    coracle run -d --name back busybox sleep 1000
+    out=$(coracle exec -i back cat </dev/null; coracle exec -d back sh -c 'until [ -e /go ]; do sleep 0.01; done; exit 7')
+    assert_eq "$out" ""
+    coracle exec -dt back sh -c 'until [ -e /go ]; do echo x; sleep 0.01; done; exit 8'
+    run -127 coracle exec -d back nosuch
+    assert_output_has 'executable file not found in $PATH'
+    coracle exec back touch /go
+    wait_for died_with "$since" 7 || fail "$(coracle events --since "$since" --until 0s)"
+    wait_for died_with "$since" 8 || fail "$(coracle events --since "$since" --until 0s)"
+    coracle rm -f back
+}
+
+@test "two updates at once of one container both hold" {
+    coracle create --name both busybox true
+    for i in $(seq 10 19); do
+        coracle update --blkio-weight "$i" both >/dev/null 2>&1 3>&- &
+        first=$!
+        coracle update --restart "on-failure:$i" both >/dev/null 2>&1
+        wait $first
+        assert_eq "$(coracle inspect -f '{{.HostConfig.BlkioWeight}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}' both)" "$i $i"
+    done
+    coracle rm both
+}
+
+@test "--replace: the anonymous volumes of the container that was go with it, named ones stay" {
+    coracle create --name old -v /anonymous -v kept:/named busybox true
+    assert_eq "$(coracle volume ls -q | wc -l)" 2
+    coracle create --replace --name old busybox true
+    assert_eq "$(coracle volume ls -q)" kept
+    coracle rm old
+    coracle volume rm kept
+}
