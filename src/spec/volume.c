@@ -57,7 +57,7 @@ enum mode_kind {
 static int mode_kind(const char *word) {
     static const struct {
         const char *word;
-        enum mode_kind kind;
+        int kind; /* enum mode_kind */
     } modes[] = {{"ro", MODE_ACCESS},
                  {"rw", MODE_ACCESS},
                  {"rshared", MODE_PROPAGATION},
