@@ -80,11 +80,20 @@ static bool calls_itself(const struct store *s, const char *id, const char *name
     return e || !own || str_eq(own[0] == '/' ? own + 1 : own, name);
 }
 
-/* Only under the lock of names/: see above. */
+/* What is to be unlinked for it is asked about under the lock of names/: see above. */
 static bool is_stale(const struct store *s, const char *name, const char *id) {
     if (container_exists(s, id))
         return !calls_itself(s, id, name);
     return !store_tmp_alive(s, id) && !container_exists(s, id);
+}
+
+bool store_name_read(const struct store *s, const char *name, char ret[65], bool *ret_stale) {
+    int names;
+    autoerr e = store_dir(s, STORE_NAMES, &names);
+    if (e || !read_link(names, name, ret))
+        return false;
+    *ret_stale = is_stale(s, name, ret);
+    return true;
 }
 
 static struct err *lock_names(const struct store *s, int *ret_fd) {

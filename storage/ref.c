@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "storage/check.h"
 #include "storage/store_int.h"
 
 enum { REF_FILE_MAX = 255 };
@@ -60,6 +61,20 @@ static struct err *read_ref(int refs, const char *name, const char *ref, char re
         return err_new(ERR_CORRUPT, "it does not name the image of %s", ref);
     memcpy(ret, image, ID_LEN + 1);
     return NULL;
+}
+
+struct err *store_ref_read(const struct store *s, const char *file, char ret[65]) {
+    int refs;
+    autofree char *ref = mem_dup(file), *canonical = NULL;
+    for (char *p = ref; (p = strchr(p, '+')); p++)
+        *p = '/';
+    TRY(store_dir(s, STORE_REFS, &refs));
+    struct err *e = file_of_ref(ref, &canonical);
+    if (e) {
+        err_free(e);
+        return err_new(ERR_CORRUPT, "it is not called like a reference");
+    }
+    return read_ref(refs, file, ref, ret);
 }
 
 static bool image_recorded(const struct store *s, const char *id) {
@@ -204,11 +219,19 @@ struct err *store_refs_written(const struct store *s, struct strmap *out) {
     return list_refs(s, NULL, out);
 }
 
-struct err *store_refs_heal(struct store *s) {
+struct err *store_refs_dangling(const struct store *s, struct strmap *out) {
     autostrmap struct strmap refs = {0};
     TRY(store_refs_written(s, &refs));
     for (size_t i = 0; i < refs.n; i++)
         if (!image_recorded(s, refs.e[i].value))
-            TRY(store_ref_remove(s, refs.e[i].key));
+            strmap_set(out, refs.e[i].key, refs.e[i].value);
+    return NULL;
+}
+
+struct err *store_refs_heal(struct store *s) {
+    autostrmap struct strmap refs = {0};
+    TRY(store_refs_dangling(s, &refs));
+    for (size_t i = 0; i < refs.n; i++)
+        TRY(store_ref_remove(s, refs.e[i].key));
     return NULL;
 }

@@ -64,6 +64,8 @@ bool store_tmp_alive(const struct store *s, const char *name);
 
 /* ---- ref.c ---- */
 
+/* What the file of that name in refs/ refers to; corrupt when it is not what its name says. */
+struct err *store_ref_read(const struct store *s, const char *file, char ret[65]) __attribute__((warn_unused_result));
 /* As store_refs(), with the references that do not count (yet): their image is not recorded. */
 struct err *store_refs_written(const struct store *s, struct strmap *out) __attribute__((warn_unused_result));
 /* Drops those; the store lock is held exclusively, so whoever wrote them is dead. */
@@ -81,6 +83,9 @@ struct err *store_name_release(const struct store *s, const char *name, const ch
 /* Moves a container from its name to another: link, container.json, unlink, under the lock of names/. */
 struct err *store_name_change(const struct store *s, const char *id, const char *new_name)
     __attribute__((warn_unused_result));
+/* Where names/<name> points, and whether it leads to a container that calls itself so, or that is being made. False
+ * when it is no link to an id. */
+bool store_name_read(const struct store *s, const char *name, char ret[65], bool *ret_stale);
 /* Id of a name whose container exists. */
 bool store_name_get(const struct store *s, const char *name, char ret[65]);
 /* Drops names that lead nowhere. */

@@ -224,14 +224,32 @@ static struct err *commit(struct store *s, struct store_unpack_job *job, const s
     return io_sync(layers);
 }
 
-static struct err *finish(struct store *s, struct store_unpack_job *job, struct store_unpacked *r) {
+static struct err *receive(struct store_unpack_job *job, struct store_unpacked *r) {
     TRY(read_result(job, r));
     TRY(verify(job, r));
     if (job->chain_id)
         memcpy(r->chain_id, job->chain_id, DIGEST_LEN + 1);
     else
         TRY(store_chain_id(job->parent, r->diff_id, r->chain_id));
+    return NULL;
+}
+
+static struct err *finish(struct store *s, struct store_unpack_job *job, struct store_unpacked *r) {
+    TRY(receive(job, r));
     return commit(s, job, r);
+}
+
+struct err *unpack_keep(struct store_unpack_job *take_job, char **ret_tmp, int *ret_hold) {
+    struct store_unpacked r = {.blob_size = -1};
+    struct err *e = receive(take_job, &r);
+    if (!e)
+        e = write_info(take_job, &r);
+    if (!e) {
+        *ret_tmp = take_ptr(&take_job->tmp);
+        *ret_hold = take_fd(&take_job->tmp_fd);
+    }
+    job_free(take_job);
+    return e;
 }
 
 struct err *store_unpack_finish(struct store *s, struct store_unpack_job *take_job, struct store_unpacked *ret) {

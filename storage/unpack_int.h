@@ -11,6 +11,7 @@ struct err;
 struct json;
 struct msg_chan;
 struct store;
+struct store_unpack_job;
 
 struct unpack {
     pid_t pid;
@@ -24,3 +25,7 @@ struct err *unpack_start(const struct store *s, int userns_fd, struct unpack *re
 struct err *unpack_recv(struct unpack *u, struct json **ret) __attribute__((warn_unused_result));
 /* Ends it (kills it unless it has ended by itself), reaps it, closes what is ours. Safe to call twice. */
 void unpack_stop(struct unpack *u);
+
+/* store_unpack_finish() without the last step: the layer stays in tmp/<*ret_tmp>, ours as long as *ret_hold is open. */
+struct err *unpack_keep(struct store_unpack_job *take_job, char **ret_tmp, int *ret_hold)
+    __attribute__((warn_unused_result));

@@ -64,18 +64,22 @@ struct err *store_volumes_lock(const struct store *s, bool exclusive, int *ret_f
 
 /* ---- make and remove ---- */
 
-static struct err *fill_record(int dir, const struct store_volume *v, const char *device) {
+struct err *store_volume_write(int dir, const struct store_volume *v) {
     autojson j = json_object();
     json_set_str(j, "Name", v->name);
     json_set_int(j, "Created", v->created);
     json_set_bool(j, "Anonymous", v->anonymous);
     json_set_strmap(j, "Labels", &v->labels);
     json_set_strmap(j, "Options", &v->options);
+    return json_write_file(dir, RECORD, j, 0600, IO_DURABLE); /* which syncs the directory, too */
+}
+
+static struct err *make_content(int dir, const struct store_volume *v, const char *device) {
     if ((device ? symlinkat(device, dir, DATA) : mkdirat(dir, DATA, 0755)) < 0)
         return err_sys(errno, "make volume %s", v->name);
     if (!device && fchmodat(dir, DATA, 0755, 0) < 0) /* whatever the umask */
         return err_sys(errno, "make volume %s", v->name);
-    return json_write_file(dir, RECORD, j, 0600, IO_DURABLE); /* which syncs the directory, too */
+    return store_volume_write(dir, v);
 }
 
 struct err *store_volume_create(struct store *s, const struct store_volume *v, const char *device, bool *ret_made) {
@@ -89,7 +93,7 @@ struct err *store_volume_create(struct store *s, const struct store_volume *v, c
     if (store_exists(volumes, v->name))
         return NULL;
     TRY(store_tmp_new(s, &work, &dir));
-    struct err *e = fill_record(dir, v, device);
+    struct err *e = make_content(dir, v, device);
     if (!e && renameat(tmp, work, volumes, v->name) < 0) {
         if (errno == EEXIST || errno == ENOTEMPTY) { /* somebody was quicker: theirs it is */
             err_free(store_tmp_remove(s, work));

@@ -39,6 +39,8 @@ struct err *store_volumes_lock(const struct store *s, bool exclusive, int *ret_f
  */
 struct err *store_volume_create(struct store *s, const struct store_volume *v, const char *device, bool *ret_made)
     __attribute__((warn_unused_result));
+/* Writes its record into its open directory; durable. */
+struct err *store_volume_write(int dir, const struct store_volume *v) __attribute__((warn_unused_result));
 /* not_found: "no such volume". */
 struct err *store_volume_get(const struct store *s, const char *name, struct store_volume *ret)
     __attribute__((warn_unused_result));

@@ -52,6 +52,9 @@ void cli_help_main(FILE *out);
 void cli_help_group(FILE *out, const struct cli_group *g);
 void cli_help_command(FILE *out, const struct cmd *c, const char *called_as);
 
+/* docker's question after a warning; anything but "y" is a no. */
+bool cli_confirm(struct cli_ctx *c, const char *warning);
+
 /* A descriptor that becomes readable when the user interrupts (SIGINT, SIGTERM, SIGHUP), for long operations; kept
  * until exit. */
 struct err *cli_interrupt_fd(int *ret_fd) __attribute__((warn_unused_result));

@@ -11,6 +11,7 @@ extern const struct cmd cmd_attach, cmd_container_exists, cmd_container_inspect,
     cmd_volume_export, cmd_volume_import, cmd_volume_inspect, cmd_volume_ls, cmd_volume_prune, cmd_volume_rm, cmd_wait,
     cmd_complete;
 extern const struct cmd cmd_context_inspect, cmd_context_ls, cmd_context_show, cmd_context_use;
+extern const struct cmd cmd_system_check, cmd_system_reset;
 
 const struct cmd *const cli_commands[] = {
     &cmd_run,
@@ -63,8 +64,10 @@ const struct cmd *const cli_commands[] = {
     &cmd_start,
     &cmd_stats,
     &cmd_stop,
+    &cmd_system_check,
     &cmd_system_df,
     &cmd_system_prune,
+    &cmd_system_reset,
     &cmd_tag,
     &cmd_unpause,
     &cmd_untag,

@@ -116,3 +116,11 @@ void cli_created_at(int64_t created, struct str *out) {
     clock_format_rfc3339(created - created % NSEC_PER_SEC, &at);
     str_appendf(out, "%.10s %.8s +0000 UTC", str_c(&at), at.len >= 19 ? str_c(&at) + 11 : "");
 }
+
+bool cli_confirm(struct cli_ctx *c, const char *warning) {
+    char answer[16];
+    fprintf(c->out, "%sAre you sure you want to continue? [y/N] ", warning);
+    (void)fflush(c->out);
+    ssize_t n = read(STDIN_FILENO, answer, sizeof answer);
+    return n > 0 && (answer[0] == 'y' || answer[0] == 'Y') && (n == 1 || answer[1] == '\n' || answer[1] == '\r');
+}

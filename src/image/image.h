@@ -112,12 +112,6 @@ struct image_pulled {
 /* Pulls one image. Ctrl-C leaves resumable partials and no debris. */
 struct err *image_pull(const struct image_pull *p, struct image_pulled *ret) __attribute__((warn_unused_result));
 
-/*
- * The tags that the registry lists for the repository of p->ref (its tag does not matter), appended in the registry's
- * order. Only host, config, ref and interrupted_fd of `p` are looked at.
- */
-struct err *image_tags(const struct image_pull *p, struct strv *out) __attribute__((warn_unused_result));
-
 /* Writes images as docker save does (OCI layout with manifest.json inside, as docker ≥ 25): names as typed by the user,
  * resolved here. */
 struct err *image_save(struct store *s, const struct strv *names, int out_fd) __attribute__((warn_unused_result));
@@ -166,6 +160,21 @@ struct image_commit {
 };
 /* Makes an image of another one's layers and a new one; returns its id. */
 struct err *image_commit(const struct image_commit *c, char ret_id[65]) __attribute__((warn_unused_result));
+
+/* ---- check and repair ---- */
+
+/* Whether an image's record says what its manifest and config say: corrupt when not. Where those are damaged or
+ * missing, which is found otherwise, there is nothing to compare with. */
+struct err *image_verify(const struct store *s, const char *id) __attribute__((warn_unused_result));
+struct image_rebuild {
+    struct store *store;
+    const char *id; /* hex */
+    struct err *(*userns)(void *ctx, int *ret_fd, uint32_t *ret_ids);
+    void *userns_ctx;
+};
+/* Makes an image's record, and layers that are missing, from the blobs in the store: from a manifest that names the
+ * config. not_found when there is none. */
+struct err *image_rebuild(const struct image_rebuild *r) __attribute__((warn_unused_result));
 
 /*
  * Applies Dockerfile instructions (those of image_import.changes and HEALTHCHECK) to the "config" object of an image

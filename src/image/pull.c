@@ -40,11 +40,13 @@ static void say(const struct pulling *pl, const char *status) { progress_say(&pl
 
 /* ---- is it here already? ---- */
 
-static bool layers_there(const struct store *s, const struct store_image *img) {
-    for (size_t i = 0; i < img->n_layers; i++)
-        if (!store_layer_has(s, img->layers[i].chain_id))
-            return false;
-    return true;
+/* All of it: a pull brings again what was lost. */
+static bool content_there(const struct store *s, const struct store_image *img) {
+    bool there = store_blob_has(s, img->config) && (!img->manifest || store_blob_has(s, img->manifest));
+    for (size_t i = 0; there && i < img->n_layers; i++)
+        there = store_layer_has(s, img->layers[i].chain_id) &&
+                (!img->layers[i].blob || store_blob_has(s, img->layers[i].blob));
+    return there;
 }
 
 /*
@@ -60,7 +62,7 @@ static bool have_digest(const struct pulling *pl, const char *digest, char ret_i
     if (e)
         return false;
     bool suits = str_eq(img->manifest, digest) || platform_score(&pl->platform, img->os, img->arch, img->variant) > 0;
-    bool good = suits && layers_there(pl->p->store, img);
+    bool good = suits && content_there(pl->p->store, img);
     store_image_free(img);
     return good;
 }

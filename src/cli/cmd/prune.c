@@ -4,7 +4,6 @@
 
 #include <stddef.h>
 #include <string.h>
-#include <unistd.h>
 
 struct opts {
     bool all, force, volumes;
@@ -94,16 +93,9 @@ static bool wanted(const struct prune *p, const struct json *labels, int64_t cre
     return created < p->until && cli_labels_match(labels, strmap_get(&p->filters, "label"));
 }
 
-/* docker's question; anything but "y" is a no. */
 static bool confirmed(struct cli_ctx *c, const char *warning) {
     const struct opts *o = c->opts;
-    char answer[16];
-    if (o->force)
-        return true;
-    fprintf(c->out, "%sAre you sure you want to continue? [y/N] ", warning);
-    (void)fflush(c->out);
-    ssize_t n = read(STDIN_FILENO, answer, sizeof answer);
-    return n > 0 && (answer[0] == 'y' || answer[0] == 'Y') && (n == 1 || answer[1] == '\n' || answer[1] == '\r');
+    return o->force || cli_confirm(c, warning);
 }
 
 static void print_report(struct prune *p) {
