@@ -29,8 +29,8 @@ comma := ,
 SANFLAGS := $(if $(SAN)$(FUZZ),-fsanitize=$(if $(FUZZ),fuzzer-no-link$(comma))address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer) $(if $(COV),--coverage)
 
 # One static library a layer; the order is the link order, top to bottom (src/LAYERS says who may call whom).
-LAYER_DIRS := src/cli src/engine src/monitor src/runtime src/image net storage src/spec src/base
-LAYERS     := cli engine monitor runtime image net storage spec base
+LAYER_DIRS := src/cli src/build src/engine src/monitor src/runtime src/image net storage src/spec src/base
+LAYERS     := cli build engine monitor runtime image net storage spec base
 src_of      = $(filter-out %/main.c,$(wildcard $(1)/*.c $(if $(filter src/cli,$(1)),$(1)/cmd/*.c) $(if $(filter src/base,$(1)),$(1)/sys/*.c)))
 obj_of      = $(patsubst %.c,$(B)/obj/%.o,$(1))
 $(foreach d,$(LAYER_DIRS),$(eval OBJS_$(notdir $(d)) := $(call obj_of,$(call src_of,$(d)))))
