@@ -10,6 +10,7 @@ extern const struct cmd cmd_attach, cmd_container_exists, cmd_container_inspect,
     cmd_top, cmd_unpause, cmd_untag, cmd_update, cmd_unshare, cmd_version, cmd_volume_create, cmd_volume_exists,
     cmd_volume_export, cmd_volume_import, cmd_volume_inspect, cmd_volume_ls, cmd_volume_prune, cmd_volume_rm, cmd_wait,
     cmd_complete;
+extern const struct cmd cmd_init, cmd_mount, cmd_umount, cmd_unmount;
 extern const struct cmd cmd_context_inspect, cmd_context_ls, cmd_context_show, cmd_context_use;
 extern const struct cmd cmd_system_check, cmd_system_reset;
 
@@ -38,6 +39,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_healthcheck_run,
     &cmd_history,
     &cmd_import,
+    &cmd_init,
     &cmd_inspect,
     &cmd_container_inspect,
     &cmd_image_exists,
@@ -46,6 +48,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_kill,
     &cmd_load,
     &cmd_logs,
+    &cmd_mount,
     &cmd_network_connect,
     &cmd_network_create,
     &cmd_network_disconnect,
@@ -69,6 +72,8 @@ const struct cmd *const cli_commands[] = {
     &cmd_system_prune,
     &cmd_system_reset,
     &cmd_tag,
+    &cmd_umount,
+    &cmd_unmount,
     &cmd_unpause,
     &cmd_untag,
     &cmd_top,

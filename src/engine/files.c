@@ -93,7 +93,8 @@ struct err *files_inside(struct files *f, struct files_call *call, struct files_
                                       .target_pidfd = f->pidfd,
                                       .rootfs = &f->plan,
                                       .config = f->config,
-                                      .bare = call->bare};
+                                      .bare = call->bare,
+                                      .strict = call->strict};
     struct files_answer a = {.n_fds = MSG_FDS};
     TRY(fd_socketpair(SOCK_STREAM, pair));
     automsg ours = msg_chan_new(pair[0]);

@@ -58,3 +58,22 @@ struct err *engine_container_commit(struct engine *e, const struct engine_commit
  * removed there. Returns only with an error.
  */
 struct err *engine_unshare(struct engine *e, char *const *argv) __attribute__((warn_unused_result));
+
+/*
+ * podman's mount, in the namespaces of `unshare` only (denied elsewhere): the container's root file system, without
+ * what is mounted in it, at *ret_path (owned), where it is as long as this mount namespace, or till it is unmounted.
+ * One that is there already stays. A container that runs is seen as it is; while one that does not run is mounted it
+ * ought not to be started: two mounts would write to the same files.
+ */
+struct err *engine_container_mount(struct engine *e, const char *name, char **ret_path)
+    __attribute__((warn_unused_result));
+/* conflict when it is not mounted in this mount namespace; `force`: also where it is in use. */
+struct err *engine_container_unmount(struct engine *e, const char *name, bool force)
+    __attribute__((warn_unused_result));
+/* Where the container with that full id is mounted here, owned; NULL: it is not. */
+char *engine_container_mountpoint(struct engine *e, const char *id) __attribute__((warn_unused_result));
+/*
+ * podman's init: all that a start does before there is a process, to see whether it can be done: the root file system
+ * and the mounts are put together once, limits are looked at. The container stays as it was; conflict when it runs.
+ */
+struct err *engine_container_init(struct engine *e, const char *name) __attribute__((warn_unused_result));

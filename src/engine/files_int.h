@@ -40,7 +40,8 @@ struct files_call {
     int mounts;    /* the mount namespace that `root` is of */
     struct msg_chan *chan;
     const void *ctx;
-    bool bare; /* without mounts: the root file system alone */
+    bool bare;   /* without mounts: the root file system alone */
+    bool strict; /* a mount that fails is an error, and not left out */
 };
 /* Calls it as runtime_root_call() does and reads its answer. */
 struct err *files_inside(struct files *f, struct files_call *call, struct files_answer *ret)

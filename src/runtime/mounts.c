@@ -257,15 +257,18 @@ static struct err *read_and_mount(struct init *in, const struct json *j) {
     return e ? err_wrap(e, "mount %s on %s", m.source ? m.source : m.type, m.dest) : NULL;
 }
 
-void mounts_apply_binds(struct init *in) {
+struct err *mounts_apply_binds(struct init *in, bool strict) {
     JSON_EACH(it, json_get(in->c->config, "mounts")) {
         const char *type = json_text(it, "type");
         if (*type && !str_eq(type, "bind"))
             continue;
         autoerr e = read_and_mount(in, it);
+        if (e && strict)
+            return take_ptr(&e);
         if (e)
             log_debug("a mount of a container that does not run was left out");
     }
+    return NULL;
 }
 
 struct err *mounts_apply(struct init *in) {

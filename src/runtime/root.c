@@ -44,7 +44,7 @@ static struct err *make_stopped(const struct runtime_root *r, int *ret_root) {
         TRY(fuse_mount(r->rootfs));
     TRY(rootfs_attach(&in));
     if (!r->bare)
-        mounts_apply_binds(&in);
+        TRY(mounts_apply_binds(&in, r->strict));
     if (r->rootfs->read_only && sys_mount_setattr(in.root, "", AT_EMPTY_PATH, MOUNT_ATTR_RDONLY, 0, 0) < 0)
         return err_sys(errno, "make the root file system read-only");
     return fd_open_dir(in.root, ".", ret_root);

@@ -16,6 +16,7 @@ struct runtime_root {
     const struct rootfs_plan *rootfs;
     const struct json *config; /* its bind mounts are put there, too */
     bool bare;                 /* the root file system alone, without what is mounted in it */
+    bool strict;               /* a bind mount that fails is an error, and not left out */
 };
 /*
  * Calls fn in a child that has entered the container's user namespace and a mount namespace in which `root` is the

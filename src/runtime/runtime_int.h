@@ -126,8 +126,8 @@ struct err *rootfs_open(const struct rootfs_plan *p, int *ret_fd) __attribute__(
 /* Stages (rootfs.c, mounts.c, devices.c, confine.c). */
 struct err *rootfs_attach(struct init *in) __attribute__((warn_unused_result));
 struct err *mounts_apply(struct init *in) __attribute__((warn_unused_result));
-/* Those that are bind mounts of the user's, less what cannot be mounted now. */
-void mounts_apply_binds(struct init *in);
+/* Those that are bind mounts of the user's, less what cannot be mounted now, which is an error when `strict`. */
+struct err *mounts_apply_binds(struct init *in, bool strict) __attribute__((warn_unused_result));
 struct err *devices_make(struct init *in) __attribute__((warn_unused_result));
 struct err *console_make(struct init *in) __attribute__((warn_unused_result));
 struct err *sysctls_apply(struct init *in) __attribute__((warn_unused_result));

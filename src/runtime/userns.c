@@ -217,6 +217,11 @@ static struct err *find_or_make(const struct host *h, int *ret_fd, uint32_t *ret
     return NULL;
 }
 
+bool runtime_userns_inside(void) {
+    uint32_t ids;
+    return inside_already(&ids);
+}
+
 struct err *runtime_userns_get(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
     uint32_t ids = 0;
     int fd = -1;

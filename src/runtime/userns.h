@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -18,6 +19,8 @@ struct host;
  */
 struct err *runtime_userns_get(const struct host *h, int *ret_fd, uint32_t *ret_ids)
     __attribute__((warn_unused_result));
+/* Whether the caller is root of a user namespace already: that is then what runtime_userns_get() gives. */
+bool runtime_userns_inside(void);
 /*
  * Enters it and becomes root there (uid, gid 0, no supplementary groups), not dumpable: so no container reaches the
  * caller's memory or descriptors, not even with --pid=host and CAP_SYS_PTRACE. The user's own commands do not either.

@@ -189,7 +189,7 @@ make() { coracle import --change 'CMD ["/bin/sh"]' --change "ENV N=${2:-$1}" "$(
     assert_output_has "does not match the specified platform (linux/arm64)"
     run coracle history none
     assert_status 1
-    assert_output_has "no such image: none"
+    assert_output_has "No such image: none"
 }
 
 # ---- tag ----

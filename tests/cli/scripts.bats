@@ -107,3 +107,49 @@ died_with() {
     coracle rm old
     coracle volume rm kept
 }
+
+@test "mount: in unshare, the root of a container that runs and of one that does not; gone with the namespace" {
+    coracle create --name still -v kept:/data busybox true
+    coracle run -d --name live busybox sh -c 'echo live >/file; sleep 1000'
+    wait_for coracle exec live test -s /file
+    run -125 coracle mount still
+    assert_output_has "run 'coracle unshare'"
+    run -0 coracle unshare sh -ec '
+        at=$(coracle mount still)
+        ls -d "$at/bin" >/dev/null
+        echo "made $at" >"$at/made"
+        [ "$(coracle mount still)" = "$at" ]
+        cat "$(coracle mount live)/file"
+        echo changed >"$(coracle container mount live)/file"
+        coracle mount | wc -l
+        coracle mount --notruncate | grep -c "^[0-9a-f]\{64\}  /"
+        coracle umount still
+        coracle mount --format json'
+    assert_eq "$(head -3 <<<"$output")" $'live\n2\n2'
+    assert_eq "$(sed -n '4p' <<<"$output")" still
+    assert_eq "$(sed '1,4d' <<<"$output" | jq -c '.[].Names')" '["live"]'
+    assert_eq "$(coracle exec live cat /file)" changed
+    assert_eq "$(coracle unshare coracle mount)" ""
+    run -125 coracle unshare coracle umount still
+    assert_output_has "container still is not mounted here"
+    assert_eq "$(coracle cp still:/made - | tar -xOf - | cut -d' ' -f1)" made
+    coracle rm -f still live
+    coracle volume rm kept
+}
+
+@test "init: what a start would fail of is said before it; the container stays created" {
+    mkdir "$BATS_TEST_TMPDIR/source"
+    coracle create --name first -v "$BATS_TEST_TMPDIR/source:/source" busybox cat /source/file
+    assert_eq "$(coracle container init first)" first
+    assert_eq "$(coracle inspect -f '{{.State.Status}}' first)" created
+    echo text >"$BATS_TEST_TMPDIR/source/file"
+    assert_eq "$(coracle start -a first)" text
+    rm -r "$BATS_TEST_TMPDIR/source"
+    run -125 coracle init first
+    assert_output_has "source"
+    coracle rm first
+    coracle run -d --name first busybox sleep 1000
+    run -125 coracle init first
+    assert_output_has "is running"
+    coracle rm -f first
+}

@@ -1,0 +1,118 @@
+/*
+ * mount: a container's root file system where a user can look at it, as podman's mount does: in the mount namespace of
+ * `coracle unshare`, at containers/<id>/mount. It is there for who is in that namespace, and goes with it. What is
+ * mounted is what the container has, or would have: its overlay, cloned from a running one's namespace, else put
+ * together for it; without volumes, which have mount points of their own. See files.h.
+ */
+#include "engine/files_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "base/sys/sys.h"
+
+#define MOUNT_DIR "mount"
+
+static char *mount_path(struct engine *e, const char *id) {
+    return mem_printf("%s/containers/%s/" MOUNT_DIR, store_root(e->store), id);
+}
+
+static bool is_mounted(const char *path) {
+    struct statx st;
+    return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0, &st) == 0 &&
+           st.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+}
+
+static struct err *check_inside(const char *what) {
+    if (runtime_userns_inside())
+        return NULL;
+    return err_hint(err_new(ERR_DENIED, "cannot %s here: a container's files are those of its user namespace", what),
+                    "run 'coracle unshare', and mount in its shell; or copy files by 'coracle cp'");
+}
+
+/* In the child: what a running container has is a mount by itself already, which older kernels do not clone again. */
+static struct err *send_clone(const struct files_call *call, int root) {
+    autojson facts = json_object();
+    autofd int clone = sys_open_tree(root, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    const int fd = clone >= 0 ? clone : root;
+    return files_answer(call, facts, &fd, 1);
+}
+
+static struct err *mount_at(struct files *f, const char *path) {
+    struct files_call call = {.fn = send_clone, .wanted = 1, .bare = true};
+    autoanswer got = {.n_fds = 0};
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return err_sys(errno, "make the directory %s", path);
+    TRY(files_inside(f, &call, &got));
+    if (sys_move_mount(got.fds[0], "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return err_sys(errno, "mount on %s", path);
+    return NULL;
+}
+
+struct err *engine_container_mount(struct engine *e, const char *name, char **ret_path) {
+    autofiles f = FILES_INIT;
+    TRY(check_inside("mount"));
+    TRY(files_open(e, name, &f));
+    autofree char *path = mount_path(e, f.c.id);
+    if (!is_mounted(path))
+        TRY(mount_at(&f, path));
+    *ret_path = take_ptr(&path);
+    return NULL;
+}
+
+struct err *engine_container_unmount(struct engine *e, const char *name, bool force) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    TRY(check_inside("unmount"));
+    TRY(engine_container_load(e, name, &c));
+    autofree char *path = mount_path(e, c.id);
+    if (!is_mounted(path))
+        return err_new(ERR_CONFLICT, "container %s is not mounted here", name);
+    if (umount2(path, UMOUNT_NOFOLLOW | (force ? MNT_DETACH : 0)) < 0)
+        return err_hint(err_sys(errno, "unmount %s", path), "--force takes it from where it is in use");
+    if (rmdir(path) < 0 && errno != EBUSY) /* another unshare's mount may be on it */
+        log_debug("the directory %s stays", path);
+    return NULL;
+}
+
+char *engine_container_mountpoint(struct engine *e, const char *id) {
+    struct store *s;
+    autoerr none = engine_store(e, &s);
+    autofree char *path = none ? NULL : mount_path(e, id);
+    return path && is_mounted(path) ? take_ptr(&path) : NULL;
+}
+
+/* ---- init ---- */
+
+static struct err *nothing_more(const struct files_call *call, int root) {
+    autojson facts = json_object();
+    return files_answer(call, facts, &root, 1);
+}
+
+/* hosts, resolv.conf … are written by the start, which knows the addresses. */
+static void drop_own_files(struct files *f) {
+    autofree char *own = mem_printf("%s/containers/%s/", store_root(f->engine->store), f->c.id);
+    struct json *kept = json_array();
+    JSON_EACH(m, json_get(f->config, "mounts"))
+    if (!str_starts(json_text(m, "source"), own))
+        json_push(kept, json_copy(m));
+    json_set(f->config, "mounts", kept);
+}
+
+struct err *engine_container_init(struct engine *e, const char *name) {
+    autofiles f = FILES_INIT;
+    autoanswer got = {.n_fds = 0};
+    autostrv struct strv warnings = {.n = 0};
+    struct files_call call = {.fn = nothing_more, .wanted = 1, .strict = true};
+    TRY(files_open(e, name, &f));
+    if (f.lock_fd < 0)
+        return err_new(ERR_CONFLICT, "container %s is running: there is nothing to initialize", name);
+    TRY(runtime_limits_probe(e->host, f.c.id, f.config, &warnings));
+    drop_own_files(&f);
+    return files_inside(&f, &call, &got);
+}
