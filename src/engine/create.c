@@ -48,11 +48,12 @@ static void creation_done(struct creation *c) {
 
 static struct err *check_options(struct creation *c);
 
-static struct err *pull_missing(struct creation *c) {
+static struct err *pull_image(struct creation *c, enum engine_pull_policy policy) {
     const struct container_options *o = c->args->options;
     const struct engine_pull pull = {
         .reference = o->image,
         .platform = o->platform,
+        .policy = policy,
         .progress = c->args->progress,
         .interrupted_fd = c->args->interrupted_fd,
     };
@@ -75,20 +76,18 @@ static struct err *resolve_image(struct creation *c) {
     if (o->platform)
         TRY(image_platform_parse(c->engine->host, o->platform, &wanted));
     image_platform_done(&wanted);
-    const char *policy = o->pull ? o->pull : "missing";
-    if (strcmp(policy, "always") != 0 && strcmp(policy, "missing") != 0 && strcmp(policy, "never") != 0)
-        return err_new(ERR_USAGE, "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"",
-                       policy);
-    if (!strcmp(policy, "always")) {
+    enum engine_pull_policy policy = PULL_MISSING;
+    TRY(engine_pull_policy_parse(o->pull ? o->pull : "missing", &policy));
+    if (policy == PULL_ALWAYS || policy == PULL_NEWER) {
         TRY(check_options(c));
-        return pull_missing(c);
+        return pull_image(c, policy);
     }
     struct err *e = image_find(c->store, o->image, c->image_id, NULL);
     if (!e || err_kind(e) != ERR_NOT_FOUND)
         return e;
     err_free(e);
     TRY(check_options(c));
-    if (!strcmp(policy, "never"))
+    if (policy == PULL_NEVER)
         return no_such_image(o->image);
     struct image_ref ref = {.domain = NULL};
     TRY(image_ref_parse(o->image, &ref));
@@ -97,7 +96,7 @@ static struct err *resolve_image(struct creation *c) {
     autofree char *familiar = image_ref_familiar(canonical);
     if (c->args->missing)
         c->args->missing(c->args->missing_ctx, familiar);
-    return pull_missing(c);
+    return pull_image(c, PULL_ALWAYS);
 }
 
 static struct err *load_image(struct creation *c) {

@@ -1,6 +1,7 @@
 /* Images: pull, tag, load, save, import. Their views are in image_view.c, removing is in image_remove.c. */
 #include "engine/engine_int.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void engine_image_tell(struct engine *e, const char *id, const char *action, const char *actor, const char *name) {
@@ -34,28 +35,109 @@ static void tell_pull(struct engine *e, const struct image_ref *ref, const struc
     engine_image_tell(e, p->id, "pull", familiar, name);
 }
 
+struct err *engine_pull_policy_parse(const char *text, enum engine_pull_policy *ret) {
+    static const char *const words[] = {
+        [PULL_ALWAYS] = "always", [PULL_MISSING] = "missing", [PULL_NEVER] = "never", [PULL_NEWER] = "newer"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (str_eq(text, words[i])) {
+            *ret = (enum engine_pull_policy)i;
+            return NULL;
+        }
+    return err_new(ERR_USAGE, "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"", text);
+}
+
+static struct err *pull_from_registry(struct engine *e, const struct engine_pull *p, const struct image_ref *ref,
+                                      struct image_pulled *ret) {
+    const struct image_pull pull = {
+        .host = e->host,
+        .config = e->config,
+        .store = e->store,
+        .ref = ref,
+        .platform = p->platform,
+        .userns = engine_userns_cb,
+        .userns_ctx = e,
+        .progress = p->progress,
+        .interrupted_fd = p->interrupted_fd,
+    };
+    struct err *r = image_pull(&pull, ret);
+    if (!r)
+        tell_pull(e, ref, ret);
+    engine_collect(e, false);
+    return r;
+}
+
+/* The stored image of that name, for that platform. */
+static struct err *pulled_before(struct engine *e, const struct engine_pull *p, const struct image_ref *ref,
+                                 struct image_pulled *ret) {
+    struct store_image *img = NULL;
+    autofree char *canonical = image_ref_canonical(ref);
+    struct image_pulled found = {.up_to_date = true};
+    TRY(store_ref_get(e->store, canonical, found.id));
+    TRY(store_image_get(e->store, found.id, &img));
+    struct err *other = engine_image_platform_check(e, p->reference, img, p->platform);
+    (void)snprintf(found.digest, sizeof found.digest, "%s", img->manifest ? img->manifest : img->config);
+    store_image_free(img);
+    TRY(other);
+    found.reference = take_ptr(&canonical);
+    *ret = found;
+    return NULL;
+}
+
+/* A registry that cannot be reached, has not got it or does not let us in. */
+static bool stored_will_do(const struct err *e) {
+    enum err_kind kind = err_kind(e);
+    return kind == ERR_NETWORK || kind == ERR_TIMEOUT || kind == ERR_NOT_FOUND || kind == ERR_AUTH ||
+           kind == ERR_DENIED;
+}
+
+static struct err *pull_by_policy(struct engine *e, const struct engine_pull *p, const struct image_ref *ref,
+                                  struct image_pulled *ret) {
+    if (p->policy == PULL_ALWAYS)
+        return pull_from_registry(e, p, ref, ret);
+    struct err *missing = pulled_before(e, p, ref, ret);
+    if (missing && err_kind(missing) != ERR_NOT_FOUND)
+        return missing;
+    if (p->policy == PULL_NEVER && missing)
+        return err_hint(err_with_kind(err_wrap(missing, "no such image: %s", p->reference), ERR_NOT_FOUND),
+                        "leave out --policy never to have it pulled");
+    if (missing) {
+        err_free(missing);
+        return pull_from_registry(e, p, ref, ret);
+    }
+    if (p->policy != PULL_NEWER)
+        return NULL;
+    struct image_pulled newer = {.up_to_date = false};
+    struct err *failed = pull_from_registry(e, p, ref, &newer);
+    if (failed && !stored_will_do(failed)) {
+        free(ret->reference);
+        ret->reference = NULL;
+        return failed;
+    }
+    if (failed) {
+        err_free(failed);
+        return NULL;
+    }
+    free(ret->reference);
+    *ret = newer;
+    return NULL;
+}
+
 struct err *engine_image_pull(struct engine *e, const struct engine_pull *p, struct image_pulled *ret) {
     struct image_ref ref = {.domain = NULL};
-    TRY(image_ref_parse(p->reference, &ref));
     struct store *s = NULL;
+    TRY(image_ref_parse(p->reference, &ref));
     struct err *r = engine_store(e, &s);
-    if (!r) {
-        const struct image_pull pull = {
-            .host = e->host,
-            .config = e->config,
-            .store = s,
-            .ref = &ref,
-            .platform = p->platform,
-            .userns = engine_userns_cb,
-            .userns_ctx = e,
-            .progress = p->progress,
-            .interrupted_fd = p->interrupted_fd,
-        };
-        r = image_pull(&pull, ret);
-        if (!r)
-            tell_pull(e, &ref, ret);
-        engine_collect(e, false);
-    }
+    if (!r)
+        r = pull_by_policy(e, p, &ref, ret);
+    image_ref_done(&ref);
+    return r;
+}
+
+struct err *engine_image_tags(struct engine *e, const char *reference, const int *interrupted_fd, struct strv *out) {
+    struct image_ref ref = {.domain = NULL};
+    TRY(image_ref_parse(reference, &ref));
+    const struct image_pull p = {.host = e->host, .config = e->config, .ref = &ref, .interrupted_fd = interrupted_fd};
+    struct err *r = image_tags(&p, out);
     image_ref_done(&ref);
     return r;
 }

@@ -17,13 +17,25 @@ struct engine;
 struct err;
 struct json;
 
+/* When a registry is asked: always; only where the image is not stored; never; or always, but what is stored is good
+ * enough when the registry has no other image or cannot be asked. */
+enum engine_pull_policy { PULL_ALWAYS, PULL_MISSING, PULL_NEVER, PULL_NEWER };
+/* "always", "missing", "never" or "newer"; a usage error in docker's words otherwise. */
+struct err *engine_pull_policy_parse(const char *text, enum engine_pull_policy *ret)
+    __attribute__((warn_unused_result));
+
 struct engine_pull {
     const char *reference, *platform; /* platform may be NULL */
+    enum engine_pull_policy policy;
     struct image_progress_fn progress;
     const int *interrupted_fd; /* readable: stop, leave a resumable partial; NULL: none */
 };
 /* Pulls an image. ret->reference is owned by the caller. */
 struct err *engine_image_pull(struct engine *e, const struct engine_pull *p, struct image_pulled *ret)
+    __attribute__((warn_unused_result));
+
+/* The tags of a reference's repository, as the registry lists them. Appended. */
+struct err *engine_image_tags(struct engine *e, const char *reference, const int *interrupted_fd, struct strv *out)
     __attribute__((warn_unused_result));
 
 /* An array of docker's image summaries (Id, RepoTags, RepoDigests, Created, Size, Labels, Containers), newest first. */

@@ -112,6 +112,12 @@ struct image_pulled {
 /* Pulls one image. Ctrl-C leaves resumable partials and no debris. */
 struct err *image_pull(const struct image_pull *p, struct image_pulled *ret) __attribute__((warn_unused_result));
 
+/*
+ * The tags that the registry lists for the repository of p->ref (its tag does not matter), appended in the registry's
+ * order. Only host, config, ref and interrupted_fd of `p` are looked at.
+ */
+struct err *image_tags(const struct image_pull *p, struct strv *out) __attribute__((warn_unused_result));
+
 /* Writes images as docker save does (OCI layout with manifest.json inside, as docker ≥ 25): names as typed by the user,
  * resolved here. */
 struct err *image_save(struct store *s, const struct strv *names, int out_fd) __attribute__((warn_unused_result));

@@ -77,6 +77,7 @@ struct err *registry_new(const struct host *h, const struct config *config, stru
 void registry_answer_done(struct registry_answer *a) {
     free(a->content_type);
     free(a->digest);
+    free(a->link);
     str_done(&a->body);
     *a = (struct registry_answer){0};
 }
@@ -188,7 +189,9 @@ static struct err *take_answer(const struct fetch_xfer *x, int fd, struct regist
     const char *type = strmap_get(&x->headers, "content-type");
     const char *digest = strmap_get(&x->headers, "docker-content-digest");
     ret->content_type = type ? mem_dupn(type, strcspn(type, "; ")) : NULL;
+    const char *next = strmap_get(&x->headers, "link");
     ret->digest = digest && digest_ok(digest) ? mem_dup(digest) : NULL;
+    ret->link = next ? mem_dup(next) : NULL;
     return NULL;
 }
 
@@ -227,6 +230,14 @@ struct err *registry_small_blob(struct registry *r, const char *digest, int64_t 
     autofree char *path = mem_printf("blobs/%s", digest);
     autofree char *what = mem_printf("blob %s of %s/%s", digest, r->name, r->repo);
     struct ask a = {.method = "GET", .path = path, .accept = ACCEPT_BLOB, .max = size, .size = size};
+    return small(r, &a, what, ret);
+}
+
+struct err *registry_tags(struct registry *r, const char *query, struct registry_answer *ret) {
+    autofree char *path = mem_printf("tags/list%s", query);
+    autofree char *what = mem_printf("tags of %s/%s", r->name, r->repo);
+    struct ask a = {
+        .method = "GET", .path = path, .accept = "Accept: application/json", .max = MANIFEST_MAX, .size = -1};
     return small(r, &a, what, ret);
 }
 

@@ -42,6 +42,7 @@ void registry_free(struct registry *r);
 
 struct registry_answer {
     char *content_type, *digest; /* headers, NULL where absent or not a digest */
+    char *link;                  /* the header of a list that goes on, or NULL */
     struct str body;             /* at most MANIFEST_MAX */
 };
 void registry_answer_done(struct registry_answer *a);
@@ -51,6 +52,11 @@ struct err *registry_manifest(struct registry *r, const char *ref, bool head, st
     __attribute__((warn_unused_result));
 /* A small blob (an image config) into memory. Its digest is not checked here. */
 struct err *registry_small_blob(struct registry *r, const char *digest, int64_t size, struct registry_answer *ret)
+    __attribute__((warn_unused_result));
+
+/* One page of the repository's tags (distribution-spec "Listing Tags"); `query` ("?last=…") as the page before it said,
+ * or "". */
+struct err *registry_tags(struct registry *r, const char *query, struct registry_answer *ret)
     __attribute__((warn_unused_result));
 
 struct registry_blob {
