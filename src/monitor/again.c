@@ -48,7 +48,7 @@ static void let_go(struct mon *o) {
 static bool wait_for_start(struct mon *o, int64_t delay) {
     o->waiting = true;
     o->over = false;
-    err_free(mon_state_write(o, "restarting", ""));
+    err_free(mon_state_write(o, "restarting", o->error));
     mon_tell_end(o);
     control_answer_run(o);
     autoerr alone = runtime_userns_offer(o->run_fd, &o->userns_listen);
@@ -67,6 +67,7 @@ static bool wait_for_start(struct mon *o, int64_t delay) {
 static struct err *start(struct mon *o) {
     o->over = o->once_more = o->killed_at_once = o->lean = false;
     o->second_look = 0;
+    o->error[0] = '\0';
     o->x = (struct monitor_exit){.code = 0};
     o->oom_before = runtime_cgroup_oom_kills(&o->cgroup);
     json_free(take_ptr(&o->m->config));

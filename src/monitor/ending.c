@@ -112,6 +112,7 @@ void ending_run(struct mon *o) {
     reap(o);
     pause_forget(o);
     watch_end(o);
+    served_end(o);
     health_end(o);
     stdio_drain(o);
 }

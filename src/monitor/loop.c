@@ -55,6 +55,9 @@ static void dispatch(struct mon *o, union ref ref, uint32_t events) {
     case REF_HEALTH:
         health_event(o, ref.index);
         return;
+    case REF_SERVED:
+        served_event(o, ref.index);
+        return;
     case REF_LOG:
         mon_log_ready(o);
         return;

@@ -188,7 +188,7 @@ static struct err *make_container(struct mon *o) {
     TRY(stdio_watch(o));
     if (!mon_watch(o, o->proc.pidfd, (union ref){.kind = REF_INIT}, EPOLLIN))
         return err_sys(errno, "watch the container");
-    return NULL;
+    return served_watch(o);
 }
 
 static void take_first_client(struct mon *o) {

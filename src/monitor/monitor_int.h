@@ -15,7 +15,7 @@
  *     timer.c     the one timer                        again.c     the next start of a container that ended
  *     health.c    health checks
  *     pause.c     pause and unpause                    watch.c     limits that no cgroup holds; update
- *     logging.c   the log drivers
+ *     logging.c   the log drivers                  served.c    file systems that a program serves
  */
 #pragma once
 
@@ -60,7 +60,8 @@ enum ref_kind {
     REF_NETWORK,
     REF_HEALTH,
     REF_USERNS,
-    REF_LOG
+    REF_LOG,
+    REF_SERVED
 };
 union ref {
     struct {
@@ -152,7 +153,7 @@ struct mon {
     bool by_user;          /* ended by a command: not started again, and remembered */
     bool leaving;          /* the monitor itself is to end: not started again */
     bool once_more;        /* to be started again whatever the policy */
-    char error[256];       /* why it could not be started again */
+    char error[256];       /* why it could not be started again, or was killed */
     struct monitor_exit x;
 };
 
@@ -288,6 +289,14 @@ bool timer_set(struct mon *o, enum deadline kind, int64_t at);
 bool timer_after(struct mon *o, enum deadline kind, int64_t delay);
 void timer_clear(struct mon *o, enum deadline kind);
 void timer_event(struct mon *o);
+
+/* ---- served.c ---- */
+
+struct err *served_watch(struct mon *o) __attribute__((warn_unused_result));
+/* One of the programs has ended. */
+void served_event(struct mon *o, unsigned index);
+/* The run has ended: so do they. */
+void served_end(struct mon *o);
 
 /* ---- again.c ---- */
 

@@ -32,7 +32,9 @@ struct create {
     uint64_t flags; /* CLONE_NEW* to make */
     int opened[8];  /* namespaces opened here */
     size_t n_opened;
-    int theirs; /* the child's end of the socket */
+    int theirs;                    /* the child's end of the socket */
+    int alive[RUNTIME_SERVED_MAX]; /* for the programs of the root and of trees by FUSE, in this order */
+    int n_alive;
 };
 
 static const struct {
@@ -148,15 +150,15 @@ static struct err *clone_error(int why) {
                                           : e;
 }
 
-static bool has_fuse(const struct rootfs_plan *p) {
-    bool any = p->driver == ROOTFS_FUSE_OVERLAY;
+static int count_fuse(const struct rootfs_plan *p) {
+    int n = p->driver == ROOTFS_FUSE_OVERLAY;
     for (size_t i = 0; i < p->n_trees; i++)
-        any |= p->trees[i].plan.driver == ROOTFS_FUSE_OVERLAY;
-    return any;
+        n += p->trees[i].plan.driver == ROOTFS_FUSE_OVERLAY;
+    return n;
 }
 
 static bool needs_middle(const struct create *cr) {
-    return joined(&cr->c) & (CLONE_NEWPID | CLONE_NEWUSER) || has_fuse(cr->c.rootfs);
+    return joined(&cr->c) & (CLONE_NEWPID | CLONE_NEWUSER) || cr->n_alive;
 }
 
 static struct err *middle_join(const struct create *cr, unsigned flag) {
@@ -170,14 +172,15 @@ static struct err *middle_join(const struct create *cr, unsigned flag) {
 /* The root last: it may cover what the others are made of. */
 static struct err *middle_fuse(const struct create *cr) {
     const struct rootfs_plan *p = cr->c.rootfs;
-    if (!has_fuse(p))
+    int n = 0;
+    if (!cr->n_alive)
         return NULL;
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return err_sys(errno, "make a mount namespace for fuse-overlayfs");
     for (size_t i = 0; i < p->n_trees; i++)
         if (p->trees[i].plan.driver == ROOTFS_FUSE_OVERLAY)
-            TRY(fuse_mount(&p->trees[i].plan));
-    return p->driver == ROOTFS_FUSE_OVERLAY ? fuse_mount(p) : NULL;
+            TRY(fuse_mount(&p->trees[i].plan, cr->alive[n++]));
+    return p->driver == ROOTFS_FUSE_OVERLAY ? fuse_mount(p, cr->alive[n]) : NULL;
 }
 
 /* The container's copy of the mount must be the last one, so that fuse-overlayfs ends with the container. */
@@ -269,6 +272,20 @@ static struct err *wait_ready(const struct create *cr, struct runtime_proc *p) {
     return NULL;
 }
 
+/* The pipes by which the programs of FUSE are missed. */
+static struct err *plan_served(struct create *cr, struct runtime_proc *p) {
+    int n = count_fuse(cr->c.rootfs);
+    if (n > RUNTIME_SERVED_MAX)
+        return err_new(ERR_UNSUPPORTED, "%d mounts by fuse-overlayfs, at most %d can be", n, RUNTIME_SERVED_MAX);
+    for (; cr->n_alive < n; cr->n_alive++) {
+        int pair[2];
+        TRY(fd_pipe(0, pair));
+        p->served[p->n_served++] = pair[0];
+        cr->alive[cr->n_alive] = pair[1];
+    }
+    return NULL;
+}
+
 static struct err *create(struct create *cr, struct runtime_proc *ret) {
     int pair[2];
     struct runtime_proc p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1};
@@ -281,8 +298,12 @@ static struct err *create(struct create *cr, struct runtime_proc *ret) {
     p.sync_fd = pair[0];
     cr->theirs = pair[1];
     plan_init(cr);
-    struct err *e = make_process(cr, &p.pid, &p.pidfd);
+    struct err *e = plan_served(cr, &p);
+    if (!e)
+        e = make_process(cr, &p.pid, &p.pidfd);
     fd_close(cr->theirs);
+    for (int i = 0; i < cr->n_alive; i++)
+        fd_close(cr->alive[i]);
     if (!e && cr->c.cgroup)
         e = runtime_cgroup_join_v1(cr->c.cgroup, p.pid);
     if (!e && cr->c.meanwhile)
@@ -339,5 +360,7 @@ void runtime_proc_done(struct runtime_proc *p) {
     fd_replace(&p->pidfd, -1);
     fd_replace(&p->sync_fd, -1);
     fd_replace(&p->console, -1);
+    for (; p->n_served; p->n_served--)
+        fd_close(p->served[p->n_served - 1]);
     p->pid = -1;
 }

@@ -39,7 +39,7 @@ static void options_of(const struct rootfs_plan *p, struct str *s) {
 }
 
 /* The program puts itself into the background once the mount is there, so its end is the news. */
-struct err *fuse_mount(const struct rootfs_plan *p) {
+struct err *fuse_mount(const struct rootfs_plan *p, int alive_fd) {
     autostr struct str options = STR_INIT, said = STR_INIT;
     autofd int child = -1;
     int pipefd[2], code;
@@ -49,7 +49,8 @@ struct err *fuse_mount(const struct rootfs_plan *p) {
     TRY(fd_pipe(0, pipefd));
     autofd int from = pipefd[0];
     autofd int to = pipefd[1];
-    const struct proc_spawn spawn = {.path = p->fuse_program, .argv = argv, .stdio = {-1, -1, to}};
+    const struct proc_spawn spawn = {
+        .path = p->fuse_program, .argv = argv, .stdio = {-1, -1, to}, .fds = {{alive_fd, 3}}, .n_fds = alive_fd >= 0};
     TRY_CTX(proc_spawn(&spawn, &pid, &child), "start %s", p->fuse_program);
     fd_replace(&to, -1);
     TRY(proc_reap(pid, &code));

@@ -41,7 +41,7 @@ static struct err *make_stopped(const struct runtime_root *r, int *ret_root) {
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return err_sys(errno, "make a mount namespace");
     if (r->rootfs->driver == ROOTFS_FUSE_OVERLAY)
-        TRY(fuse_mount(r->rootfs));
+        TRY(fuse_mount(r->rootfs, -1));
     TRY(rootfs_attach(&in));
     if (!r->bare)
         TRY(mounts_apply_binds(&in, r->strict));

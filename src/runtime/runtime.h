@@ -71,11 +71,15 @@ struct runtime_create {
     struct err *(*prepare)(void *ctx, int root);
     void *ctx;
 };
+#define RUNTIME_SERVED_MAX 8
 struct runtime_proc {
     pid_t pid;
     int pidfd;
     int sync_fd; /* held by runtime_start(); -1 afterwards */
     int console; /* pty master or -1 */
+    /* Readable at its end when a program has ended that makes one of the container's file systems; or -1. */
+    int served[RUNTIME_SERVED_MAX];
+    int n_served;
 };
 /* Makes the container's first process, ready to exec. Must be called inside the user namespace. */
 struct err *runtime_create(const struct runtime_create *c, struct runtime_proc *ret)

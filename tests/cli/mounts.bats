@@ -130,3 +130,31 @@ image_mounts() {
     assert_eq "$(coracle inspect "$id" -f '{{(index .Mounts 0).Source}}')" "$T/$dir"
     coracle rm names >/dev/null
 }
+
+fuse_pids() {
+    local p
+    for p in /proc/[0-9]*; do
+        [ "$(cat "$p/comm" 2>/dev/null)" = fuse-overlayfs ] && grep -qF "$STORE" "$p/cmdline" 2>/dev/null && echo "${p#/proc/}"
+    done
+    return 0
+}
+
+@test "fuse-overlayfs is killed: so is the container, and it is said why" {
+    { [ -w /dev/fuse ] && command -v fuse-overlayfs >/dev/null; } || skip "no fuse-overlayfs here"
+    configure '{"storage-driver":"fuse-overlayfs"}'
+    coracle run -d --name served --network none --mount type=image,src=busybox,dst=/i busybox sleep 1000 >/dev/null
+    assert_eq "$(fuse_pids | wc -l)" 2
+    kill -9 "$(fuse_pids | head -1)"
+    assert_eq "$(coracle wait served)" 137
+    assert_eq "$(coracle inspect served -f '{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}')" \
+        "exited 137 fuse-overlayfs has ended, which served the container's files: the container was killed"
+    coracle logs served 2>&1 | grep -q "fuse-overlayfs has ended"
+    no_fuse() { [ -z "$(fuse_pids)" ]; }
+    wait_for no_fuse
+    # it can start again, and an end of its own is no accident
+    coracle start served >/dev/null
+    coracle kill served >/dev/null
+    coracle wait served
+    assert_eq "$(coracle inspect served -f '{{.State.ExitCode}}{{.State.Error}}')" 137
+    coracle rm served >/dev/null
+}

@@ -268,8 +268,13 @@ static struct err *create(struct creation *c) {
 struct err *cmd_create(struct oci *o, int argc, char **argv, int *ret_code) {
     struct create_args a;
     TRY(parse_args(argc, argv, &a));
-    struct creation c = {
-        .o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .cgroup = RUNTIME_CGROUP_NONE, .p = {-1, -1, -1, -1}};
+    struct creation c = {.o = o,
+                         .a = &a,
+                         .dir = -1,
+                         .listener = -1,
+                         .userns = -1,
+                         .cgroup = RUNTIME_CGROUP_NONE,
+                         .p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1}};
     struct err *e = create(&c);
     creation_done(&c);
     *ret_code = 0;
@@ -305,8 +310,13 @@ static struct err *run(struct creation *c, int *ret_code) {
 struct err *cmd_run(struct oci *o, int argc, char **argv, int *ret_code) {
     struct create_args a;
     TRY(parse_args(argc, argv, &a));
-    struct creation c = {
-        .o = o, .a = &a, .dir = -1, .listener = -1, .userns = -1, .cgroup = RUNTIME_CGROUP_NONE, .p = {-1, -1, -1, -1}};
+    struct creation c = {.o = o,
+                         .a = &a,
+                         .dir = -1,
+                         .listener = -1,
+                         .userns = -1,
+                         .cgroup = RUNTIME_CGROUP_NONE,
+                         .p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1}};
     struct err *e = run(&c, ret_code);
     creation_done(&c);
     return e;
