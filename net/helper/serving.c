@@ -23,7 +23,7 @@
 #include "base/str.h"
 #include "net/helper/warden_int.h"
 
-enum { NEXT_WITHIN_MS = 200, NS_IN_MS = 1000000, DIGITS = 8 };
+enum { NEXT_WITHIN_MS = 1000, NS_IN_MS = 1000000, DIGITS = 8 };
 
 /* ---- the file: a number and blanks, always of one size ---- */
 

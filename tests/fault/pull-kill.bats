@@ -129,14 +129,19 @@ victim_tar() {
     blob=$(jq -r '.layers[1].digest' "$CTR_HOME/static/files/large/manifests/1")
     size=$(jq -r '.layers[].size' "$CTR_HOME/static/files/large/manifests/1" | paste -sd+ | bc)
     static_reset paced
+    partial() { stat -c %s "$STORE/blobs/partial/${blob#*:}" 2>/dev/null || echo 0; }
     kills=0
-    until timeout --foreground -s KILL 0.$((200 + RANDOM % 200)) coracle pull -q "$ref" >/dev/null 2>&1; do
+    while :; do
+        enough=$(($(partial) + 2000000 + RANDOM * 60))
+        coracle pull -q "$ref" >/dev/null 2>&1 3>&- &
+        pid=$!
+        while kill -0 "$pid" 2>/dev/null && [ "$(partial)" -lt "$enough" ]; do sleep 0.02; done
+        kill -KILL "$pid" 2>/dev/null || true
+        ! wait "$pid" 2>/dev/null || break
         kills=$((kills + 1))
-        [ "$kills" -lt 60 ] || fail "does not get anywhere"
         assert_eq "$(image_ids)" ""
         wait_for no_fetch
-        partial=$(stat -c %s "$STORE/blobs/partial/${blob#*:}" 2>/dev/null || echo 0)
-        echo "$partial" >>"$BATS_TEST_TMPDIR/partials"
+        partial >>"$BATS_TEST_TMPDIR/partials"
     done
     [ "$kills" -ge 3 ] || fail "only $kills kills"
     complete "$ref"
