@@ -29,6 +29,7 @@ enum store_dir {
     STORE_TMP,
     STORE_VOLUMES,
     STORE_NETWORKS,
+    STORE_SECRETS,
     STORE_DIR_COUNT
 };
 

@@ -92,7 +92,7 @@ void cli_error(const struct cli_ctx *c, const struct err *e) {
         fprintf(stderr, "hint: %s\n", str_c(&visible));
     }
     if (c && c->cmd && c->cmd->usage_exit == 125 && err_kind(e) == ERR_USAGE)
-        fprintf(stderr, "\nRun 'coracle %s --help' for more information\n", c->cmd->name);
+        fprintf(stderr, "\nRun 'coracle %s --help' for more information\n", c->called_as);
 }
 
 /* ---- finding the command ---- */

@@ -11,6 +11,7 @@ extern const struct cmd cmd_attach, cmd_container_exists, cmd_container_inspect,
     cmd_volume_export, cmd_volume_import, cmd_volume_inspect, cmd_volume_ls, cmd_volume_prune, cmd_volume_rm, cmd_wait,
     cmd_complete;
 extern const struct cmd cmd_init, cmd_mount, cmd_umount, cmd_unmount;
+extern const struct cmd cmd_secret_create, cmd_secret_exists, cmd_secret_inspect, cmd_secret_ls, cmd_secret_rm;
 extern const struct cmd cmd_context_inspect, cmd_context_ls, cmd_context_show, cmd_context_use;
 extern const struct cmd cmd_system_check, cmd_system_reset;
 
@@ -64,6 +65,11 @@ const struct cmd *const cli_commands[] = {
     &cmd_rm,
     &cmd_rmi,
     &cmd_save,
+    &cmd_secret_create,
+    &cmd_secret_exists,
+    &cmd_secret_inspect,
+    &cmd_secret_ls,
+    &cmd_secret_rm,
     &cmd_start,
     &cmd_stats,
     &cmd_stop,

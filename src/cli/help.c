@@ -8,7 +8,8 @@
 const struct cli_group cli_groups[] = {
     {"container", "Manage containers"},  {"context", "Show the one context that there is"},
     {"healthcheck", "Check containers"}, {"image", "Manage images"},
-    {"network", "Manage networks"},      {"system", "Manage coracle"},
+    {"network", "Manage networks"},      {"secret", "Manage secrets"},
+    {"system", "Manage coracle"},
     {"volume", "Manage volumes"},        {NULL, NULL},
 };
 

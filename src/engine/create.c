@@ -3,6 +3,7 @@
  * container is a directory with a reserved name, whole or absent.
  */
 #include "engine/engine_int.h"
+#include "engine/secrets_int.h"
 #include "engine/volumes_int.h"
 
 #include "base/path.h"
@@ -28,6 +29,7 @@ struct creation {
     struct strv volume_names;
     struct json *volumes_from;
     struct json *mount_images;
+    struct json *secrets;
     int volumes_lock;   /* while there are volumes that no record tells of yet */
     int dirfd, lock_fd; /* of the new container, when it is to be started */
 };
@@ -41,6 +43,7 @@ static void creation_done(struct creation *c) {
     strv_done(&c->volume_names);
     json_free(c->volumes_from);
     json_free(c->mount_images);
+    json_free(c->secrets);
     fd_close(c->volumes_lock);
     fd_close(c->dirfd);
     fd_close(c->lock_fd);
@@ -186,6 +189,7 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .volume_names = &c->volume_names,
         .volumes_from = c->volumes_from,
         .mount_images = c->mount_images,
+        .secrets = c->secrets,
     };
     spec_free(c->spec);
     c->spec = NULL;
@@ -279,7 +283,11 @@ static struct err *record(struct creation *c, const char *name) {
         .network = c->spec->network,
         .durable = !c->spec->rm && !c->args->to_start,
     };
-    return store_container_create(c->store, &new, c->args->to_start ? &c->dirfd : NULL, &c->lock_fd);
+    TRY(store_container_create(c->store, &new, c->args->to_start ? &c->dirfd : NULL, &c->lock_fd));
+    struct err *e = secrets_place(c->engine, c->id, c->args->options);
+    if (e)
+        err_free(store_container_remove(c->store, c->id));
+    return e;
 }
 
 /* *ret: without docker's "/", borrowed; NULL where none was given. */
@@ -345,6 +353,7 @@ static struct err *prepare(struct creation *c) {
     TRY(engine_store(c->engine, &c->store));
     TRY(volumes_from(c->engine, c->args->options, &c->volumes_from));
     TRY(volumes_images(c->engine, c->args->options, &c->mount_images));
+    TRY(secrets_load(c->engine, c->args->options, &c->secrets));
     id_random(c->id);
     if (c->args->options->rootfs)
         return resolve_rootfs(c);

@@ -167,7 +167,7 @@ static const struct {
     {"checkpoint", "not without root: the kernel's checkpoints need it"},
     {"context create export import rm update", "there is no daemon to choose: the one context is \"default\""},
     {"volume update", "there is no swarm"},
-    {"swarm config node secret service stack", "never: coracle is for one machine"},
+    {"swarm config node service stack", "never: coracle is for one machine"},
     {"plugin trust", "never: plugins belong to a daemon, notary is retired"},
 };
 

@@ -289,6 +289,11 @@ static void insert_devices(const struct spec_ctx *x, struct mount_list *l) {
             insert(l, oci_mount(all->v[i], "bind", all->v[i], "bind,rprivate,nosuid,noexec"));
 }
 
+static void insert_secret(void *ctx, const char *target, const char *source) {
+    insert(ctx, source ? oci_mount(target, "bind", source, "bind,ro,rprivate,nosuid,nodev,noexec")
+                       : oci_mount(target, "tmpfs", "tmpfs", "nosuid,nodev,noexec,mode=755,size=65536"));
+}
+
 /* One of container.json's "Trees". */
 static struct json *tree_of(const struct spec_ctx *x, const struct spec_mount *m) {
     struct json *t = json_object();
@@ -329,6 +334,7 @@ struct json *spec_emit_mounts(const struct spec_ctx *x) {
     for (size_t i = 0; i < x->n_mounts; i++)
         insert(&l, user_mount(x, &x->mounts[i].m));
     insert_devices(x, &l);
+    spec_emit_secrets(x, insert_secret, &l);
     for (size_t i = 0; i < l.n; i++)
         json_push(out, l.v[i].mount);
     free(l.v);

@@ -37,6 +37,7 @@ static const struct member {
     STRV("--mount", mounts),
     STRV("--tmpfs", tmpfs),
     STRV("--volumes-from", volumes_from),
+    STRV("--secret", secrets),
     STR("--volume-driver", volume_driver),
     STRV("--group-add", group_add),
     STRV("--cap-add", cap_add),

@@ -72,6 +72,7 @@ struct container_options {
     struct strv mounts;  /* --mount as typed */
     struct strv tmpfs;   /* --tmpfs as typed */
     struct strv volumes_from;
+    struct strv secrets; /* --secret as typed (secret.h) */
     char *volume_driver;
     struct strv group_add, cap_add, cap_drop, security_opt, ulimit, sysctl, device;
     struct strv add_host, dns, dns_search, dns_option;
@@ -138,6 +139,9 @@ struct spec_input {
     const struct strv *volume_names;
     /* Images to be mounted: {"reference as typed": {"Id": hex, "Layers": [chain ids, bottom first]}}; or NULL. */
     const struct json *mount_images;
+    /* By their names the secrets that --secret names: the text of one that becomes a variable, true for others; NULL:
+     * none. */
+    const struct json *secrets;
     /* For each --volumes-from the "Mounts" of that container, as `options` of its spec has them; or NULL. */
     const struct json *volumes_from;
 };

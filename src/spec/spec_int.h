@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "spec/secret.h"
 #include "spec/spec.h"
 
 #define SPEC_SHM_DEFAULT (INT64_C(64) << 20)
@@ -150,6 +151,11 @@ struct err *spec_resolve_namespaces(struct spec_ctx *x) __attribute__((warn_unus
 /* ENTRYPOINT and CMD, working directory, user, stop signal, host name. */
 struct err *spec_resolve_process(struct spec_ctx *x) __attribute__((warn_unused_result));
 /* Environment (needs the host name), labels and annotations. */
+/* Secrets that become variables, which only the process has; after all others. */
+struct err *spec_resolve_secrets(struct spec_ctx *x) __attribute__((warn_unused_result));
+/* Tells the mounts of those that are files, in their order: `source` NULL is a tmpfs. */
+typedef void spec_secret_fn(void *ctx, const char *target, const char *source);
+void spec_emit_secrets(const struct spec_ctx *x, spec_secret_fn *add, void *ctx);
 struct err *spec_resolve_env(struct spec_ctx *x) __attribute__((warn_unused_result));
 struct err *spec_resolve_labels(struct spec_ctx *x) __attribute__((warn_unused_result));
 /* Capabilities. */

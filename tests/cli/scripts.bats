@@ -153,3 +153,65 @@ died_with() {
     assert_output_has "is running"
     coracle rm -f first
 }
+
+@test "secret: made of a file, a stream and a variable; listed, looked at, replaced, removed" {
+    printf topsecret >"$BATS_TEST_TMPDIR/file"
+    first=$(coracle secret create first "$BATS_TEST_TMPDIR/file")
+    [[ $first =~ ^[0-9a-f]{25}$ ]] || fail "$first"
+    printf text | coracle secret create -l kind=pipe second - >/dev/null
+    PW=hunter2 coracle secret create --env third PW >/dev/null
+    run -1 coracle secret create first "$BATS_TEST_TMPDIR/file"
+    assert_output_has "first: secret name in use"
+    assert_eq "$(coracle secret create --replace first "$BATS_TEST_TMPDIR/file")" "$first"
+    assert_eq "$(coracle secret ls --format '{{.Name}} {{.Driver}}')" $'first file\nsecond file\nthird file'
+    assert_eq "$(coracle secret ls -q -f id="${first:0:12}")" "$first"
+    assert_eq "$(coracle secret ls --format '{{.Name}}' -f label=kind=pipe)" second
+    assert_eq "$(coracle secret inspect "$first" | jq -c '.[0].Spec')" '{"Name":"first","Driver":{"Name":"file","Options":{}},"Labels":{}}'
+    assert_eq "$(coracle secret inspect --showsecret -f '{{.SecretData}}' third)" hunter2
+    coracle secret exists second
+    run -1 coracle secret exists nobody
+    assert_eq "$output" ""
+    for bad in 'a/b' '' '.x'; do
+        run -1 coracle secret create "$bad" "$BATS_TEST_TMPDIR/file"
+        assert_output_has "secret name"
+    done
+    run -1 coracle secret create empty /dev/null
+    assert_output_has "secret data must be larger than 0 and less than 512000 bytes"
+    head -c 512001 /dev/zero >"$BATS_TEST_TMPDIR/large"
+    run -1 coracle secret create large "$BATS_TEST_TMPDIR/large"
+    assert_output_has "secret data must be larger than 0 and less than 512000 bytes"
+    assert_eq "$(find "$STORE/secrets" -type f -perm 600 | wc -l) $(stat -c %a "$STORE/secrets")" "3 700"
+    assert_eq "$(coracle secret rm -a | wc -l)" 3
+    run -1 coracle secret rm first
+    assert_output_has "no such secret"
+    coracle secret rm --ignore first
+}
+
+@test "--secret: a file of a tmpfs or a variable; not in inspect, diff, export or an image, and the container's own" {
+    printf topsecret | coracle secret create pass - >/dev/null
+    printf 'a variable' | coracle secret create word - >/dev/null
+    coracle run -d --name has --secret pass --secret pass,target=/opt/own,uid=7,gid=8,mode=0400 --secret word,type=env,target=WORD \
+        busybox sh -c 'cat /run/secrets/pass >/dev/null && touch /ready; sleep 1000'
+    wait_for coracle exec has test -e /ready
+    run -0 coracle exec has sh -c 'cat /run/secrets/pass; echo " $WORD"; stat -c "%u:%g %a" /opt/own /run/secrets/pass; echo x 2>/dev/null >/run/secrets/pass || echo read-only'
+    assert_eq "$output" $'topsecret a variable\n7:8 400\n0:0 444\nread-only'
+    run -0 coracle inspect has
+    refute_output_has topsecret
+    refute_output_has "a variable"
+    coracle diff has | grep -q secrets/ && fail "$(coracle diff has)"
+    run -0 bash -c 'coracle export has | grep -ac topsecret || true'
+    assert_eq "$output" 0
+    coracle commit has image-of-it >/dev/null
+    assert_eq "$(coracle run --rm image-of-it sh -c 'ls /run/secrets | wc -l; env | grep -c WORD')" $'0\n0'
+    coracle secret rm -a >/dev/null
+    coracle restart -t 0 has
+    assert_eq "$(coracle exec has cat /run/secrets/pass)" topsecret
+    coracle rm -f has
+    coracle rmi image-of-it
+    for bad in gone 'gone,type=x' 'gone,mode=9' 'gone,nothing' 'gone,type=env,uid=1' ''; do
+        run -125 coracle run --rm --secret "$bad" busybox true
+    done
+    run -125 coracle run --rm --secret gone busybox true
+    assert_output_has 'no secret with name or id "gone": no such secret'
+    assert_eq "$(coracle ps -aq)" ""
+}
