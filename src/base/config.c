@@ -31,6 +31,8 @@ static const struct config_key {
     {"no-new-privileges", KEY_BOOL, offsetof(struct config, no_new_privileges)},
     {"init", KEY_BOOL, offsetof(struct config, init)},
     {"max-concurrent-downloads", KEY_INT, offsetof(struct config, max_concurrent_downloads)},
+    {"max-concurrent-uploads", KEY_INT, offsetof(struct config, max_concurrent_uploads)},
+    {"upload-chunk-size", KEY_SIZE, offsetof(struct config, upload_chunk_size)},
     {"shutdown-timeout", KEY_INT, offsetof(struct config, shutdown_timeout)},
     {"storage-driver", KEY_STRING, offsetof(struct config, storage_driver)},
     {"network-fallback", KEY_STRING, offsetof(struct config, network_fallback)},
@@ -126,6 +128,10 @@ static struct err *check(const struct config *c) {
         return err_new(ERR_USAGE, "network-fallback: expected host or error, not '%s'", f);
     if (c->max_concurrent_downloads < 1 || c->max_concurrent_downloads > 64)
         return err_new(ERR_USAGE, "max-concurrent-downloads: expected a number from 1 to 64");
+    if (c->max_concurrent_uploads < 1 || c->max_concurrent_uploads > 64)
+        return err_new(ERR_USAGE, "max-concurrent-uploads: expected a number from 1 to 64");
+    if (c->upload_chunk_size < 0)
+        return err_new(ERR_USAGE, "upload-chunk-size: expected a size");
     if (c->shm_size < 0)
         return err_new(ERR_USAGE, "default-shm-size: expected a size");
     return NULL;
@@ -150,6 +156,7 @@ struct err *config_load(const char *dir, struct config **ret) {
     struct config *c = mem_alloc(sizeof *c);
     c->log_driver = mem_dup("json-file");
     c->max_concurrent_downloads = 3;
+    c->max_concurrent_uploads = 5;
     autofree char *path = mem_printf("%s/config.json", dir);
     struct err *e = load_file(path, c);
     if (e)

@@ -23,6 +23,8 @@ struct config {
     bool no_new_privileges;           /* "no-new-privileges" */
     bool init;                        /* "init" */
     int64_t max_concurrent_downloads; /* "max-concurrent-downloads", default 3 */
+    int64_t max_concurrent_uploads;   /* "max-concurrent-uploads", default 5 */
+    int64_t upload_chunk_size;        /* "upload-chunk-size" bytes of a request, 0: a blob is sent whole */
     int64_t shutdown_timeout;         /* "shutdown-timeout", seconds */
     char *network_fallback;           /* "network-fallback": host, error, or NULL for host */
     char *storage_driver;             /* "storage-driver": overlay, fuse-overlayfs, copy, or NULL to choose */

@@ -14,6 +14,7 @@ extern const struct cmd cmd_init, cmd_mount, cmd_umount, cmd_unmount;
 extern const struct cmd cmd_secret_create, cmd_secret_exists, cmd_secret_inspect, cmd_secret_ls, cmd_secret_rm;
 extern const struct cmd cmd_context_inspect, cmd_context_ls, cmd_context_show, cmd_context_use;
 extern const struct cmd cmd_system_check, cmd_system_reset;
+extern const struct cmd cmd_push; /* registries */
 
 const struct cmd *const cli_commands[] = {
     &cmd_run,
@@ -21,6 +22,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_exec,
     &cmd_ps,
     &cmd_pull,
+    &cmd_push,
     &cmd_export,
     &cmd_images,
     &cmd_unshare,

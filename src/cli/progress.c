@@ -84,6 +84,11 @@ static struct line *line_for(struct cli_progress *p, const char *id) {
     return l;
 }
 
+/* What is only worth telling while it can be redrawn. */
+static bool is_passing(const char *status) {
+    return !strcmp(status, "Downloading") || !strcmp(status, "Extracting") || !strcmp(status, "Pushing");
+}
+
 void cli_progress_event(void *progress, const struct image_progress *e) {
     struct cli_progress *p = progress;
     if (p->quiet || !e->status)
@@ -101,7 +106,7 @@ void cli_progress_event(void *progress, const struct image_progress *e) {
     l->total = e->total;
     if (p->tty && (changed || clock_boot() - p->last >= REDRAW_NS))
         draw(p);
-    else if (!p->tty && changed && strcmp(e->status, "Downloading") != 0 && strcmp(e->status, "Extracting") != 0)
+    else if (!p->tty && changed && !is_passing(e->status))
         fprintf(p->out, "%s%s%s\n", e->id ? e->id : "", e->id ? ": " : "", l->status);
 }
 

@@ -1,20 +1,28 @@
 /*
  * fetch_int: the parts of coracle-fetch.
  *
- *     main.c      channel and event loop: requests in, answers out, one curl_multi_poll for sockets, pipes and the
- * channel transfer.c  one request through its life: attempts, redirects, back-off, the final answer setup.c     a
- * transfer's options for libcurl: protocols, TLS, headers sink.c      where the bytes go: a file, a pipe that may be
- * full, or the small body of an error redirect.c  which redirects are followed, and what of the request goes along
+ *     main.c      channel and event loop: requests in, answers out, one curl_multi_poll for sockets and the channel
+ *     transfer.c  one request through its life: attempts, redirects, back-off, the final answer
+ *     setup.c     a transfer's options for libcurl: protocols, TLS, headers
+ *     sink.c      where the bytes go: a file, with a bell for who reads it, or nowhere
+ *     source.c    where the bytes of an upload come from
+ *     redirect.c  which redirects are followed, and what of the request goes along
  *     request.c   a request from its JSON
  *
- * Request  {"id":N, "url":"…", "method":"GET|HEAD|POST", "headers":["Name: value"…], "body":"…", "max":N, "size":N,
- *           "offset":N, "file":true, "bell":true, "attempts":N, "insecure":true, "ca":["file"…], "cert":"file",
- * "key":"file"} with the descriptors of file and bell, in this order. `size` is the exact size of the whole object
- * where it is known; `offset` bytes of it are there already and are not fetched (or not written) again.
+ * Request  {"id":N, "url":"…", "method":"GET|HEAD|POST|PUT|PATCH", "headers":["Name: value"…], "body":"…", "max":N,
+ *           "size":N, "offset":N, "file":true, "bell":true, "attempts":N, "length":N, "delay":ms, "seconds":N,
+ *           "insecure":true, "ca":["file"…], "cert":"file", "key":"file"}
+ *          with the descriptors of file and bell, in this order. `size` is the exact size of the whole object where it
+ *          is known; `offset` bytes of it are there already and are not fetched (or not written) again.
+ *          With `length` the file is what is sent, so many bytes from `offset`; such a request has one attempt
+ *          where nothing else is said: what a server has kept of it is the parent's to find out. It begins after
+ * `delay` and each attempt is over after `seconds`, where that is not 0.
  *          {"cancel":N} ends a transfer without an answer.
  * Answers  {"id":N, "progress":bytes}  at most ten a second, counted from the object's first byte, and one
  *          {"id":N, "done":true, "status":N, "headers":{lower-case…}, "size":bytes, "body":"an error's text", "curl":N,
- * "error":{…}}
+ *           "location":"absolute URL", "elsewhere":true, "misled":"why not", "error":{…}}
+ *          `location` is that of a 2xx answer: the place of an upload. `elsewhere`: it is of another origin than the
+ *          request, so that no credential may be sent there. `misled`: why the Location that there was is not usable.
  */
 #pragma once
 
@@ -31,6 +39,8 @@ struct json;
 #define FETCH_REDIRECTS 10
 #define FETCH_CONNECT_SECONDS 30L
 #define FETCH_STALL_SECONDS 60L
+#define FETCH_STALL_BYTES 64L     /* a second; what is slower for that long has stalled */
+#define FETCH_DIGEST_SECONDS 300L /* a server may be silent for so long while it checks what it was sent */
 #define FETCH_RETRY_AFTER_MAX 60
 #define FETCH_HEADER_BYTES ((size_t)128 << 10)
 #define FETCH_BODY_MAX ((size_t)16 << 10)
@@ -43,6 +53,9 @@ struct request {
     int64_t size; /* exact size, or -1 */
     int64_t offset;
     int64_t attempts;
+    int64_t length; /* bytes to send from `offset` of a file, -1: nothing is sent */
+    int64_t delay;  /* nanoseconds */
+    int64_t seconds;
     bool insecure;
     struct strv ca;
     char *cert, *key;
@@ -66,6 +79,16 @@ void sink_done(struct sink *s);
 /* Takes bytes; false when it failed (s->err says why). */
 bool sink_write(struct sink *s, const char *data, size_t n);
 
+/* The bytes of an upload: `length` bytes of a file, beginning at `from`. */
+struct upload_source {
+    int fd; /* owned, -1: nothing is sent */
+    int64_t from, length, sent;
+};
+void source_done(struct upload_source *s);
+/* libcurl's callbacks: struct transfer. */
+size_t source_on_read(char *buf, size_t one, size_t n, void *ctx);
+int source_on_seek(void *ctx, curl_off_t offset, int origin);
+
 enum transfer_state { TRANSFER_WAITING, TRANSFER_RUNNING, TRANSFER_OVER };
 struct fetcher;
 struct transfer {
@@ -76,6 +99,7 @@ struct transfer {
     struct curl_slist *header_list;
     char error_text[CURL_ERROR_SIZE];
     struct sink sink;
+    struct upload_source source;
     char *url;        /* where this attempt has got to by redirects */
     bool same_origin; /* no redirect has left the first scheme, host and port: credentials may go along */
     bool misplaced;   /* this answer is another part of the object than was asked for */
@@ -92,8 +116,9 @@ struct transfer {
     CURLcode code;
     struct err *err; /* what the answer will report */
 };
-/* Makes a transfer that is due at once. Takes request and sink. */
-struct transfer *transfer_new(struct fetcher *f, struct request *take_req, struct sink *take_sink)
+/* Makes a transfer that is due after the request's delay. Takes request, sink and, where something is sent, the file.
+ */
+struct transfer *transfer_new(struct fetcher *f, struct request *take_req, struct sink *take_sink, int take_source)
     __attribute__((returns_nonnull, warn_unused_result));
 void transfer_free(struct transfer *t);
 /* Starts a waiting transfer's next attempt. */

@@ -1,7 +1,8 @@
 /*
- * coracle-fetch: the HTTP client of coracle, one process a pull. It holds a channel to its parent (descriptor 3), the
- * descriptors that each request brings along, and nothing else: it knows no store, no namespace and no credential but
- * the headers that it is given. It ends when the channel does. fetch_int.h describes requests and answers.
+ * coracle-fetch: the HTTP client of coracle, one process a pull, push or login. It holds a channel to its parent
+ * (descriptor 3), the descriptors that each request brings along, and nothing else: it knows no store, no namespace and
+ * no credential but the headers that it is given. It ends when the channel does. fetch_int.h describes requests and
+ * answers.
  *
  * One loop, no threads of ours, no sleeps: libcurl's sockets and the channel are waited for
  * together; the timeout is the next attempt's due time.
@@ -69,21 +70,33 @@ static void cancel(struct fetcher *f, int64_t id) {
         }
 }
 
+/* Its descriptors: what is sent, or where the answer goes, and a bell. */
+static struct err *take_fds(const struct request *req, const struct json *j, int fds[MSG_FDS], struct sink *sink,
+                            int *ret_source) {
+    bool file = json_bool_value(json_get(j, "file"), false), bell = json_bool_value(json_get(j, "bell"), false);
+    if (req->length >= 0 && !file)
+        return err_new(ERR_USAGE, "nothing to send");
+    if (req->length >= 0)
+        *ret_source = take_fd(&fds[0]);
+    return sink_init(sink, file ? take_fd(&fds[0]) : -1, bell ? take_fd(&fds[file ? 1 : 0]) : -1,
+                     req->length < 0 ? req->offset : 0, req->max);
+}
+
 /* Makes the transfer that a request describes; fds are taken. */
 static struct err *accept_request(struct fetcher *f, const struct json *j, int fds[MSG_FDS], size_t n_fds) {
     struct request req = {0};
     struct sink sink = {.file = -1, .bell = -1};
-    bool file = json_bool_value(json_get(j, "file"), false), bell = json_bool_value(json_get(j, "bell"), false);
+    autofd int source = -1;
+    size_t wanted = json_bool_value(json_get(j, "file"), false) + (size_t)json_bool_value(json_get(j, "bell"), false);
     struct err *e = request_parse(j, &req);
     if (!e && f->n == TRANSFERS_MAX)
         e = err_new(ERR_USAGE, "more than %d transfers at once", TRANSFERS_MAX);
-    if (!e && n_fds != (size_t)file + (size_t)bell)
+    if (!e && n_fds != wanted)
         e = err_new(ERR_USAGE, "request came with %zu descriptors", n_fds);
     if (!e)
-        e = sink_init(&sink, file ? take_fd(&fds[0]) : -1, bell ? take_fd(&fds[file ? 1 : 0]) : -1, req.offset,
-                      req.max);
+        e = take_fds(&req, j, fds, &sink, &source);
     if (!e)
-        f->t[f->n++] = transfer_new(f, &req, &sink);
+        f->t[f->n++] = transfer_new(f, &req, &sink, take_fd(&source));
     request_done(&req);
     sink_done(&sink);
     return e;

@@ -4,9 +4,12 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mem.h"
+
+#define DELAY_MAX_MS (120 * 1000)
 
 void request_done(struct request *r) {
     free(r->url);
@@ -38,10 +41,24 @@ static struct err *parse_numbers(const struct json *j, struct request *r) {
     TRY(json_get_i64(j, "max", &r->max));
     TRY(json_get_i64_opt(j, "size", -1, &r->size));
     TRY(json_get_i64_opt(j, "offset", 0, &r->offset));
-    TRY(json_get_i64_opt(j, "attempts", FETCH_ATTEMPTS, &r->attempts));
-    if (r->max < 0 || r->offset < 0 || r->offset > r->max || r->size > r->max)
+    TRY(json_get_i64_opt(j, "length", -1, &r->length));
+    TRY(json_get_i64_opt(j, "attempts", r->length >= 0 ? 1 : FETCH_ATTEMPTS, &r->attempts));
+    TRY(json_get_i64_opt(j, "seconds", 0, &r->seconds));
+    TRY(json_get_i64_opt(j, "delay", 0, &r->delay));
+    bool sends = r->length >= 0;
+    if (r->max < 0 || r->offset < 0 || (!sends && r->offset > r->max) || r->size > r->max || r->delay < 0 ||
+        r->delay > DELAY_MAX_MS || r->seconds < 0)
         return err_new(ERR_USAGE, "request %lld: sizes contradict each other", (long long)r->id);
+    r->delay *= NSEC_PER_MSEC;
     return NULL;
+}
+
+static bool method_ok(const struct request *r) {
+    static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "PATCH"};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (str_eq(r->method, known[i]))
+            return r->length < 0 || i >= 2;
+    return false;
 }
 
 static struct err *parse_into(const struct json *j, struct request *r) {
@@ -60,7 +77,7 @@ static struct err *parse_into(const struct json *j, struct request *r) {
     for (size_t i = 0; i < r->headers.n; i++)
         if (!printable(r->headers.v[i]) || !strchr(r->headers.v[i], ':'))
             return err_new(ERR_USAGE, "request %lld: header %zu is malformed", (long long)r->id, i);
-    if (!str_eq(method, "GET") && !str_eq(method, "HEAD") && !str_eq(method, "POST"))
+    if (!method_ok(r))
         return err_new(ERR_UNSUPPORTED, "request %lld: method %s", (long long)r->id, method);
     return NULL;
 }

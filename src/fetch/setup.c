@@ -28,7 +28,7 @@ static void set_headers(struct transfer *t) {
             add_header(t, t->req.headers.v[i]);
     add_header(t, "Accept-Encoding: identity"); /* a digest is of the bytes as stored, never of a decoded form */
     add_header(t, "Expect:");
-    if (t->sink.pos > 0 && !t->whole) {
+    if (t->sink.pos > 0 && !t->whole && t->source.fd < 0) {
         autofree char *range = mem_printf("Range: bytes=%lld-", (long long)t->sink.pos);
         add_header(t, range);
     }
@@ -72,9 +72,25 @@ static struct err *set_tls(struct transfer *t) {
     return insecure ? NULL : set_authorities(t);
 }
 
+/* The body of an upload comes from its file; one that has none says so, as servers want to know. */
+static void set_upload(struct transfer *t) {
+    bool file = t->source.fd >= 0;
+    curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, t->req.method);
+    curl_easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)(file ? t->source.length : 0));
+    curl_easy_setopt(t->easy, CURLOPT_READFUNCTION, source_on_read);
+    curl_easy_setopt(t->easy, CURLOPT_READDATA, t);
+    curl_easy_setopt(t->easy, CURLOPT_SEEKFUNCTION, source_on_seek);
+    curl_easy_setopt(t->easy, CURLOPT_SEEKDATA, t);
+    curl_easy_setopt(t->easy, CURLOPT_UPLOAD_BUFFERSIZE, BUFFER_BYTES);
+    curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_TIME, FETCH_DIGEST_SECONDS);
+}
+
 static void set_method(struct transfer *t) {
     if (str_eq(t->req.method, "HEAD")) {
         curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
+    } else if (t->source.fd >= 0 || str_eq(t->req.method, "PUT") || str_eq(t->req.method, "PATCH")) {
+        set_upload(t);
     } else if (str_eq(t->req.method, "POST")) {
         const char *body = t->req.body ? t->req.body : "";
         curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
@@ -98,8 +114,9 @@ struct err *setup_easy(struct transfer *t) {
     curl_easy_setopt(c, CURLOPT_HTTP09_ALLOWED, 0L);
     curl_easy_setopt(c, CURLOPT_HTTP_CONTENT_DECODING, 0L);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, FETCH_CONNECT_SECONDS);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, FETCH_STALL_BYTES);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, FETCH_STALL_SECONDS);
+    curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)t->req.seconds);
     curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(c, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
     curl_easy_setopt(c, CURLOPT_USERAGENT, "coracle/" CORACLE_VERSION);

@@ -20,9 +20,11 @@
 #define PROGRESS_EVERY (100 * NSEC_PER_MSEC)
 #define PROGRESS_WORTH (256 << 10) /* an attempt that brought this much starts the count of attempts anew */
 
-struct transfer *transfer_new(struct fetcher *f, struct request *take_req, struct sink *take_sink) {
+struct transfer *transfer_new(struct fetcher *f, struct request *take_req, struct sink *take_sink, int take_source) {
     struct transfer *t = mem_alloc(sizeof *t);
     *t = (struct transfer){.fetcher = f, .req = *take_req, .sink = *take_sink, .same_origin = true};
+    t->source = (struct upload_source){.fd = take_source, .from = t->req.offset, .length = t->req.length};
+    t->due = t->req.delay ? clock_boot() + t->req.delay : 0;
     *take_req = (struct request){0};
     *take_sink = (struct sink){.file = -1, .bell = -1};
     t->attempt_pos = t->sink.pos;
@@ -41,6 +43,7 @@ void transfer_free(struct transfer *t) {
     curl_slist_free_all(t->header_list);
     request_done(&t->req);
     sink_done(&t->sink);
+    source_done(&t->source);
     free(t->url);
     strmap_done(&t->headers);
     str_done(&t->body);
@@ -62,6 +65,7 @@ void transfer_start(struct transfer *t) {
     strmap_done(&t->headers);
     str_clear(&t->body);
     t->sink.skip = 0;
+    t->source.sent = 0;
     t->misplaced = false;
     t->error_text[0] = 0;
     struct err *e = setup_easy(t);
@@ -76,12 +80,13 @@ void transfer_start(struct transfer *t) {
 
 static bool header_wanted(const char *name) {
     static const char *const wanted[] = {
-        "content-type",       "content-length",
-        "content-range",      "docker-content-digest",
-        "www-authenticate",   "location",
-        "retry-after",        "link",
-        "docker-upload-uuid", "docker-distribution-api-version",
-        "content-encoding",
+        "content-type",         "content-length",
+        "content-range",        "docker-content-digest",
+        "www-authenticate",     "location",
+        "retry-after",          "link",
+        "docker-upload-uuid",   "docker-distribution-api-version",
+        "content-encoding",     "range",
+        "oci-chunk-min-length",
     };
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
         if (str_eq(name, wanted[i]))
@@ -208,6 +213,7 @@ static bool code_is_passing(struct transfer *t) {
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
+    case CURLE_SEND_FAIL_REWIND:
     case CURLE_GOT_NOTHING:
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
@@ -253,6 +259,16 @@ static bool again(struct transfer *t) {
     t->due = clock_boot() + pause;
     t->state = TRANSFER_WAITING;
     return true;
+}
+
+/*
+ * What changes something is only sent on where the server says that it is the same request (307, 308), and a form
+ * never: it holds a secret.
+ */
+static bool may_follow(const struct transfer *t) {
+    if (str_eq(t->req.method, "GET") || str_eq(t->req.method, "HEAD"))
+        return true;
+    return !t->req.body && (t->status == 307 || t->status == 308);
 }
 
 static void follow(struct transfer *t) {
@@ -307,7 +323,7 @@ void transfer_ended(struct transfer *t, CURLcode code) {
             over(t, attempt_error(t));
         return;
     }
-    if (redirect_is(t->status) && !str_eq(t->req.method, "POST"))
+    if (redirect_is(t->status) && may_follow(t))
         return follow(t);
     if (status_is_passing(t->status) && again(t))
         return;
@@ -318,14 +334,18 @@ void transfer_ended(struct transfer *t, CURLcode code) {
 
 /* ---- what the parent hears ---- */
 
+static int64_t position(const struct transfer *t) {
+    return t->source.fd >= 0 ? t->source.from + t->source.sent : t->sink.pos;
+}
+
 void transfer_say_progress(struct transfer *t) {
     int64_t now = clock_boot();
-    if (t->sink.file < 0 || now - t->said < PROGRESS_EVERY)
+    if ((t->sink.file < 0 && t->source.fd < 0) || now - t->said < PROGRESS_EVERY)
         return;
     t->said = now;
     autojson j = json_object();
     json_set_int(j, "id", t->req.id);
-    json_set_int(j, "progress", t->sink.pos);
+    json_set_int(j, "progress", position(t));
     fetcher_send(t->fetcher, j);
 }
 
@@ -337,13 +357,32 @@ static struct json *error_json(const struct err *e) {
     return j ? j : json_null();
 }
 
+/* Where the server says that an upload goes on. */
+static void set_location(const struct transfer *t, struct json *j) {
+    const char *location = strmap_get(&t->headers, "location");
+    if (!location || t->status / 100 != 2)
+        return;
+    autofree char *url = NULL;
+    bool same = false;
+    autoerr e = redirect_resolve(t->req.url, t->url, location, &url, &same);
+    if (e) {
+        autostr struct str why = STR_INIT;
+        err_format(e, &why);
+        json_set_str(j, "misled", str_c(&why));
+        return;
+    }
+    json_set_str(j, "location", url);
+    json_set_bool(j, "elsewhere", !(same && t->same_origin));
+}
+
 void transfer_say_done(struct transfer *t) {
     autojson j = json_object();
     json_set_int(j, "id", t->req.id);
     json_set_bool(j, "done", true);
     json_set_int(j, "status", t->status);
     json_set_strmap(j, "headers", &t->headers);
-    json_set_int(j, "size", t->sink.pos);
+    json_set_int(j, "size", position(t));
+    set_location(t, j);
     json_set_int(j, "curl", (int64_t)t->code);
     if (t->body.len && str_utf8_ok(t->body.ptr, t->body.len))
         json_set_str(j, "body", str_c(&t->body));

@@ -63,23 +63,40 @@ static char *basic_header(const struct creds *c) {
     return str_take(&out);
 }
 
-/* GET with Basic credentials or none, POST with a refresh token. */
+/* A form has one scope parameter with blanks in it (RFC 6749), a URL one for each. A login asks for none. */
+static void add_scopes(const struct registry *r, bool form, struct str *out) {
+    autostr struct str all = STR_INIT_MAX(16384);
+    if (!*r->repo)
+        return;
+    str_appendf(&all, "repository:%s:pull%s", r->repo, r->push ? ",push" : "");
+    for (size_t i = 0; i < r->mounts.n; i++) {
+        if (!form) {
+            add_param(out, "scope", str_c(&all));
+            str_clear(&all);
+        } else {
+            str_append_c(&all, ' ');
+        }
+        str_appendf(&all, "repository:%s:pull", r->mounts.v[i]);
+    }
+    add_param(out, "scope", str_c(&all));
+}
+
+/* GET with Basic credentials or none, POST with a refresh token. What is asked for is what we need, whatever the
+ * registry suggests. */
 static void token_request(const struct registry *r, const struct challenge *ch, const struct creds *c, struct str *url,
                           struct str *form) {
-    autofree char *scope = mem_printf("repository:%s:pull", r->repo);
+    struct str *params = c->identity_token ? form : url;
     str_append(url, ch->realm);
     if (c->identity_token) {
         add_param(form, "grant_type", "refresh_token");
-        add_param(form, "service", ch->service);
-        add_param(form, "scope", scope);
         add_param(form, "client_id", "coracle");
         add_param(form, "refresh_token", c->identity_token);
-        return;
+    } else {
+        str_append_c(url, strchr(ch->realm, '?') ? '&' : '?');
+        add_param(url, "account", c->user);
     }
-    str_append_c(url, strchr(ch->realm, '?') ? '&' : '?');
-    add_param(url, "account", c->user);
-    add_param(url, "service", ch->service);
-    add_param(url, "scope", scope);
+    add_param(params, "service", ch->service);
+    add_scopes(r, c->identity_token != NULL, params);
 }
 
 static struct err *read_token(const struct registry *r, int fd, char **ret_header) {

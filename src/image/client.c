@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/host.h"
@@ -110,6 +111,12 @@ static struct json *request_json(const struct fetch_req *req, int64_t id) {
     json_set_int(j, "offset", req->offset);
     json_set_bool(j, "file", req->file >= 0);
     json_set_bool(j, "bell", req->bell >= 0);
+    if (req->send)
+        json_set_int(j, "length", req->length);
+    if (req->delay)
+        json_set_int(j, "delay", req->delay / NSEC_PER_MSEC);
+    if (req->seconds)
+        json_set_int(j, "seconds", req->seconds);
     if (req->attempts)
         json_set_int(j, "attempts", req->attempts);
     if (req->body)
@@ -158,12 +165,14 @@ void fetch_xfer_done(struct fetch_client *c, struct fetch_xfer *x) {
     }
     strmap_done(&x->headers);
     free(x->body);
+    free(x->location);
+    free(x->misled);
     err_free(x->err);
     *x = (struct fetch_xfer){0};
 }
 
 static struct err *read_answer(const struct json *j, struct fetch_xfer *x) {
-    const char *body = NULL;
+    const char *body = NULL, *location = NULL, *misled = NULL;
     TRY(json_get_i64_opt(j, "progress", x->bytes, &x->bytes));
     if (!json_bool_value(json_get(j, "done"), false))
         return NULL;
@@ -172,7 +181,12 @@ static struct err *read_answer(const struct json *j, struct fetch_xfer *x) {
     TRY(json_get_i64_opt(j, "size", x->bytes, &x->bytes));
     TRY(json_get_strmap_opt(j, "headers", &x->headers));
     TRY(json_get_str_opt(j, "body", NULL, &body));
+    TRY(json_get_str_opt(j, "location", NULL, &location));
+    TRY(json_get_str_opt(j, "misled", NULL, &misled));
     mem_set(&x->body, body);
+    mem_set(&x->location, location);
+    mem_set(&x->misled, misled);
+    x->elsewhere = json_bool_value(json_get(j, "elsewhere"), false);
     x->err = msg_err_of(j);
     x->done = true;
     return NULL;

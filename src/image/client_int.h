@@ -33,6 +33,10 @@ struct fetch_req {
     int64_t offset;              /* bytes that `file` has already */
     int64_t attempts;            /* 0: the usual number */
     int file, bell;              /* -1: none; borrowed */
+    bool send;                   /* `length` bytes of `file` from `offset` are sent; there is one attempt */
+    int64_t length;
+    int64_t delay;   /* nanoseconds to wait before */
+    int64_t seconds; /* that an attempt may take, 0: as long as something comes */
 };
 
 /* Zero-initialise; must stay where it is while its transfer runs. */
@@ -44,6 +48,9 @@ struct fetch_xfer {
     int64_t curl;   /* libcurl's code of the last attempt */
     struct strmap headers;
     char *body;      /* text of an answer that is an error, or NULL */
+    char *location;  /* of a 2xx answer, absolute; or NULL */
+    bool elsewhere;  /* it is of another origin than the request */
+    char *misled;    /* why there is none although the server named one, or NULL */
     struct err *err; /* the transfer failed; a status of 400 and more is not a failure here */
 };
 

@@ -118,6 +118,24 @@ struct err *image_pull(const struct image_pull *p, struct image_pulled *ret) __a
  */
 struct err *image_tags(const struct image_pull *p, struct strv *out) __attribute__((warn_unused_result));
 
+struct image_push {
+    const struct host *host;
+    const struct config *config;
+    struct store *store;
+    const struct image_ref *ref; /* with a tag */
+    const char *platform;        /* that the image must be for, or NULL */
+    const char *compression;     /* of layers that are not compressed yet: "gzip", "zstd"; NULL: gzip */
+    struct image_progress_fn progress;
+    const int *interrupted_fd; /* readable when the user wants it to stop, or NULL */
+};
+struct image_pushed {
+    char id[65];
+    char digest[72]; /* of the manifest */
+    int64_t size;    /* and its bytes */
+};
+/* Uploads one image. What the registry has got when it fails, it keeps: the next push goes on from there. */
+struct err *image_push(const struct image_push *p, struct image_pushed *ret) __attribute__((warn_unused_result));
+
 /* Writes images as docker save does (OCI layout with manifest.json inside, as docker ≥ 25): names as typed by the user,
  * resolved here. */
 struct err *image_save(struct store *s, const struct strv *names, int out_fd) __attribute__((warn_unused_result));

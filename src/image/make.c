@@ -18,12 +18,19 @@ struct json *descriptor_json(const char *media_type, const char *digest, int64_t
     return j;
 }
 
+/* An OCI manifest names layers in its own words, also those that came with docker's. */
+static const char *oci_layer_type(const char *type) {
+    if (str_eq(type, MEDIA_DOCKER_LAYER ".gzip"))
+        return MEDIA_OCI_LAYER "+gzip";
+    return str_eq(type, MEDIA_DOCKER_LAYER) ? MEDIA_OCI_LAYER : type;
+}
+
 void manifest_make(const char *config_digest, int64_t config_size, const struct made_layer *layers, size_t n,
                    struct str *out) {
     autojson j = json_object();
     struct json *list = json_array();
     for (size_t i = 0; i < n; i++)
-        json_push(list, descriptor_json(layers[i].media_type, layers[i].digest, layers[i].size));
+        json_push(list, descriptor_json(oci_layer_type(layers[i].media_type), layers[i].digest, layers[i].size));
     json_set_int(j, "schemaVersion", 2);
     json_set_str(j, "mediaType", MEDIA_OCI_MANIFEST);
     json_set(j, "config", descriptor_json(MEDIA_OCI_CONFIG, config_digest, config_size));

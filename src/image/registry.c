@@ -19,6 +19,9 @@
 #define ACCEPT_MANIFEST                                                                                                \
     "Accept: " MEDIA_OCI_INDEX ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_LIST ", " MEDIA_DOCKER_MANIFEST
 #define ACCEPT_BLOB "Accept: */*"
+#define SMALL_SECONDS 300 /* that anything but a blob may take */
+#define MANIFEST_ATTEMPTS 6
+#define ANSWER_MAX ((int64_t)64 << 10) /* of what a registry says to something written; nobody reads it */
 
 void registry_free(struct registry *r) {
     if (!r)
@@ -27,6 +30,7 @@ void registry_free(struct registry *r) {
     free(r->address);
     free(r->repo);
     free(r->authorization);
+    strv_done(&r->mounts);
     tls_files_done(&r->tls);
     free(r);
 }
@@ -87,14 +91,17 @@ void registry_answer_done(struct registry_answer *a) {
 struct ask {
     const char *method, *path; /* below /v2/<repo>/ */
     const char *accept;
-    int64_t max, size, offset;
+    int64_t max, size, offset, seconds;
     int file, bell;
+    const char *content_type; /* `size` bytes of file are sent, of this type; or NULL */
 };
 
 static struct err *start(struct registry *r, const struct ask *a, struct fetch_xfer *x) {
     autofree char *url = mem_printf("%s://%s/v2/%s/%s", r->schemes[r->scheme], r->address, r->repo, a->path);
     autostrv struct strv headers = {0};
     strv_push(&headers, a->accept);
+    if (a->content_type)
+        strv_pushf(&headers, "Content-Type: %s", a->content_type);
     if (r->authorization)
         strv_push(&headers, r->authorization);
     const struct fetch_req req = {
@@ -103,11 +110,17 @@ static struct err *start(struct registry *r, const struct ask *a, struct fetch_x
         .headers = &headers,
         .tls = &r->tls,
         .max = a->max,
-        .size = a->size,
+        .size = a->content_type ? -1 : a->size,
         .offset = a->offset,
-        .attempts = !r->settled && r->scheme + 1 < r->n_schemes ? 1 : 0, /* a wrong guess should show at once */
+        /* A wrong guess should show at once; a manifest may be sent as often as one likes. */
+        .attempts = !r->settled && r->scheme + 1 < r->n_schemes ? 1
+                    : a->content_type                           ? MANIFEST_ATTEMPTS
+                                                                : 0,
         .file = a->file,
         .bell = a->bell,
+        .send = a->content_type != NULL,
+        .length = a->size,
+        .seconds = a->seconds,
     };
     return fetch_start(r->client, &req, x);
 }
@@ -159,7 +172,8 @@ static struct err *ask_and_wait(struct registry *r, const struct ask *a, struct 
     bool authorized = false;
     for (;;) {
         fetch_xfer_done(r->client, x);
-        TRY(rewind_file(a->file));
+        if (!a->content_type)
+            TRY(rewind_file(a->file));
         TRY(start(r, a, x));
         TRY(fetch_wait(r->client, x));
         if (wrong_scheme(r, a, x)) {
@@ -201,6 +215,7 @@ static struct err *small(struct registry *r, struct ask *a, const char *what, st
         return err_sys(errno, "make a memory file");
     a->file = fd;
     a->bell = -1;
+    a->seconds = SMALL_SECONDS;
     struct fetch_xfer x = {0};
     struct registry_answer answer = {0};
     struct err *e = ask_and_wait(r, a, &x);
@@ -265,4 +280,86 @@ struct err *registry_blob_done(struct registry *r, const char *digest, const str
         return NULL;
     autofree char *what = mem_printf("blob %s of %s/%s", digest, r->name, r->repo);
     return registry_failure(r, x, what);
+}
+
+/* ---- writing ---- */
+
+struct err *registry_blob_there(struct registry *r, const char *digest, bool *ret) {
+    autofree char *path = mem_printf("blobs/%s", digest);
+    autofree char *what = mem_printf("blob %s of %s/%s", digest, r->name, r->repo);
+    const struct ask a = {.method = "HEAD",
+                          .path = path,
+                          .accept = ACCEPT_BLOB,
+                          .max = ANSWER_MAX,
+                          .size = -1,
+                          .seconds = SMALL_SECONDS,
+                          .file = -1,
+                          .bell = -1};
+    struct fetch_xfer x = {0};
+    struct err *e = ask_and_wait(r, &a, &x);
+    *ret = !e && x.status == 200;
+    if (!e && x.status != 200 && x.status != 404 && x.status != 405)
+        e = registry_failure(r, &x, what);
+    fetch_xfer_done(r->client, &x);
+    return e;
+}
+
+struct err *registry_step_start(struct registry *r, const struct registry_step *s, struct fetch_xfer *x) {
+    autofree char *url =
+        s->url ? mem_dup(s->url) : mem_printf("%s://%s/v2/%s/%s", r->schemes[r->scheme], r->address, r->repo, s->path);
+    autostrv struct strv headers = {0};
+    if (s->file >= 0)
+        strv_push(&headers, "Content-Type: application/octet-stream");
+    if (s->range)
+        strv_pushf(&headers, "Content-Range: %s", s->range);
+    if (r->authorization && !s->elsewhere)
+        strv_push(&headers, r->authorization);
+    const struct fetch_req req = {
+        .url = url,
+        .method = s->method,
+        .headers = &headers,
+        .tls = s->elsewhere ? NULL : &r->tls,
+        .max = ANSWER_MAX,
+        .size = -1,
+        .offset = s->file >= 0 ? s->from : 0,
+        .file = s->file,
+        .bell = -1,
+        .send = s->file >= 0,
+        .length = s->length,
+        .delay = s->delay,
+        .seconds = s->file >= 0 ? 0 : SMALL_SECONDS,
+    };
+    return fetch_start(r->client, &req, x);
+}
+
+static struct err *send_manifest(struct registry *r, const struct registry_manifest *m, int fd, struct fetch_xfer *x) {
+    autofree char *path = mem_printf("manifests/%s", m->tag);
+    autofree char *what = mem_printf("manifest for %s/%s:%s", r->name, r->repo, m->tag);
+    const struct ask a = {.method = "PUT",
+                          .path = path,
+                          .accept = ACCEPT_BLOB,
+                          .max = ANSWER_MAX,
+                          .size = (int64_t)m->text->len,
+                          .seconds = SMALL_SECONDS,
+                          .file = fd,
+                          .bell = -1,
+                          .content_type = m->media_type};
+    TRY(ask_and_wait(r, &a, x));
+    if (x->status / 100 != 2)
+        return registry_failure(r, x, what);
+    const char *got = strmap_get(&x->headers, "docker-content-digest");
+    if (got && !str_eq(got, m->digest))
+        return err_new(ERR_CORRUPT, "%s: sent with the digest %s, %s has stored %.100s", what, m->digest, r->name, got);
+    return NULL;
+}
+
+struct err *registry_manifest_put(struct registry *r, const struct registry_manifest *m) {
+    autofd int fd = sys_memfd("manifest", MFD_CLOEXEC);
+    if (fd < 0)
+        return err_sys(errno, "make a memory file");
+    TRY(io_write_all(fd, m->text->ptr, m->text->len));
+    struct fetch_xfer x = {0};
+    struct err *e = send_manifest(r, m, fd, &x);
+    fetch_xfer_done(r->client, &x);
+    return e;
 }

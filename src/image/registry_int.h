@@ -32,6 +32,8 @@ struct registry {
     struct tls_files tls;
     char *authorization; /* "Authorization: …", or NULL */
     bool had_creds;      /* the user's credentials were shown */
+    bool push;           /* tokens are asked for that allow writing */
+    struct strv mounts;  /* and those that allow reading these repositories of the same registry */
 };
 
 /* A repository of a registry ("docker.io"), or, with `mirror`, the same repository at that URL. */
@@ -69,6 +71,31 @@ struct err *registry_blob_start(struct registry *r, const struct registry_blob *
     __attribute__((warn_unused_result));
 /* Judges a transfer that is done. *ret_again: the token had expired, a new one is there: start it again. */
 struct err *registry_blob_done(struct registry *r, const char *digest, const struct fetch_xfer *x, bool *ret_again)
+    __attribute__((warn_unused_result));
+
+/* ---- writing ---- */
+
+/* Whether the repository has a blob. The first request of a push: it settles scheme and credentials. */
+struct err *registry_blob_there(struct registry *r, const char *digest, bool *ret) __attribute__((warn_unused_result));
+
+/* One step of an upload (distribution-spec "Pushing blobs"). */
+struct registry_step {
+    const char *method;
+    const char *path, *url; /* below /v2/<repo>/, or a place that the registry has named */
+    bool elsewhere;         /* that place is of another origin: no credential, no exception from TLS's rules */
+    const char *range;      /* Content-Range of a chunk, or NULL */
+    int file;               /* -1: no body */
+    int64_t from, length;   /* of it */
+    int64_t delay;          /* nanoseconds to wait before */
+};
+struct err *registry_step_start(struct registry *r, const struct registry_step *s, struct fetch_xfer *x)
+    __attribute__((warn_unused_result));
+/* Writes a manifest. corrupt when the registry says that it has another digest. */
+struct registry_manifest {
+    const char *tag, *digest, *media_type;
+    const struct str *text;
+};
+struct err *registry_manifest_put(struct registry *r, const struct registry_manifest *m)
     __attribute__((warn_unused_result));
 
 /* ---- auth.c ---- */

@@ -1,5 +1,5 @@
 /*
- * ops: the five things coracle-unpack does. One process does one of them and ends. The parent sends one message with
+ * ops: the six things coracle-unpack does. One process does one of them and ends. The parent sends one message with
  * the descriptors, gets one {"ok": …} or {"error": …} back (members of an archive come as messages before it), and sees
  * EOF when the process is gone.
  *
@@ -14,6 +14,8 @@
  *         → {"ok":{"bytes":…}}                             a tree as a tar; gather.c says what the names are
  *     {"op":"place","ids":65536,"own":true,"as_root":false,"follow":false}   input, directory, [mounts]
  *         → {"ok":{"entries":…}}                           a tar's entries below a directory, for cp
+ *     {"op":"compress","format":"gzip"|"zstd"}             input, output
+ *         → {"ok":{"digest":…,"size":…,"diff_id":…}}       a plain layer as a registry likes it
  *
  * `root` is the container's root directory, `mounts` its mount namespace: what works inside one goes there first.
  */
@@ -38,6 +40,7 @@ struct err *op_archive(struct op *op) __attribute__((warn_unused_result));
 struct err *op_pack(struct op *op) __attribute__((warn_unused_result));
 struct err *op_gather(struct op *op) __attribute__((warn_unused_result));
 struct err *op_place(struct op *op) __attribute__((warn_unused_result));
+struct err *op_compress(struct op *op) __attribute__((warn_unused_result));
 
 /* Sends {"ok": take_result}. */
 struct err *op_send_ok(struct op *op, struct json *take_result) __attribute__((warn_unused_result));

@@ -14,6 +14,9 @@
 #   proxy_start NAME REGISTRY_NAME [faultproxy.py's options]   a fault proxy before a (plain) registry; address as registry_addr NAME
 #   proxy_fault NAME JSON            sets its rules (see faultproxy.py);  proxy_log NAME  prints its request log as JSON
 #   proxy_expire NAME                makes it forget the tokens that it gave out
+#   scripted_start NAME [--tls]      a scriptedregistry.py; address as registry_addr NAME
+#   scripted_set NAME [JSON]         its rules and ways (see there); its log begins anew
+#   scripted_log NAME [FILTER]       its log, through jq -r
 #   docker_auth DIR ADDR USER:PASSWORD [identity-token]
 #                                    writes DIR/config.json with credentials, as docker login does
 #
@@ -144,6 +147,24 @@ _proxy_url() {
 proxy_fault() { curl -sfk -d "$2" "$(_proxy_url "$1")/_fault" >/dev/null; }
 proxy_log() { curl -sfk "$(_proxy_url "$1")/_log"; }
 proxy_expire() { curl -sfk -d '' "$(_proxy_url "$1")/_expire" >/dev/null; }
+
+scripted_start() {
+    _registry_home
+    local name=$1 d=$REGISTRY_BASE/$1 port tls=()
+    mkdir -p "$d"
+    if [ "${2:-}" = --tls ]; then
+        registry_ca >/dev/null
+        tls=(--tls "$REGISTRY_BASE/ca/server.crt" "$REGISTRY_BASE/ca/server.key")
+        touch "$d/is-tls"
+    fi
+    python3 "$REGISTRY_LIB/scriptedregistry.py" "${tls[@]}" >"$d/log" 2>&1 3>&- &
+    echo $! >"$d/pid"
+    port=$(_registry_wait "$d/log" 'listening on [0-9]+' "$!") || return 1
+    REGISTRY=localhost:$port
+    echo "$REGISTRY" >"$d/addr"
+}
+scripted_set() { curl -sfk -d "${2:-{\}}" "$(_proxy_url "$1")/_set" >/dev/null; }
+scripted_log() { curl -sfk "$(_proxy_url "$1")/_log" | jq -r "${2:-.}"; }
 
 docker_auth() {
     mkdir -p "$1"

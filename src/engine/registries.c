@@ -1,0 +1,66 @@
+/* registries: see registries.h. */
+#include "engine/registries.h"
+
+#include <string.h>
+
+#include "engine/engine_int.h"
+
+static void tell_push(struct engine *e, const struct image_ref *ref, const char *id) {
+    autofree char *canonical = image_ref_canonical(ref), *name = image_ref_familiar_name(ref);
+    autofree char *familiar = image_ref_familiar(canonical);
+    engine_image_tell(e, id, "push", familiar, name);
+}
+
+struct err *engine_image_push(struct engine *e, const struct engine_push *p, struct image_pushed *ret, char **ret_tag) {
+    struct image_ref ref = {.domain = NULL};
+    struct store *s = NULL;
+    TRY(image_ref_parse(p->reference, &ref));
+    struct err *r = engine_store(e, &s);
+    if (!r) {
+        const struct image_push push = {.host = e->host,
+                                        .config = e->config,
+                                        .store = s,
+                                        .ref = &ref,
+                                        .platform = p->platform,
+                                        .compression = p->compression,
+                                        .progress = p->progress,
+                                        .interrupted_fd = p->interrupted_fd};
+        r = image_push(&push, ret);
+    }
+    if (!r) {
+        tell_push(e, &ref, ret->id);
+        *ret_tag = mem_dup(ref.tag);
+    }
+    image_ref_done(&ref);
+    return r;
+}
+
+/* "domain/path:" of a name without tag and digest. */
+static struct err *repository_of(const char *name, char **ret_prefix, char **ret_familiar) {
+    struct image_ref ref = {.domain = NULL};
+    const char *slash = strrchr(name, '/');
+    TRY(image_ref_parse(name, &ref));
+    struct err *e = NULL;
+    if (strchr(slash ? slash : name, ':') || ref.digest) {
+        e = err_new(ERR_USAGE, "tag can't be used with --all-tags/-a");
+    } else {
+        *ret_prefix = mem_printf("%s/%s:", ref.domain, ref.path);
+        *ret_familiar = image_ref_familiar_name(&ref);
+    }
+    image_ref_done(&ref);
+    return e;
+}
+
+struct err *engine_push_tags(struct engine *e, const char *name, struct strv *out) {
+    struct store *s;
+    struct strmap refs = {0};
+    autofree char *prefix = NULL, *familiar = NULL;
+    TRY(repository_of(name, &prefix, &familiar));
+    TRY(engine_store(e, &s));
+    TRY(store_refs(s, &refs));
+    for (size_t i = 0; i < refs.n; i++)
+        if (str_starts(refs.e[i].key, prefix))
+            strv_push(out, refs.e[i].key);
+    strmap_done(&refs);
+    return out->n ? NULL : err_new(ERR_NOT_FOUND, "An image does not exist locally with the tag: %s", familiar);
+}
