@@ -196,6 +196,37 @@ struct err *net_subnet_check(struct net_subnet *s, struct net_addr *ret) {
     return NULL;
 }
 
+/* ---- a container alone ---- */
+
+/* One block of the link: libslirp is its second address, the container has the one that the range holds. */
+static struct err *alone_with(struct net_def *d, const char *cidr, uint32_t own) {
+    struct net_addr subnet;
+    TRY(check_subnet(cidr, &subnet));
+    struct net_addr gateway = net_addr_nth(&subnet, 2), container = net_addr_nth(&subnet, own);
+    if (!net_addr_contains(&subnet, &container))
+        return invalid("cidr", cidr, "it must be /25 or larger");
+    struct net_subnet *s = net_def_new_subnet(d);
+    s->subnet = net_addr_cidr(&subnet);
+    s->gateway = net_addr_text(&gateway);
+    s->ip_range = net_addr_cidr(&container);
+    return NULL;
+}
+
+struct err *net_def_slirp(const char *id, const struct strv *options, struct net_def **ret) {
+    autonetdef d = mem_alloc(sizeof *d);
+    const char *cidr = strv_env_get(options, "cidr");
+    d->id = mem_dup(id);
+    d->name = mem_dup(NET_SLIRP);
+    d->driver = mem_dup(NET_SLIRP);
+    d->ipv6 = !str_eq(strv_env_get(options, "enable_ipv6"), "false");
+    strv_extend(&d->options, options);
+    TRY(alone_with(d, cidr ? cidr : "10.0.2.0/24", 100));
+    if (d->ipv6)
+        TRY(alone_with(d, "fd00:10:2::/64", 0x100));
+    *ret = take_ptr(&d);
+    return NULL;
+}
+
 /* ---- JSON ---- */
 
 struct json *net_def_json(const struct net_def *d) {
@@ -264,7 +295,8 @@ static struct err *parse_subnet(const struct json *j, struct net_def *d) {
 /* As many subnets as the driver and the flags say. */
 static struct err *parse_subnets(const struct json *j, struct net_def *d) {
     struct json *subnets;
-    size_t want = strcmp(d->driver, "bridge") != 0 ? 0 : d->ipv6 ? 2 : 1;
+    bool addressed = str_eq(d->driver, "bridge") || str_eq(d->driver, NET_SLIRP);
+    size_t want = !addressed ? 0 : d->ipv6 ? 2 : 1;
     TRY(json_get_array_opt(j, "subnets", &subnets));
     if (json_count(subnets) != want)
         return err_new(ERR_CORRUPT, "%zu subnets instead of %zu", json_count(subnets), want);
@@ -284,11 +316,12 @@ static struct err *check_identity(struct net_def *d) {
         if (named || marked)
             return err_new(ERR_CORRUPT, "it passes itself off as the pre-defined network %s", builtins[i].name);
     }
-    if (!net_name_ok(d->name) || net_name_predefined(d->name))
+    bool slirp = str_eq(d->name, NET_SLIRP) && str_eq(d->driver, NET_SLIRP);
+    if (!slirp && (!net_name_ok(d->name) || net_name_predefined(d->name)))
         return err_new(ERR_CORRUPT, "invalid network name '%s'", d->name);
     if (!path_is_hex64(d->id))
         return err_new(ERR_CORRUPT, "invalid network id '%s'", d->id);
-    if (strcmp(d->driver, "bridge") != 0)
+    if (!slirp && strcmp(d->driver, "bridge") != 0)
         return err_new(ERR_CORRUPT, "unknown driver '%s'", d->driver);
     return NULL;
 }

@@ -77,7 +77,7 @@ struct net_subnet {
 struct net_def {
     char *id;     /* 64 hex digits */
     char *name;   /* [a-zA-Z0-9][a-zA-Z0-9_.-]* */
-    char *driver; /* "bridge", "host", "null" */
+    char *driver; /* "bridge", "host", "null", NET_SLIRP */
     int64_t created;
     bool internal, ipv6, attachable;
     bool builtin;
@@ -101,6 +101,19 @@ void net_defs_done(struct net_defs *d);
  * "subnets":[{"subnet","gateway","ip_range"}]}. net_def_parse() checks everything, for files can be edited by hand. */
 struct json *net_def_json(const struct net_def *d);
 struct err *net_def_parse(const struct json *j, struct net_def **ret) __attribute__((warn_unused_result));
+
+/*
+ * The network of one container that --network slirp makes, which is in no file: behind it is a libslirp of its own, and
+ * nobody else. `id`: the container's; `options`, KEY=VALUE: "cidr" (10.0.2.0/24), "mtu" (65520), "enable_ipv6" (true),
+ * and those below, of which "true" opens the host's loopback at the gateway's address, and the others bind what goes
+ * out to an address of the host.
+ */
+#define NET_SLIRP "slirp"
+#define NET_SLIRP_LOOPBACK "allow_host_loopback"
+#define NET_SLIRP_FROM "outbound_addr"
+#define NET_SLIRP_FROM6 "outbound_addr6"
+struct err *net_def_slirp(const char *id, const struct strv *options, struct net_def **ret)
+    __attribute__((warn_unused_result));
 
 /* All networks, the built-in ones first, then by name. A damaged file is skipped with a warning in the log. */
 struct err *net_list(const struct host *h, struct net_defs *ret) __attribute__((warn_unused_result));

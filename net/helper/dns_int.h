@@ -215,5 +215,3 @@ void dns_forward_drop(struct dns_listener *li);
 /* Handler of the listening TCP socket. */
 void dns_tcp_accept(struct loop *l, struct watch *w, uint32_t events);
 void dns_tcp_drop(struct dns_listener *li);
-
-#define container_of(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))

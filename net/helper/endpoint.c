@@ -21,11 +21,6 @@
 
 enum { LINK_DIGITS = 12 };
 
-static void come_back(struct warden *w) {
-    if (setns(w->own_ns, CLONE_NEWNET) < 0)
-        warden_die(err_sys(errno, "come back from a container"));
-}
-
 /* ---- from a request ---- */
 
 static bool ifname_ok(const char *name) {
@@ -137,17 +132,20 @@ static struct err *fill(struct warden *w, const struct lease *l, const struct js
 
 /* What a helper that was killed had begun, in its namespace or in ours: its end in the container is in the way. */
 static void drop_stale(struct warden *w, const struct lease *l, const char *ifname) {
-    if (setns(l->netns, CLONE_NEWNET) < 0)
+    autoerr gone = warden_enter(l);
+    if (gone)
         return;
     struct rtnl *r __attribute__((cleanup(rtnl_freep))) = NULL;
     struct err *e = rtnl_open(&r);
     err_free(e ? e : rtnl_delete(r, ifname));
-    come_back(w);
+    warden_come_back(w);
 }
 
 /* A link that a dead helper made is as good as a new one. */
 static struct err *plug(struct warden *w, const struct lease *l, struct endpoint *e, bool may_exist) {
     unsigned index;
+    if (e->network->alone)
+        return slirp_plug(w, l, e);
     if (may_exist) {
         autoerr missing = rtnl_index(w->rtnl, e->link, &index);
         e->found = !missing;
@@ -190,7 +188,7 @@ void endpoint_free(struct warden *w, struct endpoint *e) {
     if (e->network) {
         ipam_give(e->network->ipam, &e->ip);
         ipam_give(e->network->ipam, &e->ip6);
-        network_put(e->network);
+        network_put(w, e->network);
     }
     strv_done(&e->aliases);
     free(e->ifname);
@@ -202,9 +200,7 @@ void endpoint_free(struct warden *w, struct endpoint *e) {
 /* Without an IPv6 address of ours the link has none at all: no link-local one, no router solicitations. */
 static void no_ipv6(const char *ifname) {
     autofree char *path = mem_printf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", ifname);
-    autofd int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd >= 0 && write(fd, "1", 1) < 0)
-        return; /* it is for quiet only */
+    (void)warden_sysctl(path, "1"); /* it is for quiet only */
 }
 
 static struct err *set_up(struct rtnl *r, const struct endpoint *e) {
@@ -216,7 +212,7 @@ static struct err *set_up(struct rtnl *r, const struct endpoint *e) {
         TRY(rtnl_addr(r, index, &e->ip));
     if (e->ip6.family)
         TRY(rtnl_addr(r, index, &e->ip6));
-    return rtnl_up(r, index, 0);
+    return rtnl_up(r, index, e->network->mtu);
 }
 
 static struct err *set_way_out(struct rtnl *r, const struct endpoint *e) {
@@ -251,9 +247,8 @@ static struct err *inside(struct warden *w, struct lease *l, size_t from, bool d
 }
 
 struct err *endpoint_inside(struct warden *w, struct lease *l, size_t from, bool dns) {
-    if (setns(l->netns, CLONE_NEWNET) < 0)
-        return err_sys(errno, "enter the container's network namespace");
+    TRY(warden_enter(l));
     struct err *e = inside(w, l, from, dns);
-    come_back(w);
+    warden_come_back(w);
     return e;
 }

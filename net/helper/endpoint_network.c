@@ -17,7 +17,8 @@ enum { MTU_MIN = 1280, BRIDGE_ID_DIGITS = 11, IDLE_MAX = 16 };
 
 static unsigned mtu_of(const struct net_def *d) {
     int64_t mtu;
-    const char *text = d->options.n ? strv_env_get(&d->options, MTU_OPTION) : NULL;
+    const char *key = str_eq(d->driver, NET_SLIRP) ? "mtu" : MTU_OPTION;
+    const char *text = d->options.n ? strv_env_get(&d->options, key) : NULL;
     return text && str_to_i64(text, MTU_MIN, UPLINK_MTU, &mtu) ? (unsigned)mtu : UPLINK_MTU;
 }
 
@@ -40,6 +41,8 @@ static void gateway_of(const struct net_def *d, int family, struct net_addr *ret
 /* ---- bridges ---- */
 
 static struct err *bridge_up(struct warden *w, struct network *n) {
+    if (n->alone)
+        return NULL;
     uint8_t mac[6] = {0x02, 0x42};
     memcpy(mac + 2, n->gateway.family ? n->gateway.b : n->gateway6.b + 12, 4);
     TRY(rtnl_bridge(w->rtnl, n->bridge, mac, n->mtu));
@@ -62,7 +65,7 @@ static void tell_deny(struct warden *w) {
     for (const struct network *n = w->networks; n; n = n->next) {
         const struct net_addr *both[] = {&n->gateway, &n->gateway6};
         for (size_t i = 0; i < ARRAY_LEN(both); i++) {
-            if (!both[i]->family)
+            if (!both[i]->family || n->alone)
                 continue;
             autofree char *text = net_addr_text(both[i]);
             autofree char *cidr = mem_printf("%s/%d", text, both[i]->family == AF_INET6 ? 128 : 32);
@@ -97,17 +100,24 @@ static void tell_forget(struct warden *w, const struct network *n) {
     warden_tell(w, m, NULL, 0);
 }
 
+static void bridge_down(struct warden *w, const struct network *n) {
+    if (!w->nft)
+        err_free(walls_around(w, n, false));
+    else if (n->def->internal)
+        err_free(nft_internal(w->nft, n->bridge, false));
+    err_free(rtnl_delete(w->rtnl, n->bridge));
+}
+
 static void network_end(struct warden *w, struct network *n) {
     struct network **at = &w->networks;
     while (*at != n)
         at = &(*at)->next;
     *at = n->next;
     tell_forget(w, n);
-    if (!w->nft)
-        err_free(walls_around(w, n, false));
-    else if (n->def->internal)
-        err_free(nft_internal(w->nft, n->bridge, false));
-    err_free(rtnl_delete(w->rtnl, n->bridge));
+    if (n->alone)
+        slirp_unplug(w, n);
+    else
+        bridge_down(w, n);
     network_free(n);
 }
 
@@ -129,14 +139,16 @@ static void make_room(struct warden *w, const struct net_def *d) {
     size_t idle = 0;
     for (struct network *n = w->networks, *next; n; n = next) {
         next = n->next;
-        if (!n->endpoints && (++idle > IDLE_MAX || overlap(n->def, d)))
+        if (!n->alone && !n->endpoints && (++idle > IDLE_MAX || overlap(n->def, d)))
             network_end(w, n);
     }
 }
 
 static struct err *network_new(struct warden *w, struct net_def *take_def, struct network **ret) {
-    make_room(w, take_def);
     struct network *n = mem_alloc(sizeof *n);
+    n->alone = str_eq(take_def->driver, NET_SLIRP);
+    if (!n->alone)
+        make_room(w, take_def);
     n->def = take_def;
     n->ipam = ipam_new(take_def);
     n->mtu = mtu_of(take_def);
@@ -169,7 +181,7 @@ struct err *network_get(struct warden *w, const struct json *definition, struct 
             *ret = n;
             return NULL;
         }
-    if (!str_eq(d->driver, "bridge") || !d->n_subnets) {
+    if ((!str_eq(d->driver, "bridge") && !str_eq(d->driver, NET_SLIRP)) || !d->n_subnets) {
         struct err *e = err_new(ERR_USAGE, "network %s is not a bridge with a subnet", d->name);
         net_def_free(d);
         return e;
@@ -179,7 +191,10 @@ struct err *network_get(struct warden *w, const struct json *definition, struct 
     return NULL;
 }
 
-void network_put(struct network *n) { n->endpoints--; }
+void network_put(struct warden *w, struct network *n) {
+    if (--n->endpoints == 0 && n->alone)
+        network_end(w, n);
+}
 
 /* ---- names ---- */
 

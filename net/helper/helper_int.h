@@ -13,12 +13,19 @@
  * "seq"; the loop asks for nothing but sockets ("want").
  *
  *   warden → loop
- *     {"op":"uplink","kind":"tap"|"packet","mtu":N}            fd: the tap, or an AF_PACKET socket
+ *     {"op":"uplink","kind":"tap"|"packet","mtu":N,"subnet":"10.0.2.0/24","gateway":"10.0.2.2","subnet6","gateway6"}
+ *                                                              fd: the tap, or an AF_PACKET socket
+ *       of a container's own: "id", and "loopback":true         where the gateway's address leads to the host's
+ * loopback, "from":"192.0.2.7","from6"                             where its sockets are bound to addresses of the host
+ *     {"op":"unlink","id":"<container>"}                       its end
  *     {"op":"bypass"}                                          fds: listener v4, listener v6, [nfqueue netlink socket]
  *     {"op":"inner","family":4|6,"proto":"tcp"|"udp"}          fds: up to 8 transparent sockets, non-blocking, made in
- *                                                              the helper's namespace, for the pool of published ports
- *     {"op":"publish","seq":N,"id":…,"proto","host_ip","host_port","port","ip":"10.89.7.2","ip6":"","gateway","gateway6"}
+ *                                                              the helper's namespace, for the pool of published ports;
+ *                                                              with "id" in that container's, for its own
+ *     {"op":"publish","seq":N,"id":…,"proto","host_ip","host_port","port","ip":"10.89.7.2","ip6":""}
  *                                                            → {"seq":N,"host_port":8080} or {"seq":N,"error":…}
+ *       with "gateway","gateway6" the port of a container whose inner sockets are its own: what a client without an
+ *       address of its own is there
  *     {"op":"unpublish","id":…}  {"op":"unpublish","id":…,"proto","host_ip","host_port"}
  *     {"op":"dns","id":"<container>" or "net:<network id>"}    fds: udp, tcp listener, where queries arrive; both
  *                                                              non-blocking, bound to one address (never to all of
@@ -40,7 +47,7 @@
  *                                                              a number, "#5353" behind an address another port
  *     {"op":"deny","nets":["172.17.0.1/32", …]}                addresses of the helper itself, never connected to
  *   loop → warden
- *     {"want":"inner","family":4|6,"proto":"tcp"|"udp"}        the pool runs low
+ *     {"want":"inner","family":4|6,"proto":"tcp"|"udp"}        the pool runs low; with "id" that container's
  *     {"verdicts":[[id, mark], …]}                             on held packets, for queue_verdicts(): it takes
  *                                                              CAP_NET_ADMIN, which the loop has not
  *     {"ready":true,"level":…}                                 after self-isolation
@@ -59,6 +66,9 @@
  * Replies to transparent sockets come home by `ip rule iif br-… ipproto … sport <port> lookup 100`, table 100 being
  * "local default dev lo", one rule a published port.
  *
+ * A container of --network slirp has nothing in this namespace: its link is in its own, and its uplink, its published
+ * ports' sockets and its rules for them carry its id (endpoint_slirp.c).
+ *
  * Where the kernel takes no nft rules, routing rules hold the networks apart (walls.c), nothing is masqueraded, and all
  * that leaves goes by libslirp, which tells containers by their own addresses. IPv6 ends at the bridge then.
  */
@@ -70,6 +80,9 @@
 #include <sys/socket.h>
 
 #include "net/net.h"
+
+/* The object that a member is part of. */
+#define container_of(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 
 struct msg_chan;
 
@@ -117,7 +130,7 @@ struct loop {
         size_t n, n_idle;
     } pipes; /* of pipe.c */
     struct policy *policy;
-    struct slirp_uplink *uplink;
+    struct slirp_uplink *uplinks;
     struct bypass *bypass;
     struct ports *ports;
     struct dns *dns;
@@ -144,16 +157,38 @@ void loop_main(int warden_fd) __attribute__((noreturn));
 /* An unasked message to the warden ("want", "verdicts"). */
 void loop_tell(struct loop *l, const struct json *message);
 
+/* An address or a block in a message; *ret stays when it is missing or "". */
+struct err *loop_addr(const struct json *m, const char *key, struct net_addr *ret) __attribute__((warn_unused_result));
+
 /* ---- sandbox.c ---- */
 /* No new privileges, no capability, an empty root, the allow-list. After it the process can make AF_INET and AF_INET6
  * stream and datagram sockets and receive others, and nothing else. */
 struct err *sandbox_enter(void) __attribute__((warn_unused_result));
 
 /* ---- slirp.c ---- */
-/* Takes the tap ("tap") or the AF_PACKET socket ("packet"). */
-struct err *uplink_start(struct loop *l, int take_link, const char *kind, int mtu) __attribute__((warn_unused_result));
-/* Whether libslirp may see a frame: long enough for its headers, and not on its way to where policy denies. Pure. */
-bool frame_welcome(const struct loop *l, const uint8_t *frame, size_t len);
+/* What libslirp itself has at the other end of a container's link. */
+struct link_near {
+    struct net_addr net[2]; /* the addresses of the link, IPv4 and IPv6 (family 0: none) */
+    bool loopback;          /* its own is the host's loopback */
+};
+struct uplink_wanted {
+    const char *id;   /* of the container behind the link; NULL: the helper's namespace */
+    const char *kind; /* "tap", or "packet": an AF_PACKET socket */
+    int mtu;
+    struct link_near near;
+    struct net_addr gateway[2]; /* libslirp's addresses */
+    struct net_addr from[2];    /* addresses of the host that its sockets are bound to; family 0: none */
+};
+/* Takes the tap or the socket. One uplink for each id. */
+struct err *uplink_start(struct loop *l, int take_link, const struct uplink_wanted *want)
+    __attribute__((warn_unused_result));
+/* Ends a container's uplink, and its connections; harmless when there is none. */
+void uplink_end(struct loop *l, const char *id);
+/*
+ * Whether libslirp may see a frame: long enough for its headers, and not on its way to where policy denies. `near`: of
+ * the link of a container, NULL: the helper's namespace, where nobody has a reason to speak to libslirp itself. Pure.
+ */
+bool frame_welcome(const struct loop *l, const struct link_near *near, const uint8_t *frame, size_t len);
 
 /* ---- relay.c: two stream sockets, bytes both ways, half-close and reset carried over ---- */
 struct relay;
@@ -223,7 +258,8 @@ void bypass_settle(struct loop *l);
 /* ---- publish.c, publish_udp.c ---- */
 struct err *publish(struct loop *l, const struct json *request, uint16_t *ret_port) __attribute__((warn_unused_result));
 void unpublish(struct loop *l, const struct json *request);
-void inner_add(struct loop *l, int family, bool udp, const int *fds, size_t n);
+/* Takes inner sockets of a container (NULL: the helper's namespace) that the warden has made. */
+void inner_add(struct loop *l, const char *id, int family, bool udp, const int *fds, size_t n);
 
 /* ---- dns.c: sockets and forwarding; dns_message.c: bytes (pure, fuzzed); dns_names.c: who has what name ---- */
 void dns_message(struct loop *l, const struct json *request, const int *fds,
@@ -258,6 +294,8 @@ struct veth {
 /* A veth pair. */
 struct err *rtnl_veth(struct rtnl *r, const struct veth *v) __attribute__((warn_unused_result));
 struct err *rtnl_up(struct rtnl *r, unsigned index, unsigned mtu) __attribute__((warn_unused_result));
+/* Of a link that is down. */
+struct err *rtnl_mac(struct rtnl *r, unsigned index, const uint8_t mac[6]) __attribute__((warn_unused_result));
 struct err *rtnl_addr(struct rtnl *r, unsigned index, const struct net_addr *a) __attribute__((warn_unused_result));
 struct err *rtnl_default_route(struct rtnl *r, unsigned index, const struct net_addr *gateway, unsigned metric)
     __attribute__((warn_unused_result));
@@ -274,8 +312,9 @@ struct route_rule {
 };
 /* Adds or deletes one; one that is there, or gone, already is fine. */
 struct err *rtnl_rule(struct rtnl *r, bool add, const struct route_rule *rule) __attribute__((warn_unused_result));
-/* RULE_TABLE: everything is local. */
-struct err *rtnl_local_table(struct rtnl *r, int family) __attribute__((warn_unused_result));
+/* RULE_TABLE: everything is local; what is sent there without an address has `from` (NULL: as the kernel likes). */
+struct err *rtnl_local_table(struct rtnl *r, int family, const struct net_addr *from)
+    __attribute__((warn_unused_result));
 /* A default route of another table than the main one; and a block that it does not lead to. */
 struct err *rtnl_table_default(struct rtnl *r, unsigned table, unsigned index, const struct net_addr *gateway)
     __attribute__((warn_unused_result));

@@ -57,7 +57,7 @@ static struct err *add_endpoint(struct warden *w, struct lease *l, const struct 
     return NULL;
 }
 
-static struct lease *find(const struct warden *w, const char *id) {
+struct lease *lease_find(const struct warden *w, const char *id) {
     struct lease *l = w->leases;
     while (l && !(l->id && str_eq(l->id, id)))
         l = l->next;
@@ -83,7 +83,7 @@ static struct err *set_up(struct warden *w, struct lease *l, const struct json *
 static struct err *take_lease(struct warden *w, struct lease *l, const struct json *request, bool again) {
     const char *id;
     TRY(json_get_str(request, "id", &id));
-    if (l->id || find(w, id))
+    if (l->id || lease_find(w, id))
         return err_new(ERR_CONFLICT, "container %s is attached already", id);
     TRY(lease_parse(l, request));
     return set_up(w, l, request, again);
@@ -211,7 +211,7 @@ static struct err *changed(struct warden *w, struct lease *l) {
 static struct err *named_lease(const struct warden *w, const struct json *request, struct lease **ret) {
     const char *id;
     TRY(json_get_str(request, "id", &id));
-    struct lease *l = find(w, id);
+    struct lease *l = lease_find(w, id);
     if (!l || !l->attached)
         return err_new(ERR_NOT_FOUND, "container %s has no networks of coracle's", id);
     *ret = l;

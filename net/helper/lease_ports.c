@@ -29,6 +29,8 @@ static bool rule_shared(const struct warden *w, const struct lease *mine, const 
 }
 
 static struct err *rules(struct warden *w, const struct lease *l, const struct port *p, bool add) {
+    if (l->way_out->network->alone)
+        return slirp_port_rules(w, l, p, add);
     struct route_rule rule = {.family = AF_INET,
                               .priority = RULE_PRIORITY,
                               .iif = l->way_out->network->bridge,
@@ -44,7 +46,7 @@ static struct err *rules(struct warden *w, const struct lease *l, const struct p
 static void prime(struct warden *w, int family, bool udp) {
     bool *done = &w->primed[family == AF_INET6][udp];
     if (!*done)
-        warden_send_inner(w, family, udp);
+        warden_send_inner(w, NULL, family, udp);
     *done = true;
 }
 
@@ -79,16 +81,17 @@ static struct json *question(const struct lease *l, const struct port *p) {
     json_set_int(j, "port", p->port);
     set_addr(j, "ip", &e->ip, true);
     set_addr(j, "ip6", &e->ip6, true);
-    set_addr(j, "gateway", &e->network->gateway, e->ip.family);
-    set_addr(j, "gateway6", &e->network->gateway6, e->ip6.family);
+    set_addr(j, "gateway", &e->network->gateway, e->network->alone && e->ip.family);
+    set_addr(j, "gateway6", &e->network->gateway6, e->network->alone && e->ip6.family);
     return j;
 }
 
 static struct err *publish_one(struct warden *w, struct lease *l, struct port *p) {
+    bool own_sockets = l->way_out->network->alone;
     TRY(check_owner(w, p));
-    if (l->way_out->ip.family)
+    if (!own_sockets && l->way_out->ip.family)
         prime(w, AF_INET, is_udp(p));
-    if (l->way_out->ip6.family)
+    if (!own_sockets && l->way_out->ip6.family)
         prime(w, AF_INET6, is_udp(p));
     TRY(rules(w, l, p, true));
     autojson q = question(l, p);
@@ -141,7 +144,7 @@ void ports_unpublish(struct warden *w, struct lease *l) {
     warden_tell(w, m, NULL, 0);
     for (size_t i = 0; i < l->n_ports; i++) {
         l->ports[i].published = false;
-        if (!rule_shared(w, l, &l->ports[i]))
+        if (!l->way_out->network->alone && !rule_shared(w, l, &l->ports[i])) /* what is inside ends with it */
             err_free(rules(w, l, &l->ports[i], false));
     }
 }

@@ -174,6 +174,14 @@ struct err *rtnl_up(struct rtnl *r, unsigned index, unsigned mtu) {
     return e ? err_sys(e, "set link %u up", index) : NULL;
 }
 
+struct err *rtnl_mac(struct rtnl *r, unsigned index, const uint8_t mac[6]) {
+    struct nlmsghdr *m = begin_link(r, RTM_NEWLINK, 0, NULL);
+    link_info(m)->ifi_index = (int)index;
+    mnl_attr_put(m, IFLA_ADDRESS, 6, mac);
+    int e = talk(r, NULL);
+    return e ? err_sys(e, "set the address of link %u", index) : NULL;
+}
+
 struct err *rtnl_delete(struct rtnl *r, const char *name) {
     (void)begin_link(r, RTM_DELLINK, 0, name);
     int e = talk_or(r, ENODEV);
@@ -232,12 +240,14 @@ struct err *rtnl_default_route(struct rtnl *r, unsigned index, const struct net_
     return err_sys(e, "set the default route by %s", text);
 }
 
-struct err *rtnl_local_table(struct rtnl *r, int family) {
+struct err *rtnl_local_table(struct rtnl *r, int family, const struct net_addr *from) {
     struct nlmsghdr *m;
     struct rtmsg *body = begin_route(r, family, RTN_LOCAL, &m);
     body->rtm_table = RULE_TABLE;
     body->rtm_scope = RT_SCOPE_HOST;
     mnl_attr_put_u32(m, RTA_OIF, 1); /* lo is the first link of every namespace */
+    if (from)
+        put_addr(m, RTA_PREFSRC, from);
     int e = talk_or(r, EEXIST);
     return e ? err_sys(e, "set the route of transparent sockets") : NULL;
 }

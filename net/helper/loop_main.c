@@ -26,13 +26,37 @@ struct descriptors {
 
 static int take_nth(struct descriptors *d, size_t i) { return i < d->n ? take_fd(&d->v[i]) : -1; }
 
+struct err *loop_addr(const struct json *m, const char *key, struct net_addr *ret) {
+    const char *text;
+    TRY(json_get_str_opt(m, key, "", &text));
+    return *text ? net_addr_parse(text, ret) : NULL;
+}
+
 static struct err *op_uplink(struct loop *l, const struct json *m, struct descriptors *d, struct json *answer) {
-    const char *kind;
+    struct uplink_wanted want = {.mtu = UPLINK_MTU};
+    const struct {
+        const char *key;
+        struct net_addr *to;
+    } addrs[] = {{"subnet", &want.near.net[0]},  {"subnet6", &want.near.net[1]}, {"gateway", &want.gateway[0]},
+                 {"gateway6", &want.gateway[1]}, {"from", &want.from[0]},        {"from6", &want.from[1]}};
     int64_t mtu;
     (void)answer;
-    TRY(json_get_str(m, "kind", &kind));
+    TRY(json_get_str(m, "kind", &want.kind));
+    TRY(json_get_str_opt(m, "id", NULL, &want.id));
     TRY(json_get_i64_opt(m, "mtu", UPLINK_MTU, &mtu));
-    return uplink_start(l, take_nth(d, 0), kind, (int)mtu);
+    TRY(json_get_bool_opt(m, "loopback", false, &want.near.loopback));
+    for (size_t i = 0; i < ARRAY_LEN(addrs); i++)
+        TRY(loop_addr(m, addrs[i].key, addrs[i].to));
+    want.mtu = (int)mtu;
+    return uplink_start(l, take_nth(d, 0), &want);
+}
+
+static struct err *op_unlink(struct loop *l, const struct json *m, struct descriptors *d, struct json *answer) {
+    const char *id;
+    (void)d, (void)answer;
+    TRY(json_get_str(m, "id", &id));
+    uplink_end(l, id);
+    return NULL;
 }
 
 static struct err *op_bypass(struct loop *l, const struct json *m, struct descriptors *d, struct json *answer) {
@@ -43,9 +67,10 @@ static struct err *op_bypass(struct loop *l, const struct json *m, struct descri
 static struct err *op_inner(struct loop *l, const struct json *m, struct descriptors *d, struct json *answer) {
     (void)answer;
     bool v6 = json_int_value(json_get(m, "family"), 4) == 6;
-    const char *proto;
+    const char *proto, *id;
     TRY(json_get_str(m, "proto", &proto));
-    inner_add(l, v6 ? AF_INET6 : AF_INET, strcmp(proto, "udp") == 0, d->v, d->n);
+    TRY(json_get_str_opt(m, "id", NULL, &id));
+    inner_add(l, id, v6 ? AF_INET6 : AF_INET, strcmp(proto, "udp") == 0, d->v, d->n);
     d->n = 0;
     return NULL;
 }
@@ -81,9 +106,9 @@ static const struct {
     const char *op;
     struct err *(*serve)(struct loop *l, const struct json *m, struct descriptors *d, struct json *answer);
 } ops[] = {
-    {"uplink", op_uplink},   {"bypass", op_bypass},       {"inner", op_inner}, {"deny", op_deny},
-    {"publish", op_publish}, {"unpublish", op_unpublish}, {"dns", op_dns},     {"undns", op_dns},
-    {"names", op_dns},       {"scope", op_dns},           {"resolv", op_dns},
+    {"uplink", op_uplink}, {"unlink", op_unlink},   {"bypass", op_bypass},       {"inner", op_inner},
+    {"deny", op_deny},     {"publish", op_publish}, {"unpublish", op_unpublish}, {"dns", op_dns},
+    {"undns", op_dns},     {"names", op_dns},       {"scope", op_dns},           {"resolv", op_dns},
 };
 
 static struct err *serve(struct loop *l, const struct json *m, struct descriptors *d, struct json *answer) {

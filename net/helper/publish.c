@@ -19,25 +19,67 @@ enum {
     SAME_PORT_TRIES = 16 /* a port that the kernel picks for IPv4 may be taken in IPv6 */
 };
 
+static struct pools *pools_new(struct ports *ports, const char *id) {
+    struct pools *s = mem_alloc(sizeof *s);
+    s->id = mem_dup(id);
+    for (int i = 0; i < 4; i++)
+        s->pool[i / 2][i % 2] = (struct pool){.family = i / 2 ? AF_INET6 : AF_INET, .udp = i % 2};
+    s->next = ports->pools;
+    return ports->pools = s;
+}
+
 static struct ports *ports_of(struct loop *l) {
     if (l->ports)
         return l->ports;
     struct ports *ports = l->ports = mem_alloc(sizeof *ports);
     ports->last_waiting = &ports->waiting;
-    for (int i = 0; i < 4; i++)
-        ports->pool[i / 2][i % 2] = (struct pool){.family = i / 2 ? AF_INET6 : AF_INET, .udp = i % 2};
+    pools_new(ports, NULL);
     udp_ports_init(ports);
     return ports;
 }
 
-/* ---- the pool of inner sockets ---- */
+/* ---- the pools of inner sockets ---- */
 
-static void pool_fill(struct loop *l, struct pool *pool) {
+/* NULL: a container that has gone. */
+static struct pools *find_pools(const struct ports *ports, const char *id) {
+    struct pools *s = ports->pools;
+    while (s && !(id ? str_eq(s->id, id) : !s->id))
+        s = s->next;
+    return s;
+}
+
+/* A port has gone: its container's sockets go with the last one. */
+static void pools_put(struct ports *ports, struct pools *s) {
+    if (!s || --s->n_ports || !s->id)
+        return;
+    struct pools **at = &ports->pools;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    for (int i = 0; i < 4; i++)
+        while (s->pool[i / 2][i % 2].n)
+            fd_close(s->pool[i / 2][i % 2].fd[--s->pool[i / 2][i % 2].n]);
+    free(s->id);
+    free(s);
+}
+
+/* A port whose container gives clients the gateway's address by its own name has sockets of its own. */
+static void pools_get(struct ports *ports, struct port *p) {
+    const char *id = p->gateway[0].family || p->gateway[1].family ? p->id : NULL;
+    p->pools = find_pools(ports, id);
+    if (!p->pools)
+        p->pools = pools_new(ports, id);
+    p->pools->n_ports++;
+}
+
+static void pool_fill(struct loop *l, struct pool *pool, const char *id) {
     for (; pool->n + POOL_BATCH * pool->asked < POOL_LOW; pool->asked++) {
         autojson m = json_object();
         json_set_str(m, "want", "inner");
         json_set_int(m, "family", pool->family == AF_INET6 ? 6 : 4);
         json_set_str(m, "proto", pool->udp ? "udp" : "tcp");
+        if (id)
+            json_set_str(m, "id", id);
         loop_tell(l, m);
     }
 }
@@ -48,20 +90,20 @@ static int way_in(const struct port *p, int client_family) {
     return p->ip[own].family ? own : !own;
 }
 
-static struct pool *pool_of(struct loop *l, const struct port *p, int client_family) {
-    return &l->ports->pool[way_in(p, client_family)][p->udp];
+static struct pool *pool_of(const struct port *p, int client_family) {
+    return &p->pools->pool[way_in(p, client_family)][p->udp];
 }
 
 bool inner_there(struct loop *l, const struct port *p, int client_family) {
-    struct pool *pool = pool_of(l, p, client_family);
-    pool_fill(l, pool);
+    struct pool *pool = pool_of(p, client_family);
+    pool_fill(l, pool, p->pools->id);
     return pool->n > 0;
 }
 
 int inner_take(struct loop *l, const struct port *p, int client_family) {
-    struct pool *pool = pool_of(l, p, client_family);
+    struct pool *pool = pool_of(p, client_family);
     int fd = pool->n ? pool->fd[--pool->n] : -1;
-    pool_fill(l, pool);
+    pool_fill(l, pool, p->pools->id);
     return fd;
 }
 
@@ -70,21 +112,26 @@ static bool speaks_for_itself(const struct loop *l, const struct net_addr *clien
     return (client->family == AF_INET6) == way && !policy_denies(l, client);
 }
 
+static int bind_as(int fd, const struct net_addr *as, uint16_t port) {
+    struct sockaddr_storage sa;
+    socklen_t len = sockaddr_make(as, port, &sa);
+    return bind(fd, (const struct sockaddr *)&sa, len);
+}
+
 socklen_t inner_address(const struct loop *l, const struct port *p, int fd, const struct sockaddr_storage *peer,
                         bool any_port, struct sockaddr_storage *ret_to) {
     static const int on = 1;
     int way = way_in(p, peer->ss_family);
     uint16_t client_port;
     const struct net_addr client = sockaddr_read(peer, &client_port);
+    bool bound = false;
     if (speaks_for_itself(l, &client, way)) {
-        struct sockaddr_storage as;
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        socklen_t len = sockaddr_make(&client, any_port ? 0 : client_port, &as);
-        if (bind(fd, (const struct sockaddr *)&as, len) != 0 && errno == EADDRINUSE) {
-            len = sockaddr_make(&client, 0, &as);
-            (void)!bind(fd, (const struct sockaddr *)&as, len); /* not even that: then as the gateway */
-        }
+        bound = bind_as(fd, &client, any_port ? 0 : client_port) == 0 ||
+                (errno == EADDRINUSE && bind_as(fd, &client, 0) == 0);
     }
+    if (!bound && p->gateway[way].family) /* elsewhere the routing table makes it the gateway */
+        (void)!bind_as(fd, &p->gateway[way], 0);
     return sockaddr_make(&p->ip[way], p->port, ret_to);
 }
 
@@ -144,12 +191,13 @@ static void serve_waiting(struct loop *l) {
     }
 }
 
-void inner_add(struct loop *l, int family, bool udp, const int *fds, size_t n) {
-    struct pool *pool = &ports_of(l)->pool[family == AF_INET6][udp];
-    if (pool->asked)
+void inner_add(struct loop *l, const char *id, int family, bool udp, const int *fds, size_t n) {
+    struct pools *pools = find_pools(ports_of(l), id);
+    struct pool *pool = pools ? &pools->pool[family == AF_INET6][udp] : NULL;
+    if (pool && pool->asked)
         pool->asked--;
     for (size_t i = 0; i < n; i++) {
-        if (pool->n < POOL_MAX)
+        if (pool && pool->n < POOL_MAX)
             pool->fd[pool->n++] = fds[i];
         else
             fd_close(fds[i]);
@@ -259,15 +307,10 @@ static void port_free(struct loop *l, struct port *p) {
     l->ports->last_waiting = &l->ports->waiting;
     while (*l->ports->last_waiting)
         l->ports->last_waiting = &(*l->ports->last_waiting)->next;
+    pools_put(l->ports, p->pools);
     free(p->id);
     free(p->host_ip);
     free(p);
-}
-
-static struct err *container_address(const struct json *request, const char *key, struct net_addr *ret) {
-    const char *text;
-    TRY(json_get_str_opt(request, key, "", &text));
-    return *text ? net_addr_parse(text, ret) : NULL;
 }
 
 static struct err *number(const struct json *request, const char *key, uint16_t *ret) {
@@ -286,8 +329,10 @@ static struct err *port_parse(const struct json *request, struct port *p) {
     TRY(json_get_str_opt(request, "host_ip", "", &host_ip));
     TRY(number(request, "host_port", &p->host_port));
     TRY(number(request, "port", &p->port));
-    TRY(container_address(request, "ip", &p->ip[0]));
-    TRY(container_address(request, "ip6", &p->ip[1]));
+    TRY(loop_addr(request, "ip", &p->ip[0]));
+    TRY(loop_addr(request, "ip6", &p->ip[1]));
+    TRY(loop_addr(request, "gateway", &p->gateway[0]));
+    TRY(loop_addr(request, "gateway6", &p->gateway[1]));
     if (!p->port || (p->ip[0].family != AF_INET && p->ip[1].family != AF_INET6))
         return err_new(ERR_USAGE, "a published port without a destination");
     if (strcmp(proto, "tcp") != 0 && strcmp(proto, "udp") != 0)
@@ -306,6 +351,8 @@ struct err *publish(struct loop *l, const struct json *request, uint16_t *ret_po
         p->listen[i] = (struct listener){.w = {.fd = -1, .ready = p->udp ? udp_ready : tcp_ready}, .port = p};
     if (!e)
         e = listen_all(l, p);
+    if (!e)
+        pools_get(ports, p);
     if (e) {
         port_free(l, p);
         return e;

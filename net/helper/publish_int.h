@@ -29,6 +29,14 @@ struct pool {
     bool udp;
 };
 
+/* Those of one namespace: the helper's, or a container's that has no bridge. */
+struct pools {
+    struct pools *next;
+    char *id;               /* the container's; NULL: the helper's namespace */
+    size_t n_ports;         /* that use them */
+    struct pool pool[2][2]; /* [IPv6][UDP] */
+};
+
 struct port;
 struct listener {
     struct watch w; /* fd -1: not this family */
@@ -41,7 +49,9 @@ struct port {
     char *id, *host_ip; /* of the container; as asked for */
     bool udp;
     uint16_t host_port, port;
-    struct net_addr ip[2]; /* of the container, v4 and v6; family 0: none */
+    struct net_addr ip[2];      /* of the container, v4 and v6; family 0: none */
+    struct net_addr gateway[2]; /* what a client without an address inside is there; family 0: the kernel knows */
+    struct pools *pools;
     struct listener listen[2];
     struct relay_group relays;
 };
@@ -58,7 +68,7 @@ struct waiter {
 struct flow;
 struct ports {
     struct port *first;
-    struct pool pool[2][2]; /* [IPv6][UDP] */
+    struct pools *pools; /* the helper's namespace's last */
     struct waiter *waiting, **last_waiting;
     struct flow *flow[FLOW_BUCKETS];
     struct flow *oldest, *newest; /* by last use */

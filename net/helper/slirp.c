@@ -1,9 +1,11 @@
 /*
- * slirp: the uplink of the helper's namespace, for all that is not a TCP connection through the bypass.
+ * slirp: uplinks. That of the helper's namespace is for all that is not a TCP connection through the bypass; a
+ * container with a libslirp of its own (--network slirp) has one for everything, and no other way.
  *
- * Behind the link is one guest, 10.0.2.100, for the namespace masquerades what leaves by it; libslirp turns its packets
- * into sockets of the host. Addresses are given statically, so libslirp neither serves DHCP nor DNS nor (its timer is
- * never set) advertises a route.
+ * Behind the link of the namespace is one guest, 10.0.2.100, for it masquerades what leaves by it; libslirp turns its
+ * packets into sockets of the host. Addresses are given statically, so libslirp neither serves DHCP nor DNS nor (its
+ * timer is never set) advertises a route. Behind a container's link is whatever its root makes up: of the frames that
+ * come from there, libslirp sees those that frame_welcome() lets pass.
  *
  * libslirp wants to be asked before each wait which sockets to watch and how long at most. It is asked only after it
  * had something to do, its sockets are in an epoll table of their own, which is one descriptor of the loop's, and a
@@ -46,8 +48,12 @@ struct polled {
 };
 
 struct slirp_uplink {
-    struct watch link;
+    struct watch link;    /* first: the table hands this out */
     struct watch sockets; /* the epoll table of libslirp's sockets */
+    struct slirp_uplink *next;
+    char *id; /* of the container behind the link; NULL: the helper's namespace */
+    struct link_near near;
+    struct sockaddr_storage from[2]; /* libslirp does not copy them */
     struct timer clock;
     struct loop *loop;
     Slirp *slirp;
@@ -206,7 +212,7 @@ static void ask_slirp(struct slirp_uplink *u) {
     sweep(u);
     if (ms >= NOTHING_TO_TIME_MS)
         loop_untimer(u->loop, &u->clock);
-    else if (u->loop->bypass) /* no TCP comes by here: all there is to time is the end of a flow */
+    else if (!u->id && u->loop->bypass) /* no TCP comes by here: all there is to time is the end of a flow */
         loop_timer(u->loop, &u->clock, FLOWS_CHECK_S * NSEC_PER_SEC);
     else
         loop_timer(u->loop, &u->clock, ms * NSEC_PER_MSEC);
@@ -243,32 +249,51 @@ static void serve_sockets(struct slirp_uplink *u) {
  */
 static bool is_fragment(const uint8_t *ip) { return (ip[6] & 0x3f) || ip[7]; }
 
-bool frame_welcome(const struct loop *l, const uint8_t *frame, size_t len) {
+/*
+ * An address on the container's own link: libslirp, which serves files and boots machines there if one lets it. Of its
+ * own it answers pings and refuses connections.
+ */
+static bool may_reach(const struct loop *l, const struct link_near *near, const struct net_addr *to,
+                      unsigned protocol) {
+    const struct net_addr *net = near ? &near->net[to->family == AF_INET6] : NULL;
+    if (net && net->family && net_addr_contains(net, to))
+        return protocol != IPPROTO_UDP || near->loopback;
+    return !policy_denies(l, to);
+}
+
+static bool welcome4(const struct loop *l, const struct link_near *near, const uint8_t *packet, size_t len) {
     struct net_addr to = {.family = AF_INET, .prefix = 32};
+    if (len < sizeof(struct ip) || is_fragment(packet))
+        return false;
+    memcpy(to.b, packet + offsetof(struct ip, ip_dst), 4);
+    return may_reach(l, near, &to, packet[offsetof(struct ip, ip_p)]);
+}
+
+static bool welcome6(const struct loop *l, const struct link_near *near, const uint8_t *packet, size_t len) {
+    struct net_addr to = {.family = AF_INET6, .prefix = 128};
+    if (len < sizeof(struct ip6_hdr))
+        return false;
+    unsigned protocol = packet[offsetof(struct ip6_hdr, ip6_nxt)];
+    memcpy(to.b, packet + offsetof(struct ip6_hdr, ip6_dst), 16);
+    /* neighbours are asked for by multicast, and answer to the link's own addresses */
+    if (to.b[0] == 0xff || (to.b[0] == 0xfe && (to.b[1] & 0xc0) == 0x80))
+        return protocol == IPPROTO_ICMPV6;
+    return may_reach(l, near, &to, protocol);
+}
+
+bool frame_welcome(const struct loop *l, const struct link_near *near, const uint8_t *frame, size_t len) {
     if (len < ETH_HLEN)
         return false;
     unsigned type = (unsigned)frame[12] << 8 | frame[13];
-    const uint8_t *packet = frame + ETH_HLEN;
-    len -= ETH_HLEN;
-    if (type == ETHERTYPE_IP) {
-        if (len < sizeof(struct ip) || is_fragment(packet))
-            return false;
-        memcpy(to.b, packet + offsetof(struct ip, ip_dst), 4);
-        return !policy_denies(l, &to);
-    }
-    if (type == ETHERTYPE_IPV6) {
-        if (len < sizeof(struct ip6_hdr))
-            return false;
-        to = (struct net_addr){.family = AF_INET6, .prefix = 128};
-        memcpy(to.b, packet + offsetof(struct ip6_hdr, ip6_dst), 16);
-        /* neighbours are asked for by multicast, and answer to the link's own addresses */
-        return to.b[0] == 0xff || (to.b[0] == 0xfe && (to.b[1] & 0xc0) == 0x80) || !policy_denies(l, &to);
-    }
-    return type == ETHERTYPE_ARP && len >= ARP_LEN;
+    if (type == ETHERTYPE_IP)
+        return welcome4(l, near, frame + ETH_HLEN, len - ETH_HLEN);
+    if (type == ETHERTYPE_IPV6)
+        return welcome6(l, near, frame + ETH_HLEN, len - ETH_HLEN);
+    return type == ETHERTYPE_ARP && len >= ETH_HLEN + ARP_LEN;
 }
 
 static void link_ready(struct loop *l, struct watch *w, uint32_t events) {
-    struct slirp_uplink *u = l->uplink;
+    struct slirp_uplink *u = (struct slirp_uplink *)(void *)w;
     (void)events;
     for (int i = 0; i < FRAMES_A_TURN; i++) {
         ssize_t n = read(w->fd, l->buffer, FRAME_MAX);
@@ -279,7 +304,7 @@ static void link_ready(struct loop *l, struct watch *w, uint32_t events) {
         }
         if (n <= 0)
             break;
-        if (!frame_welcome(l, l->buffer, (size_t)n))
+        if (!frame_welcome(l, u->id ? &u->near : NULL, l->buffer, (size_t)n))
             continue;
         memcpy(u->mac, l->buffer + ETH_ALEN, ETH_ALEN);
         slirp_input(u->slirp, l->buffer, (int)n);
@@ -288,60 +313,94 @@ static void link_ready(struct loop *l, struct watch *w, uint32_t events) {
 }
 
 static void sockets_ready(struct loop *l, struct watch *w, uint32_t events) {
-    (void)w, (void)events;
-    serve_sockets(l->uplink);
+    (void)l, (void)events;
+    serve_sockets(container_of(w, struct slirp_uplink, sockets));
 }
 
 static void clock_fires(struct loop *l, struct timer *t) {
-    (void)t;
-    serve_sockets(l->uplink);
+    (void)l;
+    serve_sockets(container_of(t, struct slirp_uplink, clock));
 }
 
 /* ---- the beginning ---- */
 
-static Slirp *new_slirp(struct slirp_uplink *u, int mtu) {
+static Slirp *new_slirp(struct slirp_uplink *u, const struct uplink_wanted *want) {
+    const struct net_addr *net6 = &want->near.net[1];
+    struct net_addr mask = {.family = AF_INET, .b = {0xff, 0xff, 0xff, 0xff}, .prefix = want->near.net[0].prefix};
     SlirpConfig c = {.version = 4,
                      .in_enabled = true,
-                     .in6_enabled = true,
-                     .vprefix_len = 64,
-                     .if_mtu = (size_t)mtu,
-                     .if_mru = (size_t)mtu,
-                     .disable_host_loopback = true,
+                     .in6_enabled = net6->family != 0,
+                     .vprefix_len = (uint8_t)net6->prefix,
+                     .if_mtu = (size_t)want->mtu,
+                     .if_mru = (size_t)want->mtu,
+                     .disable_host_loopback = !want->near.loopback,
                      .disable_dns = true,
                      .disable_dhcp = true};
-    inet_pton(AF_INET, "10.0.2.0", &c.vnetwork);
-    inet_pton(AF_INET, "255.255.255.0", &c.vnetmask);
-    inet_pton(AF_INET, "10.0.2.2", &c.vhost);
-    inet_pton(AF_INET, "10.0.2.3", &c.vnameserver);
-    inet_pton(AF_INET, "10.0.2.100", &c.vdhcp_start);
-    inet_pton(AF_INET6, "fd00:10:2::", &c.vprefix_addr6);
-    inet_pton(AF_INET6, "fd00:10:2::2", &c.vhost6);
-    inet_pton(AF_INET6, "fd00:10:2::3", &c.vnameserver6);
+    mask = net_addr_masked(&mask);
+    memcpy(&c.vnetmask, mask.b, sizeof c.vnetmask);
+    memcpy(&c.vnetwork, want->near.net[0].b, sizeof c.vnetwork);
+    memcpy(&c.vhost, want->gateway[0].b, sizeof c.vhost);
+    memcpy(&c.vprefix_addr6, net6->b, sizeof c.vprefix_addr6);
+    memcpy(&c.vhost6, want->gateway[1].b, sizeof c.vhost6);
+    for (int i = 0; i < 2; i++)
+        (void)sockaddr_make(&want->from[i], 0, &u->from[i]);
+    if (want->from[0].family)
+        c.outbound_addr = (struct sockaddr_in *)&u->from[0];
+    if (want->from[1].family)
+        c.outbound_addr6 = (struct sockaddr_in6 *)&u->from[1];
     return slirp_new(&c, &callbacks, u);
 }
 
-struct err *uplink_start(struct loop *l, int take_link, const char *kind, int mtu) {
+/* The container's, or that of the helper's namespace (NULL). */
+static struct slirp_uplink **find_uplink(struct loop *l, const char *id) {
+    struct slirp_uplink **at = &l->uplinks;
+    while (*at && !(id ? (*at)->id && strcmp((*at)->id, id) == 0 : !(*at)->id))
+        at = &(*at)->next;
+    return at;
+}
+
+static void uplink_free(struct loop *l, struct slirp_uplink *u) {
+    loop_untimer(l, &u->clock);
+    if (u->slirp)
+        slirp_cleanup(u->slirp);
+    loop_drop(l, &u->sockets);
+    loop_drop(l, &u->link);
+    free(u->polled);
+    free(u->listed);
+    free(u->id);
+    free(u);
+}
+
+struct err *uplink_start(struct loop *l, int take_link, const struct uplink_wanted *want) {
     static const int on = 1;
     autofd int fd = take_link;
-    if (fd < 0 || l->uplink)
+    if (fd < 0 || *find_uplink(l, want->id))
         return err_new(ERR_CONFLICT, fd < 0 ? "uplink without a descriptor" : "there is an uplink already");
     TRY(fd_set_nonblock(fd, true));
-    if (strcmp(kind, "packet") == 0) /* frames of our side's kernel that go out by this interface are not for us */
+    if (strcmp(want->kind, "packet") ==
+        0) /* frames of our side's kernel that go out by this interface are not for us */
         setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on);
     struct slirp_uplink *u = mem_alloc(sizeof *u);
     u->loop = l;
-    u->link = (struct watch){.fd = fd, .ready = link_ready};
+    u->id = mem_dup(want->id);
+    u->near = want->near;
+    u->link = (struct watch){.fd = take_fd(&fd), .ready = link_ready};
     u->sockets = (struct watch){.fd = epoll_create1(EPOLL_CLOEXEC), .ready = sockets_ready};
     u->clock.fire = clock_fires;
-    u->slirp = u->sockets.fd >= 0 ? new_slirp(u, mtu) : NULL;
+    u->slirp = u->sockets.fd >= 0 ? new_slirp(u, want) : NULL;
     if (!u->slirp || !loop_add(l, &u->sockets, EPOLLIN) || !loop_add(l, &u->link, EPOLLIN)) {
-        loop_drop(l, &u->sockets);
-        if (u->slirp)
-            slirp_cleanup(u->slirp);
-        free(u);
+        uplink_free(l, u);
         return err_new(ERR_SYSTEM, "start the uplink");
     }
-    (void)take_fd(&fd); /* the watch's */
-    l->uplink = u;
+    u->next = l->uplinks;
+    l->uplinks = u;
     return NULL;
+}
+
+void uplink_end(struct loop *l, const char *id) {
+    struct slirp_uplink **at = find_uplink(l, id), *u = *at;
+    if (!u)
+        return;
+    *at = u->next;
+    uplink_free(l, u);
 }

@@ -62,8 +62,10 @@ static void loop_wants(struct warden *w, const struct json *m) {
     const char *want = json_str_value(json_get(m, "want")), *proto = json_str_value(json_get(m, "proto"));
     bool v6 = json_int_value(json_get(m, "family"), 4) == 6;
     queue_verdicts(w->queue, json_get(m, "verdicts"));
-    if (str_eq(want, "inner") && w->own_ns >= 0)
-        warden_send_inner(w, v6 ? AF_INET6 : AF_INET, str_eq(proto, "udp"));
+    const char *id = json_str_value(json_get(m, "id"));
+    const struct lease *inside = id ? lease_find(w, id) : NULL;
+    if (str_eq(want, "inner") && w->own_ns >= 0 && (inside || !id))
+        warden_send_inner(w, inside, v6 ? AF_INET6 : AF_INET, str_eq(proto, "udp"));
 }
 
 static void loop_ready(struct warden *w, struct source *s) {

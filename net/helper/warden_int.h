@@ -2,8 +2,8 @@
  * warden_int: what the warden knows. Every monitor's connection is a `lease`, with a container once attach or restore
  * has succeeded. Leases own endpoints, endpoints use networks.
  *
- * The warden is one thread that changes its network namespace: it is in its own (`own_ns`) except in endpoint_inside(),
- * which is in a container's for as long as it sets that up.
+ * The warden is one thread that changes its network namespace: it is in its own (`own_ns`) except between
+ * warden_enter() and warden_come_back(), in functions that are in a container's for as long as they set that up.
  *
  * A network whose last endpoint has gone stays for the next one, until another wants its addresses.
  *
@@ -32,6 +32,7 @@ struct source {
 
 struct network {
     struct network *next;
+    bool alone; /* of one container, behind a libslirp of its own (endpoint_slirp.c): no bridge */
     struct net_def *def;
     struct ipam *ipam;
     char bridge[LINK_NAME_MAX];
@@ -112,6 +113,11 @@ void warden_die(struct err *take_e) __attribute__((noreturn));
 /* ---- warden_setup.c ---- */
 /* Makes the namespace (or enters `helper_ns`, -1: none) and sets it up, once. */
 struct err *warden_setup(struct warden *w, int helper_ns) __attribute__((warn_unused_result));
+/* Into a container's namespace, and back. */
+struct err *warden_enter(const struct lease *l) __attribute__((warn_unused_result));
+void warden_come_back(struct warden *w);
+/* Of the namespace that the warden is in. -1 with errno. */
+int warden_sysctl(const char *path, const char *value);
 
 /* ---- walls.c: isolation where there is no nft ---- */
 /* Once: what goes out by `uplink` goes to `gateway`. */
@@ -130,8 +136,10 @@ struct err *socket_redirect(bool ipv6, int *ret4, int *ret6, uint16_t *ret_port)
 struct err *socket_dns(struct warden *w, const char *id, const struct net_addr *at) __attribute__((warn_unused_result));
 /* Hands two such sockets to the loop: datagrams, listener. */
 void socket_dns_tell(struct warden *w, const char *id, const int fds[2]);
-/* Sockets for the pool of published ports. */
-void warden_send_inner(struct warden *w, int family, bool udp);
+/* Sockets for the pool of published ports; `inside` a container, NULL: here. */
+void warden_send_inner(struct warden *w, const struct lease *inside, int family, bool udp);
+/* Sets a link up and opens a socket that sees each frame that comes out of it, and can answer. */
+struct err *socket_packet(struct rtnl *r, const char *link, int *ret) __attribute__((warn_unused_result));
 
 /* ---- dns_inside.c: port 53 of 127.0.0.11, without taking it from the container ---- */
 /* In the container's namespace; `id` is the container's. */
@@ -161,6 +169,8 @@ void resolv_start(struct warden *w);
 
 /* ---- lease.c: one request; lease_json.c: its words ---- */
 void lease_request(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds);
+/* Of a container; NULL: none. */
+struct lease *lease_find(const struct warden *w, const char *id);
 /* Takes back all that the lease has, in the reverse order. */
 void lease_detach(struct warden *w, struct lease *l);
 /* Everything of an attach request but its endpoints. */
@@ -173,7 +183,7 @@ struct json *lease_list(const struct warden *w);
 /* ---- endpoint_network.c ---- */
 struct err *network_get(struct warden *w, const struct json *definition, struct network **ret)
     __attribute__((warn_unused_result));
-void network_put(struct network *n);
+void network_put(struct warden *w, struct network *n);
 /* DNS at the gateway's address, for containers that have none inside. */
 struct err *network_answer_dns(struct warden *w, struct network *n) __attribute__((warn_unused_result));
 /* Tells the loop who is called what in a network. */
@@ -187,6 +197,16 @@ struct err *endpoint_new(struct warden *w, const struct lease *l, const struct j
 void endpoint_free(struct warden *w, struct endpoint *e);
 /* Sets up, in the container, the endpoints from index `from` on and the way out; DNS inside when `dns`. */
 struct err *endpoint_inside(struct warden *w, struct lease *l, size_t from, bool dns)
+    __attribute__((warn_unused_result));
+
+/* ---- endpoint_slirp.c: a container alone with libslirp ---- */
+/* Makes the link, and the uplink in the loop; may be done again by the next helper. */
+struct err *slirp_plug(struct warden *w, const struct lease *l, const struct endpoint *e)
+    __attribute__((warn_unused_result));
+/* Ends both. */
+void slirp_unplug(struct warden *w, const struct network *n);
+/* The way back of a published port, in the container. */
+struct err *slirp_port_rules(struct warden *w, const struct lease *l, const struct port *p, bool add)
     __attribute__((warn_unused_result));
 
 /* ---- lease_ports.c ---- */

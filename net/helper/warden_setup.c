@@ -5,8 +5,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <string.h>
@@ -22,6 +20,7 @@
 
 #define UPLINK_PEER "uplink-peer"
 #define SLIRP_ADDRESS "10.0.2.2"
+#define SLIRP_ADDRESS6 "fd00:10:2::2"
 
 /* ---- namespaces ---- */
 
@@ -57,15 +56,24 @@ static struct err *enter_namespace(struct warden *w, int helper_ns) {
     return fd_open_at(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0, &w->own_ns);
 }
 
+struct err *warden_enter(const struct lease *l) {
+    return setns(l->netns, CLONE_NEWNET) < 0 ? err_sys(errno, "enter the container's network namespace") : NULL;
+}
+
+void warden_come_back(struct warden *w) {
+    if (setns(w->own_ns, CLONE_NEWNET) < 0)
+        warden_die(err_sys(errno, "come back from a container"));
+}
+
 /* ---- sysctls: /proc/sys/net shows the namespace of who looks ---- */
 
 struct sysctl {
     const char *path, *value;
 };
 
-static int sysctl_write(const struct sysctl *s) {
-    autofd int fd = open(s->path, O_WRONLY | O_CLOEXEC);
-    return fd < 0 || write(fd, s->value, strlen(s->value)) < 0 ? -1 : 0;
+int warden_sysctl(const char *path, const char *value) {
+    autofd int fd = open(path, O_WRONLY | O_CLOEXEC);
+    return fd < 0 || write(fd, value, strlen(value)) < 0 ? -1 : 0;
 }
 
 static struct err *set_sysctls(void) {
@@ -80,11 +88,11 @@ static struct err *set_sysctls(void) {
         {"/proc/sys/net/ipv6/conf/default/accept_dad", "0"},    {"/proc/sys/net/bridge/bridge-nf-call-iptables", "0"},
         {"/proc/sys/net/bridge/bridge-nf-call-ip6tables", "0"},
     };
-    if (sysctl_write(&must) < 0)
+    if (warden_sysctl(must.path, must.value) < 0)
         return err_hint(err_sys(errno, "switch on forwarding (%s)", must.path),
                         "/proc/sys must be writable where coracle runs, or use --network host");
     for (size_t i = 0; i < ARRAY_LEN(may); i++)
-        (void)sysctl_write(&may[i]);
+        (void)warden_sysctl(may[i].path, may[i].value);
     return NULL;
 }
 
@@ -104,21 +112,6 @@ static void lack(struct warden *w, const char *what, struct err *take_e) {
     mem_set(&w->lacks, str_c(&text));
 }
 
-/* A socket that sees each frame that the stack sends by the uplink, and can answer. */
-static struct err *packet_socket(struct warden *w, int *ret) {
-    autofd int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    unsigned index;
-    TRY(rtnl_index(w->rtnl, UPLINK_PEER, &index));
-    TRY(rtnl_up(w->rtnl, index, 0));
-    struct sockaddr_ll sa = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)index};
-    int on = 1;
-    if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) < 0 ||
-        bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0)
-        return err_sys(errno, "open a packet socket");
-    *ret = take_fd(&fd);
-    return NULL;
-}
-
 static struct err *uplink_veth(struct warden *w, int *ret) {
     static const uint8_t mac[6] = {0x02, 0x42, 10, 0, 2, 2};
     const struct veth v = {.name = UPLINK, .peer = UPLINK_PEER, .netns = -1, .mac = mac, .mtu = UPLINK_MTU};
@@ -127,12 +120,12 @@ static struct err *uplink_veth(struct warden *w, int *ret) {
     autofd int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (any < 0 || sys_link_no_offload(any, UPLINK) < 0)
         return err_sys(errno, "switch off checksum offload");
-    return packet_socket(w, ret);
+    return socket_packet(w->rtnl, UPLINK_PEER, ret);
 }
 
 static struct err *uplink_routes(struct warden *w) {
     static const char *const addresses[2][2] = {{"10.0.2.100/24", SLIRP_ADDRESS},
-                                                {"fd00:10:2::100/64", "fd00:10:2::2"}};
+                                                {"fd00:10:2::100/64", SLIRP_ADDRESS6}};
     unsigned index;
     TRY(rtnl_index(w->rtnl, UPLINK, &index));
     TRY(rtnl_up(w->rtnl, index, UPLINK_MTU));
@@ -148,6 +141,10 @@ static struct err *uplink_routes(struct warden *w) {
 
 static struct err *uplink(struct warden *w, int *ret, bool *ret_tap) {
     autofd int fd = sys_tap_open(UPLINK);
+    if (fd < 0 && errno == EBUSY) { /* the loop of the last helper is still dying */
+        TRY(rtnl_delete(w->rtnl, UPLINK));
+        fd = sys_tap_open(UPLINK);
+    }
     *ret_tap = fd >= 0;
     if (fd < 0) {
         lack(w, "a veth pair takes the place of a tap", err_sys(errno, "open /dev/net/tun"));
@@ -165,6 +162,10 @@ static void tell_uplink(struct warden *w, int fd, bool tap) {
     json_set_str(m, "op", "uplink");
     json_set_str(m, "kind", tap ? "tap" : "packet");
     json_set_int(m, "mtu", UPLINK_MTU);
+    json_set_str(m, "subnet", "10.0.2.0/24");
+    json_set_str(m, "gateway", SLIRP_ADDRESS);
+    json_set_str(m, "subnet6", "fd00:10:2::/64");
+    json_set_str(m, "gateway6", SLIRP_ADDRESS6);
     warden_tell(w, m, &fd, 1);
 }
 
@@ -220,8 +221,8 @@ static struct err *links(struct warden *w) {
     TRY(sweep_start(w));
     TRY(rtnl_up(w->rtnl, 1, 0));
     TRY(set_sysctls());
-    TRY(rtnl_local_table(w->rtnl, AF_INET));
-    autoerr none = rtnl_local_table(w->rtnl, AF_INET6);
+    TRY(rtnl_local_table(w->rtnl, AF_INET, NULL));
+    autoerr none = rtnl_local_table(w->rtnl, AF_INET6, NULL);
     w->has_ipv6 = !none;
     return NULL;
 }

@@ -1,6 +1,8 @@
 /* warden_sockets: sockets that are made in one namespace and used in another, by the loop. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -65,6 +67,20 @@ struct err *socket_dns(struct warden *w, const char *id, const struct net_addr *
     return NULL;
 }
 
+struct err *socket_packet(struct rtnl *r, const char *link, int *ret) {
+    autofd int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    unsigned index;
+    TRY(rtnl_index(r, link, &index));
+    TRY(rtnl_up(r, index, 0));
+    struct sockaddr_ll sa = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)index};
+    int on = 1;
+    if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) < 0 ||
+        bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0)
+        return err_sys(errno, "open a packet socket");
+    *ret = take_fd(&fd);
+    return NULL;
+}
+
 static int transparent(int family, int type) {
     int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int on = 1, rc;
@@ -79,12 +95,17 @@ static int transparent(int family, int type) {
     return fd;
 }
 
-void warden_send_inner(struct warden *w, int family, bool udp) {
+void warden_send_inner(struct warden *w, const struct lease *inside, int family, bool udp) {
     int fds[INNER_BATCH];
     size_t n = 0;
-    while (n < INNER_BATCH && (fds[n] = transparent(family, udp ? SOCK_DGRAM : SOCK_STREAM)) >= 0)
+    autoerr gone = inside ? warden_enter(inside) : NULL;
+    while (!gone && n < INNER_BATCH && (fds[n] = transparent(family, udp ? SOCK_DGRAM : SOCK_STREAM)) >= 0)
         n++;
+    if (inside && !gone)
+        warden_come_back(w);
     autojson m = json_object();
+    if (inside)
+        json_set_str(m, "id", inside->id);
     json_set_str(m, "op", "inner");
     json_set_int(m, "family", family == AF_INET6 ? 6 : 4);
     json_set_str(m, "proto", udp ? "udp" : "tcp");

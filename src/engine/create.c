@@ -144,8 +144,7 @@ static struct err *configured_seccomp(const struct config *config, struct str *o
 static struct err *check_networks(const struct creation *c) {
     JSON_EACH(it, json_get(c->spec->network, "networks")) {
         autonetdef d = NULL;
-        const char *name = json_str_value(json_get(it, "network"));
-        TRY(net_find(c->engine->host, name ? name : "", &d));
+        TRY(engine_network_def(c->engine->host, "", it, &d));
     }
     return NULL;
 }

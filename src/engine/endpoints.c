@@ -56,13 +56,25 @@ static struct json *port_json(const struct json *wanted) {
     return j;
 }
 
+/* Whether there is a libslirp of its own, and no network of others'. */
+static bool is_alone(const struct json *wanted) { return engine_wants_network(wanted, SPEC_SLIRP); }
+
+struct err *engine_network_def(const struct host *h, const char *id, const struct json *wanted, struct net_def **ret) {
+    autostrv struct strv options = {.n = 0};
+    const char *name = json_text(wanted, "network");
+    if (!str_eq(name, SPEC_SLIRP))
+        return net_find(h, name, ret);
+    TRY(json_get_strv_opt(wanted, "options", &options));
+    return net_def_slirp(id, &options, ret);
+}
+
 static struct err *endpoints_json(const struct endpoints *n, const struct json *wanted, struct json **ret,
                                   bool *ret_named) {
     autojson list = json_array();
     unsigned i = 0;
     JSON_EACH(it, json_get(wanted, "networks")) {
         autonetdef def = NULL;
-        TRY(net_find(n->host, json_text(it, "network"), &def));
+        TRY(engine_network_def(n->host, n->id, it, &def));
         *ret_named |= !def->builtin;
         json_push(list, engine_endpoint_json(def, it, i++));
     }
@@ -92,7 +104,7 @@ static struct err *make_request(const struct endpoints *n, const struct json *wa
     json_set(r, "dns", dns ? dns : json_array());
     TRY(endpoints_json(n, wanted, &endpoints, &named));
     json_set(r, "endpoints", endpoints);
-    json_set_bool(r, "dns_internal", named && !serves_dns(wanted));
+    json_set_bool(r, "dns_internal", named && (is_alone(wanted) || !serves_dns(wanted)));
     *ret = take_ptr(&r);
     return NULL;
 }
@@ -180,7 +192,7 @@ static struct err *write_resolv(const struct endpoints *n, const struct json *wa
     autostr struct str s = STR_INIT;
     autostrv struct strv lines = {.n = 0};
     const char *server = json_text(n->lease.answer, "nameserver");
-    bool named = !on_default_bridge(wanted), options = false;
+    bool named = !on_default_bridge(wanted) && !is_alone(wanted), options = false;
     if (!*server || (!named && json_count(json_get(wanted, "dns"))))
         return NULL;
     str_appendf(&s, "nameserver %s\n", server);
@@ -214,7 +226,8 @@ void endpoints_tell(int dirfd, const char *id, const char *action, struct str *b
     autojson got = NULL;
     autoerr none = json_read_file(dirfd, ENDPOINTS_FILE, &got); /* no network of its own */
     JSON_EACH(n, none ? NULL : json_get(got, "endpoints")) {
-        const char *const attributes[] = {"container", id, "name", json_text(n, "name"), "type", "bridge", NULL};
+        const char *type = str_eq(json_text(n, "name"), SPEC_SLIRP) ? SPEC_SLIRP : "bridge";
+        const char *const attributes[] = {"container", id, "name", json_text(n, "name"), "type", type, NULL};
         const struct event ev = {
             .type = "network", .action = action, .id = json_text(n, "network"), .attributes = attributes};
         events_add(batch, &ev);

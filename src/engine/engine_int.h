@@ -120,6 +120,11 @@ struct err *endpoints_on_host(const struct engine *e, int dirfd) __attribute__((
 /* One endpoint of a request: the n-th interface, in `def`, with the addresses and aliases of an entry of NETWORK_FILE.
  */
 struct json *engine_endpoint_json(const struct net_def *def, const struct json *wanted, unsigned n);
+/* The network that an entry of NETWORK_FILE names, of the container `id` where it is its own. */
+struct err *engine_network_def(const struct host *h, const char *id, const struct json *wanted, struct net_def **ret)
+    __attribute__((warn_unused_result));
+/* Whether a NETWORK_FILE object has a network of this name. */
+bool engine_wants_network(const struct json *wanted, const char *network);
 /* docker's list of ports (ps): what is published of an ENDPOINTS_FILE object (may be NULL), and what is only exposed.
  */
 struct json *endpoints_ports(const struct json *endpoints, const struct json *exposed);

@@ -155,8 +155,7 @@ static struct err *in_use(const char *network, const struct engine_container *c)
                     "stop the containers that use it, or: coracle network disconnect -f %s %s", network, name);
 }
 
-/* Whether a container's network.json has the network. */
-static bool wants(const struct json *wanted, const char *network) {
+bool engine_wants_network(const struct json *wanted, const char *network) {
     JSON_EACH(w, json_get(wanted, "networks"))
     if (str_eq(json_text(w, "network"), network))
         return true;
@@ -173,7 +172,7 @@ static struct err *check_unused(struct engine *e, const char *network) {
         autojson wanted = NULL;
         autocontainer c = ENGINE_CONTAINER_INIT;
         autoerr none = store_container_read(store, ids.v[i], NETWORK_FILE, &wanted);
-        if (none || !wants(wanted, network))
+        if (none || !engine_wants_network(wanted, network))
             continue;
         autoerr gone = engine_container_load_id(e, ids.v[i], &c);
         if (!gone && engine_state_alive(&c.state))
@@ -197,7 +196,7 @@ static bool is_wanted(struct engine *e, const struct strv *ids, const char *netw
     for (size_t i = 0; i < ids->n; i++) {
         autojson wanted = NULL;
         autoerr none = store_container_read(e->store, ids->v[i], NETWORK_FILE, &wanted);
-        if (!none && wants(wanted, network))
+        if (!none && engine_wants_network(wanted, network))
             return true;
     }
     return false;
@@ -243,14 +242,19 @@ static void membership_done(struct membership *m) {
 }
 #define automembership __attribute__((cleanup(membership_done))) struct membership
 
+static struct err *no_networks(const struct membership *m) {
+    return err_new(ERR_CONFLICT, "container %s has --network %s and cannot be connected to a network",
+                   engine_container_name(&m->c), json_text(m->c.summary, "NetworkMode"));
+}
+
 /* Loads both; a container without a network of its own cannot be plugged in. */
 static struct err *membership_load(struct engine *e, const char *network, const char *container, struct membership *m) {
     TRY(net_find(e->host, network, &m->network));
     TRY(engine_container_load(e, container, &m->c));
     if (!json_bool_value(json_get(m->c.summary, "Networked"), false))
-        return err_new(ERR_CONFLICT, "container %s has --network %s and cannot be connected to a network",
-                       engine_container_name(&m->c), json_text(m->c.summary, "NetworkMode"));
-    return json_read_file(m->c.dirfd, NETWORK_FILE, &m->wanted);
+        return no_networks(m);
+    TRY(json_read_file(m->c.dirfd, NETWORK_FILE, &m->wanted));
+    return engine_wants_network(m->wanted, SPEC_SLIRP) ? no_networks(m) : NULL;
 }
 
 /* Carries out the request on a container that runs, then keeps what is wanted for its next starts. */
@@ -267,7 +271,7 @@ struct err *engine_network_connect(struct engine *e, const char *network, const 
     automembership m = {.c = ENGINE_CONTAINER_INIT};
     autojson request = json_object();
     TRY(membership_load(e, network, container, &m));
-    if (wants(m.wanted, m.network->name))
+    if (engine_wants_network(m.wanted, m.network->name))
         return err_new(ERR_CONFLICT, "endpoint with name %s already exists in network %s", engine_container_name(&m.c),
                        m.network->name);
     struct json *networks = json_get(m.wanted, "networks"), *entry = new_entry(m.network, p);
@@ -283,7 +287,7 @@ struct err *engine_network_disconnect(struct engine *e, const char *network, con
     automembership m = {.c = ENGINE_CONTAINER_INIT};
     autojson request = json_object();
     TRY(membership_load(e, network, container, &m));
-    if (!wants(m.wanted, m.network->name))
+    if (!engine_wants_network(m.wanted, m.network->name))
         return err_new(ERR_NOT_FOUND, "container %s is not connected to network %s", engine_container_name(&m.c),
                        m.network->name);
     struct json *left = json_array();

@@ -19,6 +19,7 @@ void spec_endpoints_done(struct spec_ctx *x) {
         free(e->ip6);
         free(e->mac);
         strv_done(&e->aliases);
+        strv_done(&e->options);
     }
     free(x->endpoints);
 }
@@ -74,8 +75,21 @@ static struct err *parse_network(const char *text, struct spec_endpoint *e) {
 
 /* none, host, container:X and the like stand alone. */
 static bool is_mode(const char *v) {
-    return str_eq(v, "none") || str_eq(v, "host") || str_starts(v, "container:") || str_starts(v, "slirp") ||
-           str_starts(v, "pasta") || str_starts(v, "ns:");
+    return str_eq(v, "none") || str_eq(v, "host") || str_starts(v, "container:") || str_starts(v, "ns:") ||
+           spec_is_slirp(v);
+}
+
+static struct spec_endpoint *new_endpoint(struct spec_ctx *x) {
+    x->endpoints = mem_resize(x->endpoints, x->n_endpoints + 1, sizeof *x->endpoints);
+    struct spec_endpoint *e = &x->endpoints[x->n_endpoints++];
+    *e = (struct spec_endpoint){.network = NULL};
+    return e;
+}
+
+static struct err *set_slirp(struct spec_ctx *x, const char *v) {
+    struct spec_endpoint *e = new_endpoint(x);
+    e->network = mem_dup(SPEC_SLIRP);
+    return spec_slirp_options(v, &e->options);
 }
 
 static struct err *set_mode(struct spec_ctx *x, const char *v) {
@@ -92,6 +106,8 @@ static struct err *set_mode(struct spec_ctx *x, const char *v) {
         x->net.of = v + sizeof container - 1;
         return NULL;
     }
+    if (spec_is_slirp(v))
+        return set_slirp(x, v);
     if (str_starts(v, path)) {
         if (v[sizeof path - 1] != '/')
             return err_new(ERR_USAGE, "--network %s: expected ns: and the absolute path of a network namespace", v);
@@ -100,7 +116,7 @@ static struct err *set_mode(struct spec_ctx *x, const char *v) {
         return NULL;
     }
     return err_hint(err_new(ERR_UNSUPPORTED, "network mode %s is not available", v),
-                    "use a network, none, host, container:NAME or ns:PATH; " SPEC_HINT_COMPAT);
+                    "use a network, none, host, slirp, container:NAME or ns:PATH; " SPEC_HINT_COMPAT);
 }
 
 static struct err *check_address(const char *text, int family, const char *flag) {
@@ -162,9 +178,7 @@ static struct err *first_flags(const struct container_options *o, struct spec_en
 }
 
 static struct err *add_endpoint(struct spec_ctx *x, const char *text) {
-    x->endpoints = mem_resize(x->endpoints, x->n_endpoints + 1, sizeof *x->endpoints);
-    struct spec_endpoint *e = &x->endpoints[x->n_endpoints++];
-    *e = (struct spec_endpoint){.network = NULL};
+    struct spec_endpoint *e = new_endpoint(x);
     TRY(parse_network(text, e));
     for (size_t i = 0; i + 1 < x->n_endpoints; i++)
         if (str_eq(x->endpoints[i].network, e->network))
@@ -230,6 +244,8 @@ static struct json *endpoint_json(const struct spec_endpoint *e) {
     json_set_str(j, "ip6", e->ip6 ? e->ip6 : "");
     json_set_str(j, "mac", e->mac ? e->mac : "");
     json_set_strv(j, "aliases", &e->aliases);
+    if (e->options.n)
+        json_set_strv(j, "options", &e->options);
     return j;
 }
 

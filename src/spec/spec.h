@@ -160,6 +160,7 @@ void spec_free(struct spec *s);
 struct err *spec_timezone_file(const struct host *h, const char *tz, char **ret) __attribute__((warn_unused_result));
 /* The network mode that the options ask for: "bridge", "none", "host", "container:X", or the first network as typed;
  * borrowed. */
+#define SPEC_SLIRP "slirp" /* the name in network.json of a network of the container's own */
 const char *spec_network_mode(const struct container_options *o);
 
 /* ---- limits: three steps, for create (spec_build() takes them) and update ---- */

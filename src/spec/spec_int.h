@@ -48,6 +48,7 @@ struct spec_endpoint {
     char *network;
     struct strv aliases;
     char *ip, *ip6, *mac; /* or NULL */
+    struct strv options;  /* KEY=VALUE, of --network slirp */
 };
 
 struct spec_port {
@@ -144,6 +145,9 @@ bool spec_has_control(const char *s);
 /* The network mode and the networks to join (network.c). */
 struct err *spec_resolve_network(struct spec_ctx *x) __attribute__((warn_unused_result));
 void spec_endpoints_done(struct spec_ctx *x);
+/* Whether a --network asks for a libslirp of the container's own; and its options as KEY=VALUE (slirp.c). */
+bool spec_is_slirp(const char *mode);
+struct err *spec_slirp_options(const char *mode, struct strv *ret) __attribute__((warn_unused_result));
 /* network.json, or NULL where the container has no address of its own. */
 struct json *spec_emit_network(const struct spec_ctx *x);
 /* Namespaces. */

@@ -36,6 +36,7 @@ everything_works() {
     coracle run -d --name one --network lacking -p "$port:7" busybox socat TCP-LISTEN:7,fork,reuseaddr SYSTEM:'echo $SOCAT_PEERADDR' >/dev/null
     coracle run -d --name two --network lacking busybox sleep 1000 >/dev/null
     coracle exec two ping -c 1 -W 10 one
+    coracle run --rm --network slirp busybox ping -c 1 -W 10 10.0.2.2
     if [ -n "$HOST_ADDR" ]; then
         run -0 within two mesh "$HOST_ADDR" "$(cat "$CTR_HOME/port")" "$(address one)"
         run -0 within two outcome "$HOST_ADDR" "$(free_port)"

@@ -19,6 +19,8 @@ teardown() { coracle rm -f attacker >/dev/null 2>&1 || true; }
 
 @test "nor from an internal network, nor the world either" { attack_from_an_internal_network; }
 
+@test "nor from a container alone with libslirp, whatever frames it makes up" { attack_from_alone; }
+
 @test "names that stand for the host's loopback lead to the container's own" {
     run coracle run --rm --add-host evil:127.0.0.1 --add-host evil6:::1 busybox sh -c \
         "for n in evil evil6 localhost; do curl -s --max-time 1 http://\$n:$(secret_port)/; done; true"
