@@ -167,6 +167,7 @@ struct err *engine_image_load(struct engine *e, int fd, const char *platform, st
     struct store *s;
     TRY(engine_store(e, &s));
     const struct image_load load = {
+        .host = e->host,
         .store = s,
         .fd = fd,
         .platform = platform,

@@ -141,6 +141,7 @@ struct err *image_push(const struct image_push *p, struct image_pushed *ret) __a
 struct err *image_save(struct store *s, const struct strv *names, int out_fd) __attribute__((warn_unused_result));
 
 struct image_load {
+    const struct host *host;
     struct store *store;
     int fd;
     const char *platform;

@@ -20,6 +20,7 @@
 #include "image/archive_int.h"
 #include "image/manifest_int.h"
 #include "image/pull_int.h"
+#include "image/trust_int.h"
 #include "storage/store.h"
 
 #define IMAGES_MAX 1000
@@ -268,7 +269,19 @@ static struct err *load_docker(struct loading *ld) {
 
 /* ---- */
 
+/* An archive has no signatures: what the policy wants signed cannot come by one. */
+static struct err *check_trust(const struct loading *ld, bool docker) {
+    autotrust trust = NULL;
+    const struct json *rules = NULL;
+    const struct trust_source source = {.transport = docker ? "docker-archive" : "oci-archive"};
+    const struct trust_subject subject = {.host = ld->l->host, .store = ld->l->store, .source = &source};
+    TRY(trust_load(ld->l->host, &trust));
+    TRY(trust_rules(trust, &source, &rules));
+    return rules ? trust_check(rules, &subject) : NULL;
+}
+
 static struct err *load_archive(struct loading *ld) {
+    TRY(check_trust(ld, store_archive_find(ld->a, "manifest.json")));
     if (store_archive_find(ld->a, "index.json") && store_archive_find(ld->a, "oci-layout"))
         return load_layout(ld);
     if (store_archive_find(ld->a, "manifest.json"))

@@ -22,6 +22,7 @@
 #include "image/pull_int.h"
 #include "image/ref_int.h"
 #include "image/registry_int.h"
+#include "image/trust_int.h"
 #include "storage/store.h"
 
 #define PARALLEL_MAX 16
@@ -34,6 +35,8 @@ struct pulling {
     struct unpack_ns ns;
     char *canonical; /* the reference as stored */
     char digest[72]; /* of what the reference names: a manifest or an index */
+    struct trust_source source;
+    const struct json *rules; /* of the user's policy: what its signatures must be; NULL: nothing */
 };
 
 static void say(const struct pulling *pl, const char *status) { progress_say(&pl->p->progress, NULL, status, 0, 0); }
@@ -53,7 +56,7 @@ static bool content_there(const struct store *s, const struct store_image *img) 
  * Whether name@digest is an image of ours that suits. Its platform matters only when the digest is an index's: a
  * manifest names one image whatever was asked for.
  */
-static bool have_digest(const struct pulling *pl, const char *digest, char ret_id[65]) {
+static bool have_digest(const struct pulling *pl, const char *digest, char ret_id[65], char **ret_manifest) {
     autofree char *name = image_ref_with_digest(pl->p->ref, digest);
     struct store_image *img = NULL;
     autoerr e = store_ref_get(pl->p->store, name, ret_id);
@@ -63,8 +66,24 @@ static bool have_digest(const struct pulling *pl, const char *digest, char ret_i
         return false;
     bool suits = str_eq(img->manifest, digest) || platform_score(&pl->platform, img->os, img->arch, img->variant) > 0;
     bool good = suits && content_there(pl->p->store, img);
+    if (good && img->manifest)
+        mem_set(ret_manifest, img->manifest);
     store_image_free(img);
     return good;
+}
+
+/* ---- may it come in? ---- */
+
+/* `manifest`: the digest of the image's own manifest, where the reference names an index. */
+static struct err *check_trust(const struct pulling *pl, const char *manifest) {
+    if (!pl->rules)
+        return NULL;
+    const struct trust_subject subject = {.host = pl->p->host,
+                                          .store = pl->p->store,
+                                          .registry = pl->registry,
+                                          .source = &pl->source,
+                                          .digests = {pl->digest, str_eq(manifest, pl->digest) ? NULL : manifest}};
+    return trust_check(pl->rules, &subject);
 }
 
 /* The tag's digest by HEAD; false when the registry does not say (old ones, or no HEAD): then GET finds out. */
@@ -206,6 +225,8 @@ static struct err *pull_manifest(struct pulling *pl, const char *ref, const char
     if (!e && m.is_index)
         e = replace_by_child(pl, &m, digest, &a);
     if (!e)
+        e = check_trust(pl, digest);
+    if (!e)
         e = get_config(pl, &m.config, &config);
     const struct found f = {.manifest = &a.body, .config = &config, .digest = digest, .m = &m};
     if (!e)
@@ -230,8 +251,10 @@ static struct err *pull_here(struct pulling *pl, struct image_pulled *ret) {
             TRY(head_digest(pl, &known));
         want = known ? pl->digest : NULL;
     }
-    if (known && have_digest(pl, pl->digest, id)) {
+    autofree char *manifest = NULL;
+    if (known && have_digest(pl, pl->digest, id, &manifest)) {
         bool changed = false;
+        TRY(check_trust(pl, manifest));
         autostrv struct strv names = {0};
         names_of(pl, &names);
         TRY(store_refs_set(pl->p->store, &names, id, &changed));
@@ -278,7 +301,10 @@ static struct err *pull_from_any(struct pulling *pl, struct image_pulled *ret) {
 static struct err *pull_held(struct pulling *pl, struct image_pulled *ret) {
     const struct image_pull *p = pl->p;
     autofd int hold = -1;
+    autotrust trust = NULL;
     struct image_pulled pulled = {.up_to_date = false};
+    TRY(trust_load(p->host, &trust));
+    TRY(trust_rules(trust, &pl->source, &pl->rules));
     TRY(fetch_client_new(p->host, p->interrupted_fd, &pl->client));
     TRY(image_platform_parse(p->host, p->platform, &pl->platform));
     TRY(store_hold(p->store, &hold));
@@ -290,7 +316,9 @@ static struct err *pull_held(struct pulling *pl, struct image_pulled *ret) {
 }
 
 struct err *image_pull(const struct image_pull *p, struct image_pulled *ret) {
-    struct pulling pl = {.p = p, .ns = {.get = p->userns, .ctx = p->userns_ctx, .fd = -1}};
+    struct pulling pl = {.p = p,
+                         .ns = {.get = p->userns, .ctx = p->userns_ctx, .fd = -1},
+                         .source = {.transport = "docker", .ref = p->ref}};
     pl.canonical = image_ref_canonical(p->ref);
     struct err *e = pull_held(&pl, ret);
     fetch_client_free(pl.client);

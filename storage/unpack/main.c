@@ -35,8 +35,8 @@ static struct err *run(struct op *op) {
         const char *name;
         size_t fds; /* at least */
         struct err *(*fn)(struct op *op);
-    } ops[] = {{"layer", 2, op_layer},   {"archive", 2, op_archive}, {"pack", 1, op_pack},
-               {"gather", 3, op_gather}, {"place", 2, op_place},     {"compress", 2, op_compress}};
+    } ops[] = {{"layer", 2, op_layer}, {"archive", 2, op_archive},   {"pack", 1, op_pack},    {"gather", 3, op_gather},
+               {"place", 2, op_place}, {"compress", 2, op_compress}, {"verify", 3, op_verify}};
     const char *name;
     TRY(json_get_str(op->msg, "op", &name));
     for (size_t i = 0; i < ARRAY_LEN(ops); i++)

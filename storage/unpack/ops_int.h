@@ -1,5 +1,5 @@
 /*
- * ops: the six things coracle-unpack does. One process does one of them and ends. The parent sends one message with
+ * ops: the seven things coracle-unpack does. One process does one of them and ends. The parent sends one message with
  * the descriptors, gets one {"ok": …} or {"error": …} back (members of an archive come as messages before it), and sees
  * EOF when the process is gone.
  *
@@ -16,6 +16,8 @@
  *         → {"ok":{"entries":…}}                           a tar's entries below a directory, for cp
  *     {"op":"compress","format":"gzip"|"zstd"}             input, output
  *         → {"ok":{"digest":…,"size":…,"diff_id":…}}       a plain layer as a registry likes it
+ *     {"op":"verify"}                                      key, payload, signature
+ *         → {"ok":true|false}                              whether the key has signed the payload
  *
  * `root` is the container's root directory, `mounts` its mount namespace: what works inside one goes there first.
  */
@@ -41,6 +43,7 @@ struct err *op_pack(struct op *op) __attribute__((warn_unused_result));
 struct err *op_gather(struct op *op) __attribute__((warn_unused_result));
 struct err *op_place(struct op *op) __attribute__((warn_unused_result));
 struct err *op_compress(struct op *op) __attribute__((warn_unused_result));
+struct err *op_verify(struct op *op) __attribute__((warn_unused_result));
 
 /* Sends {"ok": take_result}. */
 struct err *op_send_ok(struct op *op, struct json *take_result) __attribute__((warn_unused_result));
