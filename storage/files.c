@@ -18,6 +18,8 @@
 
 struct store_files_job {
     struct unpack helper;
+    void (*progress)(void *ctx, int64_t bytes);
+    void *progress_ctx;
 };
 
 static struct err *names_file(const struct store_gather *g, int *ret_fd) {
@@ -62,8 +64,12 @@ struct err *store_gather_start(const struct store *s, const struct store_gather 
     json_set_bool(order, "changes", g->changes_fd >= 0);
     json_set_bool(order, "as_root", g->as_root);
     json_set_bool(order, "sparse", g->sparse);
+    json_set_bool(order, "progress", g->progress != NULL);
     const int fds[4] = {g->out_fd, g->dir_fd, g->changes_fd >= 0 ? g->changes_fd : names, g->root_fd};
-    return job_start(s, g->userns_fd, order, fds, ret);
+    TRY(job_start(s, g->userns_fd, order, fds, ret));
+    (*ret)->progress = g->progress;
+    (*ret)->progress_ctx = g->progress_ctx;
+    return NULL;
 }
 
 struct err *store_place_start(const struct store *s, const struct store_place *p, struct store_files_job **ret) {
@@ -77,9 +83,24 @@ struct err *store_place_start(const struct store *s, const struct store_place *p
     return job_start(s, p->userns_fd, order, fds, ret);
 }
 
+/* Its last message. */
+static struct err *receive(struct store_files_job *job, struct json **ret) {
+    for (;;) {
+        autojson m = NULL;
+        TRY(unpack_recv(&job->helper, &m));
+        const struct json *progress = json_get(m, "progress");
+        if (!progress) {
+            *ret = take_ptr(&m);
+            return NULL;
+        }
+        if (job->progress)
+            job->progress(job->progress_ctx, json_int_value(progress, 0));
+    }
+}
+
 struct err *store_files_finish(struct store_files_job *take_job, int64_t *ret_bytes) {
     autojson m = NULL;
-    struct err *e = unpack_recv(&take_job->helper, &m);
+    struct err *e = receive(take_job, &m);
     unpack_stop(&take_job->helper);
     free(take_job);
     if (!e && ret_bytes)

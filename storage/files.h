@@ -30,7 +30,9 @@ struct store_gather {
     int root_fd;        /* of the container whose files these are, or -1: the user's own */
     int userns_fd;      /* its user namespace, or -1 */
     bool as_root;       /* everything belongs to 0:0 */
-    bool sparse;        /* holes stay holes, for a reader who knows GNU's sparse files */
+    void (*progress)(void *ctx, int64_t bytes); /* called now and then by store_files_finish(); NULL: nobody asks */
+    void *progress_ctx;
+    bool sparse; /* holes stay holes, for a reader who knows GNU's sparse files */
 };
 struct store_place {
     int in_fd, dir_fd; /* a tar, compressed or not; where its entries go */

@@ -37,6 +37,8 @@ struct engine_copy {
     const char *cwd;                 /* what relative paths of the user's start from */
     bool archive;                    /* owners are kept (by number); else they are the container's root, or the user */
     bool follow_link;                /* a source that is a link is what it leads to */
+    void (*progress)(void *ctx, int64_t bytes); /* called now and then while much is copied; NULL: nobody asks */
+    void *progress_ctx;
 };
 /* docker cp, from one container to another, too. *ret_bytes: size of the tar that went over. */
 struct err *engine_copy(struct engine *e, const struct engine_copy *c, int64_t *ret_bytes)

@@ -136,6 +136,8 @@ static struct err *start_reading(const struct copying *c, int out_fd, struct sto
                                    .root_fd = n->root,
                                    .userns_fd = n->files ? n->files->userns_fd : -1,
                                    .as_root = c->to.files && !c->c->archive,
+                                   .progress = c->c->progress,
+                                   .progress_ctx = c->c->progress_ctx,
                                    .sparse = !c->to.given->tar};
     return store_gather_start(c->engine->store, &g, ret);
 }
@@ -172,9 +174,9 @@ static struct err *copy_through(const struct copying *c, int64_t *ret_bytes) {
     struct err *unread = start_reading(c, out, &reader);
     fd_replace(&in, -1);
     fd_replace(&out, -1);
-    struct err *unwritten = store_files_finish(writer, NULL);
-    if (reader)
+    if (reader) /* the one that tells how far it is: it ends first, as the other one reads what it writes */
         unread = store_files_finish(reader, ret_bytes);
+    struct err *unwritten = store_files_finish(writer, NULL);
     if (unread && (!unwritten || err_errno(unread) != EPIPE)) { /* what was read of it came to an early end */
         err_free(unwritten);
         return unread;

@@ -163,6 +163,18 @@ static void make_one(const struct cgroup_line *l, const char *parent, const char
     strv_push_take(&g->paths, take_ptr(&dir));
 }
 
+bool cgroup_offered(const struct host *h) {
+    struct cgroup_lines lines;
+    bool offered = false;
+    cgroup_lines_read(0, NULL, &lines);
+    for (size_t i = 0; i < lines.n && !offered; i++) {
+        autofree char *below = lines.v[i].v2 ? parent_of(h, &lines.v[i], NULL) : NULL;
+        offered = below != NULL;
+    }
+    cgroup_lines_done(&lines);
+    return offered;
+}
+
 struct err *runtime_cgroup_make(const struct host *h, const char *id, const char *parent, struct runtime_cgroup *ret) {
     struct cgroup_lines lines;
     struct runtime_cgroup g = RUNTIME_CGROUP_NONE;

@@ -57,6 +57,12 @@ struct runtime_cgroup {
  */
 struct err *runtime_cgroup_make(const struct host *h, const char *id, const char *parent, struct runtime_cgroup *ret)
     __attribute__((warn_unused_result));
+/*
+ * Before runtime_cgroup_make(), as the plain user: where that would make none, and the config has limits, the user's
+ * systemd is asked to put the calling process into a scope in which it does (scope.c). Best effort; nothing for a
+ * container without limits.
+ */
+void runtime_cgroup_claim(const struct host *h, const char *id, const struct json *config);
 /* That of a running container's process, without paths; none where its cgroup is not one of ours. */
 void runtime_cgroup_open(pid_t pid, struct runtime_cgroup *ret);
 /* Closes the descriptors; the directories stay. */

@@ -224,6 +224,8 @@ struct err *runtime_exec(const struct runtime_exec *x, struct runtime_proc *ret)
     struct runtime_proc p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1};
     struct exec ex;
     runtime_cgroup_open(x->target, &ex.cgroup);
+    if (ex.cgroup.v2 >= 0 && json_count(json_path(x->config, "linux.resources")))
+        scope_enter(x->target);
     ex.x = x;
     ex.l = (struct launch){.config = x->config,
                            .process = x->process,

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/fd.h"
+#include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -145,15 +147,59 @@ struct err *runtime_limits_plan(const struct json *resources, const struct runti
     return limits_plan(resources, json_count(resources) ? limits_takes(g) : 0, ret, warnings);
 }
 
-struct err *runtime_limits_probe(const struct host *h, const char *id, const struct json *config,
-                                 struct strv *warnings) {
+static struct err *probe(const struct host *h, const char *id, const struct json *config, struct strv *warnings) {
     autocgroup g = RUNTIME_CGROUP_NONE;
-    const struct json *resources = json_path(config, "linux.resources");
     autofree char *parent = runtime_cgroup_parent(config);
-    if (!resources && !parent)
-        return NULL;
     TRY(runtime_cgroup_make(h, id, parent, &g));
-    struct err *e = runtime_limits_plan(resources, &g, NULL, warnings);
+    struct err *e = runtime_limits_plan(json_path(config, "linux.resources"), &g, NULL, warnings);
     runtime_cgroup_remove(&g.paths);
     return e;
+}
+
+/* ---- where a scope is to be had, in a child: the command itself stays where it is ---- */
+
+enum { WARNINGS_MAX = 1 << 14 };
+
+struct probe_call {
+    const struct host *h;
+    const char *id;
+    const struct json *config;
+    int out; /* a line for each warning */
+};
+
+static struct err *probe_in_scope(void *ctx) {
+    const struct probe_call *c = ctx;
+    autostrv struct strv warnings = {.n = 0};
+    runtime_cgroup_claim(c->h, c->id, c->config);
+    TRY(probe(c->h, c->id, c->config, &warnings));
+    for (size_t i = 0; i < warnings.n; i++) {
+        autofree char *line = mem_printf("%s\n", warnings.v[i]);
+        TRY(io_write_all(c->out, line, strlen(line)));
+    }
+    return NULL;
+}
+
+static struct err *probe_aside(const struct host *h, const char *id, const struct json *config, struct strv *warnings) {
+    int p[2];
+    autostr struct str text = STR_INIT_MAX(WARNINGS_MAX);
+    TRY(fd_pipe(0, p));
+    autofd int from = p[0];
+    autofd int to = p[1];
+    struct probe_call call = {h, id, config, to};
+    TRY(runtime_userns_call(-1, probe_in_scope, &call));
+    fd_replace(&to, -1);
+    TRY(io_read_all(from, WARNINGS_MAX, "the look at limits", &text));
+    for (const char *s = str_c(&text); *s; s += strcspn(s, "\n") + 1) {
+        autofree char *line = mem_dupn(s, strcspn(s, "\n"));
+        strv_push(warnings, line);
+    }
+    return NULL;
+}
+
+struct err *runtime_limits_probe(const struct host *h, const char *id, const struct json *config,
+                                 struct strv *warnings) {
+    autofree char *parent = runtime_cgroup_parent(config);
+    if (!json_path(config, "linux.resources") && !parent)
+        return NULL;
+    return scope_wanted(h, config) ? probe_aside(h, id, config, warnings) : probe(h, id, config, warnings);
 }

@@ -258,6 +258,19 @@ uint64_t cgroup_number(int dir, const char *file, const char *key);
 /* Writes a value; the error names both. */
 struct err *cgroup_write(int dir, const char *file, const char *value) __attribute__((warn_unused_result));
 
+/* Whether the caller may make cgroups of version 2 beside or below its own. */
+bool cgroup_offered(const struct host *h);
+
+/* ---- scope.c ---- */
+
+/* Whether the user's systemd is there to be asked for a scope. */
+bool scope_offered(const struct host *h);
+/* Whether a container with that config needs one: it has limits, and the caller is where no cgroup can be made. */
+bool scope_wanted(const struct host *h, const struct json *config);
+/* Puts the calling command into the scope of a running container's cgroup, where it has one, so that it may enter that
+ * cgroup. Best effort: who enters in vain hears of it then. */
+void scope_enter(pid_t target);
+
 /* ---- hooks.c ---- */
 
 struct hook_state {

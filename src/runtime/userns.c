@@ -258,7 +258,8 @@ struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init)
 /* ---- a call inside ---- */
 
 static struct err *call_inside(int userns_fd, struct err *(*fn)(void *ctx), void *ctx) {
-    TRY(runtime_userns_enter(userns_fd));
+    if (userns_fd >= 0)
+        TRY(runtime_userns_enter(userns_fd));
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) /* after the change of ids, which clears it */
         return err_sys(errno, "prctl");
     return fn(ctx);

@@ -20,6 +20,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/msg.h"
 #include "base/path.h"
 #include "base/str.h"
 #include "base/sys/sys.h"
@@ -32,16 +33,18 @@
 #define CHUNK ((size_t)256 << 10)
 #define LIST_MAX ((size_t)1 << 30)
 #define XATTR_MAX ((size_t)64 << 10)
+#define TELL_EACH ((int64_t)8 << 20)   /* bytes between two messages of how far it is */
 #define HOLES_MIN ((int64_t)256 << 10) /* a file with less of them is not worth a map */
 
 struct gather {
     struct archive *archive;
     struct archive_entry *entry;
     int out;
-    int64_t bytes;
-    struct err *write_err; /* why writing failed, while libarchive only knows that it did */
-    struct str path;       /* of the directory being read: "" or "a/b/" */
-    const char *as;        /* the name of the tree's top in the archive; "": its entries stand at the archive's top */
+    int64_t bytes, told;
+    struct msg_chan *listener; /* wants to hear of progress; NULL: nobody */
+    struct err *write_err;     /* why writing failed, while libarchive only knows that it did */
+    struct str path;           /* of the directory being read: "" or "a/b/" */
+    const char *as; /* the name of the tree's top in the archive; "": its entries stand at the archive's top */
     size_t depth;
     struct walk_inodes linked;
     bool as_root, sparse;
@@ -50,13 +53,24 @@ struct gather {
 
 /* ---- the archive ---- */
 
+static struct err *tell_progress(struct gather *g) {
+    if (!g->listener || g->bytes - g->told < TELL_EACH)
+        return NULL;
+    autojson m = json_object();
+    json_set_int(m, "progress", g->bytes);
+    g->told = g->bytes;
+    return msg_send(g->listener, m, NULL, 0);
+}
+
 static la_ssize_t write_out(struct archive *a, void *ctx, const void *data, size_t n) {
     struct gather *g = ctx;
     g->write_err = io_write_all(g->out, data, n);
     if (!g->write_err) {
         g->bytes += (int64_t)n;
-        return (la_ssize_t)n;
+        g->write_err = tell_progress(g);
     }
+    if (!g->write_err)
+        return (la_ssize_t)n;
     archive_set_error(a, EIO, "write failed");
     return -1;
 }
@@ -340,12 +354,14 @@ static struct err *gather(struct gather *g, struct op *op, bool changes, const s
 
 struct err *op_gather(struct op *op) {
     autostr struct str text = STR_INIT_MAX(LIST_MAX);
-    bool changes;
+    bool changes, progress;
     int none = -1;
     struct gather g = {.out = op->fds[0]};
     TRY(json_get_bool_opt(op->msg, "changes", false, &changes));
     TRY(json_get_bool_opt(op->msg, "as_root", false, &g.as_root));
     TRY(json_get_bool_opt(op->msg, "sparse", false, &g.sparse));
+    TRY(json_get_bool_opt(op->msg, "progress", false, &progress));
+    g.listener = progress ? op->chan : NULL;
     TRY(io_read_all(op->fds[2], LIST_MAX, "the list of files", &text));
     /* Names that are UTF-8 are then said to be it; any other is kept byte for byte, with a note that few readers know.
      */

@@ -344,6 +344,11 @@ E
     assert_eq "$(script -qec "coracle cp f $c:/root/" /dev/null | tr -d '\r')" "Successfully copied 2.05kB to $c:/root/"
     assert_eq "$(script -qec "coracle cp $c:/root/f g" /dev/null | tr -d '\r')" "Successfully copied 2.05kB to $T/g"
     assert_eq "$(script -qec "coracle cp -q f $c:/root/" /dev/null | tr -d '\r')" ""
+    head -c 20000000 /dev/zero >large
+    run -0 script -qec "coracle cp large $c:/root/" /dev/null
+    assert_output_has "Copying to container - 8."
+    [[ $output == *$'\r\e[2KSuccessfully copied 20MB to '* ]] || fail "$(cat -v <<<"$output")"
+    rm large
 }
 
 # ---- races: CVE-2018-15664 and its kin ----

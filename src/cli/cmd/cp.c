@@ -43,11 +43,33 @@ static void split(const char *arg, int stream_fd, struct engine_copy_end *ret, c
     ret->path = colon + 1;
 }
 
-static void report(const struct cli_ctx *c, const struct engine_copy *copy, int64_t bytes) {
+/* docker's counter, in place; gone when the copy has ended. */
+struct counter {
+    const char *header;
+    int64_t next; /* when to show it again */
+    bool shown;
+};
+
+static void count(void *ctx, int64_t bytes) {
+    static const int64_t interval = 75 * NSEC_PER_MSEC;
+    struct counter *n = ctx;
     autostr struct str size = STR_INIT;
-    const struct opts *o = c->opts;
-    if (o->quiet || copy->from.tar || copy->to.tar || !c->host->stderr_tty)
+    int64_t now = clock_boot();
+    if (now < n->next)
         return;
+    cli_human_size(bytes, 4, &size);
+    fprintf(stderr, "\r\033[2K%s%s", n->header, str_c(&size));
+    n->next = now + interval;
+    n->shown = true;
+}
+
+static bool is_told(const struct cli_ctx *c, const struct engine_copy *copy) {
+    const struct opts *o = c->opts;
+    return !o->quiet && !copy->from.tar && !copy->to.tar && c->host->stderr_tty;
+}
+
+static void report(const struct engine_copy *copy, int64_t bytes) {
+    autostr struct str size = STR_INIT;
     cli_human_size(bytes, 3, &size);
     fprintf(stderr, "Successfully copied %s to ", str_c(&size));
     if (copy->to.container)
@@ -82,9 +104,17 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     split(c->args[0], STDIN_FILENO, &copy.from, &from);
     split(c->args[1], STDOUT_FILENO, &copy.to, &to);
     TRY(check(c, &copy));
-    TRY(engine_copy(c->engine, &copy, &bytes));
-    report(c, &copy, bytes);
-    return NULL;
+    struct counter counter = {.header = copy.to.container ? "Copying to container - " : "Copying from container - "};
+    if (is_told(c, &copy)) {
+        copy.progress = count;
+        copy.progress_ctx = &counter;
+    }
+    struct err *e = engine_copy(c->engine, &copy, &bytes);
+    if (counter.shown)
+        fputs("\r\033[2K", stderr);
+    if (!e && copy.progress)
+        report(&copy, bytes);
+    return e;
 }
 
 const struct cmd cmd_cp = {
