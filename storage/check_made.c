@@ -37,12 +37,13 @@ static struct err *check_records(struct check *c, const char *id) {
     static const char *const files[] = {"config.json", "options.json", "state.json", "network.json"};
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         autojson j = NULL;
-        struct err *e = store_container_read(c->s, id, files[i], &j);
-        if (e && i >= 2 && err_kind(e) == ERR_NOT_FOUND) {
-            err_free(e);
-            e = NULL;
-        }
-        TRY(e);
+        autoerr e = store_container_read(c->s, id, files[i], &j);
+        bool torn =
+            e && i == 2 && err_kind(e) == ERR_CORRUPT; /* its changes are not synced: put right when it is met */
+        if (torn)
+            store_findings_add(c->out, STORE_LEFTOVER, "container", id, "its last state was lost");
+        else if (e && (i < 2 || err_kind(e) != ERR_NOT_FOUND))
+            return take_ptr(&e);
     }
     return NULL;
 }
@@ -102,8 +103,10 @@ static void check_container(struct check *c, const char *id) {
         e = check_records(c, id);
     if (!e)
         e = check_dirs(dir);
+    bool torn = false;
+    autoerr unknown = e ? store_container_check_torn(c->s, id, &torn) : NULL;
     if (e && container_there(c, id))
-        check_add_err(c, STORE_REMEDY_CONTAINER, "container", id, e);
+        check_add_err(c, torn && !unknown ? STORE_LEFTOVER : STORE_REMEDY_CONTAINER, "container", id, e);
     c->out->containers += !e;
     if (!summary)
         return;

@@ -147,6 +147,12 @@ static struct err *build(const struct store *s, int dirfd, const struct store_co
     return c->durable ? io_sync(containers) : NULL;
 }
 
+/*
+ * What was not synced yet has the sticky bit on its directory, which costs nothing and says so for as long: a power cut
+ * may leave the names of such a container without the content of its files.
+ */
+enum { MODE_SYNCED = 0700, MODE_UNSYNCED = 01700 };
+
 struct err *store_container_create(struct store *s, const struct store_container_new *c, int *ret_dirfd,
                                    int *ret_lock) {
     autofd int hold = -1, dirfd = -1, lock = -1;
@@ -157,7 +163,7 @@ struct err *store_container_create(struct store *s, const struct store_container
     TRY(store_dir(s, STORE_TMP, &tmp));
     TRY(store_hold(s, &hold)); /* from the look at the layers until the container keeps them from the sweep */
     TRY_CTX(check_layers(s, c->summary, &top), "make container %s", c->name);
-    TRY(store_tmp_make(s, c->id, &dirfd));
+    TRY(store_tmp_make(s, c->id, c->durable ? MODE_SYNCED : MODE_UNSYNCED, &dirfd));
     struct err *e = build(s, dirfd, c, top, ret_dirfd ? &lock : NULL);
     if (e && store_same_file(tmp, c->id, dirfd))
         err_free(io_remove_tree(tmp, c->id));
@@ -174,9 +180,32 @@ struct err *store_container_sync(struct store *s, const char *id) {
     TRY(store_dir(s, STORE_CONTAINERS, &containers));
     TRY(store_dir(s, STORE_NAMES, &names));
     TRY(store_container_open(s, id, &dirfd));
+    TRY_CTX(io_sync(names), "sync container %s", id); /* first: a name too many does no harm, one too few does */
     TRY_CTX(sync_dir(dirfd), "sync container %s", id);
-    TRY_CTX(io_sync(names), "sync container %s", id);
     TRY_CTX(io_sync(containers), "sync container %s", id);
+    if (fchmod(dirfd, MODE_SYNCED) < 0)
+        return err_sys(errno, "sync container %s", id);
+    return NULL;
+}
+
+bool store_container_unsynced(const struct store *s, const char *id) {
+    struct stat st;
+    int containers;
+    autoerr e = store_dir(s, STORE_CONTAINERS, &containers);
+    return !e && path_is_hex64(id) && fstatat(containers, id, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & S_ISVTX);
+}
+
+struct err *store_container_check_torn(struct store *s, const char *id, bool *ret_torn) {
+    bool running = true;
+    *ret_torn = false;
+    if (!store_container_unsynced(s, id))
+        return NULL;
+    TRY(store_container_running(s, id, &running));
+    for (size_t i = 0; !running && !*ret_torn && i < 3; i++) { /* the other two are written later or not at all */
+        autojson j = NULL;
+        autoerr bad = store_container_read(s, id, record_files[i], &j);
+        *ret_torn = bad && (err_kind(bad) == ERR_CORRUPT || err_kind(bad) == ERR_NOT_FOUND);
+    }
     return NULL;
 }
 

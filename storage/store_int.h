@@ -56,9 +56,10 @@ bool store_same_file(int dirfd, const char *name, int fd);
 
 /* ---- tmp.c ---- */
 
-/* store_tmp_new() with a given name: tmp/<name> (mode 0700), open and locked by us. conflict when it is there and in
- * use. */
-struct err *store_tmp_make(const struct store *s, const char *name, int *ret_fd) __attribute__((warn_unused_result));
+/* store_tmp_new() with a given name and mode: tmp/<name>, open and locked by us. conflict when it is there and in use.
+ */
+struct err *store_tmp_make(const struct store *s, const char *name, mode_t mode, int *ret_fd)
+    __attribute__((warn_unused_result));
 
 /* Whether tmp/<name> is there and its maker alive. */
 bool store_tmp_alive(const struct store *s, const char *name);

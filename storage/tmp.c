@@ -39,11 +39,11 @@ static int lock_wait(int fd) {
     return rc;
 }
 
-struct err *store_tmp_make(const struct store *s, const char *name, int *ret_fd) {
+struct err *store_tmp_make(const struct store *s, const char *name, mode_t mode, int *ret_fd) {
     int tmp;
     TRY(store_dir(s, STORE_TMP, &tmp));
     for (int i = 0; i < TMP_TRIES; i++) {
-        if (mkdirat(tmp, name, 0700) < 0)
+        if (mkdirat(tmp, name, mode) < 0)
             return err_sys(errno, "make %s/tmp/%s", s->root, name);
         autofd int fd = openat(tmp, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 && errno != ENOENT)
@@ -62,7 +62,7 @@ struct err *store_tmp_new(struct store *s, char **ret_name, int *ret_fd) {
     char id[ID_LEN + 1];
     id_random(id);
     id[TMP_RANDOM] = '\0';
-    TRY(store_tmp_make(s, id, ret_fd));
+    TRY(store_tmp_make(s, id, 0700, ret_fd));
     *ret_name = mem_dup(id);
     return NULL;
 }

@@ -57,3 +57,18 @@ lint-flags:
 .PHONY: bench
 bench: all
 	@tests/bench/run $(B)
+
+# The long proofs of the store: docs/internals/faults.md. SEED=n repeats one.
+PROOF_KILLS ?= 2000
+PROOF_STATES ?= 10000
+PROOF_FAULTS ?= 3000
+.PHONY: proof-kills proof-states proof-faults proof-power
+proof-kills: all
+	@tests/fault/proof kills $(B) $(PROOF_KILLS) $(SEED)
+proof-states: all
+	@tests/fault/proof states $(B) $(PROOF_STATES) $(SEED)
+proof-faults: all
+	@tests/fault/proof faults $(B) $(PROOF_FAULTS) $(SEED)
+# VM_POWERCUT names the program that cuts the power of a virtual machine.
+proof-power: all
+	@tests/fault/powercut/run $(B) 60 $(SEED)

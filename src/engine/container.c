@@ -83,9 +83,22 @@ static struct err *refresh(struct engine *e, struct engine_container *c) {
     return NULL;
 }
 
+/* A power cut before a new container was synced leaves something that nobody was told of: away with it. */
+static struct err *drop_torn(struct store *s, const char *id) {
+    bool torn = false;
+    if (!store_container_unsynced(s, id))
+        return NULL;
+    TRY(store_container_check_torn(s, id, &torn));
+    if (!torn)
+        return NULL;
+    TRY(store_container_remove(s, id));
+    return err_new(ERR_NOT_FOUND, "no such container: %s", id);
+}
+
 struct err *engine_container_load_id(struct engine *e, const char *id, struct engine_container *ret) {
     struct store *s;
     TRY(engine_store(e, &s));
+    TRY(drop_torn(s, id));
     autocontainer c = ENGINE_CONTAINER_INIT;
     memcpy(c.id, id, ID_LEN);
     TRY(store_container_open(s, id, &c.dirfd));

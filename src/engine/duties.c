@@ -19,8 +19,8 @@ static struct err *rewrite(const struct engine_container *c, const char *name, i
         json_remove(summary, "RestartPolicy");
     else
         json_set(summary, "RestartPolicy", spec_restart_json(name, max));
-    TRY(json_write_file(c->dirfd, "options.json", options, 0600, 0));
-    return json_write_file(c->dirfd, "container.json", summary, 0600, 0);
+    TRY(json_write_file(c->dirfd, "options.json", options, 0600, IO_DURABLE));
+    return json_write_file(c->dirfd, "container.json", summary, 0600, IO_DURABLE);
 }
 
 struct err *engine_container_set_restart(struct engine *e, const char *name, const char *policy) {

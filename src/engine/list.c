@@ -178,10 +178,10 @@ static struct err *load_slowly(struct engine *e, const char *id, struct engine_r
  */
 static struct err *load_row(struct engine *e, const char *id, bool all, struct str *text, struct engine_row **ret) {
     struct monitor_state state = MONITOR_STATE_CREATED;
-    bool held = true, there;
+    bool held = true, known, there;
     str_clear(text);
-    TRY(store_container_text(e->store, id, "state.json", text, &there));
-    if (there)
+    TRY(store_container_text(e->store, id, "state.json", text, &known));
+    if (known)
         TRY(monitor_state_parse(text, &state));
     bool alive = engine_state_alive(&state);
     if (!alive && !all)
@@ -190,7 +190,8 @@ static struct err *load_row(struct engine *e, const char *id, bool all, struct s
         TRY(store_container_running(e->store, id, &held));
     str_clear(text);
     TRY(store_container_text(e->store, id, "container.json", text, &there));
-    struct engine_row *r = there && held ? cut_row(id, text, &state) : NULL;
+    bool sure = held && (known || !store_container_unsynced(e->store, id));
+    struct engine_row *r = there && sure ? cut_row(id, text, &state) : NULL;
     if (!r)
         return load_slowly(e, id, ret);
     *ret = r;

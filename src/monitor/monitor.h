@@ -210,7 +210,8 @@ struct monitor_state {
 /* There is no state.json before the first start. */
 #define MONITOR_STATE_CREATED                                                                                          \
     (struct monitor_state) { .status = "created" }
-/* Reads and writes containers/<id>/state.json (dirfd); reads its text. Writing is atomic, not durable. */
+/* Reads and writes containers/<id>/state.json (dirfd); reads its text. Writing is atomic, not durable: what a power cut
+ * tore is read as that of a container that ran in a boot that is over. */
 struct err *monitor_state_read(int dirfd, struct monitor_state *ret) __attribute__((warn_unused_result));
 struct err *monitor_state_parse(const struct str *text, struct monitor_state *ret) __attribute__((warn_unused_result));
 struct err *monitor_state_write(int dirfd, const struct monitor_state *s) __attribute__((warn_unused_result));

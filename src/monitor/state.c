@@ -139,13 +139,22 @@ static bool parse_own(const struct str *text, struct monitor_state *s) {
     return c.p == str_c(text) + text->len && (int64_t)s->pid_start >= 0 && str_utf8_ok(text->ptr, text->len);
 }
 
+/*
+ * A power cut may have torn it, as changes of the state are not synced. It says what a cut leaves most often: that the
+ * container ran, in a boot that is over; so whoever finds nobody to hold the lock puts it right.
+ */
+static struct monitor_state lost_state(void) { return (struct monitor_state){.status = "running"}; }
+
 struct err *monitor_state_parse(const struct str *text, struct monitor_state *ret) {
     autojson j = NULL;
     struct monitor_state s = {0};
     if (!parse_own(text, &s)) {
         s = (struct monitor_state){0};
-        TRY(json_parse(str_c(text), text->len, file, 0, &j));
-        TRY_CTX(parse(j, &s), "%s", file);
+        autoerr bad = json_parse(str_c(text), text->len, file, 0, &j);
+        if (!bad)
+            bad = parse(j, &s);
+        if (bad)
+            s = lost_state();
     }
     *ret = s;
     return NULL;
