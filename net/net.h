@@ -26,9 +26,12 @@
  *
  *   attach (descriptor: the container's network namespace)
  *     {"op":"attach", "id":"<64 hex>", "name":"web", "hostname":"web",
- *      "endpoints":[{"network":<definition>, "ifname":"eth0", "ip":"", "ip6":"", "mac":"", "aliases":["store"]}],
+ *      "endpoints":[{"network":<definition>, "ifname":"eth0", "ip":"", "ip6":"", "mac":"", "aliases":["store"],
+ *                    "link_local":["169.254.7.7"], "gw_priority":0}],
  *      "ports":[{"proto":"tcp", "host_ip":"", "host_port":8080, "port":80}],
  *      "dns":["1.1.1.1"], "dns_internal":true}
+ *       gw_priority: the endpoint with the highest one gives the default gateway, and published ports lead there; among
+ *       equals the network that comes first by name
  *       host_port 0: any free one; host_ip "": all addresses, v4 and v6
  *       dns: forwarders instead of the host's; dns_internal: answer at 127.0.0.11 inside
  *     → {"ok":true, "level":"nfqueue",

@@ -71,10 +71,12 @@ static struct err *read_wishes(const struct json *j, struct wishes *w, struct en
     TRY(json_get_str_opt(j, "mac", "", &w->mac));
     TRY(json_get_str_opt(j, "link", "", &w->link));
     TRY(json_get_strv_opt(j, "aliases", &e->aliases));
+    TRY(json_get_strv_opt(j, "link_local", &e->link_local));
+    TRY(json_get_i64_opt(j, "gw_priority", 0, &e->gw_priority));
     if (*w->ifname && !ifname_ok(w->ifname))
         return err_new(ERR_USAGE, "invalid interface name %s", w->ifname);
-    if (e->aliases.n > NAMES_MAX)
-        return err_new(ERR_USAGE, "more than %d aliases", NAMES_MAX);
+    if (e->aliases.n > NAMES_MAX || e->link_local.n > NAMES_MAX)
+        return err_new(ERR_USAGE, "more than %d aliases or link-local addresses", NAMES_MAX);
     return NULL;
 }
 
@@ -191,6 +193,7 @@ void endpoint_free(struct warden *w, struct endpoint *e) {
         network_put(w, e->network);
     }
     strv_done(&e->aliases);
+    strv_done(&e->link_local);
     free(e->ifname);
     free(e);
 }
@@ -203,32 +206,72 @@ static void no_ipv6(const char *ifname) {
     (void)warden_sysctl(path, "1"); /* it is for quiet only */
 }
 
+/* With the prefixes that docker gives them. */
+static struct err *set_link_local(struct rtnl *r, unsigned index, const struct endpoint *e) {
+    for (size_t i = 0; i < e->link_local.n; i++) {
+        struct net_addr a;
+        TRY(net_addr_parse(e->link_local.v[i], &a));
+        a.prefix = a.family == AF_INET6 ? 64 : 16;
+        TRY(rtnl_addr(r, index, &a));
+    }
+    return NULL;
+}
+
+static bool wants_ipv6(const struct endpoint *e) {
+    bool any = e->ip6.family != 0;
+    for (size_t i = 0; i < e->link_local.n; i++)
+        any |= strchr(e->link_local.v[i], ':') != NULL;
+    return any;
+}
+
 static struct err *set_up(struct rtnl *r, const struct endpoint *e) {
     unsigned index;
-    if (!e->ip6.family)
+    if (!wants_ipv6(e))
         no_ipv6(e->ifname);
     TRY(rtnl_index(r, e->ifname, &index));
     if (e->ip.family)
         TRY(rtnl_addr(r, index, &e->ip));
     if (e->ip6.family)
         TRY(rtnl_addr(r, index, &e->ip6));
+    TRY(set_link_local(r, index, e));
     return rtnl_up(r, index, e->network->mtu);
 }
 
-static struct err *set_way_out(struct rtnl *r, const struct endpoint *e) {
-    unsigned index;
-    TRY(rtnl_index(r, e->ifname, &index));
-    if (e->ip.family && e->network->gateway.family)
-        TRY(rtnl_default_route(r, index, &e->network->gateway, 0));
-    if (e->ip6.family && e->network->gateway6.family)
-        TRY(rtnl_default_route(r, index, &e->network->gateway6, 0));
-    return NULL;
+/* ---- the way out ---- */
+
+static const struct net_addr *gateway_of(const struct endpoint *e, bool v6) {
+    return v6 ? &e->network->gateway6 : &e->network->gateway;
 }
 
-static const struct endpoint *find_way_out(const struct lease *l) {
+static bool has_way_out(const struct endpoint *e, bool v6) {
+    const struct net_addr *own = v6 ? &e->ip6 : &e->ip;
+    return !e->network->def->internal && own->family && gateway_of(e, v6)->family;
+}
+
+/* docker's order: the highest priority, then the first name. */
+static bool comes_before(const struct endpoint *a, const struct endpoint *b) {
+    if (a->gw_priority != b->gw_priority)
+        return a->gw_priority > b->gw_priority;
+    return strcmp(a->network->def->name, b->network->def->name) < 0;
+}
+
+static const struct endpoint *find_way_out(const struct lease *l, bool v6) {
+    const struct endpoint *best = NULL;
     for (size_t i = 0; i < l->n_endpoints; i++)
-        if (!l->endpoints[i]->network->def->internal)
-            return l->endpoints[i];
+        if (has_way_out(l->endpoints[i], v6) && (!best || comes_before(l->endpoints[i], best)))
+            best = l->endpoints[i];
+    return best;
+}
+
+/* Of one family, where it is not the one that it was. */
+static struct err *set_way_out(struct rtnl *r, const struct lease *l, bool v6, const struct endpoint **now) {
+    const struct endpoint *out = find_way_out(l, v6);
+    unsigned index;
+    if (out && out != *now) {
+        TRY(rtnl_index(r, out->ifname, &index));
+        TRY(rtnl_default_route(r, index, gateway_of(out, v6), 0));
+    }
+    *now = out;
     return NULL;
 }
 
@@ -239,10 +282,8 @@ static struct err *inside(struct warden *w, struct lease *l, size_t from, bool d
     for (size_t i = from; i < l->n_endpoints; i++)
         if (!l->endpoints[i]->found)
             TRY(set_up(r, l->endpoints[i]));
-    const struct endpoint *out = find_way_out(l);
-    if (out && out != l->way_out)
-        TRY(set_way_out(r, out));
-    l->way_out = out;
+    TRY(set_way_out(r, l, false, &l->way_out));
+    TRY(set_way_out(r, l, true, &l->way_out6));
     return dns ? dns_inside(w, l->id) : NULL;
 }
 

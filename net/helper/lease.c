@@ -117,7 +117,7 @@ void lease_detach(struct warden *w, struct lease *l) {
         ports_unpublish(w, l);
         tell_undns(w, l);
     }
-    l->way_out = NULL;
+    l->way_out = l->way_out6 = NULL;
     while (l->n_endpoints) {
         struct endpoint *e = l->endpoints[--l->n_endpoints];
         network_names(w, e->network);
@@ -235,7 +235,25 @@ static void remove_endpoint(struct warden *w, struct lease *l, size_t i) {
 
 /* Published ports follow the way out. */
 static struct err *move_ports(struct warden *w, struct lease *l, const struct endpoint *before) {
-    return l->way_out == before ? NULL : ports_publish(w, l);
+    const struct endpoint *now = l->way_out;
+    if (now == before)
+        return NULL;
+    l->way_out = before;
+    ports_unpublish(w, l);
+    l->way_out = now;
+    return ports_publish(w, l);
+}
+
+/* The last endpoint goes again, and what had gone its way comes back. */
+static void connect_undo(struct warden *w, struct lease *l, const struct endpoint *before) {
+    bool moved = l->way_out != before;
+    if (moved)
+        ports_unpublish(w, l);
+    l->way_out = l->way_out6 = NULL;
+    remove_endpoint(w, l, l->n_endpoints - 1);
+    err_free(endpoint_inside(w, l, l->n_endpoints, false));
+    if (moved)
+        ports_republish(w, l);
 }
 
 static struct err *connect_network(struct warden *w, const struct json *request) {
@@ -255,8 +273,7 @@ static struct err *connect_network(struct warden *w, const struct json *request)
     if (!e)
         e = move_ports(w, l, before);
     if (e) {
-        l->way_out = before;
-        remove_endpoint(w, l, l->n_endpoints - 1);
+        connect_undo(w, l, before);
         return e;
     }
     network_names(w, l->endpoints[l->n_endpoints - 1]->network);
@@ -276,6 +293,8 @@ static struct err *disconnect_network(struct warden *w, const struct json *reque
         ports_unpublish(w, l);
         l->way_out = before = NULL;
     }
+    if (l->endpoints[i] == l->way_out6)
+        l->way_out6 = NULL;
     remove_endpoint(w, l, i);
     TRY(endpoint_inside(w, l, l->n_endpoints, false));
     TRY(move_ports(w, l, before));

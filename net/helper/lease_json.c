@@ -87,6 +87,8 @@ static struct json *endpoint_core(const struct endpoint *e) {
     set_addr(j, "ip6", &e->ip6);
     set_mac(j, e->mac);
     json_set_strv(j, "aliases", &e->aliases);
+    json_set_strv(j, "link_local", &e->link_local);
+    json_set_int(j, "gw_priority", e->gw_priority);
     return j;
 }
 

@@ -48,8 +48,9 @@ struct endpoint {
     char *ifname;
     struct net_addr ip, ip6; /* family 0: none */
     uint8_t mac[6];
-    struct strv aliases;
-    bool linked, found; /* the link was made, was there already */
+    struct strv aliases, link_local; /* further addresses of the link, as text */
+    int64_t gw_priority;             /* the highest gives the way out */
+    bool linked, found;              /* the link was made, was there already */
 };
 
 struct port {
@@ -68,7 +69,8 @@ struct lease {
     int netns;
     struct endpoint *endpoints[ENDPOINTS_MAX];
     size_t n_endpoints;
-    const struct endpoint *way_out; /* default route and ports; NULL: none */
+    const struct endpoint *way_out;  /* IPv4's default route, and ports; NULL: none */
+    const struct endpoint *way_out6; /* IPv6's */
     struct port *ports;
     size_t n_ports;
     struct strv dns;

@@ -32,8 +32,12 @@ struct json *engine_endpoint_json(const struct net_def *def, const struct json *
     json_set_str(j, "ip", json_text(wanted, "ip"));
     json_set_str(j, "ip6", json_text(wanted, "ip6"));
     json_set_str(j, "mac", json_text(wanted, "mac"));
-    struct json *aliases = json_copy(json_get(wanted, "aliases"));
-    json_set(j, "aliases", aliases ? aliases : json_array());
+    json_set_int(j, "gw_priority", json_int_value(json_get(wanted, "gw_priority"), 0));
+    static const char *const lists[] = {"aliases", "link_local"};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        struct json *copy = json_copy(json_get(wanted, lists[i]));
+        json_set(j, lists[i], copy ? copy : json_array());
+    }
     return j;
 }
 

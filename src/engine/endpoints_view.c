@@ -91,17 +91,32 @@ static struct json *copy_or_null(const struct json *v) {
     return copy ? copy : json_null();
 }
 
+/* What was asked for: docker's IPAMConfig. */
+static struct json *ipam_config(const struct json *wanted) {
+    static const char *const keys[][2] = {{"ip", "IPv4Address"}, {"ip6", "IPv6Address"}};
+    struct json *o = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (*json_text(wanted, keys[i][0]))
+            json_set_str(o, keys[i][1], json_text(wanted, keys[i][0]));
+    if (json_count(json_get(wanted, "link_local")))
+        json_set(o, "LinkLocalIPs", json_copy(json_get(wanted, "link_local")));
+    if (json_count(o))
+        return o;
+    json_free(o);
+    return json_null();
+}
+
 /* docker's EndpointSettings; `e` is an endpoint of ENDPOINTS_FILE, or an entry of NETWORK_FILE for one that is not
- * plugged in. */
-static struct json *settings(const struct json *e) {
+ * plugged in; `wanted` is the entry itself. */
+static struct json *settings(const struct json *e, const struct json *wanted) {
     struct json *j = json_object();
     const char *id = json_str_value(json_get(e, "name")) ? json_text(e, "network") : "";
-    json_set(j, "IPAMConfig", json_null());
+    json_set(j, "IPAMConfig", ipam_config(wanted));
     json_set(j, "Links", json_null());
     json_set(j, "Aliases", copy_or_null(json_get(e, "aliases")));
     json_set_str(j, "MacAddress", json_text(e, "mac"));
     json_set(j, "DriverOpts", json_null());
-    json_set_int(j, "GwPriority", 0);
+    json_set_int(j, "GwPriority", json_int_value(json_get(wanted, "gw_priority"), 0));
     json_set_str(j, "NetworkID", id);
     json_set_str(j, "EndpointID", *id ? json_text(e, "endpoint") : "");
     json_set_str(j, "Gateway", json_text(e, "gateway"));
@@ -124,10 +139,10 @@ static const struct json *find_endpoint(const struct json *endpoints, const char
 static struct json *networks_map(const struct json *wanted, const struct json *endpoints, const char *mode) {
     struct json *all = json_object();
     if (!wanted)
-        json_set(all, str_eq(mode, "host") ? "host" : "none", settings(NULL));
+        json_set(all, str_eq(mode, "host") ? "host" : "none", settings(NULL, NULL));
     JSON_EACH(w, json_get(wanted, "networks")) {
         const struct json *e = find_endpoint(endpoints, json_text(w, "network"));
-        json_set(all, json_text(w, "network"), settings(e ? e : w));
+        json_set(all, json_text(w, "network"), settings(e ? e : w, w));
     }
     return all;
 }
@@ -148,7 +163,7 @@ struct json *endpoints_settings(const struct engine_container *c) {
     json_set_bool(o, "HairpinMode", false);
     struct json *networks = networks_map(wanted, endpoints, json_text(c->summary, "NetworkMode"));
     const struct json *bridge = json_get(networks, "bridge");
-    autojson none = settings(NULL);
+    autojson none = settings(NULL, NULL);
     for (size_t i = 0; i < ARRAY_LEN(on_top); i++)
         json_set(o, on_top[i], json_copy(json_get(bridge ? bridge : none, on_top[i])));
     json_set(o, "Networks", networks);

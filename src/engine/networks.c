@@ -225,7 +225,15 @@ static struct json *new_entry(const struct net_def *d, const struct engine_endpo
     json_set_str(j, "ip6", p->ip6 ? p->ip6 : "");
     json_set_str(j, "mac", p->mac ? p->mac : "");
     json_set_strv(j, "aliases", &p->aliases);
+    json_set_strv(j, "link_local", &p->link_local);
+    json_set_int(j, "gw_priority", p->gw_priority);
     return j;
+}
+
+static struct err *check_link_local(const struct strv *addresses) {
+    for (size_t i = 0; i < addresses->n; i++)
+        TRY(spec_check_link_local(addresses->v[i]));
+    return NULL;
 }
 
 /* A container and a network that it is to join or to leave. */
@@ -270,6 +278,7 @@ struct err *engine_network_connect(struct engine *e, const char *network, const 
                                    const struct engine_endpoint *p) {
     automembership m = {.c = ENGINE_CONTAINER_INIT};
     autojson request = json_object();
+    TRY(check_link_local(&p->link_local));
     TRY(membership_load(e, network, container, &m));
     if (engine_wants_network(m.wanted, m.network->name))
         return err_new(ERR_CONFLICT, "endpoint with name %s already exists in network %s", engine_container_name(&m.c),

@@ -31,7 +31,8 @@ struct err *engine_network_remove(struct engine *e, const char *name) __attribut
 struct err *engine_network_unused(struct engine *e, struct strv *ret_names) __attribute__((warn_unused_result));
 struct engine_endpoint {
     const char *ip, *ip6, *mac; /* or NULL */
-    struct strv aliases;
+    struct strv aliases, link_local;
+    int64_t gw_priority; /* the highest gives the default gateway */
 };
 /* Connects a container, running or not, for this and the next starts; disconnects it. */
 struct err *engine_network_connect(struct engine *e, const char *network, const char *container,

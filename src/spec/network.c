@@ -19,6 +19,7 @@ void spec_endpoints_done(struct spec_ctx *x) {
         free(e->ip6);
         free(e->mac);
         strv_done(&e->aliases);
+        strv_done(&e->link_local);
         strv_done(&e->options);
     }
     free(x->endpoints);
@@ -35,8 +36,18 @@ static struct err *set_once(char **field, const char *key, const char *value) {
     return NULL;
 }
 
-/* "name=back", "alias=store", … of docker's long form. */
-static struct err *long_field(struct spec_endpoint *e, const char *field) {
+/* In docker's words. */
+static struct err *set_priority(struct spec_endpoint *e, const char *text, const char *value) {
+    const char *digits = value + (*value == '-' || *value == '+');
+    if (str_to_i64(*value == '+' ? digits : value, INT64_MIN, INT64_MAX, &e->gw_priority))
+        return NULL;
+    bool number = *digits && strspn(digits, "0123456789") == strlen(digits);
+    return err_new(ERR_USAGE, "invalid argument \"%s\" for \"--network\" flag: invalid gw-priority (%s): %s", text,
+                   value, number ? "value out of range" : "invalid syntax");
+}
+
+/* "name=back", "alias=store", … of docker's long form, which `text` is the whole of. */
+static struct err *long_field(struct spec_endpoint *e, const char *text, const char *field) {
     size_t n = strcspn(field, "=");
     autofree char *key = mem_dupn(field, n);
     const char *value = field + n + (field[n] == '=');
@@ -52,7 +63,13 @@ static struct err *long_field(struct spec_endpoint *e, const char *field) {
         strv_push(&e->aliases, value);
         return NULL;
     }
-    if (str_eq(key, "driver-opt") || str_eq(key, "gw-priority") || str_eq(key, "link-local-ip"))
+    if (str_eq(key, "link-local-ip")) {
+        strv_push(&e->link_local, value);
+        return NULL;
+    }
+    if (str_eq(key, "gw-priority"))
+        return set_priority(e, text, value);
+    if (str_eq(key, "driver-opt"))
         return err_hint(err_new(ERR_UNSUPPORTED, "--network: %s is not available", key), SPEC_HINT_COMPAT);
     return err_new(ERR_USAGE, "invalid field %s in --network", key);
 }
@@ -65,7 +82,7 @@ static struct err *parse_network(const char *text, struct spec_endpoint *e) {
     }
     strv_split(&fields, text, ',');
     for (size_t i = 0; i < fields.n; i++)
-        TRY(long_field(e, fields.v[i]));
+        TRY(long_field(e, text, fields.v[i]));
     if (!e->network)
         return err_new(ERR_USAGE, "--network: no name specified for network");
     return NULL;
@@ -134,10 +151,22 @@ static bool mac_ok(const char *text) {
            !(b[0] & 1);
 }
 
+struct err *spec_check_link_local(const char *text) {
+    struct in6_addr v6;
+    struct in_addr v4;
+    if (inet_pton(AF_INET, text, &v4) == 1 && (ntohl(v4.s_addr) & 0xffff0000) == 0xa9fe0000)
+        return NULL;
+    if (inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LINKLOCAL(&v6))
+        return NULL;
+    return err_new(ERR_USAGE, "invalid link local IP address: %s", text);
+}
+
 /* What only a network of the user's own has. */
 static struct err *check_endpoint(const struct spec_endpoint *e) {
     TRY(check_address(e->ip, AF_INET, "--ip"));
     TRY(check_address(e->ip6, AF_INET6, "--ip6"));
+    for (size_t i = 0; i < e->link_local.n; i++)
+        TRY(spec_check_link_local(e->link_local.v[i]));
     if (e->mac && !mac_ok(e->mac))
         return err_new(ERR_USAGE, "%s is not a valid mac address", e->mac);
     for (size_t i = 0; i < e->aliases.n; i++)
@@ -173,7 +202,12 @@ static struct err *first_flags(const struct container_options *o, struct spec_en
     }
     if (o->network_alias.n && e->aliases.n)
         return err_new(ERR_USAGE, "conflicting options: cannot specify both --network-alias and per-network alias");
+    if (o->link_local.n && e->link_local.n)
+        return err_new(
+            ERR_USAGE,
+            "conflicting options: cannot specify both --link-local-ip and per-network link-local IP addresses");
     strv_extend(&e->aliases, &o->network_alias);
+    strv_extend(&e->link_local, &o->link_local);
     return NULL;
 }
 
@@ -207,7 +241,7 @@ struct err *spec_resolve_network(struct spec_ctx *x) {
     TRY(check_links(&x->o->links));
     TRY(check_fallback(x->o->network_fallback));
     const struct strv *networks = &x->o->networks;
-    bool addressed = x->o->ip || x->o->ip6 || x->o->mac_address || x->o->network_alias.n;
+    bool addressed = x->o->ip || x->o->ip6 || x->o->mac_address || x->o->network_alias.n || x->o->link_local.n;
     if (networks->n == 1 && is_mode(networks->v[0])) {
         if (x->o->links.n)
             return err_new(ERR_USAGE, "conflicting options: links need a network, not --network %s", networks->v[0]);
@@ -244,6 +278,10 @@ static struct json *endpoint_json(const struct spec_endpoint *e) {
     json_set_str(j, "ip6", e->ip6 ? e->ip6 : "");
     json_set_str(j, "mac", e->mac ? e->mac : "");
     json_set_strv(j, "aliases", &e->aliases);
+    if (e->link_local.n)
+        json_set_strv(j, "link_local", &e->link_local);
+    if (e->gw_priority)
+        json_set_int(j, "gw_priority", e->gw_priority);
     if (e->options.n)
         json_set_strv(j, "options", &e->options);
     return j;

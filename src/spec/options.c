@@ -62,6 +62,7 @@ static const struct member {
     STRV("--publish", publish),
     STRV("--network", networks),
     STRV("--network-alias", network_alias),
+    STRV("--link-local-ip", link_local),
     STRV("--link", links),
     STR("--ip", ip),
     STR("--ip6", ip6),

@@ -78,7 +78,7 @@ struct container_options {
     struct strv add_host, dns, dns_search, dns_option;
     struct strv expose, publish;
     struct strv networks; /* as typed: a name, none, host, container:X, ns:PATH, or name=X,alias=Y,…; empty: bridge */
-    struct strv network_alias, links; /* links: CONTAINER[:ALIAS] */
+    struct strv network_alias, link_local, links; /* links: CONTAINER[:ALIAS] */
     char *ip, *ip6, *mac_address;
     char *network_fallback; /* "host", "error", NULL: as configured */
     char *pid, *ipc, *uts, *userns, *cgroupns;
@@ -160,6 +160,8 @@ void spec_free(struct spec *s);
 struct err *spec_timezone_file(const struct host *h, const char *tz, char **ret) __attribute__((warn_unused_result));
 /* The network mode that the options ask for: "bridge", "none", "host", "container:X", or the first network as typed;
  * borrowed. */
+/* A link-local address of IPv4 or IPv6, as --link-local-ip takes one; usage error. */
+struct err *spec_check_link_local(const char *text) __attribute__((warn_unused_result));
 #define SPEC_SLIRP "slirp" /* the name in network.json of a network of the container's own */
 const char *spec_network_mode(const struct container_options *o);
 

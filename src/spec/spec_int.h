@@ -48,7 +48,9 @@ struct spec_endpoint {
     char *network;
     struct strv aliases;
     char *ip, *ip6, *mac; /* or NULL */
-    struct strv options;  /* KEY=VALUE, of --network slirp */
+    struct strv link_local;
+    int64_t gw_priority;
+    struct strv options; /* KEY=VALUE, of --network slirp */
 };
 
 struct spec_port {

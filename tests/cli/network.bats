@@ -143,6 +143,45 @@ helper_gone() { [ -z "$(helper_pid)" ]; }
     coracle exec both ping -c 1 -W 10 inright
 }
 
+@test "the highest gw-priority, then the first name, gives the default gateway, and published ports go there; link-local addresses are added" {
+    local port seen
+    port=$(free_port)
+    for n in 1 2 3; do coracle network create --subnet "10.92.$n.0/24" "way$n" >/dev/null; done
+    gateway() { coracle exec ways ip route | sed -n 's/^default via \([0-9.]*\) .*/\1/p'; }
+    seen_as() { get "http://127.0.0.1:$port/cgi-bin/addr" | tail -1 | tr -d '[]' | sed 's/^::ffff://'; }
+    serve ways --network way2 --network name=way1,link-local-ip=169.254.8.8 -p "$port:80"
+    assert_eq "$(gateway)" 10.92.1.1
+    wait_for answers "http://127.0.0.1:$port/file"
+    assert_eq "$(seen_as)" 10.92.1.1
+    coracle network connect --gw-priority 7 --link-local-ip 169.254.7.7 --link-local-ip fe80::77 way3 ways
+    assert_eq "$(gateway)" 10.92.3.1
+    assert_eq "$(seen_as)" 10.92.3.1
+    run -0 coracle exec ways ip -o addr
+    assert_output_has 'inet 169.254.7.7/16'
+    assert_output_has 'inet6 fe80::77/64'
+    assert_output_has 'inet 169.254.8.8/16'
+    coracle restart -t 0 ways
+    assert_eq "$(gateway)" 10.92.3.1
+    assert_eq "$(coracle inspect -f '{{with .NetworkSettings.Networks.way3}}{{.GwPriority}} {{json .IPAMConfig}}{{end}}' ways)" \
+        '7 {"LinkLocalIPs":["169.254.7.7","fe80::77"]}'
+    coracle network disconnect way3 ways
+    assert_eq "$(gateway)" 10.92.1.1
+    wait_for answers "http://127.0.0.1:$port/file"
+    assert_eq "$(seen_as)" 10.92.1.1
+    start low --network name=way1,gw-priority=-1 --network way2
+    assert_eq "$(coracle exec low ip route | grep -c 'default via 10.92.2.1')" 1
+    run coracle create --network name=way1,gw-priority=abc busybox
+    assert_status 125
+    assert_output_has 'invalid gw-priority (abc): invalid syntax'
+    run coracle create --network way1 --link-local-ip 10.1.2.3 busybox
+    [ "$status" != 0 ]
+    assert_output_has 'invalid link local IP address: 10.1.2.3'
+    run coracle network connect --link-local-ip x way3 low
+    assert_status 1
+    coracle rm -f ways low >/dev/null
+    coracle network rm way1 way2 way3
+}
+
 @test "an internal network has no way out" {
     coracle network create --internal inside >/dev/null
     start kept --network inside

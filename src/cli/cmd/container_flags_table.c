@@ -4,7 +4,6 @@
 #include <stddef.h>
 
 #define AT(member) offsetof(struct container_flags, member)
-#define LINK_LOCAL "an address of the container's own making needs no option"
 #define WINDOWS_ONLY "it exists on Windows only"
 #define NEEDS_ROOT "the kernel allows it to root only"
 #define NO_CDI "there is nothing that would read CDI files; --device gives a GPU's nodes, -v its driver's files"
@@ -257,8 +256,7 @@ const struct cli_flag cli_container_flags[] = {
      .help = "Know another container of the same network by a name (container[:alias])"},
     {.name = "link-local-ip",
      .type = CLI_LIST,
-     .standing = CLI_REFUSED,
-     .reason = LINK_LOCAL,
+     .offset = AT(o.link_local),
      .help = "Link-local addresses of the container"},
     {.name = "log-driver",
      .type = CLI_STRING,
@@ -300,7 +298,7 @@ const struct cli_flag cli_container_flags[] = {
      .offset = AT(o.networks),
      .metavar = "network",
      .complete = CLI_COMPLETE_NETWORKS,
-     .help = "Connect the container to a network"},
+     .help = "Connect the container to a network, or slirp[:OPTION,...]: alone, behind a libslirp of its own"},
     {.name = "network-alias",
      .alias = "net-alias",
      .type = CLI_LIST,

@@ -132,8 +132,9 @@ const struct cmd cmd_network_create = {
 /* ---- connect, disconnect ---- */
 
 struct connect_opts {
-    struct strv aliases;
+    struct strv aliases, link_local;
     char *ip, *ip6;
+    int64_t gw_priority;
 };
 #define AT(m) offsetof(struct connect_opts, m)
 
@@ -151,9 +152,8 @@ static const struct cli_flag connect_flags[] = {
      .help = "Options of the endpoint's driver"},
     {.name = "gw-priority",
      .type = CLI_INT,
-     .standing = CLI_REFUSED,
-     .reason = "the first network that is not internal gives the default gateway",
-     .help = "Priority of the network's gateway"},
+     .offset = AT(gw_priority),
+     .help = "The network with the highest priority gives the default gateway"},
     {.name = "ip", .type = CLI_STRING, .offset = AT(ip), .help = "IPv4 address (e.g., 172.30.100.104)"},
     {.name = "ip6", .type = CLI_STRING, .offset = AT(ip6), .help = "IPv6 address (e.g., 2001:db8::33)"},
     {.name = "link",
@@ -163,9 +163,8 @@ static const struct cli_flag connect_flags[] = {
      .help = "Link to another container"},
     {.name = "link-local-ip",
      .type = CLI_LIST,
+     .offset = AT(link_local),
      .metavar = "strings",
-     .standing = CLI_REFUSED,
-     .reason = "an address of the container's own making needs no option",
      .help = "Link-local address of the container"},
     {.name = NULL},
 };
@@ -173,7 +172,8 @@ static const struct cli_flag connect_flags[] = {
 static struct err *run_connect(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     const struct connect_opts *o = c->opts;
-    const struct engine_endpoint p = {.ip = o->ip, .ip6 = o->ip6, .aliases = o->aliases};
+    const struct engine_endpoint p = {
+        .ip = o->ip, .ip6 = o->ip6, .aliases = o->aliases, .link_local = o->link_local, .gw_priority = o->gw_priority};
     return engine_network_connect(c->engine, c->args[0], c->args[1], &p);
 }
 
