@@ -55,6 +55,10 @@ void cli_help_command(FILE *out, const struct cmd *c, const char *called_as);
 /* docker's question after a warning; anything but "y" is a no. */
 bool cli_confirm(struct cli_ctx *c, const char *warning);
 
+/* Asks at the terminal that stdin is, with or without showing what is typed. *ret: the answer without its line's end,
+ * owned. interrupted: the terminal is as before. */
+struct err *cli_prompt(struct cli_ctx *c, const char *question, bool echo, char **ret)
+    __attribute__((warn_unused_result));
 /* A descriptor that becomes readable when the user interrupts (SIGINT, SIGTERM, SIGHUP), for long operations; kept
  * until exit. */
 struct err *cli_interrupt_fd(int *ret_fd) __attribute__((warn_unused_result));

@@ -14,7 +14,7 @@ extern const struct cmd cmd_init, cmd_mount, cmd_umount, cmd_unmount;
 extern const struct cmd cmd_secret_create, cmd_secret_exists, cmd_secret_inspect, cmd_secret_ls, cmd_secret_rm;
 extern const struct cmd cmd_context_inspect, cmd_context_ls, cmd_context_show, cmd_context_use;
 extern const struct cmd cmd_system_check, cmd_system_reset;
-extern const struct cmd cmd_push; /* registries */
+extern const struct cmd cmd_login, cmd_logout, cmd_push, cmd_search;
 
 const struct cmd *const cli_commands[] = {
     &cmd_run,
@@ -50,6 +50,8 @@ const struct cmd *const cli_commands[] = {
     &cmd_image_prune,
     &cmd_kill,
     &cmd_load,
+    &cmd_login,
+    &cmd_logout,
     &cmd_logs,
     &cmd_mount,
     &cmd_network_connect,
@@ -67,6 +69,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_rm,
     &cmd_rmi,
     &cmd_save,
+    &cmd_search,
     &cmd_secret_create,
     &cmd_secret_exists,
     &cmd_secret_inspect,

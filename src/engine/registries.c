@@ -64,3 +64,42 @@ struct err *engine_push_tags(struct engine *e, const char *name, struct strv *ou
     strmap_done(&refs);
     return out->n ? NULL : err_new(ERR_NOT_FOUND, "An image does not exist locally with the tag: %s", familiar);
 }
+
+struct err *engine_login(struct engine *e, const struct engine_login *l, char **ret_plain) {
+    autofree char *registry = NULL, *key = NULL;
+    TRY(image_login_server(l->server, &registry, &key));
+    const struct image_login login = {.host = e->host,
+                                      .config = e->config,
+                                      .registry = registry,
+                                      .user = l->user,
+                                      .password = l->password,
+                                      .interrupted_fd = l->interrupted_fd};
+    return image_login(&login, ret_plain);
+}
+
+struct err *engine_login_user(struct engine *e, const char *server, char **ret_user) {
+    autofree char *registry = NULL, *key = NULL;
+    TRY(image_login_server(server, &registry, &key));
+    return image_login_user(e->host, registry, ret_user);
+}
+
+struct err *engine_login_server(const char *server, char **ret_name) {
+    autofree char *registry = NULL;
+    return image_login_server(server, &registry, ret_name);
+}
+
+struct err *engine_logout(struct engine *e, const char *server) {
+    autofree char *registry = NULL, *key = NULL;
+    TRY(image_login_server(server, &registry, &key));
+    return image_logout(e->host, registry);
+}
+
+struct err *engine_search(struct engine *e, const char *term, int64_t limit, const int *interrupted_fd,
+                          struct json **ret) {
+    const struct image_search s = {
+        .host = e->host, .config = e->config, .term = term, .limit = limit, .interrupted_fd = interrupted_fd};
+    autojson out = json_array();
+    TRY(image_search(&s, out));
+    *ret = take_ptr(&out);
+    return NULL;
+}

@@ -21,6 +21,28 @@ struct engine_push {
  * the name that the registry has given it (name@digest). */
 struct err *engine_image_push(struct engine *e, const struct engine_push *p, struct image_pushed *ret, char **ret_tag)
     __attribute__((warn_unused_result));
+struct engine_login {
+    const char *server;          /* as typed, NULL for docker's own */
+    const char *user, *password; /* both; or neither, to try what is stored */
+    const int *interrupted_fd;   /* readable: stop; NULL: none */
+};
+/* Tries credentials and stores them where docker does. *ret_plain: the path of the file where the password can be read
+ * now, owned, or NULL. */
+struct err *engine_login(struct engine *e, const struct engine_login *l, char **ret_plain)
+    __attribute__((warn_unused_result));
+/* The user whose credentials are stored for a server; *ret_user stays NULL where there are none. Owned. */
+struct err *engine_login_user(struct engine *e, const char *server, char **ret_user)
+    __attribute__((warn_unused_result));
+/* The server as docker's messages call it ("https://index.docker.io/v1/"). Owned. */
+struct err *engine_login_server(const char *server, char **ret_name) __attribute__((warn_unused_result));
+/* Forgets the credentials for a server. */
+struct err *engine_logout(struct engine *e, const char *server) __attribute__((warn_unused_result));
+
+/* Repositories whose names have a word in them: docker's API objects (name, description, star_count, is_official,
+ * is_automated), at most `limit`. */
+struct err *engine_search(struct engine *e, const char *term, int64_t limit, const int *interrupted_fd,
+                          struct json **ret) __attribute__((warn_unused_result));
+
 /* Every tagged reference of a repository (canonical, sorted), for push --all-tags. usage for a name with a tag,
  * not_found for one without any. */
 struct err *engine_push_tags(struct engine *e, const char *name, struct strv *out) __attribute__((warn_unused_result));

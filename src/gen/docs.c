@@ -162,7 +162,7 @@ static const struct {
     const char *commands, *standing;
 } missing[] = {
     {"build builder buildx", "later: Dockerfiles are an issue of their own"},
-    {"login logout search manifest", "later, with the registry's second part"},
+    {"manifest", "later, with the registry's second part"},
     {"compose", "later"},
     {"checkpoint", "not without root: the kernel's checkpoints need it"},
     {"context create export import rm update", "there is no daemon to choose: the one context is \"default\""},

@@ -20,6 +20,9 @@
 #include <unistd.h>
 
 #define TOKEN_MAX ((size_t)256 << 10)
+#define TOKEN_SECONDS 120
+/* RFC 6750, and what some services think of beside it: nothing that ends a header. */
+#define TOKEN_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/=:|!@#$%&*"
 
 struct err *realm_check(const char *realm, const char *registry_address, bool registry_is_http) {
     if (str_starts(realm, "https://"))
@@ -35,7 +38,7 @@ struct err *realm_check(const char *realm, const char *registry_address, bool re
                     "refused: its token service must use https");
 }
 
-static void url_escape(const char *s, struct str *out) {
+void url_escape(const char *s, struct str *out) {
     for (; *s; s++) {
         bool plain =
             (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || strchr("-._~", *s);
@@ -94,12 +97,14 @@ static void token_request(const struct registry *r, const struct challenge *ch, 
     } else {
         str_append_c(url, strchr(ch->realm, '?') ? '&' : '?');
         add_param(url, "account", c->user);
+        add_param(url, "client_id", r->login ? "coracle" : NULL);
+        add_param(url, "offline_token", r->login ? "true" : NULL);
     }
     add_param(params, "service", ch->service);
     add_scopes(r, c->identity_token != NULL, params);
 }
 
-static struct err *read_token(const struct registry *r, int fd, char **ret_header) {
+static struct err *read_token(struct registry *r, int fd, char **ret_header) {
     autostr struct str text = STR_INIT_MAX(TOKEN_MAX);
     if (lseek(fd, 0, SEEK_SET) < 0)
         return err_sys(errno, "read token");
@@ -111,7 +116,12 @@ static struct err *read_token(const struct registry *r, int fd, char **ret_heade
         token = json_str_value(json_get(j, "access_token"));
     if (!token || !*token)
         return err_new(ERR_AUTH, "the token service of %s gives no token", r->name);
+    if (strspn(token, TOKEN_CHARS) != strlen(token))
+        return err_new(ERR_CORRUPT, "the token service of %s gives a token that is none", r->name);
     *ret_header = mem_printf("Authorization: Bearer %s", token);
+    const char *refresh = json_str_value(json_get(j, "refresh_token"));
+    if (r->login && !r->login->identity_token && refresh && *refresh)
+        mem_set(&r->refresh_token, refresh);
     return NULL;
 }
 
@@ -153,6 +163,7 @@ static struct err *bearer(struct registry *r, const struct challenge *ch, const 
                                   .tls = &tls,
                                   .max = TOKEN_MAX,
                                   .size = -1,
+                                  .seconds = TOKEN_SECONDS,
                                   .file = fd,
                                   .bell = -1};
     struct fetch_xfer x = {0};
@@ -185,9 +196,9 @@ struct err *registry_authorize(struct registry *r, const struct fetch_xfer *x) {
     if (!text)
         return registry_failure(r, x, r->repo);
     TRY_CTX(challenge_parse(text, &ch), "%s", r->name);
-    struct err *e = creds_find(r->host, r->name, &c);
+    struct err *e = r->login ? NULL : creds_find(r->host, r->name, &c);
     if (!e)
-        e = answer_challenge(r, &ch, x, &c);
+        e = answer_challenge(r, &ch, x, r->login ? r->login : &c);
     creds_done(&c);
     challenge_done(&ch);
     return e;

@@ -10,6 +10,7 @@
 
 struct err;
 struct host;
+struct json;
 
 /* ---- WWW-Authenticate (RFC 9110 11.6.1) ---- */
 
@@ -33,10 +34,27 @@ struct creds {
 struct err *creds_find(const struct host *h, const char *registry, struct creds *ret)
     __attribute__((warn_unused_result));
 void creds_done(struct creds *c);
+/* What docker calls a registry in its config.json ("https://index.docker.io/v1/" for docker.io). Borrowed or static. */
+const char *creds_key(const char *registry) __attribute__((returns_nonnull));
+/* docker's config.json; *ret is NULL where there is none. */
+struct err *creds_read_config(const struct host *h, struct json **ret) __attribute__((warn_unused_result));
+/* The credential helper that it names for a registry, borrowed; NULL for none. */
+const char *creds_helper(const struct json *config, const char *registry);
+/* Runs one with "get", "store" or "erase"; `out` gets what it says, at most CREDS_HELPER_MAX. *ret_found is false where
+ * it has no such credentials; every other failure is an error. */
+#define CREDS_HELPER_MAX ((size_t)64 << 10)
+#define CREDS_INPUT_MAX ((size_t)32 << 10) /* fits into a pipe */
+struct err *creds_helper_run(const struct host *h, const char *helper, const char *verb, const char *input,
+                             struct str *out, bool *ret_found) __attribute__((warn_unused_result));
+/* Stores credentials as docker does: with the helper, or in config.json, which stays as it is else. *ret_plain: the
+ * file's path where a password is readable in it, NULL else; owned. */
+struct err *creds_store(const struct host *h, const char *registry, const struct creds *c, char **ret_plain)
+    __attribute__((warn_unused_result));
+/* Forgets what is stored for a registry, under every spelling of it. */
+struct err *creds_erase(const struct host *h, const char *registry) __attribute__((warn_unused_result));
 /* True when there is something to show. */
 bool creds_have(const struct creds *c);
 /* The entry of a parsed config.json's "auths" for a registry; pure. */
-struct json;
 struct err *creds_from_auths(const struct json *auths, const char *registry, struct creds *ret)
     __attribute__((warn_unused_result));
 /* "host[:port]" of any spelling of a registry's address ("https://index.docker.io/v1/"). Owned. */

@@ -37,6 +37,8 @@ static struct err *denied(const struct registry *r, const char *words) {
     const char *dup = "unauthorized: ";
     if (r->had_creds && str_starts(words, dup))
         words += strlen(dup);
+    if (r->login)
+        return err_new(ERR_AUTH, "unauthorized: %s", *words ? words : "incorrect username or password");
     if (r->push) {
         struct err *e = err_new(ERR_AUTH, "push access denied for %s: %s", r->repo, *words ? words : "denied");
         return err_hint(e, r->had_creds ? "the stored credentials for %s do not allow it" : "try 'coracle login %s'",

@@ -30,6 +30,7 @@ void registry_free(struct registry *r) {
     free(r->address);
     free(r->repo);
     free(r->authorization);
+    free(r->refresh_token);
     strv_done(&r->mounts);
     tls_files_done(&r->tls);
     free(r);
@@ -90,6 +91,7 @@ void registry_answer_done(struct registry_answer *a) {
 
 struct ask {
     const char *method, *path; /* below /v2/<repo>/ */
+    bool root;                 /* `path` is below / instead */
     const char *accept;
     int64_t max, size, offset, seconds;
     int file, bell;
@@ -97,7 +99,9 @@ struct ask {
 };
 
 static struct err *start(struct registry *r, const struct ask *a, struct fetch_xfer *x) {
-    autofree char *url = mem_printf("%s://%s/v2/%s/%s", r->schemes[r->scheme], r->address, r->repo, a->path);
+    const char *scheme = r->schemes[r->scheme];
+    autofree char *url = a->root ? mem_printf("%s://%s/%s", scheme, r->address, a->path)
+                                 : mem_printf("%s://%s/v2/%s/%s", scheme, r->address, r->repo, a->path);
     autostrv struct strv headers = {0};
     strv_push(&headers, a->accept);
     if (a->content_type)
@@ -253,6 +257,16 @@ struct err *registry_tags(struct registry *r, const char *query, struct registry
     autofree char *what = mem_printf("tags of %s/%s", r->name, r->repo);
     struct ask a = {
         .method = "GET", .path = path, .accept = "Accept: application/json", .max = MANIFEST_MAX, .size = -1};
+    return small(r, &a, what, ret);
+}
+
+struct err *registry_get(struct registry *r, const char *path, const char *what, struct registry_answer *ret) {
+    struct ask a = {.method = "GET",
+                    .path = path,
+                    .root = true,
+                    .accept = "Accept: application/json",
+                    .max = MANIFEST_MAX,
+                    .size = -1};
     return small(r, &a, what, ret);
 }
 

@@ -30,10 +30,12 @@ struct registry {
     bool settled; /* schemes[scheme] has answered */
     bool loopback;
     struct tls_files tls;
-    char *authorization; /* "Authorization: …", or NULL */
-    bool had_creds;      /* the user's credentials were shown */
-    bool push;           /* tokens are asked for that allow writing */
-    struct strv mounts;  /* and those that allow reading these repositories of the same registry */
+    char *authorization;       /* "Authorization: …", or NULL */
+    bool had_creds;            /* the user's credentials were shown */
+    const struct creds *login; /* shown instead of what is stored; borrowed, or NULL */
+    char *refresh_token;       /* that a token service gave for them, or NULL */
+    bool push;                 /* tokens are asked for that allow writing */
+    struct strv mounts;        /* and those that allow reading these repositories of the same registry */
 };
 
 /* A repository of a registry ("docker.io"), or, with `mirror`, the same repository at that URL. */
@@ -52,6 +54,9 @@ void registry_answer_done(struct registry_answer *a);
 /* GET or HEAD of a manifest by tag or digest. not_found, auth and network errors are told in docker's words. */
 struct err *registry_manifest(struct registry *r, const char *ref, bool head, struct registry_answer *ret)
     __attribute__((warn_unused_result));
+/* GET of something else that the registry's host has, by its path there; `what` is for messages. */
+struct err *registry_get(struct registry *r, const char *path, const char *what, struct registry_answer *ret)
+    __attribute__((warn_unused_result));
 /* A small blob (an image config) into memory. Its digest is not checked here. */
 struct err *registry_small_blob(struct registry *r, const char *digest, int64_t size, struct registry_answer *ret)
     __attribute__((warn_unused_result));
@@ -60,6 +65,10 @@ struct err *registry_small_blob(struct registry *r, const char *digest, int64_t 
  * or "". */
 struct err *registry_tags(struct registry *r, const char *query, struct registry_answer *ret)
     __attribute__((warn_unused_result));
+
+/* "?last=x&n=100" of `</v2/name/tags/list?last=x&n=100>; rel="next"`, the Link header of a list; "" where there is no
+ * more. Owned. */
+struct err *registry_next_page(const char *link, char **ret) __attribute__((warn_unused_result));
 
 struct registry_blob {
     const char *digest;
@@ -99,6 +108,9 @@ struct err *registry_manifest_put(struct registry *r, const struct registry_mani
     __attribute__((warn_unused_result));
 
 /* ---- auth.c ---- */
+
+/* Appends a text as part of a query (RFC 3986 2.3). */
+void url_escape(const char *s, struct str *out);
 
 /* Answers a 401: finds credentials, gets a token, sets r->authorization. auth errors when that is not possible. */
 struct err *registry_authorize(struct registry *r, const struct fetch_xfer *x) __attribute__((warn_unused_result));

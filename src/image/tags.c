@@ -18,8 +18,7 @@
 #define TAGS_MAX ((size_t)100000)
 #define QUERY_MAX 1024
 
-/* "?last=x&n=100" of `</v2/name/tags/list?last=x&n=100>; rel="next"`; "" where there is no more. Owned. */
-static struct err *next_query(const char *link, char **ret) {
+struct err *registry_next_page(const char *link, char **ret) {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~%=&+:/-";
     const char *end = link ? strchr(link, '>') : NULL;
     const char *query = end && *link == '<' && strstr(end, "next") ? memchr(link, '?', (size_t)(end - link)) : NULL;
@@ -29,7 +28,7 @@ static struct err *next_query(const char *link, char **ret) {
     }
     size_t n = (size_t)(end - query);
     if (n > QUERY_MAX || strspn(query + 1, allowed) < n - 1)
-        return err_new(ERR_CORRUPT, "the registry names an unusable next page of its tags");
+        return err_new(ERR_CORRUPT, "the registry names an unusable next page");
     *ret = mem_dupn(query, n);
     return NULL;
 }
@@ -57,7 +56,7 @@ static struct err *list_from(struct registry *r, struct strv *out) {
         TRY(registry_tags(r, query, &a));
         struct err *e = take_page(&a, out);
         if (!e)
-            e = next_query(a.link, &next);
+            e = registry_next_page(a.link, &next);
         registry_answer_done(&a);
         if (e || !*next || str_eq(next, query))
             return e;
