@@ -37,8 +37,8 @@ struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init)
 struct err *runtime_userns_offer(int run_fd, int *ret_listen) __attribute__((warn_unused_result));
 void runtime_userns_hand_over(int listen_fd);
 void runtime_userns_withdraw(int run_fd, int take_listen);
-/* Forks a child inside the namespace (-1: where the caller is), runs fn there and returns its error here (encoded over a pipe). For unpacking,
- * removing, sizing. */
+/* Forks a child inside the namespace (-1: where the caller is), runs fn there and returns its error here (encoded over
+ * a pipe). For unpacking, removing, sizing. */
 struct err *runtime_userns_call(int userns_fd, struct err *(*fn)(void *ctx), void *ctx)
     __attribute__((warn_unused_result));
 /*
