@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -16,6 +17,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/idmap.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -30,6 +32,7 @@ enum { XATTR_MAX = 65536 };
 
 struct copy {
     bool plain;                /* no layer: nothing is a whiteout */
+    const struct store_shift *shift; /* it gets other owners; or NULL */
     int top;                   /* the target's root, borrowed */
     int cur;                   /* the target directory that matches the walk's */
     size_t depth;              /* 0: before the root */
@@ -100,9 +103,19 @@ static struct err *owner_failed(int errnum, const char *name) {
     return err_hint(err_sys(errnum, "set the owner of %s", name), "Copying layers needs the user namespace.");
 }
 
+static int set_owner(const struct copy *c, int at, const char *name, const struct stat *st) {
+    const struct store_shift *s = c->shift;
+    uint32_t uid = s ? s->stray_uid : st->st_uid, gid = s ? s->stray_gid : st->st_gid;
+    if (s) {
+        (void)idmap_above(s->map->uid, s->map->n_uid, st->st_uid, &uid);
+        (void)idmap_above(s->map->gid, s->map->n_gid, st->st_gid, &gid);
+    }
+    return fchownat(at, name, uid, gid, AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH));
+}
+
 /* Owner, then mode (chown clears setuid), then xattrs (chown clears capabilities), then times. */
-static struct err *copy_attributes(int from, int to, const char *name, const struct stat *st) {
-    if (fchown(to, st->st_uid, st->st_gid) < 0)
+static struct err *copy_attributes(const struct copy *c, int from, int to, const char *name, const struct stat *st) {
+    if (set_owner(c, to, "", st) < 0)
         return owner_failed(errno, name);
     if (fchmod(to, st->st_mode & 07777) < 0)
         return err_sys(errno, "set the mode of %s", name);
@@ -115,13 +128,33 @@ static struct err *copy_attributes(int from, int to, const char *name, const str
 
 /* ---- entries ---- */
 
+/*
+ * An inode without data that says where overlay finds it. Not where the data cannot be linked to (too many links): a copy
+ * is right, too.
+ */
+static struct err *refer(const struct copy *c, int at, const char *name, const struct stat *st, int to, bool *ret_done) {
+    char ino[32], redirect[64];
+    (void)snprintf(ino, sizeof ino, "%llx", (unsigned long long)st->st_ino);
+    int n = snprintf(redirect, sizeof redirect, "/%zu/%s", c->shift->depth, ino);
+    if (linkat(at, name, c->shift->data, ino, 0) < 0)
+        return errno == EMLINK || errno == EPERM ? NULL : err_sys(errno, "link to %s", name);
+    if (ftruncate(to, st->st_size) < 0 || fsetxattr(to, "user.overlay.metacopy", "", 0, 0) < 0 ||
+        fsetxattr(to, "user.overlay.redirect", redirect, (size_t)n, 0) < 0)
+        return err_sys(errno, "refer to the data of %s", name);
+    *ret_done = true;
+    return NULL;
+}
+
 static struct err *copy_regular(const struct copy *c, int at, const char *name, const struct stat *st) {
     autofd int from = -1, to = -1;
     TRY(fd_open_at(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &from));
     TRY(fd_open_at(c->cur, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &to));
-    if (st->st_size && sys_reflink(to, from) < 0)
+    bool done = !st->st_size;
+    if (!done && c->shift && c->shift->data >= 0)
+        TRY(refer(c, at, name, st, to, &done));
+    if (!done && sys_reflink(to, from) < 0)
         TRY_CTX(io_copy(from, to, UINT64_MAX, NULL), "copy %s", name);
-    return copy_attributes(from, to, name, st);
+    return copy_attributes(c, from, to, name, st);
 }
 
 static struct err *copy_symlink(const struct copy *c, int at, const char *name) {
@@ -145,7 +178,7 @@ static struct err *copy_special(const struct copy *c, int at, const char *name, 
         log_debug("leaving out the device %s", name);
         return NULL;
     }
-    if (fchownat(c->cur, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+    if (set_owner(c, c->cur, name, st) < 0)
         return owner_failed(errno, name);
     if (!S_ISLNK(st->st_mode) && fchmodat(c->cur, name, st->st_mode & 07777, 0) < 0)
         return err_sys(errno, "set the mode of %s", name);
@@ -219,7 +252,7 @@ static struct err *enter_dir(void *ctx, int dir, const char *name, const struct 
 /* Last, so that the times are not touched again and a read-only directory can be filled. */
 static struct err *leave_dir(void *ctx, int dir, const char *name, const struct stat *st) {
     struct copy *c = ctx;
-    TRY(copy_attributes(dir, c->cur, name, st));
+    TRY(copy_attributes(c, dir, c->cur, name, st));
     if (--c->depth) {
         autofd int up = -1;
         TRY(fd_open_dir(c->cur, "..", &up));
@@ -230,8 +263,8 @@ static struct err *leave_dir(void *ctx, int dir, const char *name, const struct 
     return NULL;
 }
 
-static struct err *copy_all(int from, int to, bool plain) {
-    struct copy c = {.plain = plain, .top = to, .cur = -1};
+static struct err *copy_all(int from, int to, bool plain, const struct store_shift *shift) {
+    struct copy c = {.plain = plain, .shift = shift, .top = to, .cur = -1};
     const struct walk_ops ops = {.file = copy_file, .enter = enter_dir, .leave = leave_dir, .ctx = &c};
     struct err *e = walk_tree(from, ".", &ops);
     fd_close(c.cur);
@@ -241,8 +274,11 @@ static struct err *copy_all(int from, int to, bool plain) {
 }
 
 struct err *store_copy_layer(int from, int to) {
-    return copy_all(from, to, false);
+    return copy_all(from, to, false, NULL);
 }
 struct err *store_copy_tree(int from, int to) {
-    return copy_all(from, to, true);
+    return copy_all(from, to, true, NULL);
+}
+struct err *store_copy_shifted(int from, int to, const struct store_shift *shift) {
+    return copy_all(from, to, false, shift);
 }

@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/id.h"
+#include "base/idmap.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -40,6 +41,7 @@ struct shown {
 struct diff {
     int *layers; /* directories of the layers, topmost first */
     size_t n_layers;
+    const struct id_map *map; /* the container's, or NULL: owners are those of the layers */
     bool whole; /* the tree is a whole root file system, not an upper directory */
     struct shown *at;
     size_t depth, cap;
@@ -63,6 +65,15 @@ static struct err *lower_failed(const char *path) {
                : err_sys(errno, "look up %s in a layer", path);
 }
 
+/* As the container has seen it: see shift.c. */
+static void set_owner(const struct id_map *m, struct stat *st) {
+    uint32_t uid = idmap_foreign(m->uid, m->n_uid), gid = idmap_foreign(m->gid, m->n_gid);
+    (void)idmap_above(m->uid, m->n_uid, st->st_uid, &uid);
+    (void)idmap_above(m->gid, m->n_gid, st->st_gid, &gid);
+    st->st_uid = uid;
+    st->st_gid = gid;
+}
+
 /* The topmost entry of a path in the layers that show through in its directory. *ret_layer: its number, or n. */
 static struct err *find_lower(const struct diff *d, const struct shown *in, const char *path, struct stat *ret,
                               size_t *ret_layer) {
@@ -74,6 +85,8 @@ static struct err *find_lower(const struct diff *d, const struct shown *in, cons
         }
         if (fstat(fd, ret) < 0)
             return err_sys(errno, "stat %s", path);
+        if (d->map)
+            set_owner(d->map, ret);
         *ret_layer = store_is_whiteout(ret) ? in->n : i;
         return NULL;
     }
@@ -408,9 +421,10 @@ struct err *store_container_changes_open(const struct store *s, const char *id, 
     return fd_open_at(dir, store_changes_dir(dir), O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, ret_fd);
 }
 
-struct err *store_container_changes(const struct store *s, const char *id, const struct strv *chain_ids, int out_fd) {
+struct err *store_container_changes(const struct store *s, const char *id, const struct strv *chain_ids,
+                                    const struct id_map *map, int out_fd) {
     autofd int dir = -1;
-    struct diff d = {.depth = 0};
+    struct diff d = {.map = map};
     const struct walk_ops ops = {.file = visit_file, .enter = enter_dir, .leave = leave_dir, .ctx = &d};
     TRY(store_container_open(s, id, &dir));
     const char *tree = store_changes_dir(dir);

@@ -8,16 +8,17 @@
 #include <stdint.h>
 
 struct err;
+struct id_map;
 struct store;
 struct strv;
 
 /*
  * What a container has changed since it was made from its layers (chain ids, bottom first), as docker's diff has it: a
  * letter (A, C, D), an absolute path and a NUL for each, directories before what lies in them, siblings by name. The
- * image is not walked, but with the copy driver. Written to out_fd. userns.
+ * image is not walked, but with the copy driver. `map` of its own ids, or NULL. Written to out_fd. userns.
  */
-struct err *store_container_changes(const struct store *s, const char *id, const struct strv *chain_ids, int out_fd)
-    __attribute__((warn_unused_result));
+struct err *store_container_changes(const struct store *s, const char *id, const struct strv *chain_ids,
+                                    const struct id_map *map, int out_fd) __attribute__((warn_unused_result));
 /* The directory that the changes are in. */
 struct err *store_container_changes_open(const struct store *s, const char *id, int *ret_fd)
     __attribute__((warn_unused_result));

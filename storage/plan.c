@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/host.h"
 #include "base/id.h"
+#include "base/idmap.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -82,26 +83,37 @@ struct err *store_copy_layers(const struct store *s, const struct strv *chain_id
     return NULL;
 }
 
+/* What lies below the upper directory, in one tree. */
+static struct err *merge_lowers(const struct store *s, const struct rootfs_plan *plan, const struct strv *chain_ids,
+                                int to) {
+    autofd int base = -1;
+    if (!plan->lowers.n)
+        return store_copy_layers(s, chain_ids, to);
+    TRY(fd_open_dir(AT_FDCWD, plan->base_dir, &base));
+    return apply(base, plan->lowers.v[0], to);
+}
+
 /* Fills tmp/<name>/rootfs from the layers and, for a container that ran with an overlay before, its upper directory. */
-static struct err *merge(const struct store *s, int tmp, int dir, const struct strv *chain_ids) {
+static struct err *merge(const struct store *s, int tmp, int dir, const struct rootfs_plan *plan,
+                         const struct strv *chain_ids) {
     autofd int to = -1;
     if (mkdirat(tmp, COPY_DIR, 0755) < 0)
         return err_sys(errno, "make the directory " COPY_DIR);
     TRY(fd_open_dir(tmp, COPY_DIR, &to));
-    TRY(store_copy_layers(s, chain_ids, to));
+    TRY(merge_lowers(s, plan, chain_ids, to));
     TRY_CTX(apply(dir, "upper", to), "copy the upper directory");
     if (renameat(tmp, COPY_DIR, dir, COPY_DIR) < 0)
         return err_sys(errno, "move the copy into place");
     return NULL;
 }
 
-static struct err *make_copy(struct store *s, int dir, const struct strv *chain_ids) {
+static struct err *make_copy(struct store *s, int dir, const struct rootfs_plan *plan, const struct strv *chain_ids) {
     autofree char *name = NULL;
     autofd int tmp = -1;
     if (store_exists(dir, COPY_DIR))
         return NULL;
     TRY(store_tmp_new(s, &name, &tmp));
-    struct err *e = merge(s, tmp, dir, chain_ids);
+    struct err *e = merge(s, tmp, dir, plan, chain_ids);
     err_free(store_tmp_remove(s, name)); /* else it is debris */
     return e;
 }
@@ -145,42 +157,67 @@ static void use_directory(struct rootfs_plan *plan, enum rootfs_driver driver, c
     strv_push(&plan->lowers, name);
 }
 
-static struct err *fill_plan(struct store *s, int dir, const struct strv *chain_ids, enum store_driver driver,
-                             struct rootfs_plan *plan) {
-    if (!chain_ids->n) { /* FROM scratch: no layer, nothing to overlay */
-        use_directory(plan, ROOTFS_DIR, "upper");
+/* What lies below the upper directory: the layers as they are, or one tree of the container's own owners. */
+static struct err *plan_lowers(struct store *s, const struct store_rootfs *r, struct rootfs_plan *plan) {
+    char map_name[65];
+    const char *top = digest_hex(r->chain_ids->v[r->chain_ids->n - 1]);
+    if (!r->map) {
+        plan->base_dir = mem_printf("%s/%s", s->root, store_dir_name(STORE_LAYERS));
+        for (size_t i = r->chain_ids->n; i-- > 0;)
+            strv_pushf(&plan->lowers, "%s/diff", digest_hex(r->chain_ids->v[i]));
         return NULL;
     }
-    TRY(store_layers_check(s, chain_ids));
-    TRY(prepare_upper(s, dir, chain_ids->v[chain_ids->n - 1]));
-    if (store_exists(dir, COPY_DIR))
-        plan->driver = ROOTFS_COPY;
-    else
-        TRY(store_driver_choose(s, driver, &plan->driver, &plan->fuse_program));
-    if (plan->driver == ROOTFS_COPY) {
-        TRY_CTX(make_copy(s, dir, chain_ids), "make the root directory by copying");
-        use_directory(plan, ROOTFS_COPY, COPY_DIR);
-        return NULL;
-    }
-    autofree char *own = take_ptr(&plan->base_dir);
-    plan->base_dir = mem_printf("%s/layers", s->root);
-    for (size_t i = chain_ids->n; i-- > 0;)
-        strv_pushf(&plan->lowers, "%s/diff", digest_hex(chain_ids->v[i]));
-    plan->upper = mem_printf("%s/upper", own);
-    plan->work = mem_printf("%s/work", own);
+    bool full = plan->driver != ROOTFS_OVERLAY || !store_overlay_shifts(s);
+    TRY(idmap_name(r->map, map_name));
+    TRY(store_shift_image(s, r->chain_ids, r->map, full));
+    plan->base_dir = mem_printf("%s/%s/%s", s->root, store_dir_name(STORE_IDMAPS), map_name);
+    strv_pushf(&plan->lowers, "%s%s/diff", top, full ? ".full" : "");
+    if (!full)
+        strv_pushf(&plan->data, "%s/data", top);
     return NULL;
 }
 
-struct err *store_rootfs_plan(struct store *s, const char *container_id, const struct strv *chain_ids,
-                              enum store_driver driver, struct rootfs_plan *ret) {
+static struct err *plan_copy(struct store *s, int dir, const struct store_rootfs *r, struct rootfs_plan *plan) {
+    if (r->map && !store_exists(dir, COPY_DIR))
+        TRY(plan_lowers(s, r, plan));
+    TRY_CTX(make_copy(s, dir, plan, r->chain_ids), "make the root directory by copying");
+    strv_done(&plan->lowers);
+    free(plan->base_dir);
+    plan->base_dir = mem_printf("%s/containers/%s", s->root, r->container_id);
+    use_directory(plan, ROOTFS_COPY, COPY_DIR);
+    return NULL;
+}
+
+static struct err *fill_plan(struct store *s, int dir, const struct store_rootfs *r, struct rootfs_plan *plan) {
+    if (!r->chain_ids->n) { /* FROM scratch: no layer, nothing to overlay */
+        plan->base_dir = mem_printf("%s/containers/%s", s->root, r->container_id);
+        use_directory(plan, ROOTFS_DIR, "upper");
+        return NULL;
+    }
+    TRY(store_layers_check(s, r->chain_ids));
+    bool fresh = !store_exists(dir, "work/work");
+    TRY(prepare_upper(s, dir, r->map ? NULL : r->chain_ids->v[r->chain_ids->n - 1]));
+    if (store_exists(dir, COPY_DIR))
+        plan->driver = ROOTFS_COPY;
+    else
+        TRY(store_driver_choose(s, r->driver, &plan->driver, &plan->fuse_program));
+    if (plan->driver == ROOTFS_COPY)
+        return plan_copy(s, dir, r, plan);
+    TRY(plan_lowers(s, r, plan));
+    plan->adopt = r->map && fresh; /* the mount does it, which can give it any owner */
+    plan->upper = mem_printf("%s/containers/%s/upper", s->root, r->container_id);
+    plan->work = mem_printf("%s/containers/%s/work", s->root, r->container_id);
+    return NULL;
+}
+
+struct err *store_rootfs_plan(struct store *s, const struct store_rootfs *r, struct rootfs_plan *ret) {
     struct rootfs_plan plan = {.driver = ROOTFS_OVERLAY};
     autofd int dir = -1;
-    TRY(store_container_open(s, container_id, &dir));
-    plan.base_dir = mem_printf("%s/containers/%s", s->root, container_id);
-    struct err *e = fill_plan(s, dir, chain_ids, driver, &plan);
+    TRY(store_container_open(s, r->container_id, &dir));
+    struct err *e = fill_plan(s, dir, r, &plan);
     if (e) {
         rootfs_plan_done(&plan);
-        return err_wrap(e, "container %.12s", container_id);
+        return err_wrap(e, "container %.12s", r->container_id);
     }
     *ret = plan;
     return NULL;

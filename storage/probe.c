@@ -11,6 +11,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -59,22 +60,47 @@ static int try_overlay(int dir) {
     return PROBE_WORKS;
 }
 
+static int refer_to_data(int dir, const char *file) {
+    autofd int fd = openat(dir, file, O_WRONLY | O_CLOEXEC);
+    return fd >= 0 && fsetxattr(fd, "user.overlay.metacopy", "", 0, 0) == 0 &&
+                   fsetxattr(fd, "user.overlay.redirect", "/d", 2, 0) == 0
+               ? 0
+               : -1;
+}
+
+/* The same, for a file whose data is in a data-only layer. */
+static int try_shift(int dir) {
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    char byte = 0;
+    if (refer_to_data(dir, "lower/ref") < 0)
+        return PROBE_FAILS;
+    if (fchdir(dir) < 0 || !enter_userns(uid, gid))
+        return PROBE_UNKNOWN;
+    if (mount("overlay", "merged", "overlay", 0, "lowerdir=lower::data,upperdir=upper,workdir=work,userxattr") < 0)
+        return PROBE_FAILS;
+    autofd int fd = open("merged/ref", O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && read(fd, &byte, 1) == 1 && byte == 'd' ? PROBE_WORKS : PROBE_FAILS;
+}
+
 static struct err *make_layers(int dir) {
-    static const char *const dirs[] = {"lower", "lower/dir", "upper", "work", "merged"};
+    static const char *const dirs[] = {"lower", "lower/dir", "data", "upper", "work", "merged"};
     for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
         if (mkdirat(dir, dirs[i], 0755) < 0)
             return err_sys(errno, "make the directory %s", dirs[i]);
+    TRY(io_write_file(dir, "data/d", "d", 1, 0644, 0));
+    TRY(io_write_file(dir, "lower/ref", "x", 1, 0644, 0));
     return io_write_file(dir, "lower/file", "x", 1, 0644, 0);
 }
 
-static struct err *probe(struct store *s, int *ret) {
+static struct err *probe(struct store *s, int (*try)(int dir), int *ret) {
     autofree char *name = NULL;
     autofd int dir = -1;
     TRY(store_tmp_new(s, &name, &dir));
     struct err *e = make_layers(dir);
     pid_t pid = e ? -1 : fork();
     if (pid == 0)
-        _exit(try_overlay(dir));
+        _exit(try(dir));
     if (!e && pid < 0)
         e = err_sys(errno, "fork");
     if (!e)
@@ -83,12 +109,12 @@ static struct err *probe(struct store *s, int *ret) {
     return e;
 }
 
-/* "<run_root>/overlay-<device>", owned. */
-static char *cache_path(const struct store *s) {
+/* "<run_root>/<what>-<device>", owned. */
+static char *cache_path(const struct store *s, const char *what) {
     struct stat st = {0};
     if (fstat(s->dirs[STORE_ROOT], &st) < 0)
         st.st_dev = 0;
-    return mem_printf("%s/overlay-%x.%x", s->host->run_root, major(st.st_dev), minor(st.st_dev));
+    return mem_printf("%s/%s-%x.%x", s->host->run_root, what, major(st.st_dev), minor(st.st_dev));
 }
 
 static void remember(const struct store *s, const char *path, const char *answer) {
@@ -97,12 +123,12 @@ static void remember(const struct store *s, const char *path, const char *answer
     if (!e)
         e = io_write_file(AT_FDCWD, path, text, strlen(text), 0600, 0);
     if (e)
-        log_debug("cannot remember in %s whether overlay works", path);
+        log_debug("cannot remember in %s what works", path);
     err_free(e);
 }
 
-bool store_overlay_works(struct store *s) {
-    autofree char *path = cache_path(s);
+static bool works(struct store *s, const char *what, int (*try)(int dir)) {
+    autofree char *path = cache_path(s, what);
     autofree char *yes = mem_printf("%s yes\n", s->host->boot_id), *no = mem_printf("%s no\n", s->host->boot_id);
     autostr struct str cached = STR_INIT;
     autoerr none = io_read_file(AT_FDCWD, path, 256, &cached);
@@ -111,12 +137,16 @@ bool store_overlay_works(struct store *s) {
     if (!none && str_eq(str_c(&cached), no))
         return false;
     int result = PROBE_UNKNOWN;
-    autoerr e = probe(s, &result);
+    autoerr e = probe(s, try, &result);
     if (e || (result != PROBE_WORKS && result != PROBE_FAILS)) {
-        log_debug("whether overlay works could not be tried out; assuming so");
+        log_debug("whether %s works could not be tried out; assuming so", what);
         return true;
     }
-    log_debug("overlay with userxattr %s on %s", result == PROBE_WORKS ? "works" : "does not work", s->root);
+    log_debug("%s with userxattr %s on %s", what, result == PROBE_WORKS ? "works" : "does not work", s->root);
     remember(s, path, result == PROBE_WORKS ? "yes" : "no");
     return result == PROBE_WORKS;
 }
+
+bool store_overlay_works(struct store *s) { return works(s, "overlay", try_overlay); }
+
+bool store_overlay_shifts(struct store *s) { return works(s, "overlay-data", try_shift); }

@@ -10,6 +10,7 @@
  *     names/<name>                          symlink to a container id; its creation reserves the name atomically
  *     containers/<hex>/…                    config.json (OCI spec), options.json (docker's view of what was asked),
  *                                           container.json (what ps needs), state.json, lock, upper, work, log
+ *     idmaps/<map>/<hex>/{diff,data}        an image (by its top layer) with the owners of another map: shift.c
  *     volumes/<name>/…                      what outlives containers: volumes.h
  *     tmp/<random>/                         work in progress, locked (flock) by its maker; unlocked ones are debris
  *     lock, sweeper                         shared by who adds references, exclusive for the sweep; who waits for it
@@ -32,6 +33,7 @@
 
 struct err;
 struct host;
+struct id_map;
 struct json;
 struct store;
 
@@ -245,11 +247,18 @@ enum store_driver { STORE_DRIVER_AUTO, STORE_DRIVER_OVERLAY, STORE_DRIVER_FUSE_O
 /* An overlay of the container's own over any directory, which is not changed. unsupported where the driver is copy. */
 struct err *store_rootfs_over(struct store *s, const char *container_id, const char *lower, enum store_driver driver,
                               struct rootfs_plan *ret) __attribute__((warn_unused_result));
-/* How to put the container's root together from an image's layers (chain ids, bottom first; none: upper is the root).
- * AUTO: overlay where a probe, kept in the run directory, says that it works, else fuse-overlayfs, else copy. COPY
- * makes the merged directory where it is missing (userns); one that is there, with the changes, is used. */
-struct err *store_rootfs_plan(struct store *s, const char *container_id, const struct strv *chain_ids,
-                              enum store_driver driver, struct rootfs_plan *ret) __attribute__((warn_unused_result));
+struct store_rootfs {
+    const char *container_id;
+    const struct strv *chain_ids; /* bottom first; none: upper is the root */
+    enum store_driver driver;
+    const struct id_map *map; /* of the container's own, in ids of the user namespace that layers are unpacked in; or NULL */
+};
+/* How to put the container's root together from an image's layers. AUTO: overlay where a probe, kept in the run
+ * directory, says that it works, else fuse-overlayfs, else copy. COPY makes the merged directory where it is missing
+ * (userns); one that is there, with the changes, is used. With a map the image's files are made with its owners, where
+ * they are not there yet (userns; denied outside of it): storage/shift.c. */
+struct err *store_rootfs_plan(struct store *s, const struct store_rootfs *r, struct rootfs_plan *ret)
+    __attribute__((warn_unused_result));
 /* Bytes in the container's upper directory, for ps --size. userns when files are unreadable otherwise. */
 struct err *store_container_size(const struct store *s, const char *id, int64_t *ret)
     __attribute__((warn_unused_result));

@@ -30,8 +30,11 @@ enum store_dir {
     STORE_VOLUMES,
     STORE_NETWORKS,
     STORE_SECRETS,
+    STORE_IDMAPS,
     STORE_DIR_COUNT
 };
+
+struct id_map;
 
 struct store {
     const struct host *host; /* borrowed; outlives the store */
@@ -138,7 +141,27 @@ struct err *store_copy_layer(int from, int to) __attribute__((warn_unused_result
 /* The same with a tree that is no layer: nothing in it is a mark. What `to` has besides stays. */
 struct err *store_copy_tree(int from, int to) __attribute__((warn_unused_result));
 
+/* ---- copy.c, shift.c: other owners ---- */
+
+struct store_shift {
+    const struct id_map *map;
+    int data;     /* the directory of links to the files' data; -1: data is copied */
+    size_t depth; /* its name below the data-only layer */
+    uint32_t stray_uid, stray_gid; /* whose files are that the container has no id for */
+};
+/* As store_copy_layer(), with the owners that the map gives. userns. */
+struct err *store_copy_shifted(int from, int to, const struct store_shift *shift) __attribute__((warn_unused_result));
+/*
+ * Makes an image's files with other owners where they are not there yet; denied to who is not root of the user
+ * namespace. `full`: with a copy of the data, for who has no overlay that takes it from elsewhere.
+ */
+struct err *store_shift_image(struct store *s, const struct strv *chain_ids, const struct id_map *map, bool full)
+    __attribute__((warn_unused_result));
+
 /* ---- probe.c ---- */
+
+/* Whether that overlay takes the data of files from data-only layers. */
+bool store_overlay_shifts(struct store *s);
 
 /* Whether the kernel mounts overlay with userxattr for this user on the store's file system; cached by boot. */
 bool store_overlay_works(struct store *s);

@@ -19,6 +19,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/path.h"
 #include "storage/store_int.h"
 
@@ -26,6 +27,7 @@ enum { TEMP_SECONDS = 3600 };
 
 struct sweep {
     struct store *s;
+    struct strv maps;          /* names of the maps of ids that containers have */
     struct strv layers, blobs; /* hex of what is referenced; sorted once marking is done */
     int dir;                   /* the directory being swept */
     int64_t bytes;
@@ -92,6 +94,9 @@ static struct err *mark_container(struct sweep *sw, const char *id) {
             return err_new(ERR_CORRUPT, "container %.12s: %s is not a chain id", id, layers.v[i]);
         mark(&sw->layers, layers.v[i]);
     }
+    const char *map = json_text(json_get(j, "IdMap"), "Name");
+    if (path_is_hex64(map))
+        strv_push(&sw->maps, map);
     if (path_is_hex64(image))
         strv_push(&sw->blobs, image);
     else
@@ -132,6 +137,38 @@ static struct err *sweep_layer(void *ctx, const char *name, unsigned char d_type
     TRY(store_trash(sw->s, sw->dir, name));
     sw->bytes += usage.blocks;
     return NULL;
+}
+
+struct sweep_map {
+    struct sweep *sw;
+    int dir;
+};
+
+/* "<chain id>" or "<chain id>.full" of an image's top layer: gone with it. */
+static struct err *sweep_shifted(void *ctx, const char *name, unsigned char d_type) {
+    (void)d_type;
+    const struct sweep_map *m = ctx;
+    autofree char *layer = mem_dupn(name, strcspn(name, "."));
+    if (!path_is_hex64(layer) || marked(&m->sw->layers, layer))
+        return NULL;
+    return store_trash(m->sw->s, m->dir, name);
+}
+
+/*
+ * Images with other owners. They are nothing that cannot be made again: who starts a container with such a map makes its
+ * record first, so none of a map without one is in use. Of what they measure the data is the layers' own.
+ */
+static struct err *sweep_map(void *ctx, const char *name, unsigned char d_type) {
+    (void)d_type;
+    struct sweep *sw = ctx;
+    autofd int dir = -1;
+    if (!path_is_hex64(name))
+        return NULL;
+    if (!marked(&sw->maps, name))
+        return store_trash(sw->s, sw->dir, name);
+    TRY(fd_open_dir(sw->dir, name, &dir));
+    struct sweep_map m = {sw, dir};
+    return io_each_entry(dir, sweep_shifted, &m);
 }
 
 /* What io_write_file() leaves when it is killed. A living one is done within the hour. */
@@ -182,6 +219,8 @@ static struct err *mark_and_sweep(struct sweep *sw, bool *ret_damaged) {
     }
     strv_sort(&sw->layers);
     strv_sort(&sw->blobs);
+    strv_sort(&sw->maps);
+    TRY(sweep_dir(sw, STORE_IDMAPS, sweep_map)); /* first: their links keep the layers' blocks */
     TRY(sweep_dir(sw, STORE_LAYERS, sweep_layer));
     TRY(sweep_dir(sw, STORE_BLOBS, sweep_blob));
     TRY(sweep_dir(sw, STORE_IMAGES, sweep_temp));
@@ -228,6 +267,7 @@ struct err *store_sweep(struct store *s, bool wait, bool *ret_skipped, int64_t *
     else
         e = mark_and_sweep(&sw, &skipped);
     fd_close(lock); /* deleting what was moved to the trash needs no lock */
+    strv_done(&sw.maps);
     strv_done(&sw.layers);
     strv_done(&sw.blobs);
     if (!e)

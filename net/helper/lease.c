@@ -147,8 +147,12 @@ static struct err *check_userns(const struct warden *w, int userns) {
     return err_new(ERR_CONFLICT, "the container is in another user namespace than those that have a network");
 }
 
+/* A container with ids of its own is in a user namespace below ours, of which we are root as well. */
 static struct err *check_owner(const struct warden *w, int netns) {
     autofd int userns = sys_ns_userns(netns);
+    autofd int above = userns >= 0 ? sys_ns_parent(userns) : -1;
+    if (is_own(above))
+        return NULL;
     return userns < 0 && errno != EPERM ? NULL : check_userns(w, userns); /* an old kernel does not tell */
 }
 

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/idmap.h"
+
 struct err;
 struct strv;
 
@@ -44,15 +46,6 @@ static inline void host_freep(struct host **h) { host_free(*h); }
 
 /* The value of an environment variable as the caller had it, borrowed, or NULL. */
 const char *host_env(const struct host *h, const char *name);
-
-struct id_range {
-    uint32_t inside, outside, count;
-};
-#define ID_RANGES_MAX 16
-struct id_map {
-    struct id_range uid[ID_RANGES_MAX], gid[ID_RANGES_MAX];
-    size_t n_uid, n_gid;
-};
 
 /*
  * The user's default map: 0 → the user, 1.. → the subordinate ids that libsubid (dlopen; /etc/subuid and /etc/subgid

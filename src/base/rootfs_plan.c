@@ -13,6 +13,7 @@ const struct rootfs_tree *rootfs_plan_tree(const struct rootfs_plan *p, const ch
 void rootfs_plan_done(struct rootfs_plan *p) {
     free(p->base_dir);
     strv_done(&p->lowers);
+    strv_done(&p->data);
     free(p->upper);
     free(p->work);
     free(p->fuse_program);

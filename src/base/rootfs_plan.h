@@ -18,6 +18,7 @@ struct rootfs_plan {
     enum rootfs_driver driver;
     char *base_dir;            /* absolute; `lowers` are relative to it */
     struct strv lowers;        /* topmost first; ROOTFS_COPY, ROOTFS_DIR: the one directory */
+    struct strv data;          /* overlay's data-only layers below those, without names of their own; mostly none */
     char *upper, *work;        /* absolute; NULL: read-only overlay of the lowers */
     char *fuse_program;        /* absolute path for ROOTFS_FUSE_OVERLAY */
     char *fuse_dir;            /* where that mounts it; NULL: on base_dir */

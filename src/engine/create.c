@@ -3,6 +3,7 @@
  * container is a directory with a reserved name, whole or absent.
  */
 #include "engine/engine_int.h"
+#include "engine/idmaps.h"
 #include "engine/secrets_int.h"
 #include "engine/volumes_int.h"
 
@@ -30,6 +31,7 @@ struct creation {
     struct json *volumes_from;
     struct json *mount_images;
     struct json *secrets;
+    struct idmaps ids;
     int volumes_lock;   /* while there are volumes that no record tells of yet */
     int dirfd, lock_fd; /* of the new container, when it is to be started */
 };
@@ -44,6 +46,7 @@ static void creation_done(struct creation *c) {
     json_free(c->volumes_from);
     json_free(c->mount_images);
     json_free(c->secrets);
+    idmaps_done(&c->ids);
     fd_close(c->volumes_lock);
     fd_close(c->dirfd);
     fd_close(c->lock_fd);
@@ -189,6 +192,9 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .volumes_from = c->volumes_from,
         .mount_images = c->mount_images,
         .secrets = c->secrets,
+        .map = c->ids.mapped ? &c->ids.map : NULL,
+        .map_auto = c->ids.mode.kind == SPEC_USERNS_AUTO,
+        .map_user = *c->ids.user ? c->ids.user : NULL,
     };
     spec_free(c->spec);
     c->spec = NULL;
@@ -354,14 +360,17 @@ static struct err *prepare(struct creation *c) {
     TRY(volumes_images(c->engine, c->args->options, &c->mount_images));
     TRY(secrets_load(c->engine, c->args->options, &c->secrets));
     id_random(c->id);
-    if (c->args->options->rootfs)
-        return resolve_rootfs(c);
-    TRY(resolve_image(c));
-    return load_image(c);
+    if (c->args->options->rootfs) {
+        TRY(resolve_rootfs(c));
+    } else {
+        TRY(resolve_image(c));
+        TRY(load_image(c));
+    }
+    return idmaps_resolve(c->engine, c->args->options, c->image_config, &c->layers, &c->ids);
 }
 
 #define CREATION_INIT(e, a)                                                                                            \
-    { .engine = (e), .args = (a), .dirfd = -1, .lock_fd = -1, .volumes_lock = -1 }
+    { .engine = (e), .args = (a), .dirfd = -1, .lock_fd = -1, .volumes_lock = -1, .ids = IDMAPS_INIT }
 
 struct err *engine_container_create(struct engine *e, const struct engine_create *args, struct engine_created *ret,
                                     struct strv *ret_warnings) {
@@ -369,6 +378,7 @@ struct err *engine_container_create(struct engine *e, const struct engine_create
     struct err *r = prepare(&c);
     if (!r)
         r = record_named(&c);
+    fd_replace(&c.ids.lock_fd, -1); /* its ids are recorded, or not wanted any more */
     if (c.volumes_lock >= 0) {
         fd_replace(&c.volumes_lock, -1);
         if (r && c.spec)

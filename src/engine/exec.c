@@ -29,7 +29,11 @@ static bool cut_config(char *text, size_t n, struct json *config) {
     enum { PROCESS, ANNOTATIONS, LINUX, N_TOP };
     struct json_field top[] = {
         [PROCESS] = {.key = "process"}, [ANNOTATIONS] = {.key = "annotations"}, [LINUX] = {.key = "linux"}};
-    struct json_field inner[] = {{.key = "namespaces"}, {.key = "resources"}, {.key = "seccomp"}};
+    struct json_field inner[] = {{.key = "namespaces"},
+                                 {.key = "resources"},
+                                 {.key = "seccomp"},
+                                 {.key = "uidMappings"},
+                                 {.key = "gidMappings"}};
     struct json *linux_ = json_object();
     json_set(config, "linux", linux_);
     if (!json_cut(text, n, top, N_TOP) || !top[LINUX].text)

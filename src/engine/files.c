@@ -21,6 +21,7 @@ void files_done(struct files *f) {
     rootfs_plan_done(&f->plan);
     fd_close(f->lock_fd);
     fd_close(f->pidfd);
+    fd_close(f->shared_fd);
     fd_close(f->userns_fd);
 }
 
@@ -35,13 +36,15 @@ static struct err *reach_running(struct files *f) {
     char path[32];
     TRY(proc_open(f->c.state.pid, f->c.state.pid_start, &f->pidfd));
     (void)snprintf(path, sizeof path, "/proc/%d/ns/user", (int)f->c.state.pid);
+    TRY(runtime_userns_shared_by(f->c.state.pid, &f->shared_fd));
     return fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &f->userns_fd);
 }
 
 static struct err *reach_stopped(struct files *f) {
     int userns;
     TRY(engine_userns(f->engine, &userns, NULL));
-    TRY(fd_dup(userns, &f->userns_fd));
+    TRY(fd_dup(userns, &f->shared_fd));
+    TRY(f->mapped ? runtime_userns_nest(userns, &f->id_map, &f->userns_fd) : fd_dup(userns, &f->userns_fd));
     return engine_rootfs_plan(f->engine, &f->c, f->config, &f->plan);
 }
 
@@ -49,7 +52,10 @@ static struct err *reach(struct files *f) {
     int userns;
     TRY(engine_container_settle(f->engine, &f->c, &f->lock_fd));
     TRY(json_read_file(f->c.dirfd, "config.json", &f->config));
+    TRY_CTX(idmap_from_json(json_get(f->config, "linux"), &f->id_map, &f->mapped), "config.json");
     TRY(engine_userns(f->engine, &userns, &f->ids));
+    if (f->mapped)
+        f->ids = idmap_end(f->id_map.uid, f->id_map.n_uid);
     if (f->lock_fd >= 0)
         return reach_stopped(f);
     struct err *e = reach_running(f);
@@ -89,7 +95,8 @@ struct err *files_answer(const struct files_call *call, const struct json *facts
 
 struct err *files_inside(struct files *f, struct files_call *call, struct files_answer *ret) {
     int pair[2];
-    const struct runtime_root root = {.userns_fd = f->userns_fd,
+    const struct runtime_root root = {.shared_fd = f->shared_fd,
+                                      .userns_fd = f->mapped ? f->userns_fd : -1,
                                       .target_pidfd = f->pidfd,
                                       .rootfs = &f->plan,
                                       .config = f->config,
@@ -112,6 +119,7 @@ struct changes {
     const struct store *store;
     const char *id;
     const struct strv *layers;
+    const struct id_map *map;
     int list;
     struct msg_chan *chan;
 };
@@ -120,7 +128,7 @@ static struct err *changes_call(void *ctx) {
     const struct changes *c = ctx;
     autofd int dir = -1;
     autojson facts = json_object();
-    TRY(store_container_changes(c->store, c->id, c->layers, c->list));
+    TRY(store_container_changes(c->store, c->id, c->layers, c->map, c->list));
     TRY(store_container_changes_open(c->store, c->id, &dir));
     return msg_send(c->chan, facts, &dir, 1);
 }
@@ -148,8 +156,8 @@ struct err *files_changes(struct files *f, int *ret_list, int *ret_dir) {
     automsg ours = msg_chan_new(pair[0]);
     automsg theirs = msg_chan_new(pair[1]);
     autojson facts = NULL;
-    struct changes c = {f->engine->store, f->c.id, &layers, list, theirs};
-    TRY(runtime_userns_call(f->userns_fd, changes_call, &c));
+    struct changes c = {f->engine->store, f->c.id, &layers, f->mapped ? &f->id_map : NULL, list, theirs};
+    TRY(runtime_userns_call(f->shared_fd, changes_call, &c));
     TRY(msg_recv(ours, &facts, fds, &n));
     autofd int dir = n ? fds[0] : -1;
     if (lseek(list, 0, SEEK_SET) < 0)

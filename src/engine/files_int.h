@@ -14,11 +14,14 @@ struct files {
     struct rootfs_plan plan;
     int lock_fd;   /* of one that does not run, ours; -1 */
     int pidfd;     /* of one that runs; -1 */
-    int userns_fd; /* its user namespace */
+    int shared_fd; /* the user namespace that the store's files are seen from */
+    int userns_fd; /* its own, by which owners are what they are to it; mostly the same */
     uint32_t ids;  /* number of ids there */
+    struct id_map id_map;
+    bool mapped; /* it has ids of its own, these */
 };
 #define FILES_INIT                                                                                                     \
-    { .c = ENGINE_CONTAINER_INIT, .lock_fd = -1, .pidfd = -1, .userns_fd = -1 }
+    { .c = ENGINE_CONTAINER_INIT, .lock_fd = -1, .pidfd = -1, .shared_fd = -1, .userns_fd = -1 }
 void files_done(struct files *f);
 #define autofiles __attribute__((cleanup(files_done))) struct files
 /* Loads a container and makes its files reachable; waits for a start or end that is going on. Done with files_done().

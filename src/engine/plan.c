@@ -14,9 +14,7 @@ static enum store_driver driver_of(const struct config *config) {
 
 struct plan_call {
     struct store *store;
-    const char *id;
-    const struct strv *layers;
-    enum store_driver driver;
+    struct store_rootfs wanted;
 };
 
 /* --rootfs: a directory of the user's, or an overlay that has it below. */
@@ -32,31 +30,44 @@ static struct err *directory_plan(struct engine *e, const struct engine_containe
 static struct err *plan_call(void *ctx) {
     struct plan_call *p = ctx;
     struct rootfs_plan unused = {.base_dir = NULL};
-    struct err *e = store_rootfs_plan(p->store, p->id, p->layers, p->driver, &unused);
+    struct err *e = store_rootfs_plan(p->store, &p->wanted, &unused);
     rootfs_plan_done(&unused);
     return e;
 }
 
-static struct err *image_plan(struct engine *e, const struct engine_container *c, struct rootfs_plan *ret) {
+static struct err *image_plan(struct engine *e, const struct engine_container *c, const struct id_map *map,
+                              struct rootfs_plan *ret) {
     autostrv struct strv layers = {.n = 0};
     TRY(json_get_strv_opt(c->summary, "Layers", &layers));
-    struct plan_call call = {e->store, c->id, &layers, driver_of(e->config)};
-    struct err *bad = store_rootfs_plan(e->store, c->id, &layers, call.driver, ret);
+    struct plan_call call = {
+        e->store, {.container_id = c->id, .chain_ids = &layers, .driver = driver_of(e->config), .map = map}};
+    struct err *bad = store_rootfs_plan(e->store, &call.wanted, ret);
     if (!bad || err_kind(bad) != ERR_DENIED)
         return bad;
-    /* The copy driver makes files of subordinate ids: once inside the namespace, then the plan finds them made. */
+    /* The copy driver makes files of subordinate ids, and so do layers with owners of the container's own: once, inside
+     * the namespace, then the plan finds them made. */
     err_free(bad);
     int fd = -1;
     TRY(engine_userns(e, &fd, NULL));
     TRY(runtime_userns_call(fd, plan_call, &call));
-    return store_rootfs_plan(e->store, c->id, &layers, call.driver, ret);
+    return store_rootfs_plan(e->store, &call.wanted, ret);
+}
+
+struct err *engine_id_map(const struct json *config, struct id_map *ret, const struct id_map **ret_map) {
+    bool mapped;
+    TRY_CTX(idmap_from_json(json_get(config, "linux"), ret, &mapped), "config.json");
+    *ret_map = mapped ? ret : NULL;
+    return NULL;
 }
 
 struct err *engine_rootfs_plan(struct engine *e, const struct engine_container *c, const struct json *config,
                                struct rootfs_plan *ret) {
     const char *dir = json_str_value(json_get(c->summary, "Rootfs"));
     struct rootfs_plan plan = {.base_dir = NULL};
-    TRY(dir ? directory_plan(e, c, dir, &plan) : image_plan(e, c, &plan));
+    struct id_map ids;
+    const struct id_map *map;
+    TRY(engine_id_map(config, &ids, &map));
+    TRY(dir ? directory_plan(e, c, dir, &plan) : image_plan(e, c, map, &plan));
     plan.read_only = json_bool_value(json_path(config, "root.readonly"), false);
     *ret = plan;
     return NULL;

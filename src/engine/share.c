@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -21,7 +22,7 @@ static const struct {
     unsigned flag;
 } namespaces[] = {
     {"pid", "pid", CLONE_NEWPID}, {"ipc", "ipc", CLONE_NEWIPC},          {"network", "net", CLONE_NEWNET},
-    {"uts", "uts", CLONE_NEWUTS}, {"cgroup", "cgroup", CLONE_NEWCGROUP},
+    {"uts", "uts", CLONE_NEWUTS}, {"cgroup", "cgroup", CLONE_NEWCGROUP}, {"user", "user", CLONE_NEWUSER},
 };
 
 static bool same_file(int a, int b) {
@@ -48,6 +49,25 @@ static struct err *join_one(const struct sharing *s, int *take_ns, unsigned flag
     return NULL;
 }
 
+/*
+ * A container with a user namespace of its own can have the network of another; processes and queues only of one that has
+ * the same ids: its root could not mount what shows them. Who is in the namespace above is root of all that.
+ */
+static struct err *check_ids(const struct sharing *s, const struct engine_container *other, unsigned flag) {
+    char link[64];
+    autofd int ns = -1;
+    if (!s->m->map || !(flag & (CLONE_NEWPID | CLONE_NEWIPC)))
+        return NULL;
+    (void)snprintf(link, sizeof link, "/proc/%d/ns/user", (int)other->state.pid);
+    TRY(fd_open_at(AT_FDCWD, link, O_RDONLY, 0, &ns));
+    for (int i = 0; i < s->m->n_join; i++)
+        if (s->m->join[i].clone_flag == CLONE_NEWUSER && same_file(s->m->join[i].fd, ns))
+            return NULL;
+    return err_hint(err_new(ERR_CONFLICT, "cannot join the %s namespace of %s: it is in another user namespace",
+                            flag == CLONE_NEWPID ? "pid" : "ipc", engine_container_name(other)),
+                    "with --userns container:%s both have the same", engine_container_name(other));
+}
+
 static struct err *share_one(const struct sharing *s, const char *kind, const char *owner) {
     size_t k = 0;
     while (k < ARRAY_LEN(namespaces) && strcmp(namespaces[k].kind, kind) != 0)
@@ -61,9 +81,9 @@ static struct err *share_one(const struct sharing *s, const char *kind, const ch
                        engine_container_name(&other), other.state.status);
     autofd int pidfd = -1;
     TRY(proc_open(other.state.pid, other.state.pid_start, &pidfd));
+    TRY(check_ids(s, &other, namespaces[k].flag));
     if (s->m->userns_fd < 0) { /* only inside the owner's user namespace may its other namespaces be joined */
-        autofree char *user = mem_printf("/proc/%d/ns/user", (int)other.state.pid);
-        TRY(fd_open_at(AT_FDCWD, user, O_RDONLY, 0, &s->m->userns_fd));
+        TRY(runtime_userns_shared_by(other.state.pid, &s->m->userns_fd));
     }
     autofree char *path = mem_printf("/proc/%d/ns/%s", (int)other.state.pid, namespaces[k].file);
     autofd int ns = -1;

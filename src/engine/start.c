@@ -27,6 +27,7 @@ struct starting {
     struct engine_container c;
     struct json *config;
     struct rootfs_plan plan;
+    struct id_map ids; /* its own, if any */
     int lock_fd;
     int sync[2], client[2]; /* ours, the monitor's */
     char *init_program;
@@ -256,6 +257,7 @@ static struct err *prepare_start(struct starting *s) {
         TRY(json_read_file(s->c.dirfd, "config.json", &s->config));
     if (s->on_host)
         engine_config_host_network(s->config);
+    TRY(engine_id_map(s->config, &s->ids, &m->map));
     TRY(share_namespaces(s->engine, s->config, s->again, m, &s->neighbour));
     TRY(write_host_files(s));
     TRY(engine_start_plan(s->engine, &s->c, s->config, &s->plan));

@@ -136,7 +136,7 @@ static struct err *meanwhile(void *ctx, pid_t pid) {
         TRY(mon_log_open(o));
     }
     TRY(own_signals(o));
-    err_free(runtime_userns_publish(o->m->host, o->run_fd, pid)); /* the next command can make one of its own */
+    err_free(runtime_userns_publish(o->m->host, o->run_fd, pid, o->m->map)); /* the next command can make one of its own */
     return mon_state_prepare(o, pid);
 }
 
@@ -157,6 +157,7 @@ static struct err *create(struct mon *o, const int stdio[3]) {
         .rows = m->rows,
         .cols = m->cols,
         .n_join = m->n_join,
+        .map = m->map,
         .preserve_fds = m->preserve_fds,
         .network = m->network ? give_network : NULL,
         .cgroup = &o->cgroup,

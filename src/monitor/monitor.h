@@ -48,6 +48,7 @@
 
 struct err;
 struct host;
+struct id_map;
 struct json;
 
 enum monitor_frame {
@@ -104,6 +105,7 @@ struct monitor {
         unsigned clone_flag;
     } join[8];
     int n_join;
+    const struct id_map *map; /* of a user namespace of the container's own, as runtime.h has it; borrowed; or NULL */
     int preserve_fds; /* descriptors 3 to 2 + n go to the first run, and are closed then */
     struct monitor_restart restart;
     /*

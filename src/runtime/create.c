@@ -128,7 +128,7 @@ static pid_t clone_init(struct create *cr, uint64_t extra, int *ret_pidfd) {
                               .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
                               .exit_signal = (extra & CLONE_PARENT) ? 0 : SIGCHLD};
     pid_t pid = -1;
-    if (cr->c.cgroup && cr->c.cgroup->v2 >= 0) {
+    if (cr->c.cgroup && cr->c.cgroup->v2 >= 0 && !cr->c.map) { /* with a map we are in it already */
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (__u64)cr->c.cgroup->v2;
         pid = sys_clone3(&args);
@@ -158,7 +158,7 @@ static int count_fuse(const struct rootfs_plan *p) {
 }
 
 static bool needs_middle(const struct create *cr) {
-    return joined(&cr->c) & (CLONE_NEWPID | CLONE_NEWUSER) || cr->n_alive;
+    return cr->c.map || joined(&cr->c) & (CLONE_NEWPID | CLONE_NEWUSER) || cr->n_alive;
 }
 
 static struct err *middle_join(const struct create *cr, unsigned flag) {
@@ -173,10 +173,6 @@ static struct err *middle_join(const struct create *cr, unsigned flag) {
 static struct err *middle_fuse(const struct create *cr) {
     const struct rootfs_plan *p = cr->c.rootfs;
     int n = 0;
-    if (!cr->n_alive)
-        return NULL;
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return err_sys(errno, "make a mount namespace for fuse-overlayfs");
     for (size_t i = 0; i < p->n_trees; i++)
         if (p->trees[i].plan.driver == ROOTFS_FUSE_OVERLAY)
             TRY(fuse_mount(&p->trees[i].plan, cr->alive[n++]));
@@ -184,7 +180,7 @@ static struct err *middle_fuse(const struct create *cr) {
 }
 
 /* The container's copy of the mount must be the last one, so that fuse-overlayfs ends with the container. */
-static void middle_unmount(const struct rootfs_plan *p) {
+void middle_unmount(const struct rootfs_plan *p) {
     if (p->driver == ROOTFS_FUSE_OVERLAY)
         (void)umount2(p->base_dir, MNT_DETACH);
     for (size_t i = 0; i < p->n_trees; i++)
@@ -192,17 +188,39 @@ static void middle_unmount(const struct rootfs_plan *p) {
             (void)umount2(p->trees[i].plan.fuse_dir, MNT_DETACH);
 }
 
+static struct err *middle_mount(const struct create *cr) {
+    if (!cr->n_alive)
+        return NULL;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return err_sys(errno, "make a mount namespace for fuse-overlayfs");
+    return middle_fuse(cr);
+}
+
+/* The container has a user namespace of its own (nested.c). */
+static struct err *middle_nest(struct create *cr) {
+    if (unshare(CLONE_NEWNS) < 0)
+        return err_sys(errno, "make a mount namespace");
+    TRY(mounts_propagation(&cr->in));
+    TRY(middle_fuse(cr));
+    return nested_enter(&cr->in);
+}
+
 static struct err *middle_work(struct create *cr, int sock) {
     autofd int pidfd = -1;
     if (prctl(PR_SET_DUMPABLE, 0) < 0) /* before anybody in a joined pid namespace can see us */
         return err_sys(errno, "prctl");
-    TRY(middle_join(cr, CLONE_NEWUSER));
-    TRY(middle_fuse(cr));
+    if (cr->c.map) {
+        TRY(middle_nest(cr));
+    } else {
+        TRY(middle_join(cr, CLONE_NEWUSER));
+        TRY(middle_mount(cr));
+    }
     struct err *e = middle_join(cr, CLONE_NEWPID);
     pid_t pid = e ? -1 : clone_init(cr, CLONE_PARENT, &pidfd);
     if (!e && pid < 0)
         e = clone_error(errno);
-    middle_unmount(cr->c.rootfs);
+    if (!cr->c.map)
+        middle_unmount(cr->c.rootfs);
     return e ? e : sync_send(sock, SYNC_PID, pid, pidfd);
 }
 

@@ -29,6 +29,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/idmap.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -63,16 +64,8 @@ static bool on_host_network(const struct exec *ex) {
            theirs.st_dev == ours.st_dev;
 }
 
-/*
- * The cgroup namespace comes last where the program is to be born in the container's cgroup: who is in that namespace
- * and not in that cgroup may not enter it, as the hierarchy of systemd's machines is mounted (nsdelegate).
- */
-static int late_namespaces(const struct exec *ex) {
-    return ex->cgroup.v2 >= 0 ? namespaces_of(ex->x->config) & CLONE_NEWCGROUP : 0;
-}
-
 static struct err *join(const struct exec *ex) {
-    int flags = namespaces_of(ex->x->config) & ~late_namespaces(ex);
+    int flags = namespaces_of(ex->x->config);
     if (setns(ex->x->target_pidfd, flags | CLONE_NEWUSER) == 0)
         return NULL;
     if (errno == EPERM && on_host_network(ex) &&
@@ -97,15 +90,10 @@ static struct err *become_program(struct launch *l) {
 
 /* What served to get here must not be found by a path of the container (a link to /proc/self/fd/N/.. as a program). */
 static int program_main(void *ctx) {
-    struct exec *ex = ctx;
-    struct launch *l = &ex->l;
+    struct launch *l = &((struct exec *)ctx)->l;
     const int keep[] = {l->stdio[0], l->stdio[1], l->stdio[2], l->sync, l->slave};
-    int late = late_namespaces(ex);
-    bool joined = !late || setns(ex->x->target_pidfd, late) == 0;
-    struct err *e = joined ? NULL : err_sys(errno, "join the container's cgroup namespace");
     fd_close_all_but(keep, ARRAY_LEN(keep));
-    if (!e)
-        e = become_program(l);
+    struct err *e = become_program(l);
     sync_send_err(l->sync, e);
     err_free(e);
     _exit(1);
@@ -125,6 +113,22 @@ static pid_t clone_program(struct exec *ex) {
                  ex);
 }
 
+/* To root of a container with ids of its own our pipes would belong to nobody. Who can change that is root of the
+ * namespace above, on the way through which nothing else happens. */
+static struct err *give_pipes(const struct exec *ex) {
+    struct id_map m;
+    bool mapped;
+    autofd int above = -1;
+    TRY(idmap_from_json(json_get(ex->x->config, "linux"), &m, &mapped));
+    if (!mapped)
+        return NULL;
+    TRY(runtime_userns_shared_by(ex->x->target, &above));
+    if (setns(above, CLONE_NEWUSER) < 0 && errno != EINVAL) /* EINVAL: a monitor is in it */
+        return err_sys(errno, "enter the user namespace");
+    nested_give(ex->l.stdio, &m);
+    return NULL;
+}
+
 static struct err *enter(struct exec *ex) {
     const struct launch *l = &ex->l;
     const int keep[] = {l->stdio[0], l->stdio[1], l->stdio[2], l->sync, ex->cgroup.v2, ex->x->target_pidfd};
@@ -132,6 +136,7 @@ static struct err *enter(struct exec *ex) {
         return err_sys(errno, "prctl");
     TRY(runtime_cgroup_join_v1(&ex->cgroup, 0)); /* the command inherits it */
     fd_close_all_but(keep, ARRAY_LEN(keep));
+    TRY(give_pipes(ex));
     TRY(join(ex));
     if ((setgroups(0, NULL) < 0 && errno != EPERM) || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
         return err_sys(errno, "become root of the container");

@@ -44,6 +44,8 @@ struct err *fuse_mount(const struct rootfs_plan *p, int alive_fd) {
     autofd int child = -1;
     int pipefd[2], code;
     pid_t pid;
+    if (p->adopt)
+        TRY(rootfs_adopt(p));
     options_of(p, &options);
     char *argv[] = {p->fuse_program, (char[]){"-o"}, options.ptr, p->fuse_dir ? p->fuse_dir : p->base_dir, NULL};
     TRY(fd_pipe(0, pipefd));

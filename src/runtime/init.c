@@ -31,8 +31,13 @@
 static void close_others(const struct init *in) {
     const struct runtime_create *c = in->c;
     size_t n = 0;
-    int keep[5 + ARRAY_LEN(c->join) + RUNTIME_PRESERVE_MAX];
+    size_t sources = in->nested ? in->nested->n : 0;
+    autofree int *keep = mem_array(7 + ARRAY_LEN(c->join) + RUNTIME_PRESERVE_MAX + sources, sizeof *keep);
     keep[n++] = in->l.sync;
+    keep[n++] = in->root;
+    keep[n++] = in->l.exe;
+    for (size_t i = 0; i < sources; i++)
+        keep[n++] = in->nested->sources[i];
     for (int i = 0; i < 3; i++)
         keep[n++] = c->stdio[i];
     if (c->detach)
@@ -56,8 +61,11 @@ static struct err *stage_isolate(struct init *in) {
     return (in->made & CLONE_NEWPID) ? limits_oom_score(in->l.process) : NULL;
 }
 
-/* pid and user namespaces were joined by the middle process: they only take effect for children, or come first. */
+/* pid and user namespaces were joined by the middle process: they only take effect for children, or come first. With a
+ * user namespace of its own it has joined all of them. */
 static struct err *stage_join(struct init *in) {
+    if (in->nested)
+        return NULL;
     for (int i = 0; i < in->c->n_join; i++) {
         unsigned flag = in->c->join[i].clone_flag;
         if (flag & (CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWNS))
@@ -78,7 +86,7 @@ static bool wants_propagation(const struct json *mounts) {
     return false;
 }
 
-static struct err *stage_propagation(struct init *in) {
+struct err *mounts_propagation(struct init *in) {
     const char *root = json_str_value(json_get(in->linux_, "rootfsPropagation"));
     in->slave = (root && (str_ends(root, "slave") || str_ends(root, "shared"))) ||
                 wants_propagation(json_get(in->c->config, "mounts"));
@@ -99,9 +107,9 @@ static struct err *stage_null(struct init *in) {
 /*
  * coracle-init is executed through a read-only mount of its own, so that /proc/1/exe does not lead to a writable file.
  */
-static struct err *stage_init_program(struct init *in) {
+struct err *init_program_open(struct init *in) {
     const struct mount_opts ro = {.attrs = MOUNT_ATTR_RDONLY};
-    if (!str_eq(config_annotation(in->c->config, SPEC_ANN_INIT), "true") || !in->c->init_program)
+    if (in->l.exe >= 0 || !str_eq(config_annotation(in->c->config, SPEC_ANN_INIT), "true") || !in->c->init_program)
         return NULL;
     return mount_fs_clone(AT_FDCWD, in->c->init_program, &ro, &in->l.exe);
 }
@@ -238,7 +246,7 @@ static struct err *stage_go(struct init *in) {
 }
 
 static struct err *stage_volumes(struct init *in) {
-    return in->c->prepare ? in->c->prepare(in->c->ctx, in->root) : NULL;
+    return in->c->prepare && !in->nested ? in->c->prepare(in->c->ctx, in->root) : NULL;
 }
 
 static struct err *stage_prepare(struct init *in) { return launch_prepare(&in->l); }
@@ -253,10 +261,10 @@ static const struct stage {
     {"read the configuration", stage_prepare},
     {"join namespaces", stage_join},
     {"network", stage_network}, /* early: it is plugged in while the mounts are made */
-    {"prepare mounts", stage_propagation},
+    {"prepare mounts", mounts_propagation},
     {"prepare mounts", stage_null},
     {"root file system", rootfs_attach},
-    {"init program", stage_init_program},
+    {"init program", init_program_open},
     {NULL, stage_volumes},
     {NULL, mounts_apply},
     {"devices", devices_make},

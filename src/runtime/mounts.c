@@ -162,22 +162,26 @@ static struct err *clone_source(const struct one *m, const char *source, int *re
     return mount_fs_clone(sub, "", &m->o, ret_tree);
 }
 
-static struct err *mount_bind(struct init *in, struct one *m) {
-    autofd int tree = -1;
-    autofd int dest = -1;
-    struct stat st;
+static struct err *open_source(const struct init *in, struct one *m, int *ret_tree) {
     if (!m->source)
         return err_new(ERR_USAGE, "bind mount on %s without a source", m->dest);
     autofree char *source = path_join(in->c->bundle ? in->c->bundle : "/", m->source);
     if (!m->o.propagation && in->slave)
         m->o.propagation = MS_PRIVATE;
-    autoerr e = clone_source(m, source, &tree);
-    if (e && err_errno(e) == ENOENT && !m->o.data.n)
-        return err_new(ERR_NOT_FOUND, "bind source path does not exist: %s", source);
-    if (e)
-        return take_ptr(&e);
+    struct err *e = clone_source(m, source, ret_tree);
+    if (!e || err_errno(e) != ENOENT || m->o.data.n)
+        return e;
+    err_free(e);
+    return err_new(ERR_NOT_FOUND, "bind source path does not exist: %s", source);
+}
+
+static struct err *mount_bind(struct init *in, struct one *m) {
+    autofd int tree = -1;
+    autofd int dest = -1;
+    struct stat st;
+    TRY(in->nested ? nested_source(in->nested, &tree) : open_source(in, m, &tree));
     if (fstat(tree, &st) < 0)
-        return err_sys(errno, "stat %s", source);
+        return err_sys(errno, "stat %s", m->source);
     TRY(mount_dest(in, m->dest, S_ISDIR(st.st_mode), &dest));
     TRY(check_dest(dest, m->dest));
     return mount_fs_attach(tree, dest, m->dest);
@@ -199,13 +203,20 @@ static struct err *tree_part(const struct rootfs_plan *p, const struct one *m, c
 }
 
 /* An overlay that the engine has planned (rootfs_plan.h). */
-static struct err *mount_tree(struct init *in, const struct one *m, const struct rootfs_plan *p) {
+static struct err *open_tree_plan(const struct one *m, const struct rootfs_plan *p, int *ret_tree) {
     const char *subpath = option_value(m, "subpath=");
+    autofd int tree = -1;
+    TRY(rootfs_open(p, &tree));
+    TRY(subpath ? tree_part(p, m, subpath, &tree) : mount_fs_attrs(tree, &m->o));
+    *ret_tree = take_fd(&tree);
+    return NULL;
+}
+
+static struct err *mount_tree(struct init *in, const struct one *m, const struct rootfs_plan *p) {
     autofd int tree = -1;
     autofd int dest = -1;
     struct stat st;
-    TRY(rootfs_open(p, &tree));
-    TRY(subpath ? tree_part(p, m, subpath, &tree) : mount_fs_attrs(tree, &m->o));
+    TRY(in->nested ? nested_source(in->nested, &tree) : open_tree_plan(m, p, &tree));
     if (fstat(tree, &st) < 0)
         return err_sys(errno, "look at what is to be mounted");
     TRY(mount_dest(in, m->dest, S_ISDIR(st.st_mode), &dest));
@@ -221,6 +232,12 @@ static struct err *mount_other(struct init *in, struct one *m) {
     return NULL;
 }
 
+static const struct rootfs_tree *tree_of(const struct init *in, const struct one *m) {
+    return strcmp(m->type, "overlay") == 0 ? rootfs_plan_tree(in->c->rootfs, m->dest) : NULL;
+}
+
+static bool is_bind(const struct one *m) { return m->o.bind || strcmp(m->type, "bind") == 0; }
+
 static struct err *mount_one(struct init *in, struct one *m) {
     static const struct {
         const char *type;
@@ -231,11 +248,11 @@ static struct err *mount_one(struct init *in, struct one *m) {
     };
     if (strcmp(m->dest, "/dev") == 0)
         fd_replace(&in->dev, -1);
-    if (m->o.bind || strcmp(m->type, "bind") == 0) {
+    if (is_bind(m)) {
         in->dev_bound |= strcmp(m->dest, "/dev") == 0;
         return mount_bind(in, m);
     }
-    const struct rootfs_tree *tree = strcmp(m->type, "overlay") == 0 ? rootfs_plan_tree(in->c->rootfs, m->dest) : NULL;
+    const struct rootfs_tree *tree = tree_of(in, m);
     if (tree)
         return mount_tree(in, m, &tree->plan);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
@@ -244,14 +261,30 @@ static struct err *mount_one(struct init *in, struct one *m) {
     return mount_other(in, m);
 }
 
+static struct err *read_mount(const struct json *j, struct one *m) {
+    TRY(json_get_str(j, "destination", &m->dest));
+    TRY(json_get_str_opt(j, "type", "bind", &m->type));
+    TRY(json_get_str_opt(j, "source", NULL, &m->source));
+    if (strcmp(m->dest, "/") == 0)
+        return err_new(ERR_USAGE, "a mount cannot replace / of the container");
+    mount_opts_parse(json_get(j, "options"), &m->o);
+    return NULL;
+}
+
+struct err *mounts_clone_source(struct init *in, const struct json *mount, int *ret_tree) {
+    struct one m = {.dest = NULL};
+    TRY(read_mount(mount, &m));
+    const struct rootfs_tree *tree = tree_of(in, &m);
+    struct err *e = is_bind(&m) ? open_source(in, &m, ret_tree) : NULL;
+    if (!e && tree)
+        e = open_tree_plan(&m, &tree->plan, ret_tree);
+    mount_opts_done(&m.o);
+    return e;
+}
+
 static struct err *read_and_mount(struct init *in, const struct json *j) {
     struct one m = {.dest = NULL};
-    TRY(json_get_str(j, "destination", &m.dest));
-    TRY(json_get_str_opt(j, "type", "bind", &m.type));
-    TRY(json_get_str_opt(j, "source", NULL, &m.source));
-    if (strcmp(m.dest, "/") == 0)
-        return err_new(ERR_USAGE, "a mount cannot replace / of the container");
-    mount_opts_parse(json_get(j, "options"), &m.o);
+    TRY(read_mount(j, &m));
     struct err *e = mount_one(in, &m);
     mount_opts_done(&m.o);
     return e ? err_wrap(e, "mount %s on %s", m.source ? m.source : m.type, m.dest) : NULL;

@@ -35,6 +35,21 @@ static struct err *join_running(const struct runtime_root *r, int *ret_root) {
     return NULL;
 }
 
+/*
+ * Where the container has a user namespace of its own the mounts were made above it, where the store is in reach; what
+ * is handed on is a copy that belongs to it. The working directory moves along into that, a descriptor does not.
+ */
+static struct err *enter_own(const struct runtime_root *r, int root, int *ret_root) {
+    if (r->userns_fd < 0)
+        return fd_open_dir(root, ".", ret_root);
+    if (fchdir(root) < 0)
+        return err_sys(errno, "enter the container's root directory");
+    TRY(runtime_userns_enter(r->userns_fd));
+    if (unshare(CLONE_NEWNS) < 0)
+        return err_sys(errno, "make a mount namespace");
+    return fd_open_dir(AT_FDCWD, ".", ret_root);
+}
+
 static struct err *make_stopped(const struct runtime_root *r, int *ret_root) {
     const struct runtime_create c = {.config = r->config, .rootfs = r->rootfs};
     struct init in = {.c = &c, .root = -1, .proc = -1, .dev = -1, .devpts = -1, .null = -1};
@@ -47,7 +62,7 @@ static struct err *make_stopped(const struct runtime_root *r, int *ret_root) {
         TRY(mounts_apply_binds(&in, r->strict));
     if (r->rootfs->read_only && sys_mount_setattr(in.root, "", AT_EMPTY_PATH, MOUNT_ATTR_RDONLY, 0, 0) < 0)
         return err_sys(errno, "make the root file system read-only");
-    return fd_open_dir(in.root, ".", ret_root);
+    return enter_own(r, in.root, ret_root);
 }
 
 static struct err *inside(void *ctx) {
@@ -64,5 +79,6 @@ static struct err *inside(void *ctx) {
 struct err *runtime_root_call(const struct runtime_root *r, struct err *(*fn)(void *ctx, int root, int mounts),
                               void *ctx) {
     struct call c = {r, fn, ctx};
-    return runtime_userns_call(r->userns_fd, inside, &c);
+    bool own = r->userns_fd >= 0 && r->target_pidfd >= 0;
+    return runtime_userns_call(own ? r->userns_fd : r->shared_fd, inside, &c);
 }

@@ -11,7 +11,8 @@ struct json;
 struct rootfs_plan;
 
 struct runtime_root {
-    int userns_fd;
+    int shared_fd;    /* the user namespace that all containers are in */
+    int userns_fd;    /* the container's own below that, or -1 */
     int target_pidfd; /* a process of the running container, or -1: its root is put together */
     const struct rootfs_plan *rootfs;
     const struct json *config; /* its bind mounts are put there, too */

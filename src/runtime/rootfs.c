@@ -31,6 +31,9 @@ static bool fits_fsconfig(const struct rootfs_plan *p) {
     for (size_t i = 0; i < p->lowers.n; i++)
         if (strlen(p->lowers.v[i]) > FSCONFIG_VALUE_MAX)
             return false;
+    for (size_t i = 0; i < p->data.n; i++)
+        if (strlen(p->data.v[i]) > FSCONFIG_VALUE_MAX)
+            return false;
     return !p->upper || (strlen(from_base(p, p->upper)) <= FSCONFIG_VALUE_MAX &&
                          strlen(from_base(p, p->work)) <= FSCONFIG_VALUE_MAX);
 }
@@ -39,6 +42,9 @@ static bool fits_fsconfig(const struct rootfs_plan *p) {
 static int overlay_options(int fs, const struct rootfs_plan *p, bool volatile_upper) {
     for (size_t i = 0; i < p->lowers.n; i++)
         if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", p->lowers.v[i], 0) < 0)
+            return -1;
+    for (size_t i = 0; i < p->data.n; i++)
+        if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "datadir+", p->data.v[i], 0) < 0)
             return -1;
     if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", "overlay", 0) < 0 ||
         sys_fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0)
@@ -77,6 +83,10 @@ static int overlay_classic(const struct rootfs_plan *p, bool volatile_upper) {
             str_append_c(&data, ':');
         append_escaped(&data, p->lowers.v[i]);
     }
+    for (size_t i = 0; i < p->data.n; i++) {
+        str_append(&data, "::");
+        append_escaped(&data, p->data.v[i]);
+    }
     if (p->upper) {
         str_append(&data, ",upperdir=");
         append_escaped(&data, from_base(p, p->upper));
@@ -112,8 +122,10 @@ static void clear_mark(const struct rootfs_plan *p) {
 }
 
 /* "/" looks as it does below. */
-static struct err *adopt_lower(const struct rootfs_plan *p) {
+struct err *rootfs_adopt(const struct rootfs_plan *p) {
     struct stat st;
+    if (chdir(p->base_dir) < 0)
+        return err_sys(errno, "enter %s", p->base_dir);
     if (stat(p->lowers.v[0], &st) < 0)
         return err_sys(errno, "look at %s", p->lowers.v[0]);
     if (lchown(p->upper, st.st_uid, st.st_gid) < 0 && errno != EINVAL) /* an owner that is nobody here stays out */
@@ -123,7 +135,7 @@ static struct err *adopt_lower(const struct rootfs_plan *p) {
 
 static struct err *overlay_mount(const struct rootfs_plan *p, int *ret_fd) {
     if (p->adopt)
-        TRY(adopt_lower(p));
+        TRY(rootfs_adopt(p));
     if (p->upper)
         clear_mark(p);
     int fd = overlay_any(p, true);
@@ -140,7 +152,7 @@ static struct err *overlay_mount(const struct rootfs_plan *p, int *ret_fd) {
 static struct err *overlay_root(const struct rootfs_plan *p, int *ret_fd) {
     if (chdir(p->base_dir) < 0)
         return err_sys(errno, "enter %s", p->base_dir);
-    if (!p->upper && p->lowers.n == 1) /* an overlay wants two layers */
+    if (!p->upper && p->lowers.n == 1 && !p->data.n) /* an overlay wants two layers */
         return mount_fs_clone(AT_FDCWD, p->lowers.v[0], &(struct mount_opts){.attrs = MOUNT_ATTR_RDONLY}, ret_fd);
     return overlay_mount(p, ret_fd);
 }
@@ -164,7 +176,8 @@ struct err *rootfs_open(const struct rootfs_plan *p, int *ret_fd) {
 }
 
 struct err *rootfs_attach(struct init *in) {
-    TRY(rootfs_open(in->c->rootfs, &in->root));
+    if (in->root < 0)
+        TRY(rootfs_open(in->c->rootfs, &in->root));
     if (sys_move_mount(in->root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return err_sys(errno, "mount the root file system");
     return NULL;

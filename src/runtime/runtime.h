@@ -47,6 +47,11 @@ struct runtime_create {
         unsigned clone_flag;
     } join[8]; /* namespaces to join instead of making (pid, net, ipc, uts, user …) */
     int n_join;
+    /*
+     * The container's ids, in those of the caller's user namespace: it gets one of its own with them, or joins one that
+     * has them (`join` with CLONE_NEWUSER). NULL: it is in the caller's.
+     */
+    const struct id_map *map;
     /* Joined, and linux.resources set in it; NULL or none: limits are not applied (say so). */
     const struct runtime_cgroup *cgroup;
     int preserve_fds; /* LISTEN_FDS-like extra descriptors 3..3+n-1, whether they close on exec or not */

@@ -116,13 +116,38 @@ struct init {
     bool dev_bound;            /* /dev is the user's bind mount: left alone */
     bool slave;                /* propagation from the host is wanted by some mount */
     int null;                  /* O_PATH of the host's /dev/null, verified */
+    struct nested *nested;     /* what was got ready above the container's own user namespace, or NULL */
     struct launch l;
 };
 /* Runs every stage and executes the program; reports errors over l.sync. Never returns. */
 void init_main(struct init *in) __attribute__((noreturn));
 
+/* A new upper directory gets owner and mode of the topmost lower layer. */
+struct err *rootfs_adopt(const struct rootfs_plan *p) __attribute__((warn_unused_result));
 /* Puts together what a plan says: a mount that is not attached, or (FUSE) a copy of one. */
 struct err *rootfs_open(const struct rootfs_plan *p, int *ret_fd) __attribute__((warn_unused_result));
+/*
+ * A container with a user namespace of its own (nested.c) cannot reach what it is made of: the store, and the sources of
+ * its mounts, may be closed to its root. So all of it is opened in the namespace above, as detached mounts.
+ */
+struct nested {
+    int *sources; /* of the config's bind mounts and trees, in their order */
+    size_t n, next;
+};
+/* In the middle process, in a mount namespace of its own: mounts, stdio, cgroup; then it goes into the container's user namespace. */
+struct err *nested_enter(struct init *in) __attribute__((warn_unused_result));
+/* Gives those of three descriptors that are pipes to the root of a container with that map. */
+void nested_give(const int stdio[3], const struct id_map *m);
+/* The next of them. */
+struct err *nested_source(struct nested *n, int *ret_tree) __attribute__((warn_unused_result));
+
+/* Sets the propagation of every mount of the calling mount namespace as the config wants it. */
+struct err *mounts_propagation(struct init *in) __attribute__((warn_unused_result));
+/* coracle-init, to be executed through a read-only mount of its own; where the config wants it. */
+struct err *init_program_open(struct init *in) __attribute__((warn_unused_result));
+/* What one of the config's mounts puts into the container, detached; -1 where it is neither a bind mount nor a tree. */
+struct err *mounts_clone_source(struct init *in, const struct json *mount, int *ret_tree)
+    __attribute__((warn_unused_result));
 /* Stages (rootfs.c, mounts.c, devices.c, confine.c). */
 struct err *rootfs_attach(struct init *in) __attribute__((warn_unused_result));
 struct err *mounts_apply(struct init *in) __attribute__((warn_unused_result));
@@ -174,6 +199,9 @@ struct err *mount_dest(const struct init *in, const char *path, bool directory, 
 int mount_start(const struct init *in, const char **path);
 
 /* ---- create.c ---- */
+
+/* Takes away what a plan has mounted by fuse-overlayfs in the calling (own) mount namespace. */
+void middle_unmount(const struct rootfs_plan *p);
 
 /* The CLONE_NEW* flag of an OCI namespace type, 0 for an unknown one. */
 uint64_t namespace_flag(const char *type);
@@ -292,6 +320,11 @@ struct err *userns_write_record(int dir, const char *name, pid_t pid, int fd, ui
 /* ---- userns_keep.c ---- */
 /* Leaves a process behind that holds the namespace until no container has started for two seconds. */
 void userns_keep(int run_fd, int ns_fd, uint32_t ids);
+
+/* ---- userns_nest.c ---- */
+
+/* A descriptor of a new user namespace below the calling process's own, of which it is root, with that map. */
+struct err *userns_nest(const struct id_map *m, int *ret_fd) __attribute__((warn_unused_result));
 
 /* ---- userns_offer.c ---- */
 

@@ -10,7 +10,8 @@
  *
  * Containers can only join each other's namespaces, and share a network, in one user namespace. So that commands that
  * start at the same time agree on one, a new one is made under a lock, and the command that made it is recorded with
- * the descriptor that it has of it, until its monitor takes over: "pid starttime [descriptor ids]".
+ * the descriptor that it has of it, until its monitor takes over: "pid starttime [descriptor ids]". A container with a
+ * map of its own is in a namespace below (userns_nest.c); then the one above its own is meant: descriptor 0.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -60,21 +61,22 @@ static uint32_t mapped_ids(pid_t pid, uid_t uid) {
     return root ? total : 0;
 }
 
+enum { INSIDE = -1, BELOW = 0 };
 struct holder {
-    int64_t pid, fd; /* fd: a descriptor of a process that is not inside, or -1 */
+    int64_t pid, fd; /* fd: a descriptor of a process that is not inside, or one of these */
     uint64_t start, ids;
 };
 
 static bool parse_holder(const char *text, struct holder *ret) {
     autostrv struct strv words = {.v = NULL};
     autofree char *line = mem_dupn(text, strcspn(text, "\n"));
-    struct holder r = {.fd = -1};
+    struct holder r = {.fd = INSIDE};
     strv_split(&words, line, ' ');
     if (words.n < 2 || !str_to_i64(words.v[0], 1, INT32_MAX, &r.pid) ||
         !str_to_u64(words.v[1], 10, UINT64_MAX, &r.start))
         return false;
     if (words.n == 4 &&
-        (!str_to_i64(words.v[2], 3, INT32_MAX, &r.fd) || !str_to_u64(words.v[3], 10, UINT32_MAX, &r.ids)))
+        (!str_to_i64(words.v[2], BELOW, INT32_MAX, &r.fd) || !str_to_u64(words.v[3], 10, UINT32_MAX, &r.ids)))
         return false;
     *ret = r;
     return true;
@@ -102,14 +104,16 @@ static bool open_holder(const struct host *h, const char *text, int *ret_fd, uin
     autoerr gone = proc_open((pid_t)holder.pid, holder.start, &pidfd);
     if (gone)
         return false;
-    if (holder.fd < 0)
+    if (holder.fd <= BELOW)
         (void)snprintf(link, sizeof link, "/proc/%d/ns/user", (int)holder.pid);
     else
         (void)snprintf(link, sizeof link, "/proc/%d/fd/%d", (int)holder.pid, (int)holder.fd);
     autofd int ns = open(link, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (ns >= 0 && holder.fd == BELOW)
+        fd_replace(&ns, sys_ns_parent(ns));
     if (ns < 0 || !is_ours(h, ns))
         return false;
-    uint32_t ids = holder.fd < 0 ? mapped_ids((pid_t)holder.pid, h->uid) : (uint32_t)holder.ids;
+    uint32_t ids = holder.fd == INSIDE ? mapped_ids((pid_t)holder.pid, h->uid) : (uint32_t)holder.ids;
     if (ids < 2 || sys_pidfd_send_signal(pidfd, 0) < 0) /* still the same process after all these look-ups */
         return false;
     *ret_fd = take_fd(&ns);
@@ -248,11 +252,25 @@ struct err *runtime_userns_enter(int userns_fd) {
     return NULL;
 }
 
-struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init) {
+struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init, bool nested) {
     autofd int run = -1;
+    int fd = nested ? BELOW : INSIDE;
+    uint32_t ids = nested ? mapped_ids(getpid(), h->uid) : 0;
     TRY(fd_open_dir(AT_FDCWD, h->run_root, &run));
-    TRY(userns_write_record(run_fd, holder_file, init, -1, 0));
-    return userns_write_record(run, userns_record, init, -1, 0);
+    TRY(userns_write_record(run_fd, holder_file, init, fd, ids));
+    return userns_write_record(run, userns_record, init, fd, ids);
+}
+
+/* The shared one is right below the user's own, or, for who is root in it already, his. */
+struct err *runtime_userns_shared_by(pid_t pid, int *ret_fd) {
+    char link[32];
+    autofd int ns = -1;
+    (void)snprintf(link, sizeof link, "/proc/%d/ns/user", (int)pid);
+    TRY(fd_open_at(AT_FDCWD, link, O_RDONLY, 0, &ns));
+    autofd int parent = sys_ns_parent(ns);
+    bool below = parent >= 0 && (geteuid() == 0 ? !same_as_ours(ns) : !same_as_ours(parent));
+    *ret_fd = below ? take_fd(&parent) : take_fd(&ns);
+    return NULL;
 }
 
 /* ---- a call inside ---- */

@@ -10,6 +10,7 @@
 
 struct err;
 struct host;
+struct id_map;
 
 /*
  * A descriptor of a user namespace with the user's default map (host_id_map()): taken from a live container that the
@@ -27,8 +28,15 @@ bool runtime_userns_inside(void);
  */
 struct err *runtime_userns_enter(int userns_fd) __attribute__((warn_unused_result));
 /* Records a started container as a holder for later commands: in run_root/userns, and as "init" in its own directory
- * `run_fd` there. */
-struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init) __attribute__((warn_unused_result));
+ * `run_fd` there. `nested`: its namespace is one below. */
+struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init, bool nested)
+    __attribute__((warn_unused_result));
+/* Makes a namespace below `userns_fd` with a map of that one's ids. It is there as long as the descriptor is open or a
+ * process is in it. */
+struct err *runtime_userns_nest(int userns_fd, const struct id_map *map, int *ret_fd)
+    __attribute__((warn_unused_result));
+/* The namespace that all containers are in, by a process of one of them, whose own may be one below. */
+struct err *runtime_userns_shared_by(pid_t pid, int *ret_fd) __attribute__((warn_unused_result));
 /*
  * For a process inside that has no container to be found by: a listening socket in its own run directory. When it is
  * readable runtime_userns_hand_over() gives the namespace to the user's command that asks, which
@@ -37,8 +45,8 @@ struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init)
 struct err *runtime_userns_offer(int run_fd, int *ret_listen) __attribute__((warn_unused_result));
 void runtime_userns_hand_over(int listen_fd);
 void runtime_userns_withdraw(int run_fd, int take_listen);
-/* Forks a child inside the namespace (-1: where the caller is), runs fn there and returns its error here (encoded over
- * a pipe). For unpacking, removing, sizing. */
+/* Forks a child inside the namespace (-1: where the caller is), runs fn there and returns its error here (encoded over a pipe). For unpacking,
+ * removing, sizing. */
 struct err *runtime_userns_call(int userns_fd, struct err *(*fn)(void *ctx), void *ctx)
     __attribute__((warn_unused_result));
 /*

@@ -248,6 +248,23 @@ static void storage_part(const struct spec_ctx *x, struct json *h) {
         json_set_strmap(h, "Annotations", &x->annotations);
 }
 
+/* podman's: "0:1:2000", in ids of the user's own map. */
+static struct json *map_lines(const struct id_range *r, size_t n) {
+    struct json *list = json_array();
+    for (size_t i = 0; i < n; i++) {
+        autofree char *line = mem_printf("%u:%u:%u", r[i].inside, r[i].outside, r[i].count);
+        json_push_str(list, line);
+    }
+    return list;
+}
+
+static struct json *id_mappings(const struct id_map *m) {
+    struct json *o = json_object();
+    json_set(o, "UidMap", map_lines(m->uid, m->n_uid));
+    json_set(o, "GidMap", map_lines(m->gid, m->n_gid));
+    return o;
+}
+
 static const char *ipc_mode(const struct spec_ctx *x) { return x->o->ipc && *x->o->ipc ? x->o->ipc : "private"; }
 
 static void isolation_part(const struct spec_ctx *x, struct json *h) {
@@ -272,6 +289,8 @@ static void isolation_part(const struct spec_ctx *x, struct json *h) {
     set_unless_empty(h, "Tmpfs", tmpfs(x));
     json_set_str(h, "UTSMode", text_or_empty(o->uts));
     json_set_str(h, "UsernsMode", text_or_empty(o->userns));
+    if (x->in->map)
+        json_set(h, "IDMappings", id_mappings(x->in->map));
     json_set_int(h, "ShmSize", x->shm_size);
     if (x->sysctls.n)
         json_set_strmap(h, "Sysctls", &x->sysctls);

@@ -41,21 +41,13 @@ static struct err *ipc_mode(struct spec_ctx *x) {
     return host_or_private(v, "--ipc", "IPC", &x->ipc);
 }
 
-/*
- * A user namespace is what the whole tool lives in, and the owners of image layers are those of its map: another map
- * would need the layers mounted with other owners (idmapped), which the kernel does for root of the machine only, as
- * their file system is not the user's.
- */
-static struct err *userns_mode(const char *v) {
-    if (!v || !*v || str_eq(v, "host"))
-        return NULL;
-    if (str_starts(v, "keep-id") || str_starts(v, "auto") || str_starts(v, "nomap") || str_starts(v, "container:"))
-        return err_hint(err_new(ERR_UNSUPPORTED,
-                                "--userns %s is not available: the files of an image would need other owners, which "
-                                "the kernel gives them for root only",
-                                v),
-                        "root of a container is you: what it writes to a bind mount is yours");
-    return err_new(ERR_USAGE, "--userns: invalid USER mode");
+/* Which ids it has was settled before: the map is part of the input. */
+static struct err *userns_mode(struct spec_ctx *x) {
+    struct spec_userns u;
+    TRY(spec_parse_userns(x->o, &u));
+    if (u.kind == SPEC_USERNS_CONTAINER && x->in->map)
+        x->user_ns = (struct spec_ns){SPEC_NS_CONTAINER, u.of};
+    return NULL;
 }
 
 /* What docker refuses together: the other side has decided these already. */
@@ -82,7 +74,7 @@ struct err *spec_resolve_namespaces(struct spec_ctx *x) {
     TRY(pid_mode(x));
     TRY(ipc_mode(x));
     TRY(host_or_private(x->o->uts, "--uts", "UTS", &x->uts));
-    TRY(userns_mode(x->o->userns));
+    TRY(userns_mode(x));
     TRY(host_or_private(x->o->cgroupns, "--cgroupns", "CGROUP", &x->cgroup));
     /* Without cgroup v2 docker shares the host's view. */
     if ((!x->o->cgroupns || !*x->o->cgroupns) && x->in->host->cgroup != CGROUP_V2)

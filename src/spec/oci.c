@@ -50,13 +50,14 @@ static struct json *process(const struct spec_ctx *x) {
 }
 
 /* All that are not the host's: exec joins what stands here. Of those, the ones shared with another container are joined
- * instead of made (SPEC_ANN_SHARE). The user namespace is the caller's. */
+ * instead of made (SPEC_ANN_SHARE). The user namespace is the caller's, unless it has a map of its own. */
 static struct json *namespaces(const struct spec_ctx *x) {
     const struct {
         const char *type;
         enum spec_ns_mode mode;
     } all[] = {{"mount", SPEC_NS_PRIVATE}, {"network", x->net.mode}, {"uts", x->uts.mode},
-               {"pid", x->pid.mode},       {"ipc", x->ipc.mode},     {"cgroup", x->cgroup.mode}};
+               {"pid", x->pid.mode},       {"ipc", x->ipc.mode},     {"cgroup", x->cgroup.mode},
+               {"user", x->in->map ? SPEC_NS_PRIVATE : SPEC_NS_HOST}};
     struct json *list = json_array();
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         if (all[i].mode == SPEC_NS_HOST)
@@ -123,6 +124,8 @@ static struct json *linux_section(const struct spec_ctx *x) {
     json_set(l, "namespaces", namespaces(x));
     json_set(l, "devices", devices());
     json_set(l, "sysctl", sysctls(x));
+    if (x->in->map)
+        idmap_to_json(x->in->map, l);
     limits(x, l);
     json_set_strv(l, "maskedPaths", &x->masked);
     json_set_strv(l, "readonlyPaths", &x->readonly);
@@ -146,6 +149,7 @@ static void set_rendered(struct json *obj, const char *key, struct json *take_va
 
 static void shared_namespaces(const struct spec_ctx *x, struct json *annotations) {
     autojson share = json_object();
+    share_one(share, "user", &x->user_ns); /* first: whether others can be joined depends on it */
     share_one(share, "pid", &x->pid);
     share_one(share, "ipc", &x->ipc);
     share_one(share, "network", &x->net);

@@ -72,6 +72,8 @@ static const struct member {
     STR("--ipc", ipc),
     STR("--uts", uts),
     STR("--userns", userns),
+    STRV("--uidmap", uidmap),
+    STRV("--gidmap", gidmap),
     STR("--cgroupns", cgroupns),
     STR("--tz", tz),
     STR("--umask", umask),

@@ -51,7 +51,7 @@ static struct err *user(struct spec_ctx *x) {
     TRY(option_or_image(x, x->o->user, "User", &text));
     if (spec_has_control(text))
         return err_new(ERR_USAGE, "invalid user '%s': it holds control characters", text);
-    x->user = mem_dup(text);
+    x->user = mem_dup(*text || !x->in->map_user ? text : x->in->map_user);
     return NULL;
 }
 

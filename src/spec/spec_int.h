@@ -84,7 +84,7 @@ struct spec_ctx {
     char *log_tag;            /* or NULL */
 
     /* walls */
-    struct spec_ns pid, ipc, uts, net, cgroup;
+    struct spec_ns pid, ipc, uts, net, cgroup, user_ns;
     bool ipc_none;
     const char *net_name;            /* docker's NetworkMode */
     struct spec_endpoint *endpoints; /* networks it gets an address in */

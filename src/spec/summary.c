@@ -56,6 +56,18 @@ static void set_exposed(const struct spec_ctx *x, struct json *s) {
         json_free(list);
 }
 
+/* By which the sweep knows the layers that were made for it, and --userns auto the ids that are taken. */
+static struct json *id_map(const struct spec_input *in) {
+    struct json *m = json_object();
+    char name[65];
+    autoerr none = idmap_name(in->map, name);
+    if (!none)
+        json_set_str(m, "Name", name);
+    json_set_bool(m, "Auto", in->map_auto);
+    idmap_to_json(in->map, m);
+    return m;
+}
+
 struct json *spec_emit_summary(const struct spec_ctx *x) {
     const struct spec_input *in = x->in;
     const struct config *c = in->config;
@@ -75,6 +87,8 @@ struct json *spec_emit_summary(const struct spec_ctx *x) {
         json_set_str(s, "Rootfs", in->rootfs);
         json_set_bool(s, "RootfsOverlay", in->rootfs_overlay);
     }
+    if (in->map)
+        json_set(s, "IdMap", id_map(in));
     json_set_strv(s, "Layers", in->layers ? in->layers : &none);
     json_set_bool(s, "Tty", x->o->tty);
     json_set_bool(s, "OpenStdin", x->o->interactive);

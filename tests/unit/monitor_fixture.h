@@ -38,8 +38,8 @@ struct err *runtime_userns_get(const struct host *h, int *ret_fd, uint32_t *ret_
 struct err *runtime_userns_enter(int fd) {
     return (void)fd, NULL;
 }
-struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init) {
-    return (void)h, (void)run_fd, (void)init, NULL;
+struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init, bool nested) {
+    return (void)h, (void)run_fd, (void)init, (void)nested, NULL;
 }
 struct err *runtime_cgroup_make(const struct host *h, const char *id, const char *parent, struct runtime_cgroup *ret) {
     (void)h, (void)id, (void)parent;

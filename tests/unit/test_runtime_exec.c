@@ -25,7 +25,7 @@ static struct err *hold(void *ctx) {
     TRY(runtime_create(&c, &proc));
     TRY(runtime_start(&proc));
     TRY(fd_open_dir(AT_FDCWD, host->run_root, &run));
-    TRY(runtime_userns_publish(host, run, proc.pid));
+    TRY(runtime_userns_publish(host, run, proc.pid, false));
     TRY(io_write_all(fds[1], &proc.pid, sizeof proc.pid));
     (void)!read(fds[2], &byte, 1);
     runtime_proc_done(&proc);

@@ -209,7 +209,7 @@ static const struct refusal {
     {TEXT(ipc), "bogus", ERR_USAGE, "--ipc: invalid IPC mode"},
     {TEXT(uts), "bogus", ERR_USAGE, "--uts: invalid UTS mode"},
     {TEXT(cgroupns), "bogus", ERR_USAGE, "--cgroupns: invalid CGROUP mode"},
-    {TEXT(userns), "keep-id", ERR_UNSUPPORTED, NULL},
+    {TEXT(userns), "keep-id:what=1", ERR_USAGE, "--userns keep-id:what=1: unknown option"},
     {TEXT(userns), "bogus", ERR_USAGE, "--userns: invalid USER mode"},
     {TEXT(restart), ":3", ERR_USAGE, "invalid restart policy format: no policy provided before colon"},
     {TEXT(restart), "on-failure:-1", ERR_USAGE, "invalid restart policy: maximum retry count cannot be negative"},

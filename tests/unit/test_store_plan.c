@@ -65,6 +65,11 @@ static char *stack_path(const struct stack *st, const char *what) {
 
 /* ---- plans ---- */
 
+static struct err *plan_of(struct stack *st, enum store_driver driver, struct rootfs_plan *ret) {
+    return store_rootfs_plan(
+        st->f.s, &(struct store_rootfs){.container_id = st->id, .chain_ids = &st->chain, .driver = driver}, ret);
+}
+
 static void test_overlay(void) {
     struct stack st;
     struct rootfs_plan plan = {0};
@@ -75,7 +80,7 @@ static void test_overlay(void) {
     CHECK(fstatat(dir, "upper", &sb, 0) == 0 && (sb.st_mode & 07777) == 01777);
     if (geteuid() == 0)
         CHECK(fchown(st.dirs[2], 7, 8) == 0);
-    CHECK_OK(store_rootfs_plan(st.f.s, st.id, &st.chain, STORE_DRIVER_OVERLAY, &plan));
+    CHECK_OK(plan_of(&st, STORE_DRIVER_OVERLAY, &plan));
     CHECK_INT(plan.driver, ROOTFS_OVERLAY);
     CHECK_INT((long long)plan.lowers.n, 3);
     autofree char *top = mem_printf("%s/diff", digest_hex(st.chain.v[2])), *upper = stack_path(&st, "/upper"),
@@ -89,14 +94,14 @@ static void test_overlay(void) {
     /* A volatile mount that was killed; and "/" changed its mode in it. */
     CHECK_OK(io_mkdirs(dir, "work/work/incompat/volatile", 0700));
     CHECK(fchmodat(dir, "work/work", 0, 0) == 0 && fchmodat(dir, "upper", 0711, 0) == 0);
-    CHECK_OK(store_rootfs_plan(st.f.s, st.id, &st.chain, STORE_DRIVER_OVERLAY, &plan));
+    CHECK_OK(plan_of(&st, STORE_DRIVER_OVERLAY, &plan));
     CHECK(has(dir, "work") && !has(dir, "work/work"));
     CHECK(fstatat(dir, "upper", &sb, 0) == 0 && (sb.st_mode & 07777) == 0711);
     rootfs_plan_done(&plan);
     /* A missing layer. */
     autofree char *path = mem_printf("%s", digest_hex(st.chain.v[1]));
     CHECK_OK(io_remove_tree(store_dirfd(st.f.s, "layers"), path));
-    CHECK_ERR(store_rootfs_plan(st.f.s, st.id, &st.chain, STORE_DRIVER_OVERLAY, &plan), ERR_CORRUPT);
+    CHECK_ERR(plan_of(&st, STORE_DRIVER_OVERLAY, &plan), ERR_CORRUPT);
     fd_close(dir);
     stack_close(&st);
 }
@@ -105,7 +110,7 @@ static void test_no_layers(void) {
     struct stack st;
     struct rootfs_plan plan = {0};
     stack_open(&st, 0, 0);
-    CHECK_OK(store_rootfs_plan(st.f.s, st.id, &st.chain, STORE_DRIVER_AUTO, &plan));
+    CHECK_OK(plan_of(&st, STORE_DRIVER_AUTO, &plan));
     CHECK_INT(plan.driver, ROOTFS_DIR);
     CHECK_STR(plan.lowers.v[0], "upper");
     autofree char *base = stack_path(&st, "");
@@ -238,7 +243,7 @@ static void test_copy(void) {
     int dir = -1, copy = -1;
     CHECK_OK(store_container_open(st.f.s, st.id, &dir));
     put_file(dir, "upper/mine", "mine", 0600); /* it ran with an overlay before */
-    CHECK_OK(store_rootfs_plan(st.f.s, st.id, &st.chain, STORE_DRIVER_COPY, &plan));
+    CHECK_OK(plan_of(&st, STORE_DRIVER_COPY, &plan));
     CHECK_INT(plan.driver, ROOTFS_COPY);
     CHECK_STR(plan.lowers.v[0], "rootfs");
     CHECK(!plan.upper && !plan.work);
@@ -251,7 +256,7 @@ static void test_copy(void) {
     CHECK_OK(store_container_size(st.f.s, st.id, &deep));
     CHECK_INT(deep - size, 5);
     /* Its changes are there, so it stays with this driver. */
-    CHECK_OK(store_rootfs_plan(st.f.s, st.id, &st.chain, STORE_DRIVER_OVERLAY, &plan));
+    CHECK_OK(plan_of(&st, STORE_DRIVER_OVERLAY, &plan));
     CHECK_INT(plan.driver, ROOTFS_COPY);
     rootfs_plan_done(&plan);
     CHECK_TEXT(copy, "kept", "12345");

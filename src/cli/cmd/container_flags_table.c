@@ -7,6 +7,7 @@
 #define WINDOWS_ONLY "it exists on Windows only"
 #define NEEDS_ROOT "the kernel allows it to root only"
 #define NO_CDI "there is nothing that would read CDI files; --device gives a GPU's nodes, -v its driver's files"
+#define OWN_IDS "containers have the subordinate ids of the user who runs coracle; --uidmap chooses among them"
 
 const struct cli_flag cli_container_flags[] = {
     {.name = "add-host",
@@ -163,6 +164,10 @@ const struct cli_flag cli_container_flags[] = {
      .offset = AT(o.env_host),
      .help = "Pass coracle's own environment on (but HOME, HOSTNAME and PATH)"},
     {.name = "expose", .type = CLI_LIST, .offset = AT(o.expose), .help = "Expose a port or a range of ports"},
+    {.name = "gidmap",
+     .type = CLI_LIST,
+     .offset = AT(o.gidmap),
+     .help = "Group ids of the container (CONTAINER:FROM[:AMOUNT])"},
     {.name = "gpus",
      .type = CLI_STRING,
      .metavar = "gpu-request",
@@ -419,6 +424,18 @@ const struct cli_flag cli_container_flags[] = {
      .standing = CLI_REFUSED,
      .reason = "a size for a container needs project quotas, which the kernel allows to root only",
      .help = "Storage options of the container"},
+    {.name = "subgidname",
+     .type = CLI_STRING,
+     .metavar = "name",
+     .standing = CLI_REFUSED,
+     .reason = OWN_IDS,
+     .help = "Name in /etc/subgid to take subordinate ids from"},
+    {.name = "subuidname",
+     .type = CLI_STRING,
+     .metavar = "name",
+     .standing = CLI_REFUSED,
+     .reason = OWN_IDS,
+     .help = "Name in /etc/subuid to take subordinate ids from"},
     {.name = "sysctl",
      .type = CLI_LIST,
      .offset = AT(o.sysctl),
@@ -434,6 +451,10 @@ const struct cli_flag cli_container_flags[] = {
      .type = CLI_STRING,
      .offset = AT(o.tz),
      .help = "Time zone of the container (Europe/Rome; local: that of the host)"},
+    {.name = "uidmap",
+     .type = CLI_LIST,
+     .offset = AT(o.uidmap),
+     .help = "User ids of the container (CONTAINER:FROM[:AMOUNT])"},
     {.name = "ulimit",
      .type = CLI_LIST,
      .offset = AT(o.ulimit),
@@ -461,7 +482,7 @@ const struct cli_flag cli_container_flags[] = {
      .type = CLI_STRING,
      .offset = AT(o.user),
      .help = "User or uid (name|uid[:group|gid])"},
-    {.name = "userns", .type = CLI_STRING, .offset = AT(o.userns), .help = "User namespace to use (host)"},
+    {.name = "userns", .type = CLI_STRING, .offset = AT(o.userns), .help = "User namespace to use (host|keep-id|auto|nomap|container:NAME)"},
     {.name = "uts", .type = CLI_STRING, .offset = AT(o.uts), .help = "UTS namespace to use (host)"},
     {.name = "volume",
      .letter = 'v',

@@ -1,0 +1,143 @@
+#!/usr/bin/env bats
+# User namespaces of a container's own: whose ids it has, what its files look like, and that nothing is copied for it.
+load ../lib/common
+
+setup() {
+    T=$BATS_TEST_TMPDIR
+    cd "$T"
+    image busybox >/dev/null
+    ME=$(id -u):$(id -g)
+}
+box() {
+    local options=()
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    coracle run --rm --network none "${options[@]}" owners sh -c "$2"
+}
+# an image with files of several owners, set-id bits, links, a capability, and one that hides a name and a directory
+owners() {
+    coracle images -q owners | grep -q . && return
+    coracle run --name base --network none busybox sh -c 'mkdir -p /d/sub && echo 1 >/d/one && echo gone >/d/gone && ln /d/one /d/again &&
+        chown 5:6 /d/one && ln -s one /d/link && chown -h 7:8 /d/link && touch /d/empty && dd if=/dev/zero of=/d/big bs=1M count=8 2>/dev/null &&
+        cp /bin/busybox /d/suid && chown 9:9 /d/suid && chmod 6755 /d/suid && chmod 1777 /d/sub && echo x >/d/sub/x && mkfifo /d/fifo'
+    coracle commit base base1 >/dev/null
+    coracle run --name top --network none base1 sh -c 'rm /d/gone && rm -r /d/sub && mkdir /d/sub && echo new >/d/sub/new && chown 10:10 /d/sub/new'
+    coracle commit top owners >/dev/null
+    coracle rm base top >/dev/null
+}
+look='cd /d && stat -c "%n %u:%g %a %s %F" one again link empty big suid sub/new fifo && stat -c "%n %u:%g %a" . sub && [ one -ef again ] && ls -a . sub && cat one again link sub/new'
+
+@test "keep-id: the user is himself inside, and files are as in the default map" {
+    owners
+    run -0 box -- "$look"
+    local default=$output
+    run -0 box --user 0 --userns keep-id -- "$look"
+    assert_eq "$output" "$default"
+    # again: nothing is to be made any more
+    run -0 box --user 0 --userns keep-id -- "$look"
+    assert_eq "$output" "$default"
+    run -0 box --userns keep-id -v "$T:/m" -- 'id -u; id -g; echo hi >/m/mine; echo x >/dev/stdout; stat -c %u:%g /m/mine /'
+    assert_eq "$output" "${ME%:*}"$'\n'"${ME#*:}"$'\n'"x"$'\n'"$ME"$'\n'"0:0"
+    assert_eq "$(stat -c %u:%g "$T/mine")" "$ME"
+    run -0 box --userns keep-id:uid=7,gid=9 -- 'id -u; id -g'
+    assert_eq "$output" $'7\n9'
+    run -0 box --userns keep-id --user 5 -- 'id -u; cat /d/one'
+    assert_eq "$output" $'5\n1'
+    # a set-user-id file is of the id that it has inside (busybox gives it back at once, but for the saved one)
+    run -0 box --userns keep-id -- 'ln -s /d/suid /tmp/grep && /tmp/grep Uid: /proc/self/status | tr -s "\t" " "'
+    assert_output_has "Uid: ${ME%:*} ${ME%:*} 9 ${ME%:*}"
+}
+
+@test "nothing is copied: the shifted layers have no data of their own" {
+    owners
+    box --userns keep-id -- true
+    local bytes
+    # what is only there once: all that is in idmaps less what it shares with layers
+    bytes=$(coracle unshare sh -c 'cd "$1" && all=$(du -sB1 layers idmaps | awk "{s+=\$1} END {print s}") && own=$(du -sB1 layers | cut -f1) && echo $((all - own))' - "$STORE")
+    [ "$bytes" -lt 2000000 ] || fail "shifted layers take $bytes bytes"
+    # and they go with the last container that has the map
+    [ -n "$(ls "$STORE/idmaps" | grep -v lock)" ]
+    coracle tag busybox sweep:1 && coracle rmi sweep:1 >/dev/null
+    coracle commit "$(coracle create busybox)" sweep:2 >/dev/null && coracle rm "$(coracle ps -alq)" >/dev/null && coracle rmi sweep:2 >/dev/null
+    shifted_are_gone() { [ -z "$(ls "$STORE/idmaps" | grep -v lock)" ]; }
+    wait_for shifted_are_gone || fail "left: $(ls "$STORE/idmaps")"
+}
+
+@test "changes of a container with ids of its own: diff, cp, commit, export, exec" {
+    owners
+    coracle run -d --name kept --network none --userns keep-id owners sh -c 'echo up; exec sleep 1000' >/dev/null
+    assert_eq "$(coracle exec kept sh -c 'id -u; echo out >/dev/stdout')" "${ME%:*}"$'\nout'
+    coracle exec -u 0 kept sh -c 'echo n >/d/new; chown 5:7 /d/new; rm /d/again; chmod 600 /d/empty; true'
+    run -0 coracle diff kept
+    local changes=$output
+    assert_output_has "A /d/new"
+    assert_output_has "D /d/again"
+    refute_output_has "/d/big"
+    echo data >"$T/in"
+    coracle cp "$T/in" kept:/d/in
+    coracle cp -a "$T/in" kept:/d/archived
+    run -0 coracle exec kept stat -c %u:%g /d/in /d/archived
+    assert_eq "$output" "0:0"$'\n'"$ME"
+    coracle cp kept:/d/new - | tar tvf - --numeric-owner >tar.txt
+    grep -q ' 5/7 ' tar.txt || fail "$(cat tar.txt)"
+    coracle commit kept fromkept >/dev/null
+    run -0 coracle run --rm --network none fromkept stat -c '%n %u:%g' /d/new /d/one /d/suid /
+    assert_eq "$output" $'/d/new 5:7\n/d/one 5:6\n/d/suid 9:9\n/ 0:0'
+    coracle stop -t 0 kept >/dev/null
+    run -0 coracle diff kept
+    assert_output_has "A /d/new"
+    coracle export kept | tar tvf - --numeric-owner >tar.txt
+    grep -qE ' 5/7 .* d/new$' tar.txt && grep -qE ' 5/6 .* d/one$' tar.txt || fail "$(cat tar.txt)"
+    coracle cp "$T/in" kept:/d/stopped
+    coracle start kept >/dev/null
+    assert_eq "$(coracle exec kept stat -c %u:%g /d/stopped /d/new)" $'0:0\n5:7'
+    run -0 coracle inspect -f '{{.HostConfig.UsernsMode}} {{index .HostConfig.IDMappings.UidMap 1}}' kept
+    assert_eq "$output" "keep-id ${ME%:*}:0:1"
+    coracle rm -f kept >/dev/null
+}
+
+@test "auto: ids that no other has; maps that are typed; what cannot be" {
+    owners
+    coracle run -d --name a1 --userns auto --network none owners sleep 1000 >/dev/null
+    coracle run -d --name a2 --userns auto:size=2000 --network none owners sh -c 'echo x >/dev/stdout; exec sleep 1000' >/dev/null
+    local one two
+    one=$(coracle exec a1 cat /proc/self/uid_map | tr -s ' ')
+    two=$(coracle exec a2 cat /proc/self/uid_map | tr -s ' ')
+    assert_eq "$one" " 0 1 1024"
+    assert_eq "$two" " 0 1025 2000"
+    run -0 coracle exec a2 sh -c 'stat -c %u:%g /d/one /d/suid; echo again >/dev/stdout'
+    assert_eq "$output" $'5:6\n9:9\nagain'
+    assert_eq "$(coracle logs a2)" x
+    # its ids are free again
+    coracle rm -f a1 >/dev/null
+    run -0 box --userns auto -- 'tr -s " " </proc/self/uid_map'
+    assert_eq "$output" " 0 1 1024"
+    run -125 box --userns auto:size=64000 -- true
+    assert_output_has "no other container has"
+    # the network of another can be had, its processes only with its ids
+    run -0 coracle run --rm --userns nomap --network container:a2 owners sh -c 'tr -s " " </proc/self/uid_map'
+    assert_eq "${output%% 6*}" " 0 1"
+    run -125 coracle run --rm --userns nomap --pid container:a2 owners true
+    assert_output_has "another user namespace"
+    run -0 coracle run --rm --userns container:a2 --pid container:a2 --network none owners sh -c 'tr -s " " </proc/self/uid_map; cat /proc/1/comm'
+    assert_eq "$output" $' 0 1025 2000\nsleep'
+    coracle rm -f a2 >/dev/null
+    run -0 box --uidmap 0:1:100 --uidmap 100:500:10 -- 'tr -s " " </proc/self/uid_map; tr -s " " </proc/self/gid_map'
+    assert_eq "$output" $' 0 1 100\n 100 500 10\n 0 1 100\n 100 500 10'
+    run -0 box --uidmap "0:@$(id -u):1" --uidmap +5:500:1 --uidmap 7:8:1 -- 'tr -s " " </proc/self/uid_map'
+    assert_eq "$output" $' 0 0 1\n 5 500 1\n 7 8 1'
+    run -0 box --uidmap +5:500:1 -- 'head -n 3 /proc/self/uid_map | tr -s " "; tr -s " " </proc/self/gid_map | head -n 1'
+    assert_eq "$output" $' 0 0 1\n 1 1 4\n 5 500 1\n 0 0 1'
+    run -125 box --userns keep-id --uidmap 0:1:10 -- true
+    assert_output_has "mutually exclusive"
+    run -125 box --uidmap 5:1:10 -- true
+    assert_output_has "no root"
+    run -125 box --uidmap 0:1:10 --uidmap 5:20:10 -- true
+    assert_output_has "in common"
+    run -125 box --subuidname me -- true
+    assert_output_has "subordinate ids"
+    run -125 box --userns nonsense -- true
+    assert_output_has "invalid USER mode"
+}
