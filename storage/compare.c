@@ -167,19 +167,21 @@ static const char *type_word(mode_t mode) {
     }
 }
 
-/* Which names are one file is told by the first of them in path order: the order of a walk is the directory's. */
+/*
+ * Which names are one file is told by the first of them in path order: the order of a walk is the directory's. A file of
+ * one name here may have others elsewhere (shift.c), which is none of the tree's business.
+ */
 static void settle_links(struct listing *l) {
     for (size_t i = 0; i < l->n; i++) {
-        struct entry *e = &l->v[i], *met = e;
-        if (S_ISLNK(e->st.st_mode) || S_ISDIR(e->st.st_mode) || e->st.st_nlink < 2)
+        struct entry *e = &l->v[i], *met;
+        if (S_ISLNK(e->st.st_mode) || S_ISDIR(e->st.st_mode) || !e->link)
             continue;
         const struct entry key = {.path = e->link};
-        if (e->link)
-            met = bsearch(&key, l->v, l->n, sizeof *l->v, compare_paths);
+        met = bsearch(&key, l->v, l->n, sizeof *l->v, compare_paths);
         if (!met) /* its name went away during the walk */
             continue;
         if (!met->group)
-            met->group = e->path;
+            met->group = strcmp(met->path, e->path) < 0 ? met->path : e->path;
         e->group = met->group;
         memmove(e->content, met->content, sizeof e->content);
         memmove(e->attributes, met->attributes, sizeof e->attributes);

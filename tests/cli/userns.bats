@@ -57,6 +57,9 @@ look='cd /d && stat -c "%n %u:%g %a %s %F" one again link empty big suid sub/new
     # what is only there once: all that is in idmaps less what it shares with layers
     bytes=$(coracle unshare sh -c 'cd "$1" && all=$(du -sB1 layers idmaps | awk "{s+=\$1} END {print s}") && own=$(du -sB1 layers | cut -f1) && echo $((all - own))' - "$STORE")
     [ "$bytes" -lt 2000000 ] || fail "shifted layers take $bytes bytes"
+    # nor are the layers any other than they were
+    run -0 coracle system check
+    assert_output_has "is sound"
     # and they go with the last container that has the map
     [ -n "$(ls "$STORE/idmaps" | grep -v lock)" ]
     coracle tag busybox sweep:1 && coracle rmi sweep:1 >/dev/null
