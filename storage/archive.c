@@ -1,8 +1,11 @@
 /* archive: tar archives by coracle-unpack: reading them member by member, and writing them. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -19,6 +22,7 @@
 
 #define MEMBERS_MAX 100000
 #define LINKS_MAX 16
+#define INCOMING "incoming" /* no digest, so no member's name */
 
 /* ---- reading ---- */
 
@@ -69,6 +73,63 @@ static struct err *read_members(struct unpack *u, struct store_archive *a) {
     }
 }
 
+/* ---- reading a directory: an OCI layout, or skopeo's ---- */
+
+struct listing {
+    struct store_archive *a;
+    size_t cap;
+    int dir;
+    const char *prefix; /* of the members' names */
+};
+
+static struct err *copy_member(struct listing *l, int from, const char *name) {
+    char digest[DIGEST_LEN + 1];
+    long long size = 0;
+    autofd int to = -1;
+    TRY(fd_open_at(l->a->tmp_fd, INCOMING, O_RDWR | O_CREAT | O_TRUNC, 0600, &to));
+    TRY(io_copy(from, to, UINT64_MAX, NULL));
+    if (lseek(to, 0, SEEK_SET) < 0)
+        return err_sys(errno, "rewind %s", name);
+    TRY(digest_of_fd(to, digest, &size));
+    if (renameat(l->a->tmp_fd, INCOMING, l->a->tmp_fd, digest_hex(digest)) < 0)
+        return err_sys(errno, "rename %s", name);
+    autojson m = json_object();
+    autofree char *member = mem_printf("%s%s", l->prefix, name);
+    json_set_str(m, "member", member);
+    json_set_str(m, "digest", digest);
+    json_set_int(m, "size", size);
+    return add_member(l->a, &l->cap, m);
+}
+
+static struct err *list_file(void *ctx, const char *name, unsigned char d_type) {
+    struct listing *l = ctx;
+    struct stat st;
+    if (d_type == DT_DIR)
+        return NULL;
+    autofd int fd = -1;
+    TRY(fd_open_at(l->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd));
+    if (fstat(fd, &st) < 0)
+        return err_sys(errno, "stat %s", name);
+    return S_ISREG(st.st_mode) ? copy_member(l, fd, name) : NULL;
+}
+
+static struct err *read_directory(struct store *s, int fd, struct store_archive *a) {
+    struct listing l = {.a = a, .dir = fd, .prefix = ""};
+    autofd int blobs = -1;
+    TRY(store_tmp_new(s, &a->tmp, &a->tmp_fd));
+    TRY(io_each_entry(fd, list_file, &l));
+    struct err *none = fd_open_at(fd, "blobs/sha256", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &blobs);
+    if (none) {
+        err_free(none);
+        return NULL;
+    }
+    l.dir = blobs;
+    l.prefix = "blobs/sha256/";
+    return io_each_entry(blobs, list_file, &l);
+}
+
+/* ---- */
+
 static struct err *read_archive(struct store *s, int fd, struct unpack *u, struct store_archive *a) {
     TRY(store_tmp_new(s, &a->tmp, &a->tmp_fd));
     TRY(unpack_start(s, -1, u));
@@ -82,8 +143,10 @@ static struct err *read_archive(struct store *s, int fd, struct unpack *u, struc
 struct err *store_archive_read(struct store *s, int fd, struct store_archive **ret) {
     struct store_archive *a = mem_alloc(sizeof *a);
     struct unpack u = {.pid = -1, .pidfd = -1};
+    struct stat st;
     a->tmp_fd = -1;
-    struct err *e = read_archive(s, fd, &u, a);
+    bool dir = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+    struct err *e = dir ? read_directory(s, fd, a) : read_archive(s, fd, &u, a);
     unpack_stop(&u);
     if (e) {
         store_archive_free(s, a);

@@ -133,7 +133,8 @@ struct store_archive {
     struct store_member *m;
     size_t n;
 };
-/* Streams a tar (compressed or not) from fd into a tmp directory, digesting its regular members; at most 100,000. */
+/* The regular members of a tar (compressed or not) into a tmp directory, by their digests; at most 100,000. Of a
+ * directory: the files in it and in its blobs/sha256. */
 struct err *store_archive_read(struct store *s, int fd, struct store_archive **ret) __attribute__((warn_unused_result));
 /* The member of that name, links followed within the archive; NULL when absent. Borrowed. */
 const struct store_member *store_archive_find(const struct store_archive *a, const char *name);

@@ -6,6 +6,7 @@
 #include "engine/idmaps.h"
 #include "engine/secrets_int.h"
 #include "engine/volumes_int.h"
+#include "image/location.h"
 
 #include "base/path.h"
 
@@ -84,11 +85,13 @@ static struct err *resolve_image(struct creation *c) {
     image_platform_done(&wanted);
     enum engine_pull_policy policy = PULL_MISSING;
     TRY(engine_pull_policy_parse(o->pull ? o->pull : "missing", &policy));
-    if (policy == PULL_ALWAYS || policy == PULL_NEWER) {
+    autolocation from = {.path = NULL};
+    TRY(image_location_parse(o->image, &from));
+    if (policy == PULL_ALWAYS || policy == PULL_NEWER || from.transport != IMAGE_REGISTRY) {
         TRY(check_options(c));
         return pull_image(c, policy);
     }
-    struct err *e = image_find(c->store, o->image, c->image_id, NULL);
+    struct err *e = image_find(c->store, from.reference, c->image_id, NULL);
     if (!e || err_kind(e) != ERR_NOT_FOUND)
         return e;
     err_free(e);
@@ -96,7 +99,7 @@ static struct err *resolve_image(struct creation *c) {
     if (policy == PULL_NEVER)
         return no_such_image(o->image);
     struct image_ref ref = {.domain = NULL};
-    TRY(image_ref_parse(o->image, &ref));
+    TRY(image_ref_parse(from.reference, &ref));
     autofree char *canonical = image_ref_canonical(&ref);
     image_ref_done(&ref);
     autofree char *familiar = image_ref_familiar(canonical);

@@ -1,8 +1,12 @@
 /* Images: pull, tag, load, save, import. Their views are in image_view.c, removing is in image_remove.c. */
 #include "engine/engine_int.h"
+#include "image/location.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 void engine_image_tell(struct engine *e, const char *id, const char *action, const char *actor, const char *name) {
     struct store_image *img = NULL;
@@ -122,15 +126,65 @@ static struct err *pull_by_policy(struct engine *e, const struct engine_pull *p,
     return NULL;
 }
 
-struct err *engine_image_pull(struct engine *e, const struct engine_pull *p, struct image_pulled *ret) {
-    struct image_ref ref = {.domain = NULL};
-    struct store *s = NULL;
-    TRY(image_ref_parse(p->reference, &ref));
-    struct err *r = engine_store(e, &s);
+static struct err *load_located(struct engine *e, const struct image_load *l, struct strv *references,
+                                struct strv *ids) {
+    struct err *r = image_load(l, references, ids);
+    for (size_t i = 0; !r && i < ids->n; i++)
+        engine_image_tell(e, ids->v[i], "load", NULL, NULL);
     if (!r)
-        r = pull_by_policy(e, p, &ref, ret);
+        tell_named(e, references, "load");
+    engine_collect(e, false);
+    return r;
+}
+
+/* The last of the images, where the file has several, is the one that is told. */
+static struct err *pull_from_file(struct engine *e, const struct engine_pull *p, const struct image_location *from,
+                                  struct image_pulled *ret) {
+    autofd int fd = -1;
+    autostrv struct strv references = {.n = 0};
+    autostrv struct strv ids = {.n = 0};
+    struct store_image *img = NULL;
+    struct image_pulled got = {.up_to_date = false};
+    TRY(fd_open_at(AT_FDCWD, from->path, O_RDONLY, 0, &fd));
+    const struct image_load load = {.host = e->host,
+                                    .store = e->store,
+                                    .fd = fd,
+                                    .from = from,
+                                    .platform = p->platform,
+                                    .userns = engine_userns_cb,
+                                    .userns_ctx = e,
+                                    .progress = p->progress};
+    TRY_CTX(load_located(e, &load, &references, &ids), "%s", from->path);
+    if (!references.n && !ids.n)
+        return err_new(ERR_NOT_FOUND, "%s holds no image", from->path);
+    const char *name = references.n ? references.v[references.n - 1] : ids.v[ids.n - 1];
+    TRY(image_find(e->store, name, got.id, NULL));
+    TRY(store_image_get(e->store, got.id, &img));
+    (void)snprintf(got.digest, sizeof got.digest, "%s", img->manifest ? img->manifest : img->config);
+    store_image_free(img);
+    got.reference = references.n ? mem_dup(name) : NULL;
+    *ret = got;
+    return NULL;
+}
+
+static struct err *pull_from_registry_name(struct engine *e, const struct engine_pull *p, const char *name,
+                                           struct image_pulled *ret) {
+    struct image_ref ref = {.domain = NULL};
+    struct engine_pull named = *p;
+    named.reference = name;
+    TRY(image_ref_parse(name, &ref));
+    struct err *r = pull_by_policy(e, &named, &ref, ret);
     image_ref_done(&ref);
     return r;
+}
+
+struct err *engine_image_pull(struct engine *e, const struct engine_pull *p, struct image_pulled *ret) {
+    struct store *s = NULL;
+    autolocation from = {.path = NULL};
+    TRY(image_location_parse(p->reference, &from));
+    TRY(engine_store(e, &s));
+    return from.transport == IMAGE_REGISTRY ? pull_from_registry_name(e, p, from.reference, ret)
+                                            : pull_from_file(e, p, &from, ret);
 }
 
 struct err *engine_image_tags(struct engine *e, const char *reference, const int *interrupted_fd, struct strv *out) {
@@ -175,33 +229,42 @@ struct err *engine_image_load(struct engine *e, int fd, const char *platform, st
         .userns_ctx = e,
         .progress = progress,
     };
-    struct err *r = image_load(&load, ret_references, ret_ids);
-    for (size_t i = 0; !r && i < ret_ids->n; i++)
-        engine_image_tell(e, ret_ids->v[i], "load", NULL, NULL);
-    if (!r)
-        tell_named(e, ret_references, "load");
-    engine_collect(e, false);
-    return r;
+    return load_located(e, &load, ret_references, ret_ids);
 }
 
-struct err *engine_image_save(struct engine *e, const struct strv *names, int fd) {
+struct err *engine_image_save(struct engine *e, const struct strv *names, enum image_format format, int fd) {
     struct store *s;
     TRY(engine_store(e, &s));
-    TRY(image_save(s, names, fd));
+    TRY(image_save(s, names, format, fd));
     tell_named(e, names, "save");
+    return NULL;
+}
+
+/* Into a file that nobody else sees and that goes with us. */
+static struct err *download(struct engine *e, const struct engine_import *i, int *ret_fd) {
+    autofd int fd = -1;
+    TRY(fd_open_at(store_dirfd(e->store, "tmp"), ".", O_TMPFILE | O_RDWR, 0600, &fd));
+    TRY(image_download(e->host, i->url, i->interrupted_fd, fd));
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return err_sys(errno, "rewind a download");
+    *ret_fd = take_fd(&fd);
     return NULL;
 }
 
 struct err *engine_image_import(struct engine *e, const struct engine_import *i, char ret_id[65]) {
     struct store *s;
+    autofd int fetched = -1;
     TRY(engine_store(e, &s));
+    if (i->url)
+        TRY(download(e, i, &fetched));
     struct image_ref ref = {.domain = NULL};
     if (i->reference)
         TRY(image_ref_parse(i->reference, &ref));
     const struct image_import import = {
         .store = s,
         .host = e->host,
-        .fd = i->fd,
+        .fd = i->url ? fetched : i->fd,
+        .source = i->url,
         .ref = i->reference ? &ref : NULL,
         .message = i->message,
         .platform = i->platform,

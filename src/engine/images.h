@@ -12,6 +12,7 @@
 
 #include "base/str.h"
 #include "image/image.h"
+#include "image/location.h"
 
 struct engine;
 struct err;
@@ -30,7 +31,8 @@ struct engine_pull {
     struct image_progress_fn progress;
     const int *interrupted_fd; /* readable: stop, leave a resumable partial; NULL: none */
 };
-/* Pulls an image. ret->reference is owned by the caller. */
+/* Pulls an image, or loads it where the reference is a file or directory (image/location.h). ret->reference is owned by
+ * the caller; NULL for an image without a name. */
 struct err *engine_image_pull(struct engine *e, const struct engine_pull *p, struct image_pulled *ret)
     __attribute__((warn_unused_result));
 
@@ -65,14 +67,17 @@ struct err *engine_image_remove(struct engine *e, const char *name, bool force, 
 struct err *engine_image_tag(struct engine *e, const char *source, const char *target)
     __attribute__((warn_unused_result));
 
-/* docker load from a descriptor. */
+/* docker load from a descriptor: an archive or a directory. */
 struct err *engine_image_load(struct engine *e, int fd, const char *platform, struct image_progress_fn progress,
                               struct strv *ret_references, struct strv *ret_ids) __attribute__((warn_unused_result));
-/* docker save to a descriptor. */
-struct err *engine_image_save(struct engine *e, const struct strv *names, int fd) __attribute__((warn_unused_result));
+/* docker save to a descriptor, of a directory where the format is one. */
+struct err *engine_image_save(struct engine *e, const struct strv *names, enum image_format format, int fd)
+    __attribute__((warn_unused_result));
 
 struct engine_import {
     int fd;
+    const char *url; /* to fetch it from instead, or NULL */
+    const int *interrupted_fd;
     const char *reference, *message, *platform; /* each may be NULL */
     const struct strv *changes;
 };

@@ -169,21 +169,8 @@ struct image_search {
  * all its names. Adds objects of docker's API: name, description, star_count, is_official, is_automated. */
 struct err *image_search(const struct image_search *s, struct json *out) __attribute__((warn_unused_result));
 
-/* Writes images as docker save does (OCI layout with manifest.json inside, as docker ≥ 25): names as typed by the user,
- * resolved here. */
-struct err *image_save(struct store *s, const struct strv *names, int out_fd) __attribute__((warn_unused_result));
-
-struct image_load {
-    const struct host *host;
-    struct store *store;
-    int fd;
-    const char *platform;
-    struct err *(*userns)(void *ctx, int *ret_fd, uint32_t *ret_ids);
-    void *userns_ctx;
-    struct image_progress_fn progress;
-};
-/* Loads a docker or OCI archive. Appends canonical references ("Loaded image: …") and bare ids of unnamed images. */
-struct err *image_load(const struct image_load *l, struct strv *ret_references, struct strv *ret_ids)
+/* Fetches an http or https URL to the end of an open file. */
+struct err *image_download(const struct host *h, const char *url, const int *interrupted_fd, int file)
     __attribute__((warn_unused_result));
 
 struct image_import {
@@ -192,6 +179,7 @@ struct image_import {
     int fd;                      /* a root file system as tar, perhaps compressed */
     const struct image_ref *ref; /* or NULL */
     const char *message, *platform;
+    const char *source; /* where it comes from, for the image's history: a URL; NULL: "-" */
     const struct strv
         *changes; /* Dockerfile instructions: CMD ENTRYPOINT ENV EXPOSE LABEL USER VOLUME WORKDIR STOPSIGNAL ONBUILD */
     struct err *(*userns)(void *ctx, int *ret_fd, uint32_t *ret_ids);

@@ -21,14 +21,18 @@ struct importing {
     struct json *config; /* the image config's "config" member */
 };
 
-static const char *comment(const struct importing *im) {
-    return im->i->message && *im->i->message ? im->i->message : "Imported from -";
+/* Owned. */
+static char *comment(const struct importing *im) {
+    if (im->i->message && *im->i->message)
+        return mem_dup(im->i->message);
+    return mem_printf("Imported from %s", im->i->source ? im->i->source : "-");
 }
 
 static struct json *history(const struct importing *im, const char *created) {
     struct json *list = json_array(), *entry = json_object();
+    autofree char *text = comment(im);
     json_set_str(entry, "created", created);
-    json_set_str(entry, "comment", comment(im));
+    json_set_str(entry, "comment", text);
     json_push(list, entry);
     return list;
 }
@@ -37,6 +41,7 @@ static void make_config(const struct importing *im, const struct store_unpacked 
     autojson j = json_object();
     autostr struct str created = STR_INIT;
     struct json *rootfs = json_object(), *diff_ids = json_array();
+    autofree char *text = comment(im);
     clock_format_rfc3339(clock_now(), &created);
     json_push_str(diff_ids, u->diff_id);
     json_set_str(rootfs, "type", "layers");
@@ -46,7 +51,7 @@ static void make_config(const struct importing *im, const struct store_unpacked 
     if (*im->platform.variant)
         json_set_str(j, "variant", im->platform.variant);
     json_set_str(j, "created", str_c(&created));
-    json_set_str(j, "comment", comment(im));
+    json_set_str(j, "comment", text);
     json_set(j, "config", json_copy(im->config));
     json_set(j, "rootfs", rootfs);
     json_set(j, "history", history(im, str_c(&created)));

@@ -1,14 +1,18 @@
 /*
  * load: archives into the store. Two kinds, often in one file: an OCI layout (oci-layout, index.json, blobs/) and
  * docker's own (manifest.json that names a config and layer tars). The layout is preferred, because its manifests carry
- * digests that survive; docker's kind gets a manifest made here, over the layers as they are. The archive is never
- * unpacked to names of its choosing: coracle-unpack stores every member under its digest, so "verified" is the same as
- * "found".
+ * digests that survive; docker's kind gets a manifest made here, over the layers as they are. Both may lie in a
+ * directory, too, and there is a third kind that always does: skopeo's "dir:", a manifest and its blobs side by side.
+ * The archive is never unpacked to names of its choosing: coracle-unpack stores every member under its digest, so
+ * "verified" is the same as "found".
  */
 #include "image/image.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -17,7 +21,9 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "image/archive_int.h"
+#include "image/location.h"
 #include "image/manifest_int.h"
 #include "image/pull_int.h"
 #include "image/trust_int.h"
@@ -37,6 +43,7 @@ struct loading {
     struct store_archive *a;
     struct image_platform platform;
     struct unpack_ns ns;
+    const char *blobs; /* what stands before a blob's hex in the name of its member */
     struct loaded *images;
     size_t n;
 };
@@ -59,9 +66,9 @@ static struct err *member_json(const struct loading *ld, const char *name, struc
     return json_parse(str_c(&text), text.len, name, JSON_REFUSE_DUPLICATES, ret);
 }
 
-/* The member "blobs/sha256/<hex>" must be what its name says. */
+/* A member that is named by its digest must be what its name says. */
 static struct err *blob_member(const struct loading *ld, const char *digest, char **ret_name) {
-    autofree char *name = mem_printf("blobs/sha256/%s", digest_hex(digest));
+    autofree char *name = mem_printf("%s%s", ld->blobs, digest_hex(digest));
     const struct store_member *m = store_archive_find(ld->a, name);
     if (!m)
         return err_new(ERR_CORRUPT, "the archive has no blob %s", digest);
@@ -175,24 +182,47 @@ static const char *layout_name(const struct json *entry) {
     return name && strpbrk(name, "/:") ? name : NULL;
 }
 
+/* Adopts what a manifest names, under `names`. */
+static struct err *load_manifest(struct loading *ld, const struct str *text, const struct manifest *m,
+                                 const struct strv *names) {
+    autofree char *config_name = NULL;
+    autostr struct str config = STR_INIT_MAX(MANIFEST_MAX);
+    TRY(blob_member(ld, m->config.digest, &config_name));
+    TRY(member_text(ld, config_name, &config));
+    return load_image(ld, text, &config, names);
+}
+
 static struct err *load_entry(struct loading *ld, const struct json *entry) {
     struct descriptor d = {0};
     struct manifest m = {0};
-    autofree char *config_name = NULL;
-    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX), config = STR_INIT_MAX(MANIFEST_MAX);
+    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
     autostrv struct strv names = {0};
     const char *name = layout_name(entry);
-    if (name)
-        strv_push(&names, name);
+    autofree char *given = !name && ld->l->from ? image_location_name(ld->l->from) : NULL;
+    if (name || given)
+        strv_push(&names, name ? name : given);
     TRY(descriptor_parse(entry, &d));
     struct err *e = find_manifest(ld, d.digest, &text, &m);
     descriptor_done(&d);
     if (!e)
-        e = blob_member(ld, m.config.digest, &config_name);
-    if (!e)
-        e = member_text(ld, config_name, &config);
+        e = load_manifest(ld, &text, &m, &names);
     manifest_done(&m);
-    return e ? e : load_image(ld, &text, &config, &names);
+    return e;
+}
+
+/* Which of the images in there the user wants, or NULL: all. */
+static const char *wanted(const struct loading *ld) { return ld->l->from ? ld->l->from->reference : NULL; }
+
+static struct err *no_such_member(const struct loading *ld) {
+    return err_new(ERR_NOT_FOUND, "no image %s in %s:%s", wanted(ld), image_transport_name(ld->l->from->transport),
+                   ld->l->from->path);
+}
+
+/* By its tag, or by its whole name. */
+static bool entry_wanted(const struct loading *ld, const struct json *entry) {
+    const char *want = wanted(ld), *name = layout_name(entry);
+    const char *tag = json_text(json_get(entry, "annotations"), "org.opencontainers.image.ref.name");
+    return !want || str_eq(tag, want) || str_eq(name, want);
 }
 
 static struct err *load_layout(struct loading *ld) {
@@ -203,8 +233,34 @@ static struct err *load_layout(struct loading *ld) {
     if (json_count(manifests) > IMAGES_MAX)
         return err_new(ERR_UNSUPPORTED, "the archive has more than %d images", IMAGES_MAX);
     JSON_EACH(entry, manifests)
-    TRY(load_entry(ld, entry));
-    return NULL;
+    if (entry_wanted(ld, entry))
+        TRY(load_entry(ld, entry));
+    return wanted(ld) && !ld->n ? no_such_member(ld) : NULL;
+}
+
+/* ---- skopeo's directories ---- */
+
+/* One image without a name: manifest.json is its manifest, which may be an index, and every blob a file by its hex. */
+static struct err *load_directory(struct loading *ld) {
+    struct manifest m = {0};
+    char digest[DIGEST_LEN + 1];
+    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
+    autostrv struct strv names = {0};
+    autofree char *given = ld->l->from ? image_location_name(ld->l->from) : NULL;
+    if (given)
+        strv_push(&names, given);
+    ld->blobs = "";
+    TRY(member_text(ld, "manifest.json", &text));
+    TRY(manifest_parse(&text, NULL, &m));
+    TRY(digest_of(str_c(&text), text.len, digest));
+    struct err *e = NULL;
+    if (m.is_index)
+        e = err_hint(err_new(ERR_UNSUPPORTED, "the directory holds images for several platforms"),
+                     "copy the one for yours: skopeo copy --override-arch …");
+    if (!e)
+        e = load_manifest(ld, &text, &m, &names);
+    manifest_done(&m);
+    return e;
 }
 
 /* ---- docker archives ---- */
@@ -246,12 +302,35 @@ static struct err *docker_manifest(struct loading *ld, const struct json *entry,
     return e;
 }
 
-static struct err *load_docker_entry(struct loading *ld, const struct json *entry) {
+/* "@N" is the N-th; else one of its names, however it is written. */
+static bool docker_entry_wanted(const struct loading *ld, const struct strv *tags, size_t n) {
+    const char *want = wanted(ld);
+    int64_t at = -1;
+    struct image_ref ref = {0};
+    if (!want || (*want == '@' && str_to_i64(want + 1, 0, IMAGES_MAX, &at) && (size_t)at == n))
+        return true;
+    autoerr bad = image_ref_parse(want, &ref);
+    autofree char *canonical = bad ? NULL : image_ref_canonical(&ref);
+    image_ref_done(&ref);
+    for (size_t i = 0; canonical && i < tags->n; i++) {
+        struct image_ref tag = {0};
+        autoerr none = image_ref_parse(tags->v[i], &tag);
+        autofree char *has = none ? NULL : image_ref_canonical(&tag);
+        image_ref_done(&tag);
+        if (str_eq(has, canonical))
+            return true;
+    }
+    return false;
+}
+
+static struct err *load_docker_entry(struct loading *ld, const struct json *entry, size_t n) {
     const char *config_name = NULL;
     autostr struct str manifest = STR_INIT_MAX(MANIFEST_MAX), config = STR_INIT_MAX(MANIFEST_MAX);
     autostrv struct strv tags = {0};
     TRY(json_get_str(entry, "Config", &config_name));
     TRY(json_get_strv_opt(entry, "RepoTags", &tags));
+    if (!docker_entry_wanted(ld, &tags, n))
+        return NULL;
     TRY(docker_manifest(ld, entry, config_name, &manifest));
     TRY(member_text(ld, config_name, &config));
     return load_image(ld, &manifest, &config, &tags);
@@ -262,18 +341,51 @@ static struct err *load_docker(struct loading *ld) {
     TRY(member_json(ld, "manifest.json", &list));
     if (json_type(list) != JSON_ARRAY || json_count(list) > IMAGES_MAX)
         return err_new(ERR_CORRUPT, "manifest.json is not a list of images");
+    size_t n = 0;
     JSON_EACH(entry, list)
-    TRY(load_docker_entry(ld, entry));
-    return NULL;
+    TRY(load_docker_entry(ld, entry, n++));
+    return wanted(ld) && !ld->n ? no_such_member(ld) : NULL;
 }
 
 /* ---- */
 
-/* An archive has no signatures: what the policy wants signed cannot come by one. */
-static struct err *check_trust(const struct loading *ld, bool docker) {
+enum kind { KIND_LAYOUT, KIND_DOCKER, KIND_DIRECTORY };
+
+/* docker's own description is asked where the user has said docker-archive and names one by docker's words. */
+static struct err *kind_of(const struct loading *ld, enum kind *ret) {
+    bool layout = store_archive_find(ld->a, "index.json") && store_archive_find(ld->a, "oci-layout");
+    bool manifest = store_archive_find(ld->a, "manifest.json");
+    bool docker = ld->l->from && ld->l->from->transport == IMAGE_DOCKER_ARCHIVE && wanted(ld);
+    if (layout && !(manifest && docker))
+        *ret = KIND_LAYOUT;
+    else if (manifest)
+        *ret = store_archive_find(ld->a, "version") ? KIND_DIRECTORY : KIND_DOCKER;
+    else if (store_archive_find(ld->a, "repositories"))
+        return err_hint(err_new(ERR_UNSUPPORTED, "the archive was made by a docker older than 1.10"),
+                        "load it there, and save it again with a newer version");
+    else
+        return err_hint(
+            err_new(ERR_CORRUPT, "the archive holds no image: neither index.json nor manifest.json is in it"),
+            "for a plain root file system use 'coracle import'");
+    return NULL;
+}
+
+/* What is in files has no signatures: what the policy wants signed cannot come by one. */
+static struct err *check_trust(const struct loading *ld, enum kind kind) {
     autotrust trust = NULL;
     const struct json *rules = NULL;
-    const struct trust_source source = {.transport = docker ? "docker-archive" : "oci-archive"};
+    struct stat st;
+    char self[32], path[PATH_MAX] = "";
+    bool dir = fstat(ld->l->fd, &st) == 0 && S_ISDIR(st.st_mode);
+    bool docker = store_archive_find(ld->a, "manifest.json");
+    if (dir && readlink(path_of_fd(ld->l->fd, self), path, sizeof path - 1) < 0)
+        return err_sys(errno, "find the directory's path");
+    const struct trust_source source = {.transport = kind == KIND_DIRECTORY ? "dir"
+                                                     : dir                  ? "oci"
+                                                     : docker               ? "docker-archive"
+                                                                            : "oci-archive",
+                                        .path = dir ? path : NULL,
+                                        .tag = dir ? wanted(ld) : NULL};
     const struct trust_subject subject = {.host = ld->l->host, .store = ld->l->store, .source = &source};
     TRY(trust_load(ld->l->host, &trust));
     TRY(trust_rules(trust, &source, &rules));
@@ -281,16 +393,10 @@ static struct err *check_trust(const struct loading *ld, bool docker) {
 }
 
 static struct err *load_archive(struct loading *ld) {
-    TRY(check_trust(ld, store_archive_find(ld->a, "manifest.json")));
-    if (store_archive_find(ld->a, "index.json") && store_archive_find(ld->a, "oci-layout"))
-        return load_layout(ld);
-    if (store_archive_find(ld->a, "manifest.json"))
-        return load_docker(ld);
-    if (store_archive_find(ld->a, "repositories"))
-        return err_hint(err_new(ERR_UNSUPPORTED, "the archive was made by a docker older than 1.10"),
-                        "load it there, and save it again with a newer version");
-    return err_hint(err_new(ERR_CORRUPT, "the archive holds no image: neither index.json nor manifest.json is in it"),
-                    "for a plain root file system use 'coracle import'");
+    enum kind kind = KIND_LAYOUT;
+    TRY(kind_of(ld, &kind));
+    TRY(check_trust(ld, kind));
+    return kind == KIND_LAYOUT ? load_layout(ld) : kind == KIND_DOCKER ? load_docker(ld) : load_directory(ld);
 }
 
 static struct err *load_held(struct loading *ld, struct strv *ret_references, struct strv *ret_ids) {
@@ -303,7 +409,7 @@ static struct err *load_held(struct loading *ld, struct strv *ret_references, st
 }
 
 struct err *image_load(const struct image_load *l, struct strv *ret_references, struct strv *ret_ids) {
-    struct loading ld = {.l = l, .ns = {.get = l->userns, .ctx = l->userns_ctx, .fd = -1}};
+    struct loading ld = {.l = l, .blobs = "blobs/sha256/", .ns = {.get = l->userns, .ctx = l->userns_ctx, .fd = -1}};
     struct err *e = load_held(&ld, ret_references, ret_ids);
     for (size_t i = 0; i < ld.n; i++) {
         store_image_free(ld.images[i].img);

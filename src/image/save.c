@@ -5,14 +5,17 @@
  */
 #include "image/image.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/id.h"
+#include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "image/archive_int.h"
+#include "image/location.h"
 #include "image/manifest_int.h"
 #include "storage/store.h"
 
@@ -25,6 +28,7 @@ struct saved {
 
 struct saving {
     struct store *store;
+    enum image_format format;
     struct saved *images;
     size_t n;
     struct strv names, digests; /* members blobs/sha256/…, and what they are */
@@ -175,23 +179,83 @@ static struct err *describe(struct saving *s, const struct saved *image, struct 
     return NULL;
 }
 
+/* What stands beside the blobs. */
+struct description {
+    struct str index, docker;
+};
+
+static void files_of(const struct saving *s, const struct description *d, struct store_tar_file *files, size_t *ret_n) {
+    size_t n = 0;
+    for (; n < s->digests.n; n++)
+        files[n] = (struct store_tar_file){.name = s->names.v[n], .blob = s->digests.v[n]};
+    files[n++] = (struct store_tar_file){.name = "index.json", .data = d->index.ptr, .len = d->index.len};
+    if (s->format == IMAGE_SAVE_DOCKER)
+        files[n++] = (struct store_tar_file){.name = "manifest.json", .data = d->docker.ptr, .len = d->docker.len};
+    files[n++] = (struct store_tar_file){.name = "oci-layout", .data = layout_text, .len = sizeof layout_text - 1};
+    *ret_n = n;
+}
+
+static struct err *put_blob(const struct saving *s, int dir, const char *name, const char *digest) {
+    autofd int from = -1, to = -1;
+    TRY(store_blob_open(s->store, digest, &from, NULL));
+    TRY(fd_open_at(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0644, &to));
+    return io_copy(from, to, UINT64_MAX, NULL);
+}
+
+/* The index last: a directory that has one is whole. */
+static struct err *put_files(const struct saving *s, int dir, const struct store_tar_file *files, size_t n) {
+    TRY(io_mkdirs(dir, "blobs/sha256", 0755));
+    for (size_t i = 0; i < n; i++)
+        if (files[i].blob)
+            TRY(put_blob(s, dir, files[i].name, files[i].blob));
+    for (size_t i = n; i-- > 0;)
+        if (!files[i].blob)
+            TRY(io_write_file(dir, files[i].name, files[i].data, files[i].len, 0644, 0));
+    return NULL;
+}
+
+/* skopeo's: blobs by their hex, and the manifest under its own name, last. */
+static struct err *put_directory(const struct saving *s, int dir) {
+    static const char version[] = "Directory Transport Version: 1.1\n";
+    struct store_image *img = NULL;
+    if (s->n != 1)
+        return err_new(ERR_USAGE, "a directory in this form holds one image, not %zu", s->n);
+    TRY(store_image_get(s->store, s->images[0].id, &img));
+    autofree char *manifest = mem_dup(img->manifest);
+    store_image_free(img);
+    for (size_t i = 0; i < s->digests.n; i++)
+        if (!str_eq(s->digests.v[i], manifest))
+            TRY(put_blob(s, dir, digest_hex(s->digests.v[i]), s->digests.v[i]));
+    TRY(io_write_file(dir, "version", version, sizeof version - 1, 0644, 0));
+    return put_blob(s, dir, "manifest.json", manifest);
+}
+
+static struct err *check_empty(void *ctx, const char *name, unsigned char d_type) {
+    (void)ctx;
+    (void)d_type;
+    return err_hint(err_new(ERR_CONFLICT, "the directory is not empty: \"%s\" is in it", name), "name a new one");
+}
+
 static struct err *write_out(struct saving *s, struct json *manifests, const struct json *docker, int out_fd) {
     autojson index = json_object();
-    autostr struct str index_text = STR_INIT, docker_text = STR_INIT;
+    struct description d = {.index = STR_INIT, .docker = STR_INIT};
+    bool into_dir = s->format == IMAGE_SAVE_OCI_DIR || s->format == IMAGE_SAVE_DIR;
+    size_t n = 0;
     json_set_int(index, "schemaVersion", 2);
     json_set_str(index, "mediaType", MEDIA_OCI_INDEX);
     json_set(index, "manifests", manifests);
-    json_render(index, JSON_COMPACT, &index_text);
-    json_render(docker, JSON_COMPACT, &docker_text);
-    size_t n = 0;
+    json_render(index, JSON_COMPACT, &d.index);
+    json_render(docker, JSON_COMPACT, &d.docker);
     struct store_tar_file *files = mem_array(s->digests.n + 3, sizeof *files);
-    for (; n < s->digests.n; n++)
-        files[n] = (struct store_tar_file){.name = s->names.v[n], .blob = s->digests.v[n]};
-    files[n++] = (struct store_tar_file){.name = "index.json", .data = index_text.ptr, .len = index_text.len};
-    files[n++] = (struct store_tar_file){.name = "manifest.json", .data = docker_text.ptr, .len = docker_text.len};
-    files[n++] = (struct store_tar_file){.name = "oci-layout", .data = layout_text, .len = sizeof layout_text - 1};
-    struct err *e = store_archive_write(s->store, out_fd, files, n);
+    files_of(s, &d, files, &n);
+    struct err *e = into_dir ? io_each_entry(out_fd, check_empty, NULL) : NULL;
+    if (!e && !into_dir)
+        e = store_archive_write(s->store, out_fd, files, n);
+    else if (!e)
+        e = s->format == IMAGE_SAVE_DIR ? put_directory(s, out_fd) : put_files(s, out_fd, files, n);
     free(files);
+    str_done(&d.index);
+    str_done(&d.docker);
     return e;
 }
 
@@ -209,8 +273,8 @@ static struct err *save_chosen(struct saving *s, int out_fd) {
     return write_out(s, take_ptr(&manifests), docker, out_fd);
 }
 
-struct err *image_save(struct store *store, const struct strv *names, int out_fd) {
-    struct saving s = {.store = store};
+struct err *image_save(struct store *store, const struct strv *names, enum image_format format, int out_fd) {
+    struct saving s = {.store = store, .format = format};
     autofd int hold = -1;
     struct err *e = store_hold(store, &hold);
     for (size_t i = 0; !e && i < names->n; i++)

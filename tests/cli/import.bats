@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # import: a root file system as an image, from busybox to a whole Debian.
 load ../lib/common
+load ../lib/registry
 load ../lib/images
 
 file_setup() { debian_tar >/dev/null; }
@@ -75,15 +76,30 @@ inspect() { coracle image inspect -f "$2" "$1"; }
     assert_status 1
 }
 
+@test "import of a URL" {
+    mkdir -p "$T/web" && cp "$(image_tar busybox)" "$T/web/root.tar"
+    python3 -u -m http.server --bind 127.0.0.1 --directory "$T/web" 0 >"$T/web.log" 2>/dev/null 3>&- &
+    local server=$! port
+    port=$(_registry_wait "$T/web.log" 'port [0-9]+' "$server")
+    run -0 coracle import "http://127.0.0.1:$port/root.tar" web:1
+    run coracle import "http://127.0.0.1:$port/none.tar" web:2
+    kill "$server"
+    assert_status 1
+    assert_output_has "status 404"
+    assert_eq "$(coracle image inspect -f '{{.Comment}}' web:1)" "Imported from http://127.0.0.1:$port/root.tar"
+    run coracle import "http://127.0.0.1:$port/root.tar" web:3
+    assert_status 1
+}
+
 @test "what cannot be imported: said, and nothing is left" {
     run coracle import "$T/none.tar" x
     assert_status 1
     assert_output_has "no such file or directory"
     run coracle import "$T" x
     assert_status 1
-    run coracle import http://example.com/root.tar x
+    run coracle import ftp://example.com/root.tar x
     assert_status 1
-    assert_output_has "hint:"
+    assert_output_has "only http and https"
     head -c 100000 /dev/urandom >"$T/noise"
     run coracle import "$T/noise" x
     assert_status 1

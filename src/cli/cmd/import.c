@@ -31,14 +31,17 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     const struct opts *o = c->opts;
     const char *source = c->args[0];
-    if (strstr(source, "://"))
-        return err_hint(err_new(ERR_UNSUPPORTED, "import from a URL is not supported: %s", source),
-                        "download it first, then run 'coracle import FILE'");
+    bool url = strstr(source, "://") != NULL;
+    int interrupted = -1;
+    if (url)
+        TRY(cli_interrupt_fd(&interrupted));
     autofd int file = -1;
-    if (strcmp(source, "-") != 0)
+    if (!url && strcmp(source, "-") != 0)
         TRY(fd_open_at(AT_FDCWD, source, O_RDONLY, 0, &file));
     const struct engine_import i = {
         .fd = file >= 0 ? file : STDIN_FILENO,
+        .url = url ? source : NULL,
+        .interrupted_fd = url ? &interrupted : NULL,
         .reference = c->n_args > 1 ? c->args[1] : NULL,
         .message = o->message,
         .platform = o->platform,
@@ -55,7 +58,7 @@ const struct cmd cmd_import = {
     .group = "image",
     .top_level = true,
     .summary = "Import the contents from a tarball to create a filesystem image",
-    .usage = "[OPTIONS] file|- [REPOSITORY[:TAG]]",
+    .usage = "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
     .min_args = 1,
     .max_args = 2,
     .usage_exit = 1,

@@ -72,7 +72,10 @@ static struct err *pull_one(struct cli_ctx *c, const char *reference) {
     TRY(pull(c, reference, &got));
     if (!o->quiet)
         fprintf(c->out, "Digest: %s\n", got.digest);
-    print_status(c, got.up_to_date, got.reference);
+    if (got.reference)
+        print_status(c, got.up_to_date, got.reference);
+    else
+        fprintf(c->out, "sha256:%s\n", got.id);
     free(got.reference);
     return NULL;
 }
@@ -118,8 +121,10 @@ const struct cmd cmd_pull = {
     .top_level = true,
     .summary = "Download images from registries",
     .usage = "[OPTIONS] NAME[:TAG|@DIGEST] [NAME...]",
-    .description = "Downloads images. An interrupted download goes on where it stopped the next time; nothing becomes "
-                   "visible before every digest was right.",
+    .description =
+        "Downloads images, or loads them where podman's words say so: docker-archive:FILE, oci-archive:FILE, "
+        "oci:DIR[:TAG], dir:DIR. An interrupted download goes on where it stopped the next time; nothing becomes "
+        "visible before every digest was right.",
     .min_args = 1,
     .max_args = -1,
     .usage_exit = 1,

@@ -1,12 +1,30 @@
 #include "cli/cli_int.h"
 
+#include <fcntl.h>
 #include <stddef.h>
 
 struct opts {
-    char *output;
+    char *output, *format;
 };
 
+static const struct {
+    const char *word;
+    enum image_format format;
+    bool dir;
+} formats[] = {{"docker-archive", IMAGE_SAVE_DOCKER, false},
+               {"oci-archive", IMAGE_SAVE_OCI, false},
+               {"oci-dir", IMAGE_SAVE_OCI_DIR, true},
+               {"docker-dir", IMAGE_SAVE_DIR, true}};
+
 static const struct cli_flag flags[] = {
+    {.name = "format",
+     .type = CLI_STRING,
+     .offset = offsetof(struct opts, format),
+     .def = "docker-archive",
+     .complete = CLI_COMPLETE_WORDS,
+     .words = "docker-archive oci-archive oci-dir docker-dir",
+     .help = "What to write, as podman: \"docker-archive\", \"oci-archive\", or into a new directory \"oci-dir\", "
+             "\"docker-dir\""},
     {.name = "output",
      .letter = 'o',
      .type = CLI_STRING,
@@ -22,16 +40,35 @@ static const struct cli_flag flags[] = {
 };
 
 static struct err *save_to(struct cli_ctx *c, int fd) {
+    const struct opts *o = c->opts;
     autostrv struct strv names = {.n = 0};
-    for (int i = 0; i < c->n_args; i++)
-        strv_push(&names, c->args[i]);
-    return engine_image_save(c->engine, &names, fd);
+    size_t i = 0;
+    for (int k = 0; k < c->n_args; k++)
+        strv_push(&names, c->args[k]);
+    while (!str_eq(o->format, formats[i].word))
+        i++;
+    return engine_image_save(c->engine, &names, formats[i].format, fd);
+}
+
+static struct err *save_to_dir(struct cli_ctx *c, const char *path) {
+    autofd int dir = -1;
+    TRY(io_mkdirs(AT_FDCWD, path, 0755));
+    TRY(fd_open_dir(AT_FDCWD, path, &dir));
+    return save_to(c, dir);
 }
 
 static struct err *run(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     const struct opts *o = c->opts;
-    return cli_to_file(c, o->output, save_to);
+    size_t i = 0;
+    while (i < ARRAY_LEN(formats) && !str_eq(o->format, formats[i].word))
+        i++;
+    if (i == ARRAY_LEN(formats))
+        return err_new(ERR_USAGE, "unknown format \"%s\": choose docker-archive, oci-archive, oci-dir or docker-dir",
+                       o->format);
+    if (formats[i].dir && !o->output)
+        return err_new(ERR_USAGE, "--format %s wants a directory: name it with -o", o->format);
+    return formats[i].dir ? save_to_dir(c, o->output) : cli_to_file(c, o->output, save_to);
 }
 
 const struct cmd cmd_save = {
