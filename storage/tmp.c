@@ -90,7 +90,12 @@ struct err *store_trash(struct store *s, int dirfd, const char *name) {
     int tmp;
     char trash[TRASH_NAME];
     TRY(store_dir(s, STORE_TMP, &tmp));
-    if (make_trash(dirfd, name, tmp, trash) < 0)
+    int failed = make_trash(dirfd, name, tmp, trash);
+    if (failed < 0 && (errno == ENOSPC || errno == EDQUOT)) { /* for one more name; what is there already can go */
+        err_free(store_collect(s));
+        failed = make_trash(dirfd, name, tmp, trash);
+    }
+    if (failed < 0)
         return err_sys(errno, "move %.12s to the trash", name);
     return NULL;
 }

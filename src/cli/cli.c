@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define NO_DAEMON "there is no daemon to talk to"
@@ -214,6 +215,19 @@ static int finish_output(int code) {
     return code;
 }
 
+/* A full disk is most often the store's: which one that is, and how to get room. */
+static struct err *explain_full(const struct host *h, struct err *take_e) {
+    struct statvfs st;
+    autostr struct str left = STR_INIT;
+    if (err_kind(take_e) != ERR_NO_SPACE || err_hint_text(take_e) || !h || statvfs(h->data_root, &st) < 0)
+        return take_e;
+    cli_human_size((int64_t)(st.f_bavail * st.f_frsize), 4, &left);
+    return err_hint(take_e,
+                    "the disk of the store, %s, has %s left: 'coracle system prune' removes what nothing uses, 'coracle "
+                    "system df' shows what there is",
+                    h->data_root, str_c(&left));
+}
+
 static int run_command(struct cli_ctx *c, const struct cli_globals *g, char *const *argv) {
     autoerr e = c->cmd->enters_containers ? engine_protect_self(argv) : NULL;
     struct host *host = NULL;
@@ -232,6 +246,7 @@ static int run_command(struct cli_ctx *c, const struct cli_globals *g, char *con
     }
     if (e) {
         fflush(stdout);
+        e = explain_full(host, take_ptr(&e));
         cli_error(c, e);
         code = code > 1 ? code : exit_code_of(c->cmd, e); /* one that the command has chosen stays */
     }

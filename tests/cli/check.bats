@@ -161,6 +161,34 @@ damage() { chmod u+w "$1" && printf X | dd of="$1" bs=1 seek="${2:-10}" conv=not
     run -125 coracle --root "$BATS_TEST_TMPDIR/new" system check
 }
 
+@test "a full disk: what fails names it and the way out, and removing works" {
+    mkdir "$BATS_TEST_TMPDIR/full"
+    cat >"$BATS_TEST_TMPDIR/script" <<'E'
+set -e
+mount -t tmpfs -o size=12m none "$1"
+export CORACLE_ROOT=$1/store XDG_RUNTIME_DIR=$1/run
+mkdir -m 700 "$1/run"
+coracle import "$2" base:1 >/dev/null
+for n in 1 2 3; do coracle create --name "c$n" base:1 true >/dev/null; done
+coracle volume create v1 >/dev/null
+dd if=/dev/zero of="$1/fill" bs=4k 2>/dev/null || true
+! coracle import --change 'LABEL a=b' "$2" more:1
+! coracle volume create v2
+coracle ps -aq | wc -l
+coracle system check --quick
+coracle rm c1
+coracle volume rm v1
+coracle system prune -af
+coracle system check
+E
+    run -0 coracle unshare bash "$BATS_TEST_TMPDIR/script" "$BATS_TEST_TMPDIR/full" "$(image_tar busybox)"
+    assert_output_has "no space left on device"
+    assert_output_has "the disk of the store, $BATS_TEST_TMPDIR/full/store, has"
+    assert_output_has "'coracle system prune'"
+    assert_output_has "deleted: sha256:"
+    assert_output_has "images 0, references 0, layers 0, blobs 0, containers 0"
+}
+
 @test "reset asks; then nothing is left, running or of another user" {
     coracle run -d --name last -v owned:/data busybox sh -c 'mkdir /data/d && touch /data/d/f && chown -R 1000:1000 /data && chmod 700 /data/d && echo made && exec sleep 1000'
     wait_for eval 'coracle logs last | grep -q made'

@@ -8,6 +8,8 @@ after a random part of the time that this command takes, and then asks of the pr
   * `ps -a` answers, and what it says is true: a container that it calls running has its process, another one has none
   * `rm -f` succeeds, no process with the mark is left, and the name is free
   * nothing waits for a lock of the dead: every command ends within its time
+  * `system check` finds nothing, though others are at work meanwhile; every tenth time it reads all contents, too
+  * what the command was about is there whole or not at all, and can be made and removed again
 At the end, after one more command, store and run directory must be as empty as before.
 Several rounds run side by side, so that the cleaning up of one meets the work of the others.
 """
@@ -21,6 +23,7 @@ killed = collections.Counter()
 problems = []
 store = os.path.join(os.environ["HOME"], ".local/share/coracle")
 run_root = os.path.join(os.environ["XDG_RUNTIME_DIR"], "coracle")
+after = []  # seconds that the next command took
 typical = {}  # command → seconds that it takes when left alone
 
 
@@ -215,6 +218,100 @@ class Round:
         coracle("import", os.environ["SMALL_TAR"], self.name + ":i")
         coracle("rmi", self.name + ":i")
 
+    # ---- what images, volumes, networks and files are made by ----
+
+    def again(self, make, remove, look):
+        """After a kill the thing is there or not; it can be removed, made, looked at and removed."""
+        coracle(*remove, check=False)
+        coracle(*make)
+        coracle(*look)
+        coracle(*remove)
+
+    def commit(self):
+        self.created()
+        make, tag = ["commit", "--change", f"LABEL k={self.name}", self.name], self.name + ":c"
+        self.interrupt("commit", [*make, tag], whole_tree=self.rng.random() < 0.5)
+        self.again([*make, tag], ["rmi", tag], ["image", "inspect", tag])
+
+    def load(self):
+        make = ["load", "-q", "-i", archive]
+        self.interrupt("load", make, whole_tree=self.rng.random() < 0.5)
+        coracle("image", "inspect", "loaded:1", check=False)
+        coracle(*make)
+
+    def save(self):
+        out = os.path.join(os.environ["TMPDIR"], self.name + ".saved")
+        self.interrupt("save", ["save", "-o", out, "busybox"], whole_tree=self.rng.random() < 0.5)
+        coracle("save", "-o", out, "busybox")
+        os.unlink(out)
+
+    def export(self):
+        self.created()
+        out = os.path.join(os.environ["TMPDIR"], self.name + ".exported")
+        self.interrupt("export", ["export", "-o", out, self.name], whole_tree=self.rng.random() < 0.5)
+        coracle("export", "-o", out, self.name)
+        os.unlink(out)
+
+    def copy_in(self):
+        self.created()
+        self.interrupt("cp in", ["cp", "/etc/passwd", self.name + ":/root/"], whole_tree=self.rng.random() < 0.5)
+        coracle("cp", "/etc/passwd", self.name + ":/root/")
+        coracle("cp", self.name + ":/root/passwd", "/dev/null", check=False)
+
+    def update(self):
+        self.created()
+        self.interrupt("update", ["update", "--restart", "on-failure:3", self.name])
+        if json.loads(coracle("inspect", "-f", "json", self.name).stdout)[0]["HostConfig"]["RestartPolicy"]["Name"] not in ("no", "on-failure"):
+            raise Problem("a killed update left half a policy")
+
+    def volume(self):
+        make, remove = ["volume", "create", "--label", f"k={self.name}", self.name], ["volume", "rm", self.name]
+        self.interrupt("volume create", make)
+        self.again(make, remove, ["volume", "inspect", self.name])
+
+    def volume_rm(self):
+        coracle("volume", "create", self.name)
+        self.interrupt("volume rm", ["volume", "rm", self.name])
+        self.again(["volume", "create", self.name], ["volume", "rm", self.name], ["volume", "inspect", self.name])
+
+    def volume_fill(self):
+        """A new volume gets the image's files: all of them, however often the copy was cut short."""
+        args = ["run", "--rm", "--name", self.name, "--network", "none", "-v", self.name + ":/etc", "busybox"]
+        self.interrupt("run with a new volume", [*args, "true"], whole_tree=True)
+        wait_for(lambda: self.name not in coracle("ps", "-a", "--format", "{{.Names}}").stdout.decode().split(), 5)
+        coracle("rm", "-f", self.name, check=False)
+        files = coracle(*args, "ls", "/etc").stdout.decode().split()
+        if not {"passwd", "group"} <= set(files):
+            raise Problem(f"the volume has only {files} of the image's files")
+        coracle("volume", "rm", self.name)
+
+    def network(self):
+        make, remove = ["network", "create", self.name], ["network", "rm", self.name]
+        self.interrupt("network create", make)
+        self.again(make, remove, ["network", "inspect", self.name])
+
+    def network_rm(self):
+        coracle("network", "create", self.name)
+        self.interrupt("network rm", ["network", "rm", self.name])
+        self.again(["network", "create", self.name], ["network", "rm", self.name], ["network", "inspect", self.name])
+
+    def prune(self):
+        """Only what has the label of this round, as others are at work."""
+        label = f"k={self.name}"
+        coracle("create", "--name", self.name, "--label", label, *self.sleeper())
+        coracle("volume", "create", "--label", label, self.name)
+        coracle("network", "create", "--label", label, self.name)
+        coracle("commit", "--change", f"LABEL {label}", self.name, self.name + ":p")
+        kinds = [("container", []), ("image", ["-a"]), ("volume", ["-a"]), ("network", [])]
+        kind, extra = self.rng.choice(kinds)
+        self.interrupt(f"{kind} prune", [kind, "prune", "-f", *extra, "--filter", f"label={label}"], whole_tree=self.rng.random() < 0.5)
+        for kind, extra in kinds:
+            coracle(kind, "prune", "-f", *extra, "--filter", f"label={label}")
+        left = [w for w in (["inspect", self.name], ["volume", "inspect", self.name], ["network", "inspect", self.name],
+                            ["image", "inspect", self.name + ":p"]) if coracle(*w, check=False).returncode == 0]
+        if left:
+            raise Problem(f"not pruned: {left}")
+
     def monitor(self):
         self.running()
         monitor, init = self.monitor_pid(), self.state()["Pid"]
@@ -254,6 +351,14 @@ class Round:
     # ---- looking ----
 
     def check(self):
+        begun = time.monotonic()
+        coracle("ps", "-a")
+        after.append(time.monotonic() - begun)
+        deep = [] if self.rng.random() < 0.1 else ["--quick"]
+        found = coracle("system", "check", *deep, check=False)
+        if found.returncode:
+            raise Problem(f"system check: {found.stdout.decode()} {found.stderr.decode()}")
+
         def truth():
             """What ps -a says of us agrees with what runs. A start that goes on without its command line needs a moment."""
             for line in coracle("ps", "-a", "--no-trunc", "--format", "{{.Names}}\t{{.State}}").stdout.decode().splitlines():
@@ -278,8 +383,11 @@ class Round:
 SCENARIOS = [
     Round.run_detached, Round.run_detached_tree, Round.run_foreground, Round.run_rm, Round.run_rm_tree, Round.create,
     Round.start, Round.start_tree, Round.stop, Round.restart, Round.remove, Round.remove_running, Round.rename,
-    Round.execute, Round.tag, Round.untag, Round.image, Round.monitor, Round.monitor_young, Round.init,
+    Round.execute, Round.tag, Round.untag, Round.image, Round.monitor, Round.monitor_young, Round.init, Round.commit,
+    Round.load, Round.save, Round.export, Round.copy_in, Round.update, Round.volume, Round.volume_rm, Round.volume_fill,
+    Round.network, Round.network_rm, Round.prune,
 ]
+archive = os.path.join(os.environ["TMPDIR"], "loaded.tar")
 
 
 def work(wanted, seed, numbers):
@@ -323,6 +431,8 @@ def main():
     seed = sys.argv[2] if len(sys.argv) > 2 and sys.argv[2] else str(time.time_ns())
     print(f"seed {seed}")
     numbers = iter(range(10**6))
+    coracle("import", os.environ["SMALL_TAR"], "loaded:1")
+    coracle("save", "-o", archive, "loaded:1")
     # the first of each kind, one after another, tells how long its command takes
     for _ in SCENARIOS:
         number = next(numbers)
@@ -339,6 +449,10 @@ def main():
     for what, n in sorted(killed.items()):
         print(f"{n:5d}  {what}")
     print(f"{sum(killed.values())} kills in {took:.0f} s")
+    after.sort()
+    print(f"the next command: {after[len(after) // 2] * 1000:.0f} ms, {after[len(after) * 99 // 100] * 1000:.0f} ms in 99 of 100")
+    os.unlink(archive)
+    coracle("rmi", "loaded:1")
     if not problems:
         stale_names()
     coracle("ps", "-a")
