@@ -103,6 +103,7 @@ struct transfer {
     char *url;        /* where this attempt has got to by redirects */
     bool same_origin; /* no redirect has left the first scheme, host and port: credentials may go along */
     bool misplaced;   /* this answer is another part of the object than was asked for */
+    bool enough;      /* of an error's text has come */
     bool whole;       /* the server's ranges are wrong: ask for everything and skip what is there */
     int redirects, attempt;
     int64_t attempt_pos; /* sink.pos when the last failed attempt ended */

@@ -66,7 +66,7 @@ void transfer_start(struct transfer *t) {
     str_clear(&t->body);
     t->sink.skip = 0;
     t->source.sent = 0;
-    t->misplaced = false;
+    t->misplaced = t->enough = false;
     t->error_text[0] = 0;
     struct err *e = setup_easy(t);
     if (!e && curl_multi_add_handle(fetcher_multi(t->fetcher), t->easy))
@@ -166,8 +166,10 @@ size_t transfer_on_body(char *data, size_t one, size_t n, void *ctx) {
         t->misplaced = ranged && !range_is_right(t);
     }
     if (t->status / 100 != 2) {
-        str_append_n(&t->body, data, len < FETCH_BODY_MAX - t->body.len ? len : FETCH_BODY_MAX - t->body.len);
-        return len;
+        size_t room = FETCH_BODY_MAX - t->body.len;
+        str_append_n(&t->body, data, len < room ? len : room);
+        t->enough = len > room; /* nobody reads more of an error, however long it goes on */
+        return t->enough ? 0 : len;
     }
     if (t->sink.err || t->misplaced)
         return 0;
@@ -311,7 +313,7 @@ static void body_ended(struct transfer *t) {
 
 void transfer_ended(struct transfer *t, CURLcode code) {
     curl_multi_remove_handle(fetcher_multi(t->fetcher), t->easy);
-    t->code = code;
+    t->code = code = t->enough ? CURLE_OK : code;
     if (t->status == 0)
         curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &t->status);
     if (t->sink.err)

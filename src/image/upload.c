@@ -275,8 +275,9 @@ static struct err *renew(struct registry *r, struct store *s, struct upload *u) 
 struct err *upload_advance(struct registry *r, struct store *s, struct upload *u) {
     static struct err *(*const judges[])(struct registry *, struct store *, struct upload *) = {
         [UPLOAD_CHECK] = checked, [UPLOAD_OPEN] = opened, [UPLOAD_SEND] = sent, [UPLOAD_STATUS] = told};
-    if (u->xfer.err && u->step == UPLOAD_SEND && err_kind(u->xfer.err) != ERR_CORRUPT &&
-        err_kind(u->xfer.err) != ERR_SYSTEM)
+    /* curl: the transfer broke; without, it was ended by us, for what the registry said. */
+    bool broken = u->xfer.err && u->xfer.curl && err_kind(u->xfer.err) != ERR_CORRUPT;
+    if (broken && err_kind(u->xfer.err) != ERR_SYSTEM && u->step == UPLOAD_SEND)
         return try_again(r, s, u, UPLOAD_STATUS);
     if (u->xfer.err)
         return err_wrap(take_ptr(&u->xfer.err), "blob %s", u->digest);

@@ -7,7 +7,8 @@ Prints "listening on PORT" and serves until its parent ends. Control, on the sam
     POST /_set   JSON, replaces all of these: "rules": […] (below), "auth": null | "basic" | "token" (user "tester", password
                  "secret", refresh token "refresh-me"), "anonymous": reading needs nobody's token, "resume": uploads that broke
                  off can be gone on with (else they are forgotten), "search": results of /v1/search, "realm": a token service
-                 instead of our own, "identity": the token service gives a refresh token; "wipe": forget all content
+                 instead of our own, "identity": the token service gives a refresh token; "wipe": forget all content, "always": rules hold
+                 without end where they do not say how often
     GET  /_log   every request since the last /_set, as JSON: method, path, auth (the header, or null), form, got (body bytes),
                  range, status
 A rule: {"match": regular expression on "METHOD /path", "times": how often (default 1, -1 always), "skip": matches to let
@@ -192,9 +193,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             with lock:
                 if new.pop("wipe", False):
                     S.update(blobs={}, manifests={}, uploads={})
+                times = -1 if new.pop("always", False) else 1
                 S.update(FRESH, log=[], tokens={}, **new)
                 for r in S["rules"]:
-                    r.setdefault("times", 1)
+                    r.setdefault("times", times)
                     r.setdefault("skip", 0)
         self.rule, self.entry = {}, {}
         self.reply(200, json.dumps(S["log"]))
