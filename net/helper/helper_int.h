@@ -70,7 +70,7 @@
  * ports' sockets and its rules for them carry its id (endpoint_slirp.c).
  *
  * Where the kernel takes no nft rules, routing rules hold the networks apart (walls.c), nothing is masqueraded, and all
- * that leaves goes by libslirp, which tells containers by their own addresses. IPv6 ends at the bridge then.
+ * that leaves goes by libslirp, which tells containers by their own addresses.
  */
 #pragma once
 

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
+#include <netinet/icmp6.h>
 #include <netinet/if_ether.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
@@ -94,9 +95,51 @@ static bool answer_arp(const struct slirp_uplink *u, const uint8_t *frame, size_
     return true;
 }
 
+/* Of the pseudo header that IPv6 puts before a message of ICMP, and the message. */
+static uint16_t icmp6_checksum(const struct ip6_hdr *ip, const void *message, size_t len) {
+    const uint8_t *parts[] = {ip->ip6_src.s6_addr, ip->ip6_dst.s6_addr, message};
+    const size_t lens[] = {sizeof ip->ip6_src, sizeof ip->ip6_dst, len};
+    uint32_t sum = (uint32_t)len + IPPROTO_ICMPV6;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        for (size_t k = 0; k < lens[i]; k += 2)
+            sum += (uint32_t)parts[i][k] << 8 | parts[i][k + 1];
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum += sum >> 16;
+    return htons((uint16_t)~sum);
+}
+
+/* The same of IPv6. */
+static bool answer_neighbour(const struct slirp_uplink *u, const uint8_t *frame, size_t len) {
+    struct nd_neighbor_solicit question;
+    struct ether_header eth;
+    struct ip6_hdr ip;
+    uint8_t answer[sizeof eth + sizeof ip + sizeof(struct nd_neighbor_advert)];
+    if (len < sizeof eth + sizeof ip + sizeof question)
+        return false;
+    memcpy(&eth, frame, sizeof eth);
+    memcpy(&ip, frame + sizeof eth, sizeof ip);
+    memcpy(&question, frame + sizeof eth + sizeof ip, sizeof question);
+    if (eth.ether_type != htons(ETHERTYPE_IPV6) || ip.ip6_nxt != IPPROTO_ICMPV6 ||
+        question.nd_ns_type != ND_NEIGHBOR_SOLICIT)
+        return false;
+    struct nd_neighbor_advert nd = {.nd_na_type = ND_NEIGHBOR_ADVERT, .nd_na_target = question.nd_ns_target};
+    nd.nd_na_flags_reserved = ND_NA_FLAG_SOLICITED | ND_NA_FLAG_OVERRIDE;
+    ip.ip6_dst = ip.ip6_src;
+    ip.ip6_src = question.nd_ns_target;
+    ip.ip6_plen = htons(sizeof nd);
+    nd.nd_na_cksum = icmp6_checksum(&ip, &nd, sizeof nd);
+    memcpy(eth.ether_dhost, eth.ether_shost, ETH_ALEN);
+    memcpy(eth.ether_shost, u->mac, ETH_ALEN);
+    memcpy(answer, &eth, sizeof eth);
+    memcpy(answer + sizeof eth, &ip, sizeof ip);
+    memcpy(answer + sizeof eth + sizeof ip, &nd, sizeof nd);
+    slirp_input(u->slirp, answer, sizeof answer);
+    return true;
+}
+
 static ssize_t send_frame(const void *frame, size_t len, void *ctx) {
     const struct slirp_uplink *u = ctx;
-    if (answer_arp(u, frame, len))
+    if (answer_arp(u, frame, len) || answer_neighbour(u, frame, len))
         return (ssize_t)len;
     ssize_t n = write(u->link.fd, frame, len);
     /* A full queue loses the frame, as any network would. */

@@ -10,7 +10,7 @@
  *   202  the rest                                 → unreachable
  *
  * The kernel's rule for local addresses comes after these. Nothing is masqueraded: libslirp is spoken to by the
- * containers' own addresses, of which rule 201 lets pass nobody else's. That goes for IPv4; IPv6 has no way out.
+ * containers' own addresses, of which rule 201 lets pass nobody else's.
  */
 #include <linux/rtnetlink.h>
 #include <stddef.h>
@@ -23,9 +23,7 @@
 enum { OWN_GATEWAY = 90, OTHER_GATEWAY = 91, NEIGHBOURS = 200, WORLD = 201, NOWHERE = 202, LOCAL = 32000 };
 
 struct err *walls_begin(struct warden *w, unsigned uplink, const struct net_addr *gateway) {
-    TRY(rtnl_local_rule_move(w->rtnl, AF_INET, LOCAL));
-    if (w->has_ipv6)
-        TRY(rtnl_local_rule_move(w->rtnl, AF_INET6, LOCAL));
+    TRY(rtnl_local_rule_move(w->rtnl, gateway->family, LOCAL));
     return rtnl_table_default(w->rtnl, WORLD_TABLE, uplink, gateway);
 }
 
@@ -44,8 +42,6 @@ static struct err *addressed(struct warden *w, const struct network *n, const st
                                  .to = &host,
                                  .table = RT_TABLE_LOCAL}));
     TRY(rule(w, add, (struct route_rule){.family = family, .priority = OTHER_GATEWAY, .to = &host}));
-    if (family == AF_INET6)
-        return NULL;
     TRY(rtnl_table_unreachable(w->rtnl, add, WORLD_TABLE, gateway));
     if (n->def->internal)
         return NULL;

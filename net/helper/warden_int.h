@@ -122,7 +122,7 @@ void warden_come_back(struct warden *w);
 int warden_sysctl(const char *path, const char *value);
 
 /* ---- walls.c: isolation where there is no nft ---- */
-/* Once: what goes out by `uplink` goes to `gateway`. */
+/* Once for each family: what goes out by `uplink` goes to `gateway`. */
 struct err *walls_begin(struct warden *w, unsigned uplink, const struct net_addr *gateway)
     __attribute__((warn_unused_result));
 /* The rules of one network, whose bridge is there. */

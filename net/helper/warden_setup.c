@@ -200,13 +200,17 @@ static struct err *rules(struct warden *w, bool again, enum nft_level *ret) {
 
 /* Without them the routing table holds networks apart, and everything that leaves is libslirp's. */
 static struct err *no_rules(struct warden *w, struct err *take_why) {
-    struct net_addr gateway;
+    static const char *const gateways[] = {SLIRP_ADDRESS, SLIRP_ADDRESS6};
     unsigned index;
     lack(w, "", take_why);
     nft_free(take_ptr(&w->nft));
-    TRY(net_addr_parse(SLIRP_ADDRESS, &gateway));
     TRY(rtnl_index(w->rtnl, UPLINK, &index));
-    return walls_begin(w, index, &gateway);
+    for (size_t i = 0; i < (w->has_ipv6 ? 2 : 1); i++) {
+        struct net_addr gateway;
+        TRY(net_addr_parse(gateways[i], &gateway));
+        TRY(walls_begin(w, index, &gateway));
+    }
+    return NULL;
 }
 
 static const char *level_name(bool tap, bool nft, enum nft_level level) {

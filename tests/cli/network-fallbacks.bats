@@ -66,6 +66,25 @@ S
     assert_output_has 'netfilter'
 }
 
+@test "without nftables IPv6 has a way out too, for a network's containers and for one alone" {
+    local addr6 port server
+    addr6=$(ip -6 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
+    [ -n "$addr6" ] || skip "this machine has no IPv6 address but loopback"
+    without_nftables
+    mkdir -p "$CTR_HOME/six" && echo served >"$CTR_HOME/six/file"
+    (cd "$CTR_HOME/six" && exec python3 -u -m http.server --bind "$addr6" 0) >"$CTR_HOME/six.out" 2>&1 3>&- &
+    server=$!
+    wait_for grep -q ' port ' "$CTR_HOME/six.out"
+    port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$CTR_HOME/six.out")
+    coracle network create --ipv6 lacking >/dev/null
+    for network in lacking slirp; do
+        run coracle run --rm --network $network busybox curl -gsS --max-time 10 "http://[$addr6]:$port/file"
+        [ "$output" = served ] || break
+    done
+    kill $server
+    assert_eq "$output" served
+}
+
 @test "without nftables and without /dev/net/tun" {
     without_nftables
     mv "$CTR_HOME/bin/coracle-net" "$CTR_HOME/real/filtered"
