@@ -71,6 +71,15 @@ struct err *store_blob_put(struct store *s, const char *digest, const void *data
     return NULL;
 }
 
+/* One that was complete but for its rename, when its writer was killed or failed, can be read alone. */
+static struct err *open_partial(int partial, const char *name, int *ret_fd) {
+    struct err *e = fd_open_at(partial, name, O_RDWR | O_CREAT | O_NOFOLLOW, 0600, ret_fd);
+    if (!e || err_errno(e) != EACCES || fchmodat(partial, name, 0600, 0) < 0)
+        return e;
+    err_free(e);
+    return fd_open_at(partial, name, O_RDWR | O_CREAT | O_NOFOLLOW, 0600, ret_fd);
+}
+
 struct err *store_partial_open(struct store *s, const char *digest, int *ret_fd, int64_t *ret_have) {
     int partial;
     TRY(check_digest(digest));
@@ -78,7 +87,7 @@ struct err *store_partial_open(struct store *s, const char *digest, int *ret_fd,
     const char *name = digest_hex(digest);
     for (;;) {
         autofd int fd = -1;
-        TRY_CTX(fd_open_at(partial, name, O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &fd), "store blob %s", digest);
+        TRY_CTX(open_partial(partial, name, &fd), "store blob %s", digest);
         TRY_CTX(io_lock(fd, IO_LOCK_EXCLUSIVE), "wait for blob %s", digest);
         bool mine = store_same_file(partial, name, fd);
         if (store_blob_has(s, digest)) {

@@ -187,6 +187,8 @@ static struct err *collect_partial(void *ctx, const char *name, unsigned char d_
         st.st_mtime > clock_now() / NSEC_PER_SEC - (int64_t)PARTIAL_DAYS * 24 * 3600)
         return NULL;
     bool got = false;
+    if (!(st.st_mode & S_IWUSR) && fchmodat(dir, name, 0600, 0) < 0) /* its writer was about to rename it */
+        return NULL;
     autofd int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return NULL;

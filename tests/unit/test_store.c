@@ -116,6 +116,7 @@ static void test_partial(void) {
     CHECK_OK(store_partial_open(f.s, digest, &fd, &have));
     CHECK_INT(have, 0);
     CHECK_OK(io_write_all(fd, "hel", 3));
+    CHECK(fchmod(fd, 0444) == 0); /* as one that was killed just before the rename leaves it */
     fd_close(fd);
     CHECK_OK(store_partial_open(f.s, digest, &fd, &have));
     CHECK_INT(have, 3);
