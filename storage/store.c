@@ -16,8 +16,8 @@ static const char *const dir_names[STORE_DIR_COUNT] = {
     [STORE_ROOT] = "",           [STORE_BLOBS] = "blobs/sha256",    [STORE_PARTIAL] = "blobs/partial",
     [STORE_LAYERS] = "layers",   [STORE_IMAGES] = "images",         [STORE_REFS] = "refs",
     [STORE_NAMES] = "names",     [STORE_CONTAINERS] = "containers", [STORE_TMP] = "tmp",
-    [STORE_VOLUMES] = "volumes", [STORE_NETWORKS] = "networks",
-    [STORE_SECRETS] = "secrets",  [STORE_IDMAPS] = "idmaps",
+    [STORE_VOLUMES] = "volumes", [STORE_NETWORKS] = "networks",     [STORE_SECRETS] = "secrets",
+    [STORE_IDMAPS] = "idmaps",   [STORE_BUILDS] = "builds",
 };
 
 const char *store_dir_name(enum store_dir which) { return dir_names[which]; }

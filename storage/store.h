@@ -11,12 +11,12 @@
  *     containers/<hex>/…                    config.json (OCI spec), options.json (docker's view of what was asked),
  *                                           container.json (what ps needs), state.json, lock, upper, work, log
  *     idmaps/<map>/<hex>/{diff,data}        an image (by its top layer) with the owners of another map: shift.c
- *     volumes/<name>/…                      what outlives containers: volumes.h
+ *     volumes/<name>/…, builds/<hex>        what outlives containers: volumes.h; the cache of builds: builds.h
  *     tmp/<random>/                         work in progress, locked (flock) by its maker; unlocked ones are debris
  *     lock, sweeper                         shared by who adds references, exclusive for the sweep; who waits for it
  *
  * Invariants: an object is whole or absent (made in tmp, renamed into place, fsynced first where it must last). Readers
- * take no locks. What is referenced (ref → image → layers, blobs; container → image, layers) is never swept. Nothing is
+ * lock nothing. What is referenced (ref → image → layers, blobs; container → image, layers) is never swept. Nothing is
  * ever trusted because a file says a process is alive: a container runs while its `lock` is held.
  * A crash leaves at most debris in tmp/, a partial blob, or unreferenced layers and blobs; store_collect() takes them.
  *
@@ -64,7 +64,7 @@ struct err *store_collect(struct store *s) __attribute__((warn_unused_result));
 
 /* Whether the blob is there whole ("sha256:<hex>"). */
 bool store_blob_has(const struct store *s, const char *digest);
-/* Opens for reading; ret_size may be NULL. not_found when absent. */
+/* Opens for reading; ret_size may be NULL. */
 struct err *store_blob_open(const struct store *s, const char *digest, int *ret_fd, int64_t *ret_size)
     __attribute__((warn_unused_result));
 /* Reads a small blob (config, manifest). */
@@ -183,7 +183,7 @@ struct err *store_image_by_prefix(const struct store *s, const char *prefix, cha
     __attribute__((warn_unused_result));
 /* Ids of all images (unsorted). */
 struct err *store_image_ids(const struct store *s, struct strv *out) __attribute__((warn_unused_result));
-/* Forgets an image: its record and every ref to it. Layers and blobs go with the next store_sweep(). */
+/* Forgets an image: its record and every ref to it. The rest goes with the next store_sweep(). */
 struct err *store_image_remove(struct store *s, const char *id) __attribute__((warn_unused_result));
 
 /* Points a canonical reference (domain/path:tag or domain/path@digest) at an image; durable, atomic. */

@@ -31,6 +31,7 @@ enum store_dir {
     STORE_NETWORKS,
     STORE_SECRETS,
     STORE_IDMAPS,
+    STORE_BUILDS,
     STORE_DIR_COUNT
 };
 
@@ -145,8 +146,8 @@ struct err *store_copy_tree(int from, int to) __attribute__((warn_unused_result)
 
 struct store_shift {
     const struct id_map *map;
-    int data;     /* the directory of links to the files' data; -1: data is copied */
-    size_t depth; /* its name below the data-only layer */
+    int data;                      /* the directory of links to the files' data; -1: data is copied */
+    size_t depth;                  /* its name below the data-only layer */
     uint32_t stray_uid, stray_gid; /* whose files are that the container has no id for */
 };
 /* As store_copy_layer(), with the owners that the map gives. userns. */
@@ -156,6 +157,12 @@ struct err *store_copy_shifted(int from, int to, const struct store_shift *shift
  * namespace. `full`: with a copy of the data, for who has no overlay that takes it from elsewhere.
  */
 struct err *store_shift_image(struct store *s, const struct strv *chain_ids, const struct id_map *map, bool full)
+    __attribute__((warn_unused_result));
+
+/* ---- builds.c ---- */
+
+/* Appends the hex of the layers and blobs that the build cache refers to. A damaged record refers to nothing. */
+struct err *store_builds_mark(const struct store *s, struct strv *layers, struct strv *blobs)
     __attribute__((warn_unused_result));
 
 /* ---- probe.c ---- */

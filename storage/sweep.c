@@ -209,6 +209,8 @@ static struct err *mark_and_sweep(struct sweep *sw, bool *ret_damaged) {
     struct err *e = mark_images(sw);
     if (!e)
         e = mark_containers(sw);
+    if (!e)
+        e = store_builds_mark(sw->s, &sw->layers, &sw->blobs);
     if (e) {
         autostr struct str why = STR_INIT;
         err_format(e, &why);

@@ -15,12 +15,14 @@ extern const struct cmd cmd_secret_create, cmd_secret_exists, cmd_secret_inspect
 extern const struct cmd cmd_context_inspect, cmd_context_ls, cmd_context_show, cmd_context_use;
 extern const struct cmd cmd_system_check, cmd_system_reset;
 extern const struct cmd cmd_login, cmd_logout, cmd_push, cmd_search;
+extern const struct cmd cmd_build, cmd_builder_build, cmd_buildx_build, cmd_builder_prune, cmd_buildx_prune;
 
 const struct cmd *const cli_commands[] = {
     &cmd_run,
     &cmd_diff,
     &cmd_exec,
     &cmd_ps,
+    &cmd_build,
     &cmd_pull,
     &cmd_push,
     &cmd_export,
@@ -29,6 +31,10 @@ const struct cmd *const cli_commands[] = {
     &cmd_version,
     &cmd_info,
     &cmd_attach,
+    &cmd_builder_build,
+    &cmd_builder_prune,
+    &cmd_buildx_build,
+    &cmd_buildx_prune,
     &cmd_container_exists,
     &cmd_container_prune,
     &cmd_commit,

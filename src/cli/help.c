@@ -6,6 +6,7 @@
 #define WIDTH 80
 
 const struct cli_group cli_groups[] = {
+    {"builder", "Manage builds"},        {"buildx", "The same, as BuildKit's plugin calls it"},
     {"container", "Manage containers"},  {"context", "Show the one context that there is"},
     {"healthcheck", "Check containers"}, {"image", "Manage images"},
     {"network", "Manage networks"},      {"secret", "Manage secrets"},

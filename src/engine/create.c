@@ -354,6 +354,14 @@ static struct err *resolve_rootfs(struct creation *c) {
                     "others is nobody's there, 'coracle unshare chown' gives it to your subordinate ids");
 }
 
+/* Layers of a build: no image has them yet. */
+static struct err *take_base(struct creation *c) {
+    memset(c->image_id, '0', sizeof c->image_id - 1);
+    c->image_config = json_copy(c->args->base->image_config);
+    strv_extend(&c->layers, c->args->base->layers);
+    return NULL;
+}
+
 /* Everything up to, and not including, the record. */
 static struct err *prepare(struct creation *c) {
     if (!c->args->options->image || !*c->args->options->image)
@@ -363,7 +371,9 @@ static struct err *prepare(struct creation *c) {
     TRY(volumes_images(c->engine, c->args->options, &c->mount_images));
     TRY(secrets_load(c->engine, c->args->options, &c->secrets));
     id_random(c->id);
-    if (c->args->options->rootfs) {
+    if (c->args->base) {
+        TRY(take_base(c));
+    } else if (c->args->options->rootfs) {
         TRY(resolve_rootfs(c));
     } else {
         TRY(resolve_image(c));

@@ -43,8 +43,14 @@ struct err *engine_protect_self(char *const *argv) __attribute__((warn_unused_re
 
 /* ---- containers ---- */
 
+/* What a container is made from when it is no image yet: a build's layers so far. */
+struct engine_base {
+    const struct json *image_config; /* an OCI image config */
+    const struct strv *layers;       /* chain ids, bottom first */
+};
 struct engine_create {
     const struct container_options *options;
+    const struct engine_base *base; /* instead of the image that the options name; or NULL */
     struct image_progress_fn progress; /* of a pull that turned out to be needed */
     /* Called before such a pull, to say "Unable to find image 'x' locally"; may be NULL. */
     void (*missing)(void *ctx, const char *reference);

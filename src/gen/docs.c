@@ -161,7 +161,6 @@ static struct err *man_main(struct gen *g) {
 static const struct {
     const char *commands, *standing;
 } missing[] = {
-    {"build builder buildx", "later: Dockerfiles are an issue of their own"},
     {"manifest", "later, with the registry's second part"},
     {"compose", "later"},
     {"checkpoint", "not without root: the kernel's checkpoints need it"},

@@ -59,6 +59,8 @@ struct err *new_image_record(const struct new_image *n, char ret_id[65]) {
     autostrv struct strv names = {0};
     if (n->ref)
         strv_push_take(&names, image_ref_canonical(n->ref));
+    if (n->names)
+        strv_extend(&names, n->names);
     TRY(digest_of(str_c(n->config), n->config->len, config_digest));
     manifest_make(config_digest, (int64_t)n->config->len, n->layers, n->n_layers, &manifest);
     TRY(digest_of(str_c(&manifest), manifest.len, digest));

@@ -1,0 +1,67 @@
+/*
+ * build: images from Dockerfiles, as BuildKit makes them.
+ *
+ * A build goes through four stages, each in files of its own. The Dockerfile becomes instructions (dockerfile*.c, pure:
+ * every rule of its language, every error with its place). The plan (plan.c) finds the stages that the target needs;
+ * others are never run. The executor (exec*.c) carries one configuration and one list of layers from instruction to
+ * instruction: RUN is a container of our own runtime over the layers so far, COPY and ADD are a tar that is put into
+ * such a container's root without starting it, and what either has changed becomes a layer; the other instructions
+ * only change the configuration. The cache (cache.c) knows a layer by the digest of everything that it was made from:
+ * the step before, the instruction with its variables replaced, the contents of what is copied; a step whose digest is
+ * known is not done again. At the end layers and configuration are an image, and get their names at one moment: a build
+ * that fails or is killed leaves layers in the cache and nothing else.
+ *
+ * Nothing of a Dockerfile or of a context is followed out of its root: paths are resolved by openat2(RESOLVE_IN_ROOT),
+ * by a process that is root of the user namespace and nobody outside. What is not supported is an error with its place
+ * and the reason, never skipped.
+ *
+ * Progress is lines on a descriptor in BuildKit's plain form; nothing else is printed here.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+struct container_options;
+struct engine;
+struct err;
+struct host;
+
+struct build_options {
+    const struct host *host;
+    struct engine *engine;
+    const char *context;                 /* a directory, or "-": the Dockerfile is on `in_fd` and there are no files */
+    int in_fd;                           /* for "-", and for file "-" */
+    const char *file;                    /* the Dockerfile, or NULL; "-": in_fd */
+    const struct strv *tags;             /* as typed */
+    const struct strv *args;             /* NAME=VALUE, or NAME: the caller's environment has it */
+    const struct strv *labels;           /* KEY=VALUE */
+    const struct strv *no_cache_filter;  /* stages */
+    const struct strv *secrets;          /* "id=x,src=path", "id=x,env=NAME" */
+    const struct strv *contexts;         /* "name=directory", "name=docker-image://reference" */
+    const struct container_options *run; /* what RUN gets: network, hosts, limits; the rest is filled in here */
+    const char *target, *platform;       /* or NULL */
+    bool no_cache, pull;
+    int progress_fd; /* -1: none */
+    const int *interrupted_fd;
+};
+struct build_result {
+    char id[65];
+    struct strv names; /* as docker shows them */
+};
+/* Builds an image. Errors that have a place in the Dockerfile have been shown on progress_fd, or, where that is -1, on
+ * `excerpt`, by the lines around it. Done with build_result_done(). */
+struct err *build_run(const struct build_options *o, struct build_result *ret, struct str *excerpt)
+    __attribute__((warn_unused_result));
+void build_result_done(struct build_result *r);
+
+/* docker builder prune: forgets cached steps (`all`: those that images use, too; else those whose layer no image has)
+ * that were last used before `until` (ns; 0: whenever). Appends their ids; *ret_bytes: what their layers hold. */
+struct build_prune {
+    bool all;
+    int64_t until;
+};
+struct err *build_prune(struct engine *e, const struct build_prune *p, struct strv *ret_ids, int64_t *ret_bytes)
+    __attribute__((warn_unused_result));

@@ -1,0 +1,120 @@
+/*
+ * cache: steps that need not be done again. A record says which layer a key made; it is believed only where that layer
+ * is there and lies on the layers that this build has, for the same key may have been made anew with --no-cache.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "build/exec_int.h"
+#include "storage/builds.h"
+
+struct err *cache_key(const struct exec *x, const char *recipe, char ret[DIGEST_LEN + 1]) {
+    autofree char *whole = mem_printf("coracle build 1\n%s\n%s", x->state[x->at].key, recipe);
+    return digest_of(whole, strlen(whole), ret);
+}
+
+static struct json *layer_json(const struct store_layer_ref *l) {
+    struct json *j = json_object();
+    json_set_str(j, "Blob", l->blob);
+    json_set_str(j, "Type", l->media_type);
+    json_set_str(j, "DiffId", l->diff_id);
+    json_set_str(j, "ChainId", l->chain_id);
+    json_set_int(j, "Size", l->size);
+    json_set_int(j, "DiffSize", l->diff_size);
+    return j;
+}
+
+/* False when the record is not about layers that are here and on top of ours. */
+static bool usable(const struct exec *x, const struct json *l) {
+    const struct state *s = &x->state[x->at];
+    const char *chain = json_text(l, "ChainId"), *diff = json_text(l, "DiffId"), *blob = json_text(l, "Blob");
+    char want[72];
+    if (!digest_ok(chain) || !digest_ok(diff) || !digest_ok(blob))
+        return false;
+    autoerr e = store_chain_id(s->n ? s->layers[s->n - 1].chain_id : NULL, diff, want);
+    return !e && str_eq(want, chain) && store_layer_has(x->store, chain) && store_blob_has(x->store, blob);
+}
+
+struct err *cache_take(struct exec *x, const char *key, bool *ret_hit) {
+    struct state *s = exec_state(x);
+    autojson record = NULL;
+    *ret_hit = false;
+    if (s->no_cache)
+        return NULL;
+    TRY(store_build_get(x->store, key, &record));
+    const struct json *l = json_get(record, "Layer");
+    if (!l || !usable(x, l))
+        return NULL;
+    struct store_layer_ref layer = {.blob = mem_dup(json_text(l, "Blob")),
+                                    .media_type = mem_dup(json_text(l, "Type")),
+                                    .diff_id = mem_dup(json_text(l, "DiffId")),
+                                    .chain_id = mem_dup(json_text(l, "ChainId")),
+                                    .size = json_int_value(json_get(l, "Size"), 0),
+                                    .diff_size = json_int_value(json_get(l, "DiffSize"), 0)};
+    state_push(s, &layer);
+    memcpy(s->key, key, sizeof s->key);
+    s->when = json_int_value(json_get(record, "Created"), 0);
+    *ret_hit = true;
+    return NULL;
+}
+
+struct err *cache_put(struct exec *x, const char *key, const char *step, struct store_layer_ref *take_layer) {
+    struct state *s = exec_state(x);
+    autojson record = json_object();
+    json_set(record, "Layer", layer_json(take_layer));
+    json_set_str(record, "Step", step);
+    s->when = clock_now();
+    json_set_int(record, "Created", s->when);
+    state_push(s, take_layer);
+    memcpy(s->key, key, sizeof s->key);
+    return store_build_put(x->store, key, record);
+}
+
+/* ---- prune ---- */
+
+struct pruning {
+    const struct build_prune *p;
+    struct store *store;
+    struct strv in_use; /* chain ids of images' layers */
+    struct strv *ids;
+    int64_t bytes;
+};
+
+static struct err *images_layers(struct pruning *p) {
+    autostrv struct strv ids = {.n = 0};
+    TRY(store_image_ids(p->store, &ids));
+    for (size_t i = 0; i < ids.n; i++) {
+        struct store_image *img = NULL;
+        autoerr gone = store_image_get(p->store, ids.v[i], &img);
+        for (size_t l = 0; !gone && l < img->n_layers; l++)
+            strv_push(&p->in_use, img->layers[l].chain_id);
+        store_image_free(img);
+    }
+    return NULL;
+}
+
+static struct err *prune_one(void *ctx, const struct store_build *b) {
+    struct pruning *p = ctx;
+    const struct json *l = json_get(b->record, "Layer");
+    bool in_use = strv_has(&p->in_use, json_text(l, "ChainId"));
+    if ((in_use && !p->p->all) || (p->p->until && b->used >= p->p->until))
+        return NULL;
+    TRY(store_build_remove(p->store, b->key));
+    strv_push(p->ids, digest_hex(b->key));
+    p->bytes += in_use ? 0 : json_int_value(json_get(l, "DiffSize"), 0);
+    return NULL;
+}
+
+struct err *build_prune(struct engine *e, const struct build_prune *o, struct strv *ret_ids, int64_t *ret_bytes) {
+    struct pruning p = {.p = o, .ids = ret_ids};
+    autofd int hold = -1;
+    TRY(engine_build_hold(e, &p.store, &hold));
+    struct err *bad = images_layers(&p);
+    if (!bad)
+        bad = store_builds_each(p.store, prune_one, &p);
+    strv_done(&p.in_use);
+    *ret_bytes = p.bytes;
+    fd_replace(&hold, -1);
+    engine_build_sweep(e);
+    return bad;
+}

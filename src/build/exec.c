@@ -1,0 +1,419 @@
+/* exec: a build from its start to its image. See build.h. */
+#include "build/exec_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/host.h"
+#include "base/io.h"
+#include "base/path.h"
+#include "build/ignore_int.h"
+#include "spec/spec.h"
+
+/* ---- states ---- */
+
+void state_layers(const struct state *s, struct strv *out) {
+    for (size_t i = 0; i < s->n; i++)
+        strv_push(out, s->layers[i].chain_id);
+}
+
+void state_push(struct state *s, struct store_layer_ref *take_layer) {
+    s->layers = mem_resize(s->layers, s->n + 1, sizeof *s->layers);
+    s->layers[s->n++] = *take_layer;
+}
+
+void state_done(struct state *s) {
+    json_free(s->config);
+    for (size_t i = 0; i < s->n; i++)
+        image_layer_done(&s->layers[i]);
+    free(s->layers);
+    strv_done(&s->args);
+    *s = (struct state){.n = 0};
+}
+
+void state_copy(const struct state *s, struct state *ret) {
+    *ret = (struct state){.config = json_copy(s->config)};
+    for (size_t i = 0; i < s->n; i++) {
+        struct store_layer_ref l = s->layers[i];
+        l.blob = mem_dup(l.blob);
+        l.media_type = mem_dup(l.media_type);
+        l.diff_id = mem_dup(l.diff_id);
+        l.chain_id = mem_dup(l.chain_id);
+        state_push(ret, &l);
+    }
+    memcpy(ret->key, s->key, sizeof ret->key);
+    strv_extend(&ret->args, &s->args);
+    ret->when = s->when;
+}
+
+/* ---- variables ---- */
+
+struct json *exec_config(struct exec *x) {
+    return json_get(exec_state(x)->config, "config");
+}
+
+static const char *stage_variable(void *ctx, const char *name) {
+    struct exec *x = ctx;
+    size_t n = strlen(name);
+    JSON_EACH(entry, json_get(exec_config(x), "Env")) {
+        const char *v = json_str_value(entry);
+        if (v && !strncmp(v, name, n) && v[n] == '=')
+            return v + n + 1;
+    }
+    return strv_env_get(&exec_state(x)->args, name);
+}
+
+static const char *global_variable(void *ctx, const char *name) {
+    const struct exec *x = ctx;
+    return strv_env_get(&x->global, name);
+}
+
+struct expand exec_expand(struct exec *x) {
+    return (struct expand){
+        .get = x->plan.n ? stage_variable : global_variable, .ctx = x, .escape = x->d.escape ? x->d.escape : '\\'};
+}
+
+struct err *exec_word(struct exec *x, const char *word, char **ret) {
+    const struct expand how = exec_expand(x);
+    autostr struct str out = STR_INIT;
+    TRY(expand_word(&how, word, &out));
+    *ret = str_take(&out);
+    return NULL;
+}
+
+/* ---- what people see ---- */
+
+void exec_vertex(struct exec *x, const struct df_instruction *in) {
+    const struct plan_stage *s = &x->plan.stage[x->at];
+    autofree char *stage = x->plan.n > 1 || s->named ? mem_printf("%s ", s->name) : mem_dup("");
+    progress_vertex(&x->progress, "[%s%zu/%zu] %s", stage, ++x->step, s->steps, in->text);
+}
+
+/* When the image became what it is now, or what SOURCE_DATE_EPOCH says. */
+static void image_time(const struct exec *x, struct str *out) {
+    const struct state *s = &x->state[x->at];
+    clock_format_rfc3339(x->epoch >= 0 ? x->epoch : s->when, out);
+}
+
+void exec_history(struct exec *x, const char *created_by, bool layer) {
+    struct json *entry = json_object();
+    autostr struct str when = STR_INIT;
+    image_time(x, &when);
+    json_set_str(entry, "created", str_c(&when));
+    json_set_str(entry, "created_by", created_by);
+    json_set_str(entry, "comment", "buildkit.dockerfile.v0");
+    if (!layer)
+        json_set_bool(entry, "empty_layer", true);
+    json_push(json_get(exec_state(x)->config, "history"), entry);
+}
+
+/* ---- RUN's container ---- */
+
+/* What the image would start, and where its volumes are, is not the build's business. */
+static struct json *working_config(const struct json *config) {
+    static const char *const drop[] = {"Entrypoint", "Cmd", "Volumes", "Healthcheck", "ExposedPorts", "StopSignal"};
+    struct json *j = json_copy(config);
+    for (size_t i = 0; i < ARRAY_LEN(drop); i++)
+        json_remove(json_get(j, "config"), drop[i]);
+    json_remove(j, "history");
+    return j;
+}
+
+struct err *exec_work(struct exec *x, const struct container_options *options, struct engine_work **ret) {
+    autostrv struct strv layers = {.n = 0};
+    autojson config = working_config(exec_state(x)->config);
+    struct container_options o = *options;
+    state_layers(exec_state(x), &layers);
+    o.image = (char[]){"build"};
+    o.cwd = (char[]){"/"};
+    o.no_healthcheck = true;
+    o.stop_timeout = -1;
+    o.attach_stdout = o.attach_stderr = true;
+    const struct engine_base base = {config, &layers};
+    return engine_work_new(x->o->engine, &base, &o, ret);
+}
+
+struct err *exec_root(struct exec *x, const struct state *s, struct engine_work **ret) {
+    autostrv struct strv layers = {.n = 0};
+    static const char any[] = "{\"config\":{}}";
+    autojson config = NULL;
+    struct container_options o = {.image = (char[]){"build"}, .cwd = (char[]){"/"}, .stop_timeout = -1};
+    state_layers(s, &layers);
+    strv_push(&o.command, "true");
+    strv_push(&o.networks, "none");
+    struct err *e = json_parse(any, strlen(any), "config", 0, &config);
+    const struct engine_base base = {config, &layers};
+    if (!e)
+        e = engine_work_new(x->o->engine, &base, &o, ret);
+    strv_done(&o.command);
+    strv_done(&o.networks);
+    return e;
+}
+
+/* ---- the context and the Dockerfile ---- */
+
+static struct err *open_context(struct exec *x) {
+    if (str_eq(x->o->context, "-"))
+        return NULL;
+    if (strstr(x->o->context, "://") || str_starts(x->o->context, "git@"))
+        return err_hint(
+            err_new(ERR_UNSUPPORTED, "a build context from the network is not supported: %s", x->o->context),
+            "clone or unpack it, and build from the directory");
+    struct err *e = fd_open_dir(AT_FDCWD, x->o->context, &x->context);
+    if (e && err_errno(e) == ENOENT) {
+        err_free(e);
+        return err_new(ERR_NOT_FOUND, "unable to prepare context: path \"%s\" not found", x->o->context);
+    }
+    return e ? err_wrap(e, "unable to prepare context") : NULL;
+}
+
+/* A file of the user's, from where the command was started; the usual one is in the context. */
+static struct err *read_dockerfile(struct exec *x) {
+    const char *file = x->o->file;
+    bool input = str_eq(x->o->context, "-") || str_eq(file, "-");
+    autofd int fd = -1;
+    x->file = input || !file ? "Dockerfile" : path_base(file);
+    if (str_eq(x->o->context, "-") && file && !str_eq(file, "-"))
+        return err_new(ERR_UNSUPPORTED, "a build context as a tar on standard input is not supported");
+    if (!input) {
+        struct err *e = file ? fd_open_at(AT_FDCWD, file, O_RDONLY, 0, &fd)
+                             : path_open_in_root(x->context, "Dockerfile", O_RDONLY, 0, &fd);
+        if (e && err_kind(e) == ERR_NOT_FOUND) {
+            err_free(e);
+            return err_new(ERR_NOT_FOUND, "failed to read dockerfile: open %s: no such file or directory", x->file);
+        }
+        TRY_CTX(e, "failed to read dockerfile");
+    }
+    return io_read_all(input ? x->o->in_fd : fd, DOCKERFILE_MAX, "the Dockerfile", &x->text);
+}
+
+/* <file>.dockerignore beside the Dockerfile, else the context's. */
+static struct err *read_ignore(struct exec *x) {
+    autostr struct str text = STR_INIT;
+    autofd int fd = -1;
+    if (x->context < 0)
+        return NULL;
+    if (x->o->file && !str_eq(x->o->file, "-")) {
+        autofree char *own = mem_printf("%s.dockerignore", x->o->file);
+        fd = open(own, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    } else {
+        fd = path_find_in_root(x->context, "Dockerfile.dockerignore", O_RDONLY | O_NONBLOCK);
+    }
+    if (fd < 0)
+        fd = path_find_in_root(x->context, ".dockerignore", O_RDONLY | O_NONBLOCK);
+    if (fd < 0)
+        return NULL;
+    TRY(io_read_all(fd, IGNORE_MAX, ".dockerignore", &text));
+    return ignore_parse(str_c(&text), &x->ignore);
+}
+
+/* ---- variables that are always there ---- */
+
+static void platform_args(struct exec *x, const char *prefix, const struct image_platform *p) {
+    const char *dash = *p->variant ? "/" : "";
+    strv_pushf(&x->global, "%sPLATFORM=%s/%s%s%s", prefix, p->os, p->arch, dash, p->variant);
+    strv_pushf(&x->global, "%sOS=%s", prefix, p->os);
+    strv_pushf(&x->global, "%sARCH=%s", prefix, p->arch);
+    strv_pushf(&x->global, "%sVARIANT=%s", prefix, p->variant);
+}
+
+static struct err *global_args(struct exec *x) {
+    struct image_platform p = {.os = NULL}, own = {.os = NULL};
+    TRY(image_platform_parse(x->o->host, x->o->platform, &p));
+    platform_args(x, "TARGET", &p);
+    image_platform_done(&p);
+    TRY(image_platform_parse(NULL, NULL, &own));
+    platform_args(x, "BUILD", &own);
+    image_platform_done(&own);
+    strv_pushf(&x->global, "TARGETSTAGE=%s", x->o->target ? x->o->target : "default");
+    for (size_t i = 0; i < x->d.n && x->d.v[i].kind == DF_ARG; i++) {
+        x->fault = (struct df_fault){x->d.v[i].first, x->d.v[i].last};
+        TRY(exec_arg(x, &x->d.v[i], true));
+    }
+    return NULL;
+}
+
+/* ---- stages ---- */
+
+static struct err *stage_arg(struct exec *x, const struct df_instruction *in) {
+    TRY(exec_arg(x, in, false));
+    exec_history(x, in->text, false);
+    return NULL;
+}
+
+static struct err *instruction(struct exec *x, const struct df_instruction *in) {
+    static struct err *(*const fns[DF_KIND_COUNT])(struct exec *, const struct df_instruction *) = {
+        [DF_ADD] = exec_copy, [DF_ARG] = stage_arg,        [DF_COPY] = exec_copy,
+        [DF_RUN] = exec_run,  [DF_WORKDIR] = exec_workdir,
+    };
+    return fns[in->kind] ? fns[in->kind](x, in) : exec_configure(x, in);
+}
+
+/* What the base image wants done by who builds on it. */
+static struct err *triggers(struct exec *x) {
+    autostrv struct strv list = {.n = 0};
+    TRY(json_get_strv_opt(exec_config(x), "OnBuild", &list));
+    json_remove(exec_config(x), "OnBuild");
+    for (size_t i = 0; i < list.n; i++) {
+        autodockerfile d = {.n = 0};
+        TRY(dockerfile_parse_trigger(list.v[i], &d));
+        x->plan.stage[x->at].steps += plan_is_step(d.v[0].kind);
+        TRY_CTX(instruction(x, &d.v[0]), "ONBUILD %s", list.v[i]);
+    }
+    return NULL;
+}
+
+static struct err *build_stage(struct exec *x, size_t index) {
+    const struct plan_stage *p = &x->plan.stage[index];
+    x->at = index;
+    x->step = 0;
+    x->fault = (struct df_fault){p->from->first, p->from->last};
+    TRY(exec_from(x));
+    TRY(triggers(x));
+    for (size_t i = 0; i < p->n; i++) {
+        x->fault = (struct df_fault){p->first[i].first, p->first[i].last};
+        TRY(instruction(x, &p->first[i]));
+    }
+    x->fault = (struct df_fault){0, 0};
+    return NULL;
+}
+
+/* ---- the image ---- */
+
+static struct err *add_labels(struct exec *x) {
+    struct json *config = exec_config(x);
+    if (x->o->labels->n && json_type(json_get(config, "Labels")) != JSON_OBJECT)
+        json_set(config, "Labels", json_object());
+    for (size_t i = 0; i < x->o->labels->n; i++) {
+        const char *label = x->o->labels->v[i], *eq = strchr(label, '=');
+        autofree char *key = mem_dupn(label, strcspn(label, "="));
+        json_set_str(json_get(config, "Labels"), key, eq ? eq + 1 : "");
+    }
+    return NULL;
+}
+
+static struct err *parse_tags(const struct build_options *o, struct strv *canonical, struct strv *shown) {
+    for (size_t i = 0; i < o->tags->n; i++) {
+        struct image_ref ref = {.domain = NULL};
+        TRY_CTX(image_ref_parse(o->tags->v[i], &ref), "invalid tag \"%s\"", o->tags->v[i]);
+        bool digest = ref.digest != NULL;
+        autofree char *name = image_ref_canonical(&ref);
+        image_ref_done(&ref);
+        if (digest)
+            return err_new(ERR_USAGE, "invalid tag \"%s\": a tag cannot have a digest", o->tags->v[i]);
+        strv_push(canonical, name);
+        strv_push(shown, name);
+    }
+    return NULL;
+}
+
+static struct err *make_image(struct exec *x, const struct strv *names, struct build_result *ret) {
+    struct state *s = exec_state(x);
+    autostr struct str when = STR_INIT;
+    progress_vertex(&x->progress, "exporting to image");
+    TRY(add_labels(x));
+    image_time(x, &when);
+    json_set_str(s->config, "created", str_c(&when));
+    TRY(engine_build_image(x->o->engine, s->config, s->layers, s->n, names, ret->id));
+    progress_line(&x->progress, "writing image sha256:%s done", ret->id);
+    for (size_t i = 0; i < names->n; i++)
+        progress_line(&x->progress, "naming to %s done", names->v[i]);
+    progress_done(&x->progress);
+    return NULL;
+}
+
+/* --build-arg that no ARG took: said, as BuildKit does. */
+static void unused_args(struct exec *x) {
+    autostrv struct strv unused = {.n = 0};
+    for (size_t i = 0; i < x->o->args->n; i++) {
+        autofree char *name = mem_dupn(x->o->args->v[i], strcspn(x->o->args->v[i], "="));
+        if (!strv_has(&x->used, name) && !strcasestr(name, "_proxy"))
+            strv_push(&unused, name);
+    }
+    if (!unused.n)
+        return;
+    autofree char *list = strv_join(&unused, " ");
+    autofree char *text = mem_printf("[Warning] One or more build-args [%s] were not consumed\n", list);
+    progress_text(&x->progress, text);
+}
+
+/* --build-arg SOURCE_DATE_EPOCH, or the variable of the environment, as buildx takes it. */
+static struct err *find_epoch(struct exec *x) {
+    const char *text = strv_env_get(x->o->args, "SOURCE_DATE_EPOCH");
+    int64_t seconds = 0;
+    x->epoch = -1;
+    if (!text)
+        text = host_env(x->o->host, "SOURCE_DATE_EPOCH");
+    else
+        strv_push(&x->used, "SOURCE_DATE_EPOCH");
+    if (!text || !*text)
+        return NULL;
+    if (!str_to_i64(text, 0, INT64_MAX / NSEC_PER_SEC, &seconds))
+        return err_new(ERR_USAGE, "invalid SOURCE_DATE_EPOCH: %s", text);
+    x->epoch = seconds * NSEC_PER_SEC;
+    return NULL;
+}
+
+static struct err *load(struct exec *x) {
+    TRY(find_epoch(x));
+    TRY(open_context(x));
+    progress_vertex(&x->progress, "[internal] load build definition from %s", x->o->file ? x->o->file : "Dockerfile");
+    TRY(read_dockerfile(x));
+    TRY(dockerfile_parse(str_c(&x->text), x->text.len, &x->d, &x->fault));
+    progress_done(&x->progress);
+    progress_vertex(&x->progress, "[internal] load .dockerignore");
+    TRY(read_ignore(x));
+    progress_done(&x->progress);
+    TRY(global_args(x));
+    const struct expand global = exec_expand(x);
+    return plan_make(&x->d, &global, x->o->target, &x->plan, &x->fault);
+}
+
+static struct err *run_all(struct exec *x, struct build_result *ret) {
+    autostrv struct strv names = {.n = 0};
+    TRY(parse_tags(x->o, &names, &ret->names));
+    TRY(load(x));
+    x->state = mem_array(x->plan.n, sizeof *x->state);
+    for (size_t i = 0; i < x->plan.n; i++)
+        if (x->plan.stage[i].needed)
+            TRY(build_stage(x, i));
+    x->at = x->plan.target;
+    TRY(make_image(x, &names, ret));
+    unused_args(x);
+    return NULL;
+}
+
+static void exec_done(struct exec *x) {
+    for (size_t i = 0; x->state && i < x->plan.n; i++)
+        state_done(&x->state[i]);
+    free(x->state);
+    plan_done(&x->plan);
+    dockerfile_done(&x->d);
+    str_done(&x->text);
+    strv_done(&x->global);
+    strv_done(&x->used);
+    ignore_free(x->ignore);
+    fd_close(x->context);
+}
+
+struct err *build_run(const struct build_options *o, struct build_result *ret, struct str *excerpt) {
+    struct exec x = {.o = o, .context = -1, .progress = {.fd = o->progress_fd}, .excerpt = excerpt};
+    autofd int hold = -1;
+    *ret = (struct build_result){.names = {.n = 0}};
+    struct err *e = engine_build_hold(o->engine, &x.store, &hold);
+    if (!e)
+        e = run_all(&x, ret);
+    if (e && x.fault.first)
+        df_excerpt(str_c(&x.text), x.file, &x.fault, excerpt);
+    if (e && x.progress.fd >= 0) {
+        progress_text(&x.progress, str_c(excerpt));
+        str_clear(excerpt);
+    }
+    exec_done(&x);
+    return e ? err_wrap(e, "failed to build: failed to solve") : NULL;
+}
+
+void build_result_done(struct build_result *r) { strv_done(&r->names); }

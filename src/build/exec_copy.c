@@ -1,0 +1,460 @@
+/*
+ * exec_copy: COPY, ADD and WORKDIR. No process of the image runs: sources become a tar (pack_int.h), which is put into
+ * the root of a container that is not started. A source tree is the context, another stage, an image or a directory
+ * that was named; of the latter three but the directory a root is put together in the same way.
+ */
+#include "build/exec_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/path.h"
+#include "build/ignore_int.h"
+#include "build/pack_int.h"
+#include "spec/spec.h"
+
+struct copy {
+    struct exec *x;
+    const struct df_instruction *in;
+    struct pack pack;
+    struct ignore *exclude;
+    struct strv archives; /* ADD: sources that are unpacked */
+    struct pack_text *texts;
+    struct strv owned; /* texts of heredocs */
+    char *dest, *chown;
+    struct engine_work *from; /* another tree's root */
+    struct state image;       /* --from of an image */
+    int dir;                  /* --from of a directory */
+    struct str recipe;
+};
+
+static void copy_done(struct copy *c) {
+    strv_done(&c->pack.sources);
+    ignore_free(c->exclude);
+    strv_done(&c->archives);
+    free(c->texts);
+    strv_done(&c->owned);
+    free(c->dest);
+    free(c->chown);
+    engine_work_free(c->from);
+    state_done(&c->image);
+    fd_close(c->dir);
+    str_done(&c->recipe);
+}
+
+/* ---- where from ---- */
+
+static struct err *from_tree(struct copy *c, const struct state *s) {
+    str_appendf(&c->recipe, "from %s\n", s->n ? s->layers[s->n - 1].chain_id : "nothing");
+    TRY(exec_root(c->x, s, &c->from));
+    return engine_work_root(c->from, &c->pack.root);
+}
+
+/* A --build-context; *ret_found. */
+static struct err *from_named(struct copy *c, const char *name, bool *ret_found) {
+    const struct strv *list = c->x->o->contexts;
+    const char *value = strv_env_get(list, name);
+    *ret_found = value != NULL;
+    if (!value)
+        return NULL;
+    if (str_starts(value, "docker-image://")) {
+        TRY(exec_image(c->x, value + strlen("docker-image://"), NULL, &c->image));
+        return from_tree(c, &c->image);
+    }
+    if (strstr(value, "://"))
+        return err_new(ERR_UNSUPPORTED, "--build-context %s=%s: only directories and docker-image:// are supported",
+                       name, value);
+    TRY_CTX(fd_open_dir(AT_FDCWD, value, &c->dir), "build context %s", name);
+    c->pack.root = c->dir;
+    c->pack.uid = c->pack.gid = 0;
+    return NULL;
+}
+
+static struct err *find_root(struct copy *c) {
+    struct exec *x = c->x;
+    const char *from = df_flag(c->in, "from");
+    bool found = false;
+    c->pack.uid = c->pack.gid = -1;
+    if (!from) {
+        c->pack.root = x->context;
+        c->pack.ignore = x->ignore;
+        c->pack.uid = c->pack.gid = 0;
+        if (x->context < 0 && c->pack.sources.n)
+            return err_new(ERR_USAGE,
+                           "there is no build context to copy from: the Dockerfile came from standard input");
+        return NULL;
+    }
+    if (strchr(from, '$'))
+        return err_hint(err_new(ERR_USAGE, "variable expansion is not supported for --from"),
+                        "define a new stage with FROM using ARG from global scope as a workaround");
+    size_t stage = plan_find(&x->plan, from, x->at);
+    if (stage != PLAN_NONE)
+        return from_tree(c, &x->state[stage]);
+    TRY(from_named(c, from, &found));
+    if (found)
+        return NULL;
+    TRY(exec_image(x, from, NULL, &c->image));
+    return from_tree(c, &c->image);
+}
+
+/* ---- what ---- */
+
+/* Whether a local source of ADD is an archive that is unpacked: by its first bytes; a compressed one by its name, too.
+ */
+static bool is_archive(const struct copy *c, const char *source) {
+    static const char *const names[] = {".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"};
+    unsigned char magic[265] = {0};
+    const char *unpack = df_flag(c->in, "unpack");
+    if (c->in->kind != DF_ADD || str_eq(unpack, "false"))
+        return false;
+    autofree char *clean = path_clean(source);
+    autofd int fd = path_find_in_root(c->pack.root, clean + strspn(clean, "/"), O_RDONLY | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return false;
+    ssize_t n = pread(fd, magic, sizeof magic, 0);
+    if (n == (ssize_t)sizeof magic && !memcmp(magic + 257, "ustar", 5))
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_ends(source, names[i]))
+            return true;
+    return false;
+}
+
+static struct err *remote(const struct copy *c, const char *source) {
+    bool git = str_starts(source, "git@") || str_starts(source, "git://") || str_ends(source, ".git");
+    if (c->in->kind != DF_ADD || (!git && !str_starts(source, "http://") && !str_starts(source, "https://")))
+        return NULL;
+    return err_hint(
+        err_new(ERR_UNSUPPORTED, "ADD from a %s is not supported: %s", git ? "git repository" : "URL", source),
+        "fetch it into the build context first, or with RUN");
+}
+
+static struct err *take_heredoc(struct copy *c, const struct df_heredoc *h) {
+    struct expand x = exec_expand(c->x);
+    autostr struct str data = STR_INIT;
+    x.raw_quotes = true;
+    if (h->expand)
+        TRY(expand_word(&x, h->data, &data));
+    else
+        str_append(&data, h->data);
+    strv_push_take(&c->owned, str_take(&data));
+    c->texts = mem_resize(c->texts, c->pack.n_texts + 1, sizeof *c->texts);
+    c->texts[c->pack.n_texts++] = (struct pack_text){h->name, c->owned.v[c->owned.n - 1]};
+    return NULL;
+}
+
+static struct err *find_sources(struct copy *c) {
+    const struct df_instruction *in = c->in;
+    for (size_t i = 0; i + 1 < in->args.n; i++) {
+        const struct df_heredoc *h = df_heredoc_of(in, in->args.v[i]);
+        autofree char *word = NULL;
+        if (h) {
+            TRY(take_heredoc(c, h));
+            continue;
+        }
+        TRY(exec_word(c->x, in->args.v[i], &word));
+        TRY(remote(c, word));
+        strv_push_take(&c->pack.sources, take_ptr(&word));
+    }
+    c->pack.texts = c->texts;
+    return NULL;
+}
+
+static void split_archives(struct copy *c) {
+    for (size_t i = 0; i < c->pack.sources.n;) {
+        if (!is_archive(c, c->pack.sources.v[i])) {
+            i++;
+            continue;
+        }
+        strv_push(&c->archives, c->pack.sources.v[i]);
+        strv_remove(&c->pack.sources, i);
+    }
+}
+
+/* ---- where to, and whose ---- */
+
+static struct err *find_dest(struct copy *c) {
+    const char *dir = json_text(exec_config(c->x), "WorkingDir");
+    autofree char *word = NULL;
+    TRY(exec_word(c->x, c->in->args.v[c->in->args.n - 1], &word));
+    autofree char *base = path_join("/", dir);
+    autofree char *joined = path_join(base, word);
+    c->dest = path_clean(joined);
+    c->pack.dest = c->dest;
+    c->pack.dest_is_dir = str_ends(word, "/") || str_ends(word, "/.") || str_eq(word, ".") || !*word;
+    if (c->in->args.n > 2 && !c->pack.dest_is_dir)
+        return err_new(
+            ERR_USAGE,
+            "When using %s with more than one source file, the destination must be a directory and end with a /",
+            df_kind_name(c->in->kind));
+    return NULL;
+}
+
+static struct err *find_mode(struct copy *c) {
+    const char *typed = df_flag(c->in, "chmod");
+    autofree char *word = NULL;
+    uint64_t mode = 0;
+    c->pack.mode = -1;
+    if (!typed)
+        return NULL;
+    TRY(exec_word(c->x, typed, &word));
+    if (!str_to_u64(word, 8, 07777, &mode))
+        return err_new(ERR_UNSUPPORTED,
+                       "invalid chmod parameter: '%s'. it should be octal string and between 0 and 07777", word);
+    c->pack.mode = (int)mode;
+    return NULL;
+}
+
+/* The id of a name in a file like /etc/passwd of the image; `group` (may be NULL) gets the fourth field. */
+static struct err *look_up(int root, const char *file, const char *name, int64_t *ret, int64_t *group) {
+    autostr struct str text = STR_INIT;
+    autostrv struct strv lines = {.n = 0};
+    autofd int fd = path_find_in_root(root, file, O_RDONLY | O_NONBLOCK);
+    if (fd >= 0)
+        TRY(io_read_all(fd, (size_t)4 << 20, file, &text));
+    strv_split(&lines, str_c(&text), '\n');
+    for (size_t i = 0; i < lines.n; i++) {
+        autostrv struct strv f = {.n = 0};
+        strv_split(&f, lines.v[i], ':');
+        if (f.n < 3 || !str_eq(f.v[0], name) || !str_to_i64(f.v[2], 0, UINT32_MAX - 1, ret))
+            continue;
+        if (group && f.n > 3)
+            (void)str_to_i64(f.v[3], 0, UINT32_MAX - 1, group);
+        return NULL;
+    }
+    return err_new(ERR_USAGE, "unable to convert uid/gid chown string to host mapping: can't find %s for %s in %s",
+                   group ? "uid" : "gid", name, file);
+}
+
+/* "user[:group]" by number or by the image's own files. A user alone is its own number as a group, as docker has it. */
+static struct err *resolve_owner(const char *text, int root, int64_t *ret_uid, int64_t *ret_gid) {
+    const char *colon = strchr(text, ':');
+    autofree char *user = mem_dupn(text, strcspn(text, ":"));
+    int64_t uid = 0, gid = -1;
+    if (!str_to_i64(user, 0, UINT32_MAX - 1, &uid))
+        TRY(look_up(root, "etc/passwd", user, &uid, &gid));
+    if (colon && !str_to_i64(colon + 1, 0, UINT32_MAX - 1, &gid))
+        TRY(look_up(root, "etc/group", colon + 1, &gid, NULL));
+    *ret_uid = uid;
+    *ret_gid = gid >= 0 ? gid : uid;
+    return NULL;
+}
+
+/* ---- the cache ---- */
+
+/* The digest of what is copied: of another tree its layers say enough. */
+static struct err *content_digest(struct copy *c) {
+    int pair[2];
+    char digest[DIGEST_LEN + 1] = "";
+    struct pack p = c->pack;
+    autostrv struct strv sources = {.n = 0};
+    strv_extend(&sources, &c->pack.sources);
+    strv_extend(&sources, &c->archives);
+    if (c->from)
+        return NULL;
+    p.sources = sources;
+    p.dest_root = -1;
+    TRY(fd_pipe(0, pair));
+    autofd int in = pair[0];
+    autofd int out = pair[1];
+    p.out = out;
+    TRY(digest_new(&p.digest));
+    struct err *e = engine_build_call(c->x->o->engine, pack_write, &p);
+    digest_free(p.digest);
+    TRY(e);
+    if (read(in, digest, DIGEST_LEN) != DIGEST_LEN)
+        return err_new(ERR_SYSTEM, "the digest of the sources did not come");
+    str_appendf(&c->recipe, "content %s\n", digest);
+    return NULL;
+}
+
+static void settings(struct copy *c) {
+    for (size_t i = 0; i < c->in->n_flags; i++)
+        str_appendf(&c->recipe, "flag %s=%s\n", c->in->flags[i].name, c->in->flags[i].value);
+    for (size_t i = 0; i < c->pack.sources.n; i++)
+        str_appendf(&c->recipe, "source %s\n", c->pack.sources.v[i]);
+    for (size_t i = 0; i < c->archives.n; i++)
+        str_appendf(&c->recipe, "archive %s\n", c->archives.v[i]);
+    str_appendf(&c->recipe, "dest %s%s\nowner %s\nmode %o\n", c->dest, c->pack.dest_is_dir ? "/" : "",
+                c->chown ? c->chown : "", (unsigned)c->pack.mode);
+}
+
+/* ---- doing it ---- */
+
+static struct err *place_files(struct copy *c, struct engine_work *w, int root) {
+    int pair[2];
+    struct pack p = c->pack;
+    if (!p.sources.n && !p.n_texts)
+        return NULL;
+    TRY(fd_pipe(0, pair));
+    autofd int in = pair[0];
+    autofd int out = pair[1];
+    p.dest_root = root;
+    p.out = out;
+    TRY(engine_work_place(w, root, in));
+    fd_replace(&in, -1);
+    struct err *unread = engine_build_call(c->x->o->engine, pack_write, &p);
+    fd_replace(&out, -1);
+    struct err *unwritten = engine_work_placed(w);
+    if (unread && (!unwritten || err_errno(unread) != EPIPE)) {
+        err_free(unwritten);
+        return unread;
+    }
+    err_free(unread);
+    return unwritten;
+}
+
+struct making {
+    int root;
+    const char *path;
+    int64_t uid, gid;
+};
+
+static struct err *make_dirs(void *ctx) {
+    const struct making *m = ctx;
+    autofd int fd = -1;
+    return path_mkdirs_in_root(m->root, m->path, 0755, (uid_t)m->uid, (gid_t)m->gid, &fd);
+}
+
+static struct err *place_archives(struct copy *c, struct engine_work *w, int root) {
+    for (size_t i = 0; i < c->archives.n; i++) {
+        autofree char *clean = path_clean(c->archives.v[i]);
+        autofd int fd = -1;
+        autofd int dir = -1;
+        struct making m = {root, c->dest, c->pack.uid, c->pack.gid};
+        TRY(engine_build_call(c->x->o->engine, make_dirs, &m));
+        TRY(path_open_in_root(root, c->dest, O_RDONLY | O_DIRECTORY, 0, &dir));
+        TRY(path_open_in_root(c->pack.root, clean + strspn(clean, "/"), O_RDONLY, 0, &fd));
+        TRY_CTX(engine_work_place(w, dir, fd), "ADD %s", c->archives.v[i]);
+        TRY_CTX(engine_work_placed(w), "ADD %s", c->archives.v[i]);
+    }
+    return NULL;
+}
+
+static struct err *do_copy(struct copy *c, struct store_layer_ref *ret) {
+    struct exec *x = c->x;
+    struct state *s = exec_state(x);
+    autowork w = NULL;
+    int root;
+    TRY(exec_root(x, s, &w));
+    TRY(engine_work_root(w, &root));
+    if (c->chown)
+        TRY(resolve_owner(c->chown, root, &c->pack.uid, &c->pack.gid));
+    TRY(place_files(c, w, root));
+    TRY(place_archives(c, w, root));
+    return engine_work_layer(w, s->n ? s->layers[s->n - 1].chain_id : NULL, ret);
+}
+
+/* "COPY --chown=1:2 a b /c # buildkit". */
+static void history(struct copy *c) {
+    autostr struct str by = STR_INIT;
+    str_append(&by, df_kind_name(c->in->kind));
+    if (c->chown)
+        str_appendf(&by, " --chown=%s", c->chown);
+    if (c->pack.mode >= 0)
+        str_appendf(&by, " --chmod=%s", df_flag(c->in, "chmod"));
+    if (df_flag_set(c->in, "link"))
+        str_append(&by, " --link");
+    for (size_t i = 0; i < c->in->args.n; i++)
+        str_appendf(&by, " %s", c->in->args.v[i]);
+    str_append(&by, " # buildkit");
+    exec_history(c->x, str_c(&by), true);
+}
+
+static struct err *prepare(struct copy *c) {
+    autostrv struct strv exclude = {.n = 0};
+    const char *chown = df_flag(c->in, "chown");
+    if (df_flag(c->in, "checksum") || df_flag_set(c->in, "keep-git-dir"))
+        return err_new(ERR_USAGE, "%s is for sources from the network only",
+                       df_flag(c->in, "checksum") ? "checksum can't be specified for local sources: --checksum"
+                                                  : "--keep-git-dir");
+    c->pack.parents = df_flag_set(c->in, "parents");
+    df_flag_all(c->in, "exclude", &exclude);
+    TRY(ignore_new(&exclude, &c->exclude));
+    c->pack.exclude = c->exclude;
+    TRY(find_sources(c));
+    TRY(find_dest(c));
+    TRY(find_mode(c));
+    if (chown)
+        TRY(exec_word(c->x, chown, &c->chown));
+    TRY(find_root(c));
+    split_archives(c);
+    settings(c);
+    return content_digest(c);
+}
+
+static struct err *copy(struct copy *c) {
+    struct exec *x = c->x;
+    char key[DIGEST_LEN + 1];
+    bool hit = false;
+    struct store_layer_ref layer;
+    TRY(prepare(c));
+    TRY(cache_key(x, str_c(&c->recipe), key));
+    TRY(cache_take(x, key, &hit));
+    if (!hit) {
+        TRY(do_copy(c, &layer));
+        TRY(cache_put(x, key, c->in->text, &layer));
+    }
+    history(c);
+    hit ? progress_cached(&x->progress) : progress_done(&x->progress);
+    return NULL;
+}
+
+struct err *exec_copy(struct exec *x, const struct df_instruction *in) {
+    struct copy c = {.x = x, .in = in, .dir = -1};
+    c.pack.root = -1;
+    str_appendf(&c.recipe, "%s\n", df_kind_name(in->kind));
+    exec_vertex(x, in);
+    struct err *e = copy(&c);
+    copy_done(&c);
+    return e;
+}
+
+/* ---- WORKDIR ---- */
+
+static struct err *make_workdir(struct exec *x, const char *path, struct store_layer_ref *ret) {
+    struct state *s = exec_state(x);
+    const char *user = json_text(exec_config(x), "User");
+    autowork w = NULL;
+    struct making m = {.path = path};
+    TRY(exec_root(x, s, &w));
+    TRY(engine_work_root(w, &m.root));
+    if (*user)
+        TRY(resolve_owner(user, m.root, &m.uid, &m.gid));
+    TRY(engine_build_call(x->o->engine, make_dirs, &m));
+    return engine_work_layer(w, s->n ? s->layers[s->n - 1].chain_id : NULL, ret);
+}
+
+struct err *exec_workdir(struct exec *x, const struct df_instruction *in) {
+    autofree char *word = NULL;
+    char key[DIGEST_LEN + 1];
+    bool hit = false;
+    struct store_layer_ref layer;
+    exec_vertex(x, in);
+    TRY(exec_word(x, in->args.v[0], &word));
+    autofree char *base = path_join("/", json_text(exec_config(x), "WorkingDir"));
+    autofree char *joined = path_join(base, word);
+    autofree char *clean = path_clean(joined);
+    autofree char *recipe = mem_printf("WORKDIR %s\nuser %s\n", clean, json_text(exec_config(x), "User"));
+    json_set_str(exec_config(x), "WorkingDir", clean);
+    if (str_eq(clean, "/")) {
+        exec_history(x, in->text, false);
+        progress_done(&x->progress);
+        return NULL;
+    }
+    TRY(cache_key(x, recipe, key));
+    TRY(cache_take(x, key, &hit));
+    if (!hit) {
+        TRY(make_workdir(x, clean, &layer));
+        TRY(cache_put(x, key, in->text, &layer));
+    }
+    autofree char *by = mem_printf("WORKDIR %s # buildkit", clean);
+    exec_history(x, by, true);
+    hit ? progress_cached(&x->progress) : progress_done(&x->progress);
+    return NULL;
+}

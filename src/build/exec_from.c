@@ -1,0 +1,134 @@
+/* exec_from: what a stage begins with: nothing, another stage, or an image. */
+#include "build/exec_int.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/host.h"
+
+#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+static struct err *scratch(struct exec *x, const char *platform, struct state *ret) {
+    struct image_platform p = {.os = NULL};
+    TRY(image_platform_parse(x->o->host, platform, &p));
+    struct json *config = json_object(), *run = json_object(), *env = json_array();
+    json_set_str(config, "architecture", p.arch);
+    json_set_str(config, "os", p.os);
+    if (*p.variant)
+        json_set_str(config, "variant", p.variant);
+    image_platform_done(&p);
+    json_push_str(env, DEFAULT_PATH);
+    json_set(run, "Env", env);
+    json_set_str(run, "WorkingDir", "/");
+    json_set(config, "config", run);
+    json_set(config, "history", json_array());
+    *ret = (struct state){.config = config, .when = clock_now()};
+    return digest_of("scratch", strlen("scratch"), ret->key);
+}
+
+static struct err *pull(struct exec *x, const char *reference, const char *platform, char ret_id[65]) {
+    const struct engine_pull p = {.reference = reference, .platform = platform, .interrupted_fd = x->o->interrupted_fd};
+    struct image_pulled got = {.up_to_date = false};
+    progress_line(&x->progress, "resolve %s", reference);
+    TRY(engine_image_pull(x->o->engine, &p, &got));
+    free(got.reference);
+    memcpy(ret_id, got.id, sizeof got.id);
+    return NULL;
+}
+
+static struct err *find(struct exec *x, const char *reference, const char *platform, char ret_id[65]) {
+    if (!x->o->pull) {
+        struct err *e = image_find(x->store, reference, ret_id, NULL);
+        if (!e || err_kind(e) != ERR_NOT_FOUND)
+            return e;
+        err_free(e);
+    }
+    return pull(x, reference, platform, ret_id);
+}
+
+static bool other_platform(struct exec *x, const struct store_image *img, const char *platform) {
+    struct image_platform p = {.os = NULL};
+    autoerr e = image_platform_parse(x->o->host, platform, &p);
+    bool other = !e && (!str_eq(p.os, img->os) || !str_eq(p.arch, img->arch));
+    if (!e)
+        image_platform_done(&p);
+    return other;
+}
+
+static void take_layers(struct state *s, const struct store_image *img) {
+    for (size_t i = 0; i < img->n_layers; i++) {
+        const struct store_layer_ref *l = &img->layers[i];
+        struct store_layer_ref copy = {.blob = mem_dup(l->blob),
+                                       .media_type = mem_dup(l->media_type),
+                                       .diff_id = mem_dup(l->diff_id),
+                                       .chain_id = mem_dup(l->chain_id),
+                                       .size = l->size,
+                                       .diff_size = l->diff_size};
+        state_push(s, &copy);
+    }
+}
+
+struct err *exec_image(struct exec *x, const char *reference, const char *platform, struct state *ret) {
+    char id[65];
+    struct store_image *img = NULL;
+    struct state s = {.n = 0};
+    TRY_CTX(find(x, reference, platform, id), "%s", reference);
+    TRY(store_image_get(x->store, id, &img));
+    if (platform && other_platform(x, img, platform)) {
+        store_image_free(take_ptr(&img));
+        TRY_CTX(pull(x, reference, platform, id), "%s", reference);
+        TRY(store_image_get(x->store, id, &img));
+    }
+    struct err *e = image_config(x->store, img, &s.config);
+    if (!e) {
+        take_layers(&s, img);
+        s.when = img->created;
+        e = digest_of(id, strlen(id), s.key);
+    }
+    store_image_free(img);
+    if (e) {
+        state_done(&s);
+        return e;
+    }
+    if (json_type(json_get(s.config, "config")) != JSON_OBJECT)
+        json_set(s.config, "config", json_object());
+    if (json_type(json_get(s.config, "history")) != JSON_ARRAY)
+        json_set(s.config, "history", json_array());
+    json_remove(s.config, "container");
+    json_remove(s.config, "container_config");
+    *ret = s;
+    return NULL;
+}
+
+/* "name=…" of --build-context for an image's name: an image in its place; a directory is no base. */
+static struct err *named_context(struct exec *x, const char **base) {
+    size_t n = strlen(*base);
+    for (size_t i = 0; i < x->o->contexts->n; i++) {
+        const char *text = x->o->contexts->v[i];
+        if (strncmp(text, *base, n) != 0 || text[n] != '=')
+            continue;
+        if (!str_starts(text + n + 1, "docker-image://"))
+            return err_new(ERR_UNSUPPORTED, "FROM %s: the build context %s is no image (docker-image://…)", *base,
+                           text);
+        *base = text + n + 1 + strlen("docker-image://");
+        return NULL;
+    }
+    return NULL;
+}
+
+struct err *exec_from(struct exec *x) {
+    const struct plan_stage *p = &x->plan.stage[x->at];
+    struct state *s = exec_state(x);
+    const char *platform = p->platform ? p->platform : x->o->platform, *base = p->base;
+    TRY(named_context(x, &base));
+    exec_vertex(x, p->from);
+    if (p->base_stage != PLAN_NONE)
+        state_copy(&x->state[p->base_stage], s);
+    else if (str_eq(base, "scratch"))
+        TRY(scratch(x, platform, s));
+    else
+        TRY(exec_image(x, base, platform, s));
+    s->no_cache = x->o->no_cache || strv_has(x->o->no_cache_filter, p->name);
+    progress_done(&x->progress);
+    return NULL;
+}

@@ -1,0 +1,109 @@
+/* exec_int: what the files of the executor share. */
+#pragma once
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "build/build.h"
+#include "build/dockerfile_int.h"
+#include "build/expand_int.h"
+#include "build/plan_int.h"
+#include "build/progress_int.h"
+#include "engine/build.h"
+#include "storage/store.h"
+
+/* A stage as far as it has been built. */
+struct state {
+    struct json *config;            /* the OCI image config that it would have now */
+    struct store_layer_ref *layers; /* bottom first */
+    size_t n;
+    char key[DIGEST_LEN + 1]; /* of everything that the layers were made from */
+    struct strv args;         /* NAME=VALUE: the ARGs in effect */
+    bool cmd_set;             /* CMD stood in this stage: ENTRYPOINT leaves it */
+    bool no_cache;
+    int64_t when; /* ns: when the uppermost layer was made, so that what is cached is the same image again */
+};
+
+struct exec {
+    const struct build_options *o;
+    struct store *store;
+    struct dockerfile d;
+    struct str text;  /* of the Dockerfile */
+    const char *file; /* what it is called, for people */
+    struct plan plan;
+    struct state *state; /* one for each stage */
+    size_t at;           /* index of the stage that is being built */
+    size_t step;
+    int64_t epoch;      /* SOURCE_DATE_EPOCH in ns, -1: not given */
+    struct strv global; /* NAME=VALUE: ARGs before the first FROM */
+    struct strv used;   /* names of --build-arg that an ARG took */
+    struct ignore *ignore;
+    int context; /* directory, or -1 */
+    struct progress progress;
+    struct df_fault fault;
+    struct str *excerpt;
+};
+
+/* The stage that is being built. */
+static inline struct state *exec_state(struct exec *x) { return &x->state[x->at]; }
+/* Its image's "config" object. */
+struct json *exec_config(struct exec *x);
+/* Variables as they are now; borrowed. */
+struct expand exec_expand(struct exec *x);
+/* A word with its variables replaced, owned. */
+struct err *exec_word(struct exec *x, const char *word, char **ret) __attribute__((warn_unused_result));
+/* Begins a vertex "[build 2/5] RUN …". */
+void exec_vertex(struct exec *x, const struct df_instruction *in);
+/* Adds an entry to the image's history; `layer`: the instruction made one. */
+void exec_history(struct exec *x, const char *created_by, bool layer);
+/* A work over the layers so far. `command` may be NULL. */
+struct err *exec_work(struct exec *x, const struct container_options *options, struct engine_work **ret)
+    __attribute__((warn_unused_result));
+
+/* The same without a command, for its root alone. */
+struct err *exec_root(struct exec *x, const struct state *s, struct engine_work **ret)
+    __attribute__((warn_unused_result));
+
+/* Chain ids of a state's layers, appended. */
+void state_layers(const struct state *s, struct strv *out);
+/* Puts a layer on top; takes what *take_layer has. */
+void state_push(struct state *s, struct store_layer_ref *take_layer);
+void state_done(struct state *s);
+/* Makes *ret a copy of what a stage has become. */
+void state_copy(const struct state *s, struct state *ret);
+
+/* ---- exec_config.c ---- */
+
+/* An instruction that only changes the configuration. */
+struct err *exec_configure(struct exec *x, const struct df_instruction *in) __attribute__((warn_unused_result));
+/* ARG; `global`: before the first FROM. */
+struct err *exec_arg(struct exec *x, const struct df_instruction *in, bool global) __attribute__((warn_unused_result));
+/* Puts the shell before a command that is not an array. */
+void exec_command(struct exec *x, const struct df_instruction *in, const char *text, struct strv *out);
+
+/* ---- exec_from.c ---- */
+
+/* Makes the state that a stage begins with. */
+struct err *exec_from(struct exec *x) __attribute__((warn_unused_result));
+/* The layers and config of an image that is named, pulled where it is missing. */
+struct err *exec_image(struct exec *x, const char *reference, const char *platform, struct state *ret)
+    __attribute__((warn_unused_result));
+
+/* ---- exec_run.c, exec_copy.c ---- */
+
+struct err *exec_run(struct exec *x, const struct df_instruction *in) __attribute__((warn_unused_result));
+struct err *exec_copy(struct exec *x, const struct df_instruction *in) __attribute__((warn_unused_result));
+struct err *exec_workdir(struct exec *x, const struct df_instruction *in) __attribute__((warn_unused_result));
+
+/* ---- cache.c ---- */
+
+/* The key of a step: digest of the step before and of what this one is made of. */
+struct err *cache_key(const struct exec *x, const char *recipe, char ret[DIGEST_LEN + 1])
+    __attribute__((warn_unused_result));
+/* Takes the step from the cache: *ret_hit. The state has its layer and key then. */
+struct err *cache_take(struct exec *x, const char *key, bool *ret_hit) __attribute__((warn_unused_result));
+/* Puts a new layer on the state, and into the cache. */
+struct err *cache_put(struct exec *x, const char *key, const char *step, struct store_layer_ref *take_layer)
+    __attribute__((warn_unused_result));

@@ -1,0 +1,348 @@
+#include "cli/cli_int.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "build/build.h"
+
+struct opts {
+    struct strv tag, build_arg, label, no_cache_filter, secret, build_context;
+    struct strv output, cache_from, cache_to, ssh, allow, annotation, attest, security_opt;
+    char *file, *target, *platform, *progress, *iidfile, *metadata_file, *network;
+    char *isolation, *builder, *call, *provenance, *sbom;
+    bool no_cache, pull, quiet, load, push, check, squash, rm, force_rm, compress, content_trust;
+    struct container_options run;
+};
+
+#define AT(m) offsetof(struct opts, m)
+#define RUN(m) offsetof(struct opts, run.m)
+
+static const char local_only[] = "images are built into the local store; save or push them from there";
+static const char no_attestations[] = "attestations are not made";
+
+static const struct cli_flag flags[] = {
+    {.name = "add-host",
+     .type = CLI_LIST,
+     .offset = RUN(add_host),
+     .help = "Add a custom host-to-IP mapping (\"host:ip\")"},
+    {.name = "allow",
+     .type = CLI_LIST,
+     .offset = AT(allow),
+     .help = "Allow an extra privilege",
+     .standing = CLI_REFUSED,
+     .reason = "RUN has docker's default privileges and no others"},
+    {.name = "annotation",
+     .type = CLI_LIST,
+     .offset = AT(annotation),
+     .help = "Add an annotation to the image",
+     .standing = CLI_REFUSED,
+     .reason = "manifests are written without annotations; use --label"},
+    {.name = "attest",
+     .type = CLI_LIST,
+     .offset = AT(attest),
+     .help = "Attestation parameters",
+     .standing = CLI_REFUSED,
+     .reason = no_attestations},
+    {.name = "build-arg", .type = CLI_LIST, .offset = AT(build_arg), .help = "Set build-time variables"},
+    {.name = "build-context",
+     .type = CLI_LIST,
+     .offset = AT(build_context),
+     .help = "Additional build contexts (e.g., name=path)"},
+    {.name = "builder",
+     .type = CLI_STRING,
+     .offset = AT(builder),
+     .help = "Override the configured builder instance",
+     .standing = CLI_IGNORED,
+     .reason = "there is one builder"},
+    {.name = "cache-from",
+     .type = CLI_LIST,
+     .offset = AT(cache_from),
+     .help = "External cache sources",
+     .standing = CLI_IGNORED,
+     .reason = "only the local cache is used"},
+    {.name = "cache-to",
+     .type = CLI_LIST,
+     .offset = AT(cache_to),
+     .help = "Cache export destinations",
+     .standing = CLI_REFUSED,
+     .reason = "the cache is not exported"},
+    {.name = "call",
+     .type = CLI_STRING,
+     .offset = AT(call),
+     .help = "Set method for evaluating build",
+     .standing = CLI_REFUSED,
+     .reason = "there is only \"build\""},
+    {.name = "cgroup-parent",
+     .type = CLI_STRING,
+     .offset = RUN(resources.cgroup_parent),
+     .help = "Set the parent cgroup for the RUN instructions"},
+    {.name = "check",
+     .type = CLI_BOOL,
+     .offset = AT(check),
+     .help = "Evaluate the build checks",
+     .standing = CLI_REFUSED,
+     .reason = "build checks are not made; errors are found by the build itself"},
+    {.name = "compress",
+     .type = CLI_BOOL,
+     .offset = AT(compress),
+     .help = "Compress the build context",
+     .standing = CLI_IGNORED,
+     .reason = "the context is read where it is"},
+    {.name = "cpu-period",
+     .type = CLI_INT,
+     .offset = RUN(resources.cpu_period),
+     .help = "Limit the CPU CFS (Completely Fair Scheduler) period"},
+    {.name = "cpu-quota",
+     .type = CLI_INT,
+     .offset = RUN(resources.cpu_quota),
+     .help = "Limit the CPU CFS (Completely Fair Scheduler) quota"},
+    {.name = "cpu-shares",
+     .letter = 'c',
+     .type = CLI_INT,
+     .offset = RUN(resources.cpu_shares),
+     .help = "CPU shares (relative weight)"},
+    {.name = "cpuset-cpus",
+     .type = CLI_STRING,
+     .offset = RUN(resources.cpuset_cpus),
+     .help = "CPUs in which to allow execution (0-3, 0,1)"},
+    {.name = "cpuset-mems",
+     .type = CLI_STRING,
+     .offset = RUN(resources.cpuset_mems),
+     .help = "MEMs in which to allow execution (0-3, 0,1)"},
+    {.name = "disable-content-trust",
+     .type = CLI_BOOL,
+     .offset = AT(content_trust),
+     .def = "true",
+     .help = "Skip image verification",
+     .standing = CLI_IGNORED,
+     .reason = "content trust does not exist here"},
+    {.name = "file",
+     .letter = 'f',
+     .type = CLI_STRING,
+     .offset = AT(file),
+     .help = "Name of the Dockerfile (default: \"PATH/Dockerfile\")",
+     .complete = CLI_COMPLETE_FILES},
+    {.name = "force-rm",
+     .type = CLI_BOOL,
+     .offset = AT(force_rm),
+     .help = "Always remove intermediate containers",
+     .standing = CLI_IGNORED,
+     .reason = "they are always removed"},
+    {.name = "iidfile",
+     .type = CLI_STRING,
+     .offset = AT(iidfile),
+     .help = "Write the image ID to a file",
+     .complete = CLI_COMPLETE_FILES},
+    {.name = "isolation",
+     .type = CLI_STRING,
+     .offset = AT(isolation),
+     .help = "Container isolation technology",
+     .standing = CLI_IGNORED,
+     .reason = "Windows only"},
+    {.name = "label", .type = CLI_LABEL, .offset = AT(label), .help = "Set metadata for an image"},
+    {.name = "load",
+     .type = CLI_BOOL,
+     .offset = AT(load),
+     .help = "Shorthand for --output=type=docker: what is done anyway"},
+    {.name = "memory", .letter = 'm', .type = CLI_BYTES, .offset = RUN(resources.memory), .help = "Memory limit"},
+    {.name = "memory-swap",
+     .type = CLI_SWAP,
+     .offset = RUN(resources.memory_swap),
+     .help = "Swap limit equal to memory plus swap: -1 to enable unlimited swap"},
+    {.name = "metadata-file",
+     .type = CLI_STRING,
+     .offset = AT(metadata_file),
+     .help = "Write build result metadata to a file",
+     .complete = CLI_COMPLETE_FILES},
+    {.name = "network",
+     .type = CLI_STRING,
+     .offset = AT(network),
+     .def = "default",
+     .help = "Set the networking mode for the RUN instructions during build"},
+    {.name = "no-cache", .type = CLI_BOOL, .offset = AT(no_cache), .help = "Do not use cache when building the image"},
+    {.name = "no-cache-filter",
+     .type = CLI_LIST,
+     .offset = AT(no_cache_filter),
+     .help = "Do not cache specified stages"},
+    {.name = "output",
+     .letter = 'o',
+     .type = CLI_LIST,
+     .offset = AT(output),
+     .help = "Output destination",
+     .standing = CLI_REFUSED,
+     .reason = local_only},
+    {.name = "platform", .type = CLI_STRING, .offset = AT(platform), .help = "Set target platform for build"},
+    {.name = "progress",
+     .type = CLI_STRING,
+     .offset = AT(progress),
+     .def = "auto",
+     .help = "Set type of progress output (\"auto\", \"none\", \"plain\", \"quiet\", \"tty\")",
+     .complete = CLI_COMPLETE_WORDS,
+     .words = "auto none plain quiet tty"},
+    {.name = "provenance",
+     .type = CLI_STRING_OPT,
+     .bare = "true",
+     .offset = AT(provenance),
+     .help = "Shorthand for \"--attest=type=provenance\""},
+    {.name = "pull", .type = CLI_BOOL, .offset = AT(pull), .help = "Always attempt to pull all referenced images"},
+    {.name = "push",
+     .type = CLI_BOOL,
+     .offset = AT(push),
+     .help = "Shorthand for --output=type=registry",
+     .standing = CLI_REFUSED,
+     .reason = local_only},
+    {.name = "quiet",
+     .letter = 'q',
+     .type = CLI_BOOL,
+     .offset = AT(quiet),
+     .help = "Suppress the build output and print image ID on success"},
+    {.name = "rm",
+     .type = CLI_BOOL,
+     .offset = AT(rm),
+     .def = "true",
+     .help = "Remove intermediate containers after a successful build",
+     .standing = CLI_IGNORED,
+     .reason = "they are always removed"},
+    {.name = "sbom",
+     .type = CLI_STRING_OPT,
+     .bare = "true",
+     .offset = AT(sbom),
+     .help = "Shorthand for \"--attest=type=sbom\""},
+    {.name = "secret",
+     .type = CLI_LIST,
+     .offset = AT(secret),
+     .help = "Secret to expose to the build (format: \"id=mysecret[,src=/local/secret]\")"},
+    {.name = "security-opt", .type = CLI_LIST, .offset = RUN(security_opt), .help = "Security options"},
+    {.name = "shm-size", .type = CLI_BYTES, .offset = RUN(shm_size), .help = "Shared memory size for build containers"},
+    {.name = "squash",
+     .type = CLI_BOOL,
+     .offset = AT(squash),
+     .help = "Squash newly built layers into a single new layer",
+     .standing = CLI_REFUSED,
+     .reason = "layers are kept as they are made; a stage FROM scratch with COPY --from=… / / makes one of them"},
+    {.name = "ssh",
+     .type = CLI_LIST,
+     .offset = AT(ssh),
+     .help = "SSH agent socket or keys to expose to the build",
+     .standing = CLI_REFUSED,
+     .reason = "no agent is handed to a build; use --secret for a key"},
+    {.name = "tag",
+     .letter = 't',
+     .type = CLI_LIST,
+     .offset = AT(tag),
+     .help = "Name and optionally a tag (format: \"name:tag\")"},
+    {.name = "target", .type = CLI_STRING, .offset = AT(target), .help = "Set the target build stage to build"},
+    {.name = "ulimit", .type = CLI_LIST, .offset = RUN(ulimit), .help = "Ulimit options"},
+    {.name = NULL},
+};
+
+static struct err *check_progress(const struct opts *o) {
+    static const char *const known[] = {"auto", "plain", "tty", "none", "quiet"};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (str_eq(o->progress, known[i]))
+            return NULL;
+    return err_new(ERR_USAGE, "invalid progress mode %s: it must be auto, plain, tty, none or quiet", o->progress);
+}
+
+static struct err *check(const struct opts *o) {
+    TRY(check_progress(o));
+    if (o->provenance && !str_eq(o->provenance, "false"))
+        return err_new(ERR_UNSUPPORTED, "--provenance=%s: %s", o->provenance, no_attestations);
+    if (o->sbom && !str_eq(o->sbom, "false"))
+        return err_new(ERR_UNSUPPORTED, "--sbom=%s: %s", o->sbom, no_attestations);
+    if (o->platform && strchr(o->platform, ','))
+        return err_new(ERR_UNSUPPORTED, "--platform %s: an image for one platform is built at a time", o->platform);
+    return NULL;
+}
+
+/* BuildKit's three words; others as run knows them. */
+static void set_network(struct opts *o) {
+    if (o->network && !str_eq(o->network, "default"))
+        strv_push(&o->run.networks, o->network);
+}
+
+static struct err *write_text(const char *path, const char *text) {
+    autofd int fd = -1;
+    TRY(fd_open_at(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &fd));
+    return io_write_all(fd, text, strlen(text));
+}
+
+static struct err *write_results(const struct opts *o, const struct build_result *r) {
+    autofree char *digest = mem_printf("sha256:%s", r->id);
+    if (o->iidfile)
+        TRY(write_text(o->iidfile, digest));
+    if (!o->metadata_file)
+        return NULL;
+    autojson j = json_object();
+    autostr struct str text = STR_INIT;
+    autofree char *names = strv_join(&r->names, ",");
+    json_set_str(j, "containerimage.config.digest", digest);
+    if (r->names.n)
+        json_set_str(j, "image.name", names);
+    json_render(j, JSON_PRETTY, &text);
+    return write_text(o->metadata_file, str_c(&text));
+}
+
+static struct err *run(struct cli_ctx *c, int *ret_code) {
+    (void)ret_code;
+    struct opts *o = c->opts;
+    TRY(check(o));
+    set_network(o);
+    int interrupted;
+    TRY(cli_interrupt_fd(&interrupted));
+    bool quiet = o->quiet || str_eq(o->progress, "quiet");
+    const struct build_options b = {
+        .host = c->host,
+        .engine = c->engine,
+        .context = c->args[0],
+        .in_fd = STDIN_FILENO,
+        .file = o->file,
+        .tags = &o->tag,
+        .args = &o->build_arg,
+        .labels = &o->label,
+        .no_cache_filter = &o->no_cache_filter,
+        .secrets = &o->secret,
+        .contexts = &o->build_context,
+        .run = &o->run,
+        .target = o->target,
+        .platform = o->platform,
+        .no_cache = o->no_cache,
+        .pull = o->pull,
+        .progress_fd = quiet || str_eq(o->progress, "none") ? -1 : STDERR_FILENO,
+        .interrupted_fd = &interrupted,
+    };
+    struct build_result r;
+    autostr struct str excerpt = STR_INIT;
+    struct err *e = build_run(&b, &r, &excerpt);
+    fputs(str_c(&excerpt), stderr);
+    if (!e)
+        e = write_results(o, &r);
+    if (!e && quiet)
+        fprintf(c->out, "sha256:%s\n", r.id);
+    build_result_done(&r);
+    return e;
+}
+
+static void opts_done(void *opts) {
+    struct opts *o = opts;
+    strv_done(&o->run.networks);
+}
+
+#define BUILD(group_, top)                                                                                             \
+    {                                                                                                                  \
+        .name = "build", .group = group_, .top_level = top, .summary = "Build an image from a Dockerfile",             \
+        .description = "Builds as BuildKit does, without a daemon: each RUN is a container of the user's own, each "   \
+                       "step is taken from the cache when nothing that it was made of has changed. Stages that the "   \
+                       "target does not need are not built.",                                                          \
+        .examples = "coracle build -t app .\nprintf 'FROM alpine\\nRUN apk add curl\\n' | coracle build -t curl -",    \
+        .usage = "[OPTIONS] PATH | URL | -", .min_args = 1, .max_args = 1, .usage_exit = 1,                            \
+        .complete = CLI_COMPLETE_DIRS, .flags = flags, .opts_size = sizeof(struct opts), .opts_done = opts_done,       \
+        .run = run, .enters_containers = true,                                                                         \
+    }
+
+const struct cmd cmd_build = BUILD("image", true);
+const struct cmd cmd_builder_build = BUILD("builder", false);
+const struct cmd cmd_buildx_build = BUILD("buildx", false);

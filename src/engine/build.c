@@ -1,0 +1,151 @@
+/* build: see build.h. */
+#include "engine/build.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/files_int.h"
+
+struct engine_work {
+    struct engine *engine;
+    struct engine_created created;
+    char id[65];
+    bool made;
+    struct files files;
+    struct files_answer answer; /* keeps the root's mount namespace */
+    bool opened;
+    struct store_files_job *job;
+};
+
+struct err *engine_build_hold(struct engine *e, struct store **ret, int *ret_hold) {
+    struct store *s;
+    TRY(engine_store(e, &s));
+    TRY(store_hold(s, ret_hold));
+    *ret = s;
+    return NULL;
+}
+
+void engine_build_sweep(struct engine *e) { engine_collect(e, true); }
+
+struct err *engine_build_call(struct engine *e, struct err *(*fn)(void *ctx), void *ctx) {
+    int userns;
+    TRY(engine_userns(e, &userns, NULL));
+    return runtime_userns_call(userns, fn, ctx);
+}
+
+struct err *engine_work_new(struct engine *e, const struct engine_base *base, const struct container_options *options,
+                            struct engine_work **ret) {
+    autowork w = mem_alloc(sizeof *w);
+    autostrv struct strv warnings = {.n = 0};
+    *w = (struct engine_work){.engine = e, .created = ENGINE_CREATED_INIT, .files = FILES_INIT};
+    const struct engine_create c = {.options = options, .base = base, .to_start = true};
+    TRY(engine_container_create(e, &c, &w->created, &warnings));
+    memcpy(w->id, w->created.id, sizeof w->id);
+    w->made = true;
+    for (size_t i = 0; i < warnings.n; i++)
+        log_warn("%s", warnings.v[i]);
+    *ret = take_ptr(&w);
+    return NULL;
+}
+
+struct err *engine_work_run(struct engine_work *w, const struct monitor_io *io, int *ret_code) {
+    const struct engine_start s = {.attach = true, .io = *io};
+    struct monitor_io_result r = {.detached = false};
+    TRY(engine_container_start_created(w->engine, &w->created, &s, &r));
+    return r.ended ? (*ret_code = r.code, NULL) : engine_container_wait(w->engine, w->id, ret_code);
+}
+
+static struct err *open_files(struct engine_work *w) {
+    if (w->opened)
+        return NULL;
+    engine_created_done(&w->created); /* its lock */
+    TRY(files_open(w->engine, w->id, &w->files));
+    w->opened = true;
+    return NULL;
+}
+
+static struct err *answer_root(const struct files_call *call, int root) {
+    autojson facts = json_object();
+    return files_answer(call, facts, &root, 1);
+}
+
+struct err *engine_work_root(struct engine_work *w, int *ret_root) {
+    struct files_call call = {.fn = answer_root, .wanted = 2, .bare = true};
+    TRY(open_files(w));
+    if (!w->answer.n_fds)
+        TRY(files_inside(&w->files, &call, &w->answer));
+    *ret_root = w->answer.fds[0];
+    return NULL;
+}
+
+struct err *engine_work_place(struct engine_work *w, int dir, int in_fd) {
+    const struct store_place p = {.in_fd = in_fd,
+                                  .dir_fd = dir,
+                                  .mounts_fd = w->answer.fds[1],
+                                  .userns_fd = w->files.userns_fd,
+                                  .ids = w->files.ids,
+                                  .own = true};
+    return store_place_start(w->engine->store, &p, &w->job);
+}
+
+struct err *engine_work_placed(struct engine_work *w) {
+    return store_files_finish(take_ptr(&w->job), NULL);
+}
+
+struct err *engine_work_layer(struct engine_work *w, const char *parent, struct store_layer_ref *ret) {
+    autofd int list = -1;
+    autofd int dir = -1;
+    int pair[2], found[2] = {-1, -1};
+    struct store_files_job *job = NULL;
+    TRY(open_files(w));
+    files_answer_done(&w->answer); /* the mounts go, and with them whatever the kernel still holds back */
+    w->answer = (struct files_answer){.n_fds = 0};
+    TRY(files_changes(&w->files, &found[0], &found[1]));
+    list = found[0];
+    dir = found[1];
+    TRY(fd_pipe(0, pair));
+    autofd int in = pair[0];
+    autofd int out = pair[1];
+    const struct store_gather g = {.out_fd = out,
+                                   .dir_fd = dir,
+                                   .changes_fd = list,
+                                   .root_fd = dir,
+                                   .userns_fd = w->files.userns_fd,
+                                   .sparse = true};
+    TRY(store_gather_start(w->engine->store, &g, &job));
+    fd_replace(&out, -1);
+    const struct image_layer l = {
+        .store = w->engine->store, .parent = parent, .fd = in, .userns = engine_userns_cb, .userns_ctx = w->engine};
+    struct err *e = image_layer_read(&l, ret);
+    fd_replace(&in, -1);
+    struct err *unread = store_files_finish(job, NULL);
+    if (!e && unread)
+        image_layer_done(ret);
+    if (!unread)
+        return e;
+    err_free(e);
+    return unread;
+}
+
+void engine_work_free(struct engine_work *w) {
+    if (!w)
+        return;
+    if (w->job)
+        err_free(engine_work_placed(w));
+    engine_created_done(&w->created);
+    files_answer_done(&w->answer);
+    files_done(&w->files);
+    if (w->made)
+        err_free(engine_container_remove(w->engine, w->id, true, true));
+    free(w);
+}
+
+struct err *engine_build_image(struct engine *e, struct json *config, const struct store_layer_ref *layers, size_t n,
+                               const struct strv *names, char ret_id[65]) {
+    TRY(image_compose(e->store, config, layers, n, names, ret_id));
+    for (size_t i = 0; i < names->n; i++) {
+        autofree char *familiar = engine_reference_familiar(names->v[i]);
+        engine_image_tell(e, ret_id, "tag", NULL, familiar);
+    }
+    return NULL;
+}

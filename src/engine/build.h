@@ -1,0 +1,45 @@
+/*
+ * build: what a build needs of the engine: root file systems that are worked on. A work is a container that is made of
+ * layers and not of an image, in which a command runs or files are put, and whose changes become a layer; it is gone
+ * with engine_work_free(). The store must be held (engine_build_hold()) from before the first layer until an image, or
+ * the build cache, refers to what was made.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "engine/engine.h"
+
+struct engine_work;
+struct store;
+struct store_layer_ref;
+
+/* The engine's store, borrowed, held against the sweep until *ret_hold is closed. */
+struct err *engine_build_hold(struct engine *e, struct store **ret, int *ret_hold) __attribute__((warn_unused_result));
+
+/* A work from layers. `options` are a container's (image, cwd; for a command everything that run has); borrowed. */
+struct err *engine_work_new(struct engine *e, const struct engine_base *base, const struct container_options *options,
+                            struct engine_work **ret) __attribute__((warn_unused_result));
+/* Runs the options' command to its end. Once. */
+struct err *engine_work_run(struct engine_work *w, const struct monitor_io *io, int *ret_code)
+    __attribute__((warn_unused_result));
+/* The root directory, put together at the first call; borrowed. Only RESOLVE_IN_ROOT may be used in it. */
+struct err *engine_work_root(struct engine_work *w, int *ret_root) __attribute__((warn_unused_result));
+/* Starts putting a tar's entries below a directory of the root; engine_work_placed() waits for its end. */
+struct err *engine_work_place(struct engine_work *w, int dir, int in_fd) __attribute__((warn_unused_result));
+struct err *engine_work_placed(struct engine_work *w) __attribute__((warn_unused_result));
+/* What has changed, as a layer on top of `parent` (chain id, or NULL); owned: image_layer_done(). */
+struct err *engine_work_layer(struct engine_work *w, const char *parent, struct store_layer_ref *ret)
+    __attribute__((warn_unused_result));
+void engine_work_free(struct engine_work *w);
+static inline void engine_work_freep(struct engine_work **w) { engine_work_free(*w); }
+#define autowork __attribute__((cleanup(engine_work_freep))) struct engine_work *
+
+/* Lets go of what nothing refers to any more, in the background. */
+void engine_build_sweep(struct engine *e);
+/* Calls fn in a child that is root of the containers' user namespace. */
+struct err *engine_build_call(struct engine *e, struct err *(*fn)(void *ctx), void *ctx)
+    __attribute__((warn_unused_result));
+/* Makes an image of layers and a config, with canonical names, and tells an event of each. */
+struct err *engine_build_image(struct engine *e, struct json *config, const struct store_layer_ref *layers, size_t n,
+                               const struct strv *names, char ret_id[65]) __attribute__((warn_unused_result));

@@ -1,0 +1,50 @@
+/* build: layers and images one at a time, for `coracle build`. */
+#include <string.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "image/compose_int.h"
+#include "image/image.h"
+#include "image/manifest_int.h"
+
+struct err *image_layer_read(const struct image_layer *l, struct store_layer_ref *ret) {
+    struct new_layer n = {.store = l->store, .ns = {.get = l->userns, .ctx = l->userns_ctx, .fd = -1}, .tmp_fd = -1};
+    struct err *e = new_layer_read(&n, l->fd, l->parent);
+    if (!e)
+        *ret = (struct store_layer_ref){.blob = mem_dup(n.made.digest),
+                                        .media_type = mem_dup(n.made.media_type),
+                                        .diff_id = mem_dup(n.unpacked.diff_id),
+                                        .chain_id = mem_dup(n.unpacked.chain_id),
+                                        .size = n.made.size,
+                                        .diff_size = n.unpacked.diff_size};
+    new_layer_done(&n);
+    return e;
+}
+
+void image_layer_done(struct store_layer_ref *l) {
+    free(l->blob);
+    free(l->media_type);
+    free(l->diff_id);
+    free(l->chain_id);
+    *l = (struct store_layer_ref){.blob = NULL};
+}
+
+struct err *image_compose(struct store *s, struct json *config, const struct store_layer_ref *layers, size_t n,
+                          const struct strv *names, char ret_id[65]) {
+    autofree struct made_layer *made = mem_array(n + 1, sizeof *made);
+    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
+    struct json *rootfs = json_object(), *diff_ids = json_array();
+    for (size_t i = 0; i < n; i++) {
+        const struct store_layer_ref *l = &layers[i];
+        made[i] = (struct made_layer){.media_type = l->media_type, .size = l->size, .diff_size = l->diff_size};
+        memcpy(made[i].digest, l->blob, strlen(l->blob) + 1);
+        json_push_str(diff_ids, l->diff_id);
+    }
+    json_set_str(rootfs, "type", "layers");
+    json_set(rootfs, "diff_ids", diff_ids);
+    json_set(config, "rootfs", rootfs);
+    json_render(config, JSON_COMPACT, &text);
+    const struct new_image image = {.store = s, .config = &text, .layers = made, .n_layers = n, .names = names};
+    return new_image_record(&image, ret_id);
+}

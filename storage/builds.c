@@ -1,0 +1,93 @@
+/* builds: see builds.h. */
+#include "storage/builds.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "storage/store_int.h"
+
+struct err *store_build_put(struct store *s, const char *key, const struct json *record) {
+    int dir;
+    TRY(store_dir(s, STORE_BUILDS, &dir));
+    return json_write_file(dir, digest_hex(key), record, 0600, 0);
+}
+
+struct err *store_build_get(struct store *s, const char *key, struct json **ret) {
+    int dir;
+    autojson j = NULL;
+    TRY(store_dir(s, STORE_BUILDS, &dir));
+    autoerr e = json_read_file(dir, digest_hex(key), &j);
+    if (e && err_kind(e) != ERR_NOT_FOUND)
+        log_debug("build cache: %s cannot be read", key);
+    if (!e && utimensat(dir, digest_hex(key), NULL, 0) < 0)
+        log_debug("build cache: %s keeps its old time", key); /* a store that is read-only */
+    *ret = take_ptr(&j);
+    return NULL;
+}
+
+struct each {
+    int dir;
+    struct err *(*fn)(void *ctx, const struct store_build *b);
+    void *ctx;
+};
+
+static struct err *each_entry(void *ctx, const char *name, unsigned char d_type) {
+    (void)d_type;
+    const struct each *w = ctx;
+    autojson j = NULL;
+    struct stat st;
+    if (!path_is_hex64(name) || fstatat(w->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return NULL;
+    autoerr unread = json_read_file(w->dir, name, &j);
+    if (unread)
+        return NULL;
+    autofree char *key = mem_printf("sha256:%s", name);
+    const struct store_build b = {key, j, st.st_mtim.tv_sec * NSEC_PER_SEC + st.st_mtim.tv_nsec};
+    return w->fn(w->ctx, &b);
+}
+
+struct err *store_builds_each(const struct store *s, struct err *(*fn)(void *ctx, const struct store_build *b),
+                              void *ctx) {
+    struct each w = {.fn = fn, .ctx = ctx};
+    TRY(store_dir(s, STORE_BUILDS, &w.dir));
+    return io_each_entry(w.dir, each_entry, &w);
+}
+
+struct err *store_build_remove(struct store *s, const char *key) {
+    int dir;
+    TRY(store_dir(s, STORE_BUILDS, &dir));
+    if (unlinkat(dir, digest_hex(key), 0) < 0 && errno != ENOENT)
+        return err_sys(errno, "remove %s from the build cache", key);
+    return NULL;
+}
+
+struct marks {
+    struct strv *layers, *blobs;
+};
+
+static struct err *mark_one(void *ctx, const struct store_build *b) {
+    struct marks *m = ctx;
+    const struct json *layer = json_get(b->record, "Layer");
+    const char *chain = json_text(layer, "ChainId"), *blob = json_text(layer, "Blob");
+    if (digest_ok(chain))
+        strv_push(m->layers, digest_hex(chain));
+    if (digest_ok(blob))
+        strv_push(m->blobs, digest_hex(blob));
+    return NULL;
+}
+
+struct err *store_builds_mark(const struct store *s, struct strv *layers, struct strv *blobs) {
+    struct marks m = {layers, blobs};
+    return store_builds_each(s, mark_one, &m);
+}

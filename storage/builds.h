@@ -1,0 +1,33 @@
+/*
+ * builds: the cache of builds: what a step made, under the digest of everything that it was made from. A record keeps
+ * its layer and that layer's blob from the sweep; it is replaced as a whole, and one that cannot be read is not there.
+ *
+ *     builds/<hex of the key>   {"Layer": {"Blob","Type","DiffId","ChainId","Size","DiffSize"}, "Step": the
+ *                               instruction, "Created": ns}; its modification time is when it was used last
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+struct json;
+struct store;
+struct strv;
+
+/* Stores a record under a digest ("sha256:…"). */
+struct err *store_build_put(struct store *s, const char *key, const struct json *record)
+    __attribute__((warn_unused_result));
+/* Reads one, and notes that it was used; *ret is NULL where there is none. */
+struct err *store_build_get(struct store *s, const char *key, struct json **ret) __attribute__((warn_unused_result));
+/* One record of the cache. */
+struct store_build {
+    const char *key; /* digest */
+    const struct json *record;
+    int64_t used; /* ns */
+};
+/* Calls fn for each record, in no order; damaged ones are skipped. */
+struct err *store_builds_each(const struct store *s, struct err *(*fn)(void *ctx, const struct store_build *b),
+                              void *ctx) __attribute__((warn_unused_result));
+/* Forgets one; its layer goes with the next sweep, unless an image has it. */
+struct err *store_build_remove(struct store *s, const char *key) __attribute__((warn_unused_result));
