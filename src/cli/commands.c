@@ -16,6 +16,8 @@ extern const struct cmd cmd_context_inspect, cmd_context_ls, cmd_context_show, c
 extern const struct cmd cmd_system_check, cmd_system_reset;
 extern const struct cmd cmd_login, cmd_logout, cmd_push, cmd_search;
 extern const struct cmd cmd_build, cmd_builder_build, cmd_buildx_build, cmd_builder_prune, cmd_buildx_prune;
+extern const struct cmd cmd_manifest_add, cmd_manifest_annotate, cmd_manifest_create, cmd_manifest_inspect,
+    cmd_manifest_push, cmd_manifest_rm;
 
 const struct cmd *const cli_commands[] = {
     &cmd_run,
@@ -60,6 +62,12 @@ const struct cmd *const cli_commands[] = {
     &cmd_logout,
     &cmd_logs,
     &cmd_mount,
+    &cmd_manifest_add,
+    &cmd_manifest_annotate,
+    &cmd_manifest_create,
+    &cmd_manifest_inspect,
+    &cmd_manifest_push,
+    &cmd_manifest_rm,
     &cmd_network_connect,
     &cmd_network_create,
     &cmd_network_disconnect,

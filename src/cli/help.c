@@ -6,12 +6,18 @@
 #define WIDTH 80
 
 const struct cli_group cli_groups[] = {
-    {"builder", "Manage builds"},        {"buildx", "The same, as BuildKit's plugin calls it"},
-    {"container", "Manage containers"},  {"context", "Show the one context that there is"},
-    {"healthcheck", "Check containers"}, {"image", "Manage images"},
-    {"network", "Manage networks"},      {"secret", "Manage secrets"},
+    {"builder", "Manage builds"},
+    {"buildx", "The same, as BuildKit's plugin calls it"},
+    {"container", "Manage containers"},
+    {"context", "Show the one context that there is"},
+    {"healthcheck", "Check containers"},
+    {"image", "Manage images"},
+    {"manifest", "Manage lists of images for several platforms"},
+    {"network", "Manage networks"},
+    {"secret", "Manage secrets"},
     {"system", "Manage coracle"},
-    {"volume", "Manage volumes"},        {NULL, NULL},
+    {"volume", "Manage volumes"},
+    {NULL, NULL},
 };
 
 const char *cli_command_group_name(const struct cmd *c) { return c->group_name ? c->group_name : c->name; }

@@ -161,7 +161,6 @@ static struct err *man_main(struct gen *g) {
 static const struct {
     const char *commands, *standing;
 } missing[] = {
-    {"manifest", "later, with the registry's second part"},
     {"compose", "later"},
     {"checkpoint", "not without root: the kernel's checkpoints need it"},
     {"context create export import rm update", "there is no daemon to choose: the one context is \"default\""},
