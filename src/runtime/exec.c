@@ -64,8 +64,16 @@ static bool on_host_network(const struct exec *ex) {
            theirs.st_dev == ours.st_dev;
 }
 
+/*
+ * The cgroup namespace comes last where the program is to be born in the container's cgroup: who is in that namespace
+ * and not in that cgroup may not enter it, as the hierarchy of systemd's machines is mounted (nsdelegate).
+ */
+static int late_namespaces(const struct exec *ex) {
+    return ex->cgroup.v2 >= 0 ? namespaces_of(ex->x->config) & CLONE_NEWCGROUP : 0;
+}
+
 static struct err *join(const struct exec *ex) {
-    int flags = namespaces_of(ex->x->config);
+    int flags = namespaces_of(ex->x->config) & ~late_namespaces(ex);
     if (setns(ex->x->target_pidfd, flags | CLONE_NEWUSER) == 0)
         return NULL;
     if (errno == EPERM && on_host_network(ex) &&
@@ -90,10 +98,15 @@ static struct err *become_program(struct launch *l) {
 
 /* What served to get here must not be found by a path of the container (a link to /proc/self/fd/N/.. as a program). */
 static int program_main(void *ctx) {
-    struct launch *l = &((struct exec *)ctx)->l;
+    struct exec *ex = ctx;
+    struct launch *l = &ex->l;
     const int keep[] = {l->stdio[0], l->stdio[1], l->stdio[2], l->sync, l->slave};
+    int late = late_namespaces(ex);
+    bool joined = !late || setns(ex->x->target_pidfd, late) == 0;
+    struct err *e = joined ? NULL : err_sys(errno, "join the container's cgroup namespace");
     fd_close_all_but(keep, ARRAY_LEN(keep));
-    struct err *e = become_program(l);
+    if (!e)
+        e = become_program(l);
     sync_send_err(l->sync, e);
     err_free(e);
     _exit(1);

@@ -45,8 +45,8 @@ struct err *runtime_userns_shared_by(pid_t pid, int *ret_fd) __attribute__((warn
 struct err *runtime_userns_offer(int run_fd, int *ret_listen) __attribute__((warn_unused_result));
 void runtime_userns_hand_over(int listen_fd);
 void runtime_userns_withdraw(int run_fd, int take_listen);
-/* Forks a child inside the namespace (-1: where the caller is), runs fn there and returns its error here (encoded over a pipe). For unpacking,
- * removing, sizing. */
+/* Forks a child inside the namespace (-1: where the caller is), runs fn there and returns its error here (encoded over
+ * a pipe). For unpacking, removing, sizing. */
 struct err *runtime_userns_call(int userns_fd, struct err *(*fn)(void *ctx), void *ctx)
     __attribute__((warn_unused_result));
 /*

@@ -72,7 +72,7 @@ static struct err *resolve(struct spec_ctx *x) {
         spec_resolve_namespaces, spec_resolve_process,  spec_resolve_env,      spec_resolve_labels,
         spec_resolve_caps,       spec_resolve_security, spec_resolve_rlimits,  spec_resolve_resources,
         spec_resolve_sysctls,    spec_resolve_mounts,   spec_resolve_netfiles, spec_resolve_ports,
-        spec_resolve_restart,    spec_resolve_health,   spec_resolve_misc, spec_resolve_secrets,
+        spec_resolve_restart,    spec_resolve_health,   spec_resolve_misc,     spec_resolve_secrets,
     };
     for (size_t i = 0; i < ARRAY_LEN(steps); i++)
         TRY(steps[i](x));
