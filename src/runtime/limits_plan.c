@@ -104,8 +104,8 @@ static struct err *refuse(const struct row *row) {
                             "%s cannot be enforced: %s can be limited by a cgroup only, and this user has "
                             "none with that controller",
                             row->flag, row->text),
-                    "where systemd runs: 'systemd-run --user --scope coracle run …' gives it a cgroup of your own "
-                    "(docs/limits.md); or leave the flag out");
+                    "where the user's systemd runs it gives one, as far as the administrator has it delegate the "
+                    "controller (docs/limits.md); or leave the flag out");
 }
 
 /* The swap that comes with every memory limit is no news when that is watched already. */

@@ -244,3 +244,27 @@ E2
     assert_eq "$(coracle inspect -f '{{.HostConfig.CgroupParent}}' "$c")" /coracle-test/below
     coracle rm -f "$c"
 }
+
+# Where a login session has no cgroup to make others in, and the user's own manager runs: an ssh session.
+in_bare_session() {
+    [ -S "/run/user/$(id -u)/bus" ] && systemctl --user show >/dev/null 2>&1 && [ ! -w "/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/.." ]
+}
+
+@test "a session without a cgroup of its own gets one of the user's systemd for limits, and gives it back" {
+    in_bare_session || skip "no session outside of the tree of a running user manager"
+    c=$(unique)
+    coracle run -d --name "$c" -m 64m --pids-limit 40 busybox sleep 1000
+    pid=$(coracle inspect -f '{{.State.Pid}}' "$c")
+    group=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$pid/cgroup")
+    assert_eq "$(cat "$group/memory.max" "$group/pids.max")" $'67108864\n40'
+    inside=$(coracle exec "$c" cat /proc/self/cgroup)
+    assert_eq "$inside" "0::/"
+    coracle pause "$c"
+    assert_eq "$(cat "$group/cgroup.freeze")" 1
+    coracle unpause "$c"
+    coracle update -m 96m --memory-swap 96m "$c"
+    assert_eq "$(cat "$group/memory.max")" 100663296
+    coracle rm -f "$c"
+    gone() { ! systemctl --user list-units --type scope --no-legend | grep -q coracle-; }
+    wait_for gone
+}
