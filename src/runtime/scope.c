@@ -18,6 +18,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -187,8 +188,9 @@ static bool own_line(struct cgroup_line *ret) {
     for (size_t i = 0; i < lines.n && !found; i++) {
         if (!lines.v[i].v2)
             continue;
-        *ret =
-            (struct cgroup_line){.v2 = true, .mount = take_ptr(&lines.v[i].mount), .path = take_ptr(&lines.v[i].path)};
+        ret->v2 = true;
+        ret->mount = take_ptr(&lines.v[i].mount);
+        ret->path = take_ptr(&lines.v[i].path);
         found = true;
     }
     cgroup_lines_done(&lines);
@@ -262,7 +264,8 @@ void scope_enter(pid_t target) {
     struct cgroup_line own = {.v2 = false};
     if (!scope_of(target, &unit, &dir) || !own_line(&own))
         return;
-    autofree char *mount = own.mount, *path = own.path;
+    free(own.mount);
+    autofree char *path = own.path;
     autofree char *leaf = path_join(dir, "exec");
     autofree char *inside = mem_printf("/%s/", unit);
     if (strstr(path, inside) || (mkdir(leaf, 0755) < 0 && errno != EEXIST))

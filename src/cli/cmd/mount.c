@@ -53,13 +53,13 @@ static struct err *check_arguments(const struct cli_ctx *c, bool needed) {
 static struct err *chosen(struct cli_ctx *c, bool (*wanted)(struct cli_ctx *c, const struct engine_row *r),
                           struct strv *ret) {
     const struct opts *o = c->opts;
-    const struct engine_list list = {.all = true, .last = o->latest ? 1 : -1};
+    const struct engine_list wish = {.all = true, .last = o->latest ? 1 : -1};
     autorows rows = {.n = 0};
     for (int i = 0; i < c->n_args; i++)
         strv_push(ret, c->args[i]);
     if (c->n_args)
         return NULL;
-    TRY(engine_container_list(c->engine, &list, &rows));
+    TRY(engine_container_list(c->engine, &wish, &rows));
     for (size_t i = 0; i < rows.n; i++)
         if (o->latest || wanted(c, rows.v[i]))
             strv_push(ret, rows.v[i]->id);
