@@ -29,10 +29,13 @@ bool store_blob_has(const struct store *s, const char *digest) {
     if (!digest_ok(digest))
         return false;
     autoerr e = store_dir(s, STORE_BLOBS, &blobs);
-    return !e && store_exists(blobs, digest_hex(digest));
+    bool has = !e && store_exists(blobs, digest_hex(digest));
+    for (size_t i = 0; !has && i < s->n_shared; i++)
+        has = store_blob_has(s->shared[i], digest);
+    return has;
 }
 
-struct err *store_blob_open(const struct store *s, const char *digest, int *ret_fd, int64_t *ret_size) {
+static struct err *own_blob_open(const struct store *s, const char *digest, int *ret_fd, int64_t *ret_size) {
     int blobs;
     TRY(check_digest(digest));
     TRY(store_dir(s, STORE_BLOBS, &blobs));
@@ -49,6 +52,15 @@ struct err *store_blob_open(const struct store *s, const char *digest, int *ret_
         *ret_size = st.st_size;
     *ret_fd = take_fd(&fd);
     return NULL;
+}
+
+struct err *store_blob_open(const struct store *s, const char *digest, int *ret_fd, int64_t *ret_size) {
+    struct err *e = own_blob_open(s, digest, ret_fd, ret_size);
+    for (size_t i = 0; e && err_kind(e) == ERR_NOT_FOUND && i < s->n_shared; i++) {
+        err_free(e);
+        e = own_blob_open(s->shared[i], digest, ret_fd, ret_size);
+    }
+    return e;
 }
 
 struct err *store_blob_read(const struct store *s, const char *digest, size_t max, struct str *out) {

@@ -36,7 +36,9 @@ static struct err *unpack_anew(struct store *s, const struct store_inside *in, c
     *f = (struct fresh){.s = s, .l = l, .hold = -1, .inside = in->call, .ctx = in->ctx};
     TRY(store_blob_open(s, l->blob, &blob, NULL));
     TRY(in->userns(in->ctx, &userns, &ids));
-    const struct store_unpack u = {.chain_id = l->chain_id,
+    autofree char *data = store_layer_data(s, l->chain_id);
+    const struct store_unpack u = {.refer = data != NULL,
+                                   .chain_id = l->chain_id,
                                    .blob_digest = l->blob,
                                    .blob_size = -1,
                                    .diff_id = l->diff_id,

@@ -31,13 +31,14 @@ enum { XATTR_MAX = 65536 };
 #define WH_PREFIX ".wh."
 
 struct copy {
-    bool plain;                /* no layer: nothing is a whiteout */
+    bool plain;                      /* no layer: nothing is a whiteout */
     const struct store_shift *shift; /* it gets other owners; or NULL */
-    int top;                   /* the target's root, borrowed */
-    int cur;                   /* the target directory that matches the walk's */
-    size_t depth;              /* 0: before the root */
-    struct str path;           /* of cur below top, "" or "a/b/" */
-    struct walk_inodes linked; /* hard links of this layer → path of the first below top */
+    int data;                        /* where the data is of files that have none, -1, or STORE_DATA_REFER */
+    int top;                         /* the target's root, borrowed */
+    int cur;                         /* the target directory that matches the walk's */
+    size_t depth;                    /* 0: before the root */
+    struct str path;                 /* of cur below top, "" or "a/b/" */
+    struct walk_inodes linked;       /* hard links of this layer → path of the first below top */
 };
 
 /* ---- what layers say about each other ---- */
@@ -129,10 +130,11 @@ static struct err *copy_attributes(const struct copy *c, int from, int to, const
 /* ---- entries ---- */
 
 /*
- * An inode without data that says where overlay finds it. Not where the data cannot be linked to (too many links): a copy
- * is right, too.
+ * An inode without data that says where overlay finds it. Not where the data cannot be linked to (too many links): a
+ * copy is right, too.
  */
-static struct err *refer(const struct copy *c, int at, const char *name, const struct stat *st, int to, bool *ret_done) {
+static struct err *refer(const struct copy *c, int at, const char *name, const struct stat *st, int to,
+                         bool *ret_done) {
     char ino[32], redirect[64];
     (void)snprintf(ino, sizeof ino, "%llx", (unsigned long long)st->st_ino);
     int n = snprintf(redirect, sizeof redirect, "/%zu/%s", c->shift->depth, ino);
@@ -145,15 +147,45 @@ static struct err *refer(const struct copy *c, int at, const char *name, const s
     return NULL;
 }
 
+/* The same reference for the copy. */
+static struct err *refer_too(int from, int to, const char *name, const struct stat *st, bool *ret_done) {
+    char redirect[64];
+    ssize_t n = fgetxattr(from, "user.overlay.redirect", redirect, sizeof redirect);
+    *ret_done = n > 0 && fgetxattr(from, "user.overlay.metacopy", NULL, 0) >= 0;
+    if (!*ret_done)
+        return NULL;
+    if (fsetxattr(to, "user.overlay.redirect", redirect, (size_t)n, 0) < 0 ||
+        fsetxattr(to, "user.overlay.metacopy", "", 0, 0) < 0 || ftruncate(to, st->st_size) < 0)
+        return err_sys(errno, "refer to the data of %s", name);
+    return NULL;
+}
+
+/* The file that another one refers to (storage/shared.h), in its place; the attributes stay those of the one. */
+static struct err *open_referred(const struct copy *c, int from, const char *name, int *ret_fd) {
+    char redirect[64];
+    ssize_t n = fgetxattr(from, "user.overlay.redirect", redirect, sizeof redirect - 1);
+    if (n < 2 || redirect[0] != '/' || fgetxattr(from, "user.overlay.metacopy", NULL, 0) < 0)
+        return NULL;
+    redirect[n] = '\0';
+    TRY_CTX(fd_open_at(c->data, redirect + 1, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, ret_fd), "the shared data of %s",
+            name);
+    return NULL;
+}
+
 static struct err *copy_regular(const struct copy *c, int at, const char *name, const struct stat *st) {
-    autofd int from = -1, to = -1;
+    autofd int from = -1, to = -1, shared = -1;
     TRY(fd_open_at(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &from));
     TRY(fd_open_at(c->cur, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &to));
+    if (st->st_size && c->data >= 0)
+        TRY(open_referred(c, from, name, &shared));
+    int source = shared >= 0 ? shared : from;
     bool done = !st->st_size;
+    if (!done && c->data == STORE_DATA_REFER)
+        TRY(refer_too(from, to, name, st, &done));
     if (!done && c->shift && c->shift->data >= 0)
         TRY(refer(c, at, name, st, to, &done));
-    if (!done && sys_reflink(to, from) < 0)
-        TRY_CTX(io_copy(from, to, UINT64_MAX, NULL), "copy %s", name);
+    if (!done && sys_reflink(to, source) < 0)
+        TRY_CTX(io_copy(source, to, UINT64_MAX, NULL), "copy %s", name);
     return copy_attributes(c, from, to, name, st);
 }
 
@@ -263,8 +295,8 @@ static struct err *leave_dir(void *ctx, int dir, const char *name, const struct 
     return NULL;
 }
 
-static struct err *copy_all(int from, int to, bool plain, const struct store_shift *shift) {
-    struct copy c = {.plain = plain, .shift = shift, .top = to, .cur = -1};
+static struct err *copy_all(struct copy c, int from) {
+    c.cur = -1;
     const struct walk_ops ops = {.file = copy_file, .enter = enter_dir, .leave = leave_dir, .ctx = &c};
     struct err *e = walk_tree(from, ".", &ops);
     fd_close(c.cur);
@@ -273,12 +305,12 @@ static struct err *copy_all(int from, int to, bool plain, const struct store_shi
     return e;
 }
 
-struct err *store_copy_layer(int from, int to) {
-    return copy_all(from, to, false, NULL);
+struct err *store_copy_layer(int from, int data, int to) {
+    return copy_all((struct copy){.data = data, .top = to}, from);
 }
 struct err *store_copy_tree(int from, int to) {
-    return copy_all(from, to, true, NULL);
+    return copy_all((struct copy){.plain = true, .data = -1, .top = to}, from);
 }
-struct err *store_copy_shifted(int from, int to, const struct store_shift *shift) {
-    return copy_all(from, to, false, shift);
+struct err *store_copy_shifted(int from, int data, int to, const struct store_shift *shift) {
+    return copy_all((struct copy){.shift = shift, .data = data, .top = to}, from);
 }

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "storage/shared.h"
 #include "storage/store_int.h"
 
 enum { LAYERS_MAX = 1000, EXTRA_MAX = 1000, NAME_LEN = ID_LEN + sizeof ".json" };
@@ -170,19 +171,23 @@ static struct err *image_of_json(const struct json *j, struct store_image *img) 
 
 /* ---- the interface ---- */
 
-struct err *store_image_put(struct store *s, const struct store_image *img) {
+struct err *store_image_write(int images, const struct store_image *img, mode_t mode) {
     char name[NAME_LEN];
+    file_name(img->id, name);
+    autojson j = image_json(img);
+    TRY_CTX(json_write_file(images, name, j, mode, IO_DURABLE), "record image %s", img->id);
+    return NULL;
+}
+
+struct err *store_image_put(struct store *s, const struct store_image *img) {
     int images;
     TRY_CTX(check_image(img), "record an image");
     TRY(check_present(s, img));
     TRY(store_dir(s, STORE_IMAGES, &images));
-    file_name(img->id, name);
-    autojson j = image_json(img);
-    TRY_CTX(json_write_file(images, name, j, 0600, IO_DURABLE), "record image %s", img->id);
-    return NULL;
+    return store_image_write(images, img, 0600);
 }
 
-struct err *store_image_get(const struct store *s, const char *id, struct store_image **ret) {
+static struct err *own_image_get(const struct store *s, const char *id, struct store_image **ret) {
     char name[NAME_LEN];
     int images;
     if (!path_is_hex64(id))
@@ -208,6 +213,15 @@ struct err *store_image_get(const struct store *s, const char *id, struct store_
     }
     *ret = img;
     return NULL;
+}
+
+struct err *store_image_get(const struct store *s, const char *id, struct store_image **ret) {
+    struct err *e = own_image_get(s, id, ret);
+    for (size_t i = 0; e && err_kind(e) == ERR_NOT_FOUND && i < s->n_shared; i++) {
+        err_free(e);
+        e = own_image_get(s->shared[i], id, ret);
+    }
+    return e;
 }
 
 static bool id_of_file(const char *name, char ret[ID_LEN + 1]) {
@@ -240,6 +254,7 @@ struct err *store_image_by_prefix(const struct store *s, const char *prefix, cha
     if (n < 1 || n > ID_LEN || strspn(prefix, "0123456789abcdef") != n)
         return err_new(ERR_NOT_FOUND, "No such image: %s", prefix);
     TRY(store_image_ids(s, &ids));
+    TRY(store_shared_image_ids(s, &ids));
     for (size_t i = 0; i < ids.n; i++) {
         if (!str_starts(ids.v[i], prefix))
             continue;
@@ -275,6 +290,11 @@ struct err *store_image_remove(struct store *s, const char *id) {
         return err_new(ERR_NOT_FOUND, "No such image: %s", id);
     TRY(store_dir(s, STORE_IMAGES, &images));
     file_name(id, name);
+    const char *shared = store_image_shared(s, id);
+    if (shared)
+        return err_hint(
+            err_new(ERR_DENIED, "image %.12s is read-only: it is in the additional image store %s", id, shared),
+            "who shares it can take it away");
     if (!store_exists(images, name))
         return err_new(ERR_NOT_FOUND, "No such image: %s", id);
     TRY_CTX(remove_refs(s, id), "remove image %s", id);

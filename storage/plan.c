@@ -67,10 +67,12 @@ struct err *store_layers_check(const struct store *s, const struct strv *chain_i
 
 /* ---- the copy driver ---- */
 
-static struct err *apply(int dirfd, const char *path, int to) {
-    autofd int from = -1;
+static struct err *apply(int dirfd, const char *path, const char *data_or_null, int to) {
+    autofd int from = -1, data = -1;
     TRY(fd_open_at(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &from));
-    return store_copy_layer(from, to);
+    if (data_or_null)
+        TRY(fd_open_dir(AT_FDCWD, data_or_null, &data));
+    return store_copy_layer(from, data, to);
 }
 
 struct err *store_copy_layers(const struct store *s, const struct strv *chain_ids, int to) {
@@ -78,7 +80,8 @@ struct err *store_copy_layers(const struct store *s, const struct strv *chain_id
     TRY(store_dir(s, STORE_LAYERS, &layers));
     for (size_t i = 0; i < chain_ids->n; i++) {
         autofree char *diff = mem_printf("%s/diff", digest_hex(chain_ids->v[i]));
-        TRY_CTX(apply(layers, diff, to), "copy layer %s", chain_ids->v[i]);
+        autofree char *data = store_layer_data(s, chain_ids->v[i]);
+        TRY_CTX(apply(layers, diff, data, to), "copy layer %s", chain_ids->v[i]);
     }
     return NULL;
 }
@@ -90,7 +93,7 @@ static struct err *merge_lowers(const struct store *s, const struct rootfs_plan 
     if (!plan->lowers.n)
         return store_copy_layers(s, chain_ids, to);
     TRY(fd_open_dir(AT_FDCWD, plan->base_dir, &base));
-    return apply(base, plan->lowers.v[0], to);
+    return apply(base, plan->lowers.v[0], NULL, to);
 }
 
 /* Fills tmp/<name>/rootfs from the layers and, for a container that ran with an overlay before, its upper directory. */
@@ -101,7 +104,7 @@ static struct err *merge(const struct store *s, int tmp, int dir, const struct r
         return err_sys(errno, "make the directory " COPY_DIR);
     TRY(fd_open_dir(tmp, COPY_DIR, &to));
     TRY(merge_lowers(s, plan, chain_ids, to));
-    TRY_CTX(apply(dir, "upper", to), "copy the upper directory");
+    TRY_CTX(apply(dir, "upper", NULL, to), "copy the upper directory");
     if (renameat(tmp, COPY_DIR, dir, COPY_DIR) < 0)
         return err_sys(errno, "move the copy into place");
     return NULL;
@@ -163,8 +166,7 @@ static struct err *plan_lowers(struct store *s, const struct store_rootfs *r, st
     const char *top = digest_hex(r->chain_ids->v[r->chain_ids->n - 1]);
     if (!r->map) {
         plan->base_dir = mem_printf("%s/%s", s->root, store_dir_name(STORE_LAYERS));
-        for (size_t i = r->chain_ids->n; i-- > 0;)
-            strv_pushf(&plan->lowers, "%s/diff", digest_hex(r->chain_ids->v[i]));
+        store_plan_layers(s, r->chain_ids, plan);
         return NULL;
     }
     bool full = plan->driver != ROOTFS_OVERLAY || !store_overlay_shifts(s);
@@ -174,6 +176,11 @@ static struct err *plan_lowers(struct store *s, const struct store_rootfs *r, st
     strv_pushf(&plan->lowers, "%s%s/diff", top, full ? ".full" : "");
     if (!full)
         strv_pushf(&plan->data, "%s/data", top);
+    for (size_t i = r->chain_ids->n; !full && i-- > 0;) { /* of those that refer to others' files */
+        autofree char *data = store_layer_data(s, r->chain_ids->v[i]);
+        if (data)
+            strv_push(&plan->data, data);
+    }
     return NULL;
 }
 
@@ -201,6 +208,8 @@ static struct err *fill_plan(struct store *s, int dir, const struct store_rootfs
         plan->driver = ROOTFS_COPY;
     else
         TRY(store_driver_choose(s, r->driver, &plan->driver, &plan->fuse_program));
+    if (!r->map && !store_layers_mountable(s, r->chain_ids, plan->driver))
+        plan->driver = ROOTFS_COPY;
     if (plan->driver == ROOTFS_COPY)
         return plan_copy(s, dir, r, plan);
     TRY(plan_lowers(s, r, plan));

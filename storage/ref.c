@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "storage/check.h"
+#include "storage/shared.h"
 #include "storage/store_int.h"
 
 enum { REF_FILE_MAX = 255 };
@@ -84,37 +85,48 @@ static bool image_recorded(const struct store *s, const char *id) {
     return !e && store_exists(images, name);
 }
 
-static struct err *write_ref(struct store *s, const char *name, const char *ref, const char *image_id) {
-    int refs;
-    TRY(store_dir(s, STORE_REFS, &refs));
+/* The same, or one that others share. */
+static bool image_known(const struct store *s, const char *id) {
+    return image_recorded(s, id) || store_image_shared(s, id);
+}
+
+struct err *store_ref_write(int refs, const char *ref, const char *image_id, mode_t mode) {
+    autofree char *name = NULL;
     autojson j = json_object();
+    TRY(file_of_ref(ref, &name));
     json_set_str(j, "image", image_id);
     json_set_str(j, "reference", ref);
-    TRY_CTX(json_write_file(refs, name, j, 0600, IO_DURABLE), "tag %s", ref);
+    TRY_CTX(json_write_file(refs, name, j, mode, IO_DURABLE), "tag %s", ref);
     return NULL;
+}
+
+static struct err *write_ref(struct store *s, const char *ref, const char *image_id) {
+    int refs;
+    TRY(store_dir(s, STORE_REFS, &refs));
+    return store_ref_write(refs, ref, image_id, 0600);
 }
 
 struct err *store_ref_set(struct store *s, const char *ref, const char *image_id) {
     autofree char *name = NULL;
     TRY(file_of_ref(ref, &name));
-    if (!path_is_hex64(image_id) || !image_recorded(s, image_id))
+    if (!path_is_hex64(image_id) || !image_known(s, image_id))
         return err_new(ERR_NOT_FOUND, "No such image: %s", image_id);
-    TRY(write_ref(s, name, ref, image_id));
+    TRY(write_ref(s, ref, image_id));
     /* See store_image_remove: one of the two sees the other. */
-    if (!image_recorded(s, image_id)) {
+    if (!image_known(s, image_id)) {
         unlinkat(store_dirfd(s, "refs"), name, 0);
         return err_new(ERR_NOT_FOUND, "No such image: %s", image_id);
     }
     return NULL;
 }
 
+static struct err *own_ref_get(const struct store *s, const char *ref, char ret[65]);
+
 /* Writes a name of an image that is about to be recorded, unless it is another image's until then. */
 static struct err *announce(struct store *s, const char *ref, const char *image_id) {
-    autofree char *name = NULL;
     char now[ID_LEN + 1];
-    TRY(file_of_ref(ref, &name));
-    autoerr e = store_ref_get(s, ref, now);
-    return e && err_kind(e) == ERR_NOT_FOUND ? write_ref(s, name, ref, image_id) : NULL;
+    autoerr e = own_ref_get(s, ref, now);
+    return e && err_kind(e) == ERR_NOT_FOUND ? write_ref(s, ref, image_id) : NULL;
 }
 
 struct err *store_refs_set(struct store *s, const struct strv *names, const char *image_id, bool *ret_changed) {
@@ -138,7 +150,7 @@ struct err *store_image_put_named(struct store *s, const struct store_image *img
     return store_refs_set(s, names, img->id, ret_changed);
 }
 
-struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) {
+static struct err *own_ref_get(const struct store *s, const char *ref, char ret[65]) {
     autofree char *name = NULL;
     int refs;
     TRY(file_of_ref(ref, &name));
@@ -150,7 +162,16 @@ struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) 
     }
     if (e)
         return err_wrap(e, "%s/refs/%s", s->root, name);
-    return image_recorded(s, ret) ? NULL : err_new(ERR_NOT_FOUND, "No such image: %s", ref);
+    return image_known(s, ret) ? NULL : err_new(ERR_NOT_FOUND, "No such image: %s", ref);
+}
+
+struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) {
+    struct err *e = own_ref_get(s, ref, ret);
+    for (size_t i = 0; e && err_kind(e) == ERR_NOT_FOUND && i < s->n_shared; i++) {
+        err_free(e);
+        e = own_ref_get(s->shared[i], ref, ret);
+    }
+    return e;
 }
 
 int64_t store_ref_time(const struct store *s, const char *ref) {
@@ -211,8 +232,17 @@ static struct err *list_refs(const struct store *s, const struct strv *images, s
 struct err *store_refs(const struct store *s, struct strmap *out) {
     autostrv struct strv images = {0};
     TRY(store_image_ids(s, &images));
+    TRY(store_shared_image_ids(s, &images));
     strv_sort(&images);
-    return list_refs(s, &images, out);
+    TRY(list_refs(s, &images, out));
+    for (size_t i = 0; i < s->n_shared; i++) {
+        autostrmap struct strmap theirs = {0};
+        TRY(store_refs(s->shared[i], &theirs));
+        for (size_t k = 0; k < theirs.n; k++)
+            if (!strmap_get(out, theirs.e[k].key))
+                strmap_set(out, theirs.e[k].key, theirs.e[k].value);
+    }
+    return NULL;
 }
 
 struct err *store_refs_written(const struct store *s, struct strmap *out) {
@@ -223,7 +253,7 @@ struct err *store_refs_dangling(const struct store *s, struct strmap *out) {
     autostrmap struct strmap refs = {0};
     TRY(store_refs_written(s, &refs));
     for (size_t i = 0; i < refs.n; i++)
-        if (!image_recorded(s, refs.e[i].value))
+        if (!image_known(s, refs.e[i].value))
             strmap_set(out, refs.e[i].key, refs.e[i].value);
     return NULL;
 }

@@ -3,8 +3,8 @@
  *
  * A layer is unpacked once, with the owners of the user's map. For another map each file needs another owner, but no
  * other content, and overlay can take the two from different places: a file that is as long as the real one but has no
- * blocks, with its own owner, mode, times and attributes, and two attributes by which overlay finds the data of the real
- * file in a data-only layer (user.overlay.metacopy, user.overlay.redirect). So a shifted image is
+ * blocks, with its own owner, mode, times and attributes, and two attributes by which overlay finds the data of the
+ * real file in a data-only layer (user.overlay.metacopy, user.overlay.redirect). So a shifted image is
  *
  *     idmaps/<name of the map>/<chain id of its top layer>/diff        what it has, by inodes without data
  *     idmaps/<name of the map>/<chain id of its top layer>/data/<n>/   hard links to the files of its layer n, named by
@@ -15,11 +15,11 @@
  * keep the redirects short: both attributes then fit into the inode (of 256 bytes, on ext4), where a path would take a
  * block of its own for each file. What has no data (directories, links, empty files) is simply made again.
  *
- * Where the kernel's overlay does not do this (before Linux 6.16 it did not in user namespaces), or where it is not used,
- * the shifted image is a copy, <chain id>.full/diff: data by reflink where the file system can.
+ * Where the kernel's overlay does not do this (before Linux 6.16 it did not in user namespaces), or where it is not
+ * used, the shifted image is a copy, <chain id>.full/diff: data by reflink where the file system can.
  *
- * Like a layer it is made in tmp/ and shown by a rename, and never changed. It belongs to whoever uses the map: with the
- * last container of that map, or with the image, the sweep takes it.
+ * Like a layer it is made in tmp/ and shown by a rename, and never changed. It belongs to whoever uses the map: with
+ * the last container of that map, or with the image, the sweep takes it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -70,15 +70,19 @@ static struct err *add_layer(const struct shifting *sh, size_t i, int tmp, int t
     struct store_shift shift = {.map = sh->map, .depth = i};
     autofree char *diff = mem_printf("%s/diff", digest_hex(sh->chain_ids->v[i]));
     autofree char *links = mem_printf("data/%zu", i);
+    autofree char *shared = store_layer_data(sh->s, sh->chain_ids->v[i]);
+    autofd int theirs = -1;
     TRY(store_dir(sh->s, STORE_LAYERS, &layers));
     TRY(fd_open_dir(layers, diff, &from));
+    if (shared && sh->full)
+        TRY(fd_open_dir(AT_FDCWD, shared, &theirs));
     if (!sh->full) {
         TRY(io_mkdirs(tmp, links, 0700));
         TRY(fd_open_dir(tmp, links, &data));
     }
     shift.data = data;
     find_strays(to, &shift);
-    return store_copy_shifted(from, to, &shift);
+    return store_copy_shifted(from, sh->full ? theirs : STORE_DATA_REFER, to, &shift);
 }
 
 static struct err *fill(const struct shifting *sh, int tmp) {

@@ -34,7 +34,7 @@ struct err *store_dir(const struct store *s, enum store_dir which, int *ret_fd) 
     int *slot = &s->dirs[which];
     if (*slot < 0) {
         int fd = openat(s->dirs[STORE_ROOT], dir_names[which], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0 && errno == ENOENT) { /* made by an older version that knew less of them, or lost */
+        if (fd < 0 && errno == ENOENT && !s->foreign) { /* made by an older version that knew less of them, or lost */
             TRY_CTX(io_mkdirs(s->dirs[STORE_ROOT], dir_names[which], 0700), "open the store %s", s->root);
             fd = openat(s->dirs[STORE_ROOT], dir_names[which], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         }
@@ -114,10 +114,10 @@ static struct err *read_version(const struct store *s, int64_t *ret) {
     return NULL;
 }
 
-static struct err *check_version(const struct store *s) {
+struct err *store_version_check(const struct store *s) {
     int64_t version = 0;
     TRY(read_version(s, &version));
-    if (!version) {
+    if (!version && !s->foreign) {
         TRY(make_store(s));
         TRY(read_version(s, &version));
     }
@@ -140,7 +140,7 @@ static struct err *check_root(const struct store *s) {
     if (st.st_uid != geteuid())
         return err_hint(err_new(ERR_DENIED, "the store %s belongs to user %u", s->root, (unsigned)st.st_uid),
                         "Run coracle as that user, or use another directory with --root.");
-    TRY(check_version(s));
+    TRY(store_version_check(s));
     if ((st.st_mode & 077) && fchmod(s->dirs[STORE_ROOT], 0700) < 0 && errno != EROFS)
         return err_sys(errno, "close %s to other users", s->root);
     return NULL;
@@ -160,13 +160,18 @@ static struct err *open_root(const char *root, int *ret_fd) {
     return NULL;
 }
 
-struct err *store_open(const struct host *host, struct store **ret) {
+struct store *store_new(const struct host *host, const char *root) {
     struct store *s = mem_alloc(sizeof *s);
     s->host = host;
-    s->root = mem_dup(host->data_root);
+    s->root = mem_dup(root);
     s->dirs = mem_array(STORE_DIR_COUNT, sizeof *s->dirs);
     for (int i = 0; i < STORE_DIR_COUNT; i++)
         s->dirs[i] = -1;
+    return s;
+}
+
+struct err *store_open(const struct host *host, struct store **ret) {
+    struct store *s = store_new(host, host->data_root);
     struct err *e = open_root(s->root, &s->dirs[STORE_ROOT]);
     if (!e)
         e = check_root(s);
@@ -184,6 +189,9 @@ void store_free(struct store *s) {
     for (int i = 0; i < STORE_DIR_COUNT; i++)
         fd_close(s->dirs[i]);
     free(s->dirs);
+    for (size_t i = 0; i < s->n_shared; i++)
+        store_free(s->shared[i]);
+    free(s->shared);
     free(s->root);
     free(s);
 }

@@ -55,8 +55,7 @@ struct err *store_tmp_new(struct store *s, char **ret_name, int *ret_fd) __attri
 struct err *store_tmp_remove(struct store *s, const char *name) __attribute__((warn_unused_result));
 /* Moves dirfd/name into tmp as unlocked debris: gone from view at once, deleted by the next store_collect(). */
 struct err *store_trash(struct store *s, int dirfd, const char *name) __attribute__((warn_unused_result));
-/* Whether there is debris; cheap. */
-bool store_has_debris(const struct store *s);
+bool store_has_debris(const struct store *s); /* cheap */
 /* Deletes debris in tmp. userns. Never blocks on others' work. */
 struct err *store_collect(struct store *s) __attribute__((warn_unused_result));
 
@@ -101,6 +100,7 @@ struct store_unpack {
     int copy_fd;   /* raw input is written here too (a partial blob), or -1 */
     int userns_fd; /* the user namespace whose map the owners are shifted by */
     uint32_t ids;  /* number of ids in the map; an owner beyond it is refused with a hint */
+    bool refer;    /* to files that others share, where overlay can do that (shared.h) */
 };
 struct store_unpacked {
     char blob_digest[72], diff_id[72], chain_id[72];

@@ -40,9 +40,29 @@ struct id_map;
 struct store {
     const struct host *host; /* borrowed; outlives the store */
     char *root;              /* absolute path */
-    int *dirs; /* STORE_DIR_COUNT descriptors, -1 until opened; apart, so that const readers may open them */
+    struct store **shared;   /* where to look for images after its own: shared.h */
+    size_t n_shared;
+    bool foreign; /* one of those: nothing of it is made or changed */
+    int *dirs;    /* STORE_DIR_COUNT descriptors, -1 until opened; apart, so that const readers may open them */
 };
 
+/* An unopened store: no descriptors yet. */
+struct store *store_new(const struct host *host, const char *root) __attribute__((returns_nonnull));
+/* unsupported for a version that this program does not know. The store has one. */
+struct err *store_version_check(const struct store *s) __attribute__((warn_unused_result));
+/* layers/<hex> of a shared directory that has the layer: a descriptor, and its path, owned; or -1. */
+int store_shared_layer(const struct store *s, const char *chain_id, char **ret_path);
+/* Where the data of a layer's files is, owned: the data-only layer of a shared directory; NULL: in the layer itself. */
+char *store_layer_data(const struct store *s, const char *chain_id);
+/* Whether a driver can mount these layers: those that refer to others' files only overlay with data-only layers can. */
+bool store_layers_mountable(struct store *s, const struct strv *chain_ids, enum rootfs_driver driver);
+/* Adds them to a plan whose base_dir is layers/. */
+void store_plan_layers(const struct store *s, const struct strv *chain_ids, struct rootfs_plan *plan);
+/* Writes an image's record, and a reference, into those directories. */
+struct err *store_image_write(int images, const struct store_image *img, mode_t mode)
+    __attribute__((warn_unused_result));
+struct err *store_ref_write(int refs, const char *ref, const char *image_id, mode_t mode)
+    __attribute__((warn_unused_result));
 /* The host facts that the store was opened with, borrowed. */
 const struct host *store_host(const struct store *s);
 
@@ -136,9 +156,11 @@ const char *store_changes_dir(int container_dir);
 
 /*
  * Applies a layer (overlay's or fuse-overlayfs's on-disk form: whiteouts, opaque directories) to the tree that `to` has
- * open: data by reflink or copy, hard links, owners, modes, xattrs and times kept. userns.
+ * open: data by reflink or copy, hard links, owners, modes, xattrs and times kept. `data`: where the data is of files
+ * that refer to others' (store_layer_data()), or -1; STORE_DATA_REFER: what is made refers, too. userns.
  */
-struct err *store_copy_layer(int from, int to) __attribute__((warn_unused_result));
+#define STORE_DATA_REFER (-2)
+struct err *store_copy_layer(int from, int data, int to) __attribute__((warn_unused_result));
 /* The same with a tree that is no layer: nothing in it is a mark. What `to` has besides stays. */
 struct err *store_copy_tree(int from, int to) __attribute__((warn_unused_result));
 
@@ -151,7 +173,8 @@ struct store_shift {
     uint32_t stray_uid, stray_gid; /* whose files are that the container has no id for */
 };
 /* As store_copy_layer(), with the owners that the map gives. userns. */
-struct err *store_copy_shifted(int from, int to, const struct store_shift *shift) __attribute__((warn_unused_result));
+struct err *store_copy_shifted(int from, int data, int to, const struct store_shift *shift)
+    __attribute__((warn_unused_result));
 /*
  * Makes an image's files with other owners where they are not there yet; denied to who is not root of the user
  * namespace. `full`: with a copy of the data, for who has no overlay that takes it from elsewhere.

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "storage/shared.h"
 #include "storage/store_int.h"
 
 enum { TEMP_SECONDS = 3600 };
@@ -51,9 +52,11 @@ static void mark_image(struct sweep *sw, const struct store_image *img) {
         mark(&sw->blobs, img->extra.v[i]);
 }
 
+/* What was made for an image that others share stays as long as they do. */
 static struct err *mark_images(struct sweep *sw) {
     autostrv struct strv ids = {0};
     TRY(store_image_ids(sw->s, &ids));
+    TRY(store_shared_image_ids(sw->s, &ids));
     for (size_t i = 0; i < ids.n; i++) {
         struct store_image *img = NULL;
         struct err *e = store_image_get(sw->s, ids.v[i], &img);

@@ -41,8 +41,7 @@ static struct err *make_dirs(struct store *s, const struct store_tree *t, char *
 static struct err *plan_layers(struct store *s, const struct store_tree *t, struct rootfs_plan *plan) {
     TRY(store_layers_check(s, t->layers));
     plan->base_dir = mem_printf("%s/%s", store_root(s), store_dir_name(STORE_LAYERS));
-    for (size_t i = t->layers->n; i-- > 0;)
-        strv_pushf(&plan->lowers, "%s/diff", digest_hex(t->layers->v[i]));
+    store_plan_layers(s, t->layers, plan);
     return NULL;
 }
 
@@ -79,6 +78,8 @@ static struct err *plan_copy(struct store *s, const struct store_tree *t, const 
     free(plan->base_dir);
     plan->base_dir = mem_dup(path);
     strv_done(&plan->lowers);
+    strv_done(&plan->data);
+    plan->data = (struct strv){.n = 0};
     strv_push(&plan->lowers, "merged");
     return NULL;
 }
@@ -89,6 +90,8 @@ static struct err *plan_tree(struct store *s, const struct store_tree *t, struct
     TRY(make_dirs(s, t, &path, &dir));
     TRY(t->layers ? plan_layers(s, t, plan) : plan_directory(t, plan));
     TRY(store_driver_choose(s, t->driver, &plan->driver, &plan->fuse_program));
+    if (t->layers && !store_layers_mountable(s, t->layers, plan->driver))
+        plan->driver = ROOTFS_COPY;
     plan->read_only = !t->writable;
     if (plan->driver == ROOTFS_COPY)
         return plan_copy(s, t, path, dir, plan);

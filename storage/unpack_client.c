@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/msg.h"
+#include "base/path.h"
 #include "base/proc.h"
 #include "storage/store_int.h"
 #include "storage/unpack_int.h"
@@ -106,29 +107,50 @@ static void job_free(struct store_unpack_job *job) {
     free(job);
 }
 
-static struct err *send_order(struct store_unpack_job *job, const struct store_unpack *u) {
+/* *ret_fd: the layer in a directory that others share, if it is to be referred to; "data" says where it is. */
+static struct err *refer_to_shared(struct store *s, const struct store_unpack_job *job, const struct store_unpack *u,
+                                   int *ret_fd) {
+    autofree char *path = NULL;
+    if (!u->refer || !u->chain_id || !store_overlay_shifts(s))
+        return NULL;
+    autofd int fd = store_shared_layer(s, u->chain_id, &path);
+    if (fd < 0)
+        return NULL;
+    autofree char *data = path_join(path, "data");
+    if (symlinkat(data, job->tmp_fd, "data") < 0)
+        return err_sys(errno, "note where the layer's data is");
+    *ret_fd = take_fd(&fd);
+    return NULL;
+}
+
+static struct err *send_order(struct store *s, struct store_unpack_job *job, const struct store_unpack *u) {
     autofd int diff = -1;
     if (mkdirat(job->tmp_fd, "diff", 0755) != 0)
         return err_sys(errno, "make a layer directory");
     TRY(fd_open_dir(job->tmp_fd, "diff", &diff));
-    int fds[4] = {u->input_fd, diff};
+    autofd int shared = -1;
+    TRY(refer_to_shared(s, job, u, &shared));
+    int fds[5] = {u->input_fd, diff};
     size_t n = 2;
     if (u->bell_fd >= 0)
         fds[n++] = u->bell_fd;
     if (u->copy_fd >= 0)
         fds[n++] = u->copy_fd;
+    if (shared >= 0)
+        fds[n++] = shared;
     autojson order = json_object();
     json_set_str(order, "op", "layer");
     json_set_int(order, "ids", u->ids);
     json_set_bool(order, "bell", u->bell_fd >= 0);
     json_set_bool(order, "copy", u->copy_fd >= 0);
+    json_set_bool(order, "refer", shared >= 0);
     return msg_send(job->helper.chan, order, fds, n);
 }
 
 static struct err *job_start(struct store *s, const struct store_unpack *u, struct store_unpack_job *job) {
     TRY(store_tmp_new(s, &job->tmp, &job->tmp_fd));
     TRY(unpack_start(s, u->userns_fd, &job->helper));
-    return send_order(job, u);
+    return send_order(s, job, u);
 }
 
 struct err *store_unpack_start(struct store *s, const struct store_unpack *u, struct store_unpack_job **ret) {

@@ -20,6 +20,7 @@ static const struct config_key {
 } keys[] = {
     {"registry-mirrors", KEY_STRV, offsetof(struct config, registry_mirrors)},
     {"insecure-registries", KEY_STRV, offsetof(struct config, insecure_registries)},
+    {"additional-image-stores", KEY_STRV, offsetof(struct config, image_stores)},
     {"dns", KEY_STRV, offsetof(struct config, dns)},
     {"dns-search", KEY_STRV, offsetof(struct config, dns_search)},
     {"dns-opts", KEY_STRV, offsetof(struct config, dns_opts)},
@@ -117,6 +118,13 @@ static struct err *read_all(const struct json *j, struct config *c) {
     return NULL;
 }
 
+static struct err *check_paths(const struct strv *paths, const char *key) {
+    for (size_t i = 0; i < paths->n; i++)
+        if (*paths->v[i] != '/')
+            return err_new(ERR_USAGE, "%s: expected absolute paths, not '%s'", key, paths->v[i]);
+    return NULL;
+}
+
 /* What types alone do not say. */
 static struct err *check(const struct config *c) {
     const char *d = c->storage_driver;
@@ -134,7 +142,7 @@ static struct err *check(const struct config *c) {
         return err_new(ERR_USAGE, "upload-chunk-size: expected a size");
     if (c->shm_size < 0)
         return err_new(ERR_USAGE, "default-shm-size: expected a size");
-    return NULL;
+    return check_paths(&c->image_stores, "additional-image-stores");
 }
 
 static struct err *load_file(const char *path, struct config *c) {
@@ -171,6 +179,7 @@ void config_free(struct config *c) {
         return;
     strv_done(&c->registry_mirrors);
     strv_done(&c->insecure_registries);
+    strv_done(&c->image_stores);
     strv_done(&c->dns);
     strv_done(&c->dns_search);
     strv_done(&c->dns_opts);

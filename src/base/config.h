@@ -15,6 +15,7 @@ struct config {
     struct strv registry_mirrors;    /* "registry-mirrors" */
     struct strv insecure_registries; /* "insecure-registries": host[:port] or CIDR */
     struct strv dns, dns_search, dns_opts;
+    struct strv image_stores;         /* "additional-image-stores": directories of images that others share */
     char *log_driver;                 /* "log-driver", default json-file */
     struct strmap log_opts;           /* "log-opts" */
     struct strv default_ulimits;      /* "default-ulimits" as name=soft:hard */

@@ -18,6 +18,7 @@ extern const struct cmd cmd_login, cmd_logout, cmd_push, cmd_search;
 extern const struct cmd cmd_build, cmd_builder_build, cmd_buildx_build, cmd_builder_prune, cmd_buildx_prune;
 extern const struct cmd cmd_manifest_add, cmd_manifest_annotate, cmd_manifest_create, cmd_manifest_inspect,
     cmd_manifest_push, cmd_manifest_rm;
+extern const struct cmd cmd_system_share;
 
 const struct cmd *const cli_commands[] = {
     &cmd_run,
@@ -96,6 +97,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_system_df,
     &cmd_system_prune,
     &cmd_system_reset,
+    &cmd_system_share,
     &cmd_tag,
     &cmd_umount,
     &cmd_unmount,

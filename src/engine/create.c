@@ -5,6 +5,7 @@
 #include "engine/engine_int.h"
 #include "engine/idmaps.h"
 #include "engine/secrets_int.h"
+#include "engine/shared.h"
 #include "engine/volumes_int.h"
 #include "image/location.h"
 
@@ -113,6 +114,8 @@ static struct err *load_image(struct creation *c) {
     TRY(store_image_get(c->store, c->image_id, &img));
     const struct container_options *o = c->args->options;
     struct err *e = engine_image_platform_check(c->engine, o->image, img, o->platform);
+    if (!e)
+        e = engine_layers_make(c->engine, img);
     if (!e)
         e = image_config(c->store, img, &c->image_config);
     for (size_t i = 0; !e && i < img->n_layers; i++)

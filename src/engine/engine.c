@@ -1,4 +1,5 @@
 #include "engine/engine_int.h"
+#include "storage/shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,9 +24,23 @@ void engine_free(struct engine *e) {
     free(e);
 }
 
+/* A store of others that is not there, such as one on a network, does not stop work with one's own. */
+static void add_shared(const struct engine *e) {
+    for (size_t i = 0; i < e->config->image_stores.n; i++) {
+        autoerr bad = store_shared_add(e->store, e->config->image_stores.v[i]);
+        autostr struct str why = STR_INIT;
+        if (!bad)
+            continue;
+        err_format(bad, &why);
+        log_warn("%s", str_c(&why));
+    }
+}
+
 struct err *engine_store(struct engine *e, struct store **ret) {
-    if (!e->store)
+    if (!e->store) {
         TRY(store_open(e->host, &e->store));
+        add_shared(e);
+    }
     *ret = e->store;
     return NULL;
 }

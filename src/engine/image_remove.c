@@ -6,6 +6,7 @@
  */
 #include "engine/engine_int.h"
 #include "engine/podman.h"
+#include "storage/shared.h"
 
 #include <string.h>
 
@@ -161,6 +162,15 @@ static struct err *collect_names(struct removal *r) {
     return NULL;
 }
 
+/* One that others share: a name of ours that it has got can go. */
+static struct err *remove_shared(struct removal *r) {
+    struct err *e = r->reference ? untag(r, r->reference) : store_image_remove(r->store, r->id);
+    if (!e || !r->reference || err_kind(e) != ERR_NOT_FOUND)
+        return e;
+    err_free(e);
+    return store_image_remove(r->store, r->id);
+}
+
 struct err *engine_image_remove(struct engine *e, const char *name, bool force, struct json **ret) {
     struct removal r = {.engine = e, .force = force, .report = json_array()};
     struct err *bad = engine_store(e, &r.store);
@@ -169,7 +179,9 @@ struct err *engine_image_remove(struct engine *e, const char *name, bool force, 
     if (!bad)
         bad = collect_names(&r);
     if (!bad)
-        bad = r.reference ? remove_reference(&r) : remove_id(&r);
+        bad = store_image_shared(r.store, r.id) ? remove_shared(&r)
+              : r.reference                     ? remove_reference(&r)
+                                                : remove_id(&r);
     free(r.reference);
     strv_done(&r.tags);
     strv_done(&r.digests);

@@ -1,5 +1,6 @@
 /* What images look like: the list, and one of them: inspect, history, content. See images.h. */
 #include "engine/engine_int.h"
+#include "storage/shared.h"
 
 #include <string.h>
 
@@ -38,6 +39,8 @@ static struct json *summary_of(const struct store *s, const struct store_image *
     json_set(row, "RepoTags", tags);
     json_set_int(row, "SharedSize", -1);
     json_set_int(row, "Size", img->size);
+    if (store_image_shared(s, img->id))
+        json_set_bool(row, "ReadOnly", true);
     return row;
 }
 
@@ -51,6 +54,7 @@ struct err *engine_image_list(struct engine *e, struct json **ret) {
     autostrv struct strv ids = {.n = 0};
     autostrmap struct strmap refs = {.n = 0};
     TRY(store_image_ids(s, &ids));
+    TRY(store_shared_image_ids(s, &ids));
     TRY(store_refs(s, &refs));
     struct image_row *rows = mem_array(ids.n + 1, sizeof *rows);
     size_t n = 0;

@@ -79,11 +79,23 @@ static struct err *used_images(struct engine *e, struct strv *ret) {
     return NULL;
 }
 
+/* Others' images take up their space. */
+static struct err *own_images(struct engine *e, struct json **ret) {
+    autojson all = NULL;
+    struct json *own = json_array();
+    TRY(engine_image_list(e, &all));
+    JSON_EACH(image, all)
+    if (!json_get(image, "ReadOnly"))
+        json_push(own, json_copy(image));
+    *ret = own;
+    return NULL;
+}
+
 struct err *engine_image_usage(struct engine *e, struct json **ret) {
     autojson images = NULL;
     autostrv struct strv used = {.n = 0};
     __attribute__((cleanup(usage_done))) struct usage u = {.n_images = 0};
-    TRY(engine_image_list(e, &images));
+    TRY(own_images(e, &images));
     TRY(used_images(e, &used));
     TRY(load_usage(e->store, &u));
     JSON_EACH(image, images) {

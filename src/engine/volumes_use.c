@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine/engine_int.h"
+#include "engine/shared.h"
 #include "engine/volumes_int.h"
 #include "storage/volumes.h"
 
@@ -71,11 +72,17 @@ struct err *volumes_from(struct engine *e, const struct container_options *o, st
 
 /* ---- type=image ---- */
 
-static struct err *image_json(const struct store *s, const char *name, struct json **ret) {
+static struct err *image_json(struct engine *e, const char *name, struct json **ret) {
+    const struct store *s = e->store;
     char id[65] = "";
     struct store_image *img = NULL;
     TRY(image_find(s, name, id, NULL));
     TRY(store_image_get(s, id, &img));
+    struct err *bad = engine_layers_make(e, img);
+    if (bad) {
+        store_image_free(img);
+        return bad;
+    }
     struct json *j = json_object(), *layers = json_array();
     json_set_str(j, "Id", id);
     for (size_t i = 0; i < img->n_layers; i++)
@@ -94,7 +101,7 @@ struct err *volumes_images(struct engine *e, const struct container_options *o, 
         struct json *image = NULL;
         autoerr wrong = spec_parse_mount(o->mounts.v[i], &m);
         if (!wrong && m.type == SPEC_MOUNT_IMAGE)
-            err_free(image_json(e->store, m.source, &image));
+            err_free(image_json(e, m.source, &image));
         if (image) {
             all = all ? all : json_object();
             json_set(all, m.source, image);

@@ -222,6 +222,8 @@ struct image_rebuild {
 /* Makes an image's record, and layers that are missing, from the blobs in the store: from a manifest that names the
  * config. not_found when there is none. */
 struct err *image_rebuild(const struct image_rebuild *r) __attribute__((warn_unused_result));
+/* Makes the layers that the store lacks of an image that it knows, from blobs that are there, its own or others'. */
+struct err *image_layers_make(const struct image_rebuild *r) __attribute__((warn_unused_result));
 
 /* ---- builds: layers and images one at a time ---- */
 

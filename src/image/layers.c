@@ -83,6 +83,7 @@ static struct err *start_unpack(const struct bringing *b, struct work *w, int in
         .copy_fd = -1,
         .userns_fd = b->l->ns->fd,
         .ids = b->l->ns->ids,
+        .refer = b->l->refer,
     };
     return store_unpack_start(b->l->store, &u, &w->job);
 }

@@ -31,6 +31,7 @@ struct layers {
     struct unpack_ns *ns;
     const struct image_progress_fn *progress;
     int interrupted_fd; /* -1: none */
+    bool refer;         /* to others' files where they share them: store_unpack.refer */
     size_t parallel;    /* layers at work at once: each a download with its unpacker */
 };
 /*

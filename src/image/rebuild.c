@@ -119,3 +119,18 @@ struct err *image_rebuild(const struct image_rebuild *r) {
     store_image_free(img);
     return e;
 }
+
+struct err *image_layers_make(const struct image_rebuild *r) {
+    struct store_image *img = NULL;
+    size_t made = 0;
+    autofd int hold = -1;
+    struct unpack_ns ns = {.get = r->userns, .ctx = r->userns_ctx, .fd = -1};
+    const struct image_progress_fn quiet = {.fn = NULL};
+    const struct layers l = {
+        .store = r->store, .ns = &ns, .progress = &quiet, .interrupted_fd = -1, .parallel = 3, .refer = true};
+    TRY(store_hold(r->store, &hold));
+    TRY(store_image_get(r->store, r->id, &img));
+    struct err *e = layers_bring_in(&l, img, &made);
+    store_image_free(img);
+    return e;
+}

@@ -91,6 +91,8 @@ static struct err *node_of(struct extract *x, struct archive_entry *e, const cha
                          .writer = x->writer,
                          .archive = x->archive,
                          .entry = e,
+                         .shared = x->feed->shared,
+                         .path = archive_entry_pathname(e),
                          .name = name,
                          .own = !x->place || x->place->own,
                          .uid = (uint32_t)uid,

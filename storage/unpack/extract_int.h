@@ -26,6 +26,7 @@ struct writer;
 struct extract_feed {
     struct err *(*next)(void *ctx, const void **ret, size_t *ret_n);
     void *ctx;
+    const struct shared *shared; /* whose files need not be written (shared_int.h), or NULL */
 };
 /* What cp makes of an archive, where a layer's rules do not hold. */
 struct extract_place {

@@ -17,6 +17,7 @@
 #include "storage/unpack/ops_int.h"
 #include "storage/unpack/ring_int.h"
 #include "storage/unpack/sandbox_int.h"
+#include "storage/unpack/shared_int.h"
 #include "storage/unpack/source_int.h"
 #include "storage/unpack/writer_int.h"
 
@@ -30,6 +31,8 @@ struct layer {
     struct digest_ctx *diff;
     int64_t diff_size;
     uint32_t ids;
+    struct shared shared;
+    bool refer;
 };
 
 static struct err *read_all(struct layer *l, struct inflate *z) {
@@ -107,7 +110,7 @@ static struct err *run(struct op *op, struct layer *l, int dirfd) {
     TRY(sandbox_filter());
     pthread_mutex_unlock(&l->gate);
     struct extract_result x;
-    const struct extract_feed feed = {.next = next_piece, .ctx = l};
+    const struct extract_feed feed = {.next = next_piece, .ctx = l, .shared = l->refer ? &l->shared : NULL};
     TRY(extract_layer(root, l->ids, &feed, writer, &x));
     TRY(writer_finish(writer));
     pthread_join(thread, NULL);
@@ -116,11 +119,14 @@ static struct err *run(struct op *op, struct layer *l, int dirfd) {
 
 struct err *op_layer(struct op *op) {
     int64_t ids;
-    bool bell, copy;
+    bool bell, copy, refer;
     TRY(json_get_i64(op->msg, "ids", &ids));
     TRY(json_get_bool_opt(op->msg, "bell", false, &bell));
     TRY(json_get_bool_opt(op->msg, "copy", false, &copy));
+    TRY(json_get_bool_opt(op->msg, "refer", false, &refer));
     size_t wanted = 2U + (bell ? 1U : 0U) + (copy ? 1U : 0U);
+    size_t shared = wanted;
+    wanted += refer;
     if (op->n_fds != wanted || ids < 1 || ids > UINT32_MAX)
         return err_new(ERR_USAGE, "a layer needs %zu descriptors and a number of ids", wanted);
     /* On failure the process ends at once, while the other thread may still use this. */
@@ -128,12 +134,17 @@ struct err *op_layer(struct op *op) {
     l.source = (struct source){.fd = op->fds[0],
                                .bell_fd = bell ? op->fds[2] : -1,
                                .growing = bell,
-                               .copy_fd = copy ? op->fds[wanted - 1] : -1};
+                               .copy_fd = copy ? op->fds[shared - 1] : -1};
     l.ids = (uint32_t)ids;
+    l.refer = refer;
+    if (refer)
+        TRY(shared_open(op->fds[shared], &l.shared));
     l.ring = ring_new(SLOTS, SLOT_SIZE);
     TRY(digest_new(&l.source.digest));
     TRY(digest_new(&l.diff));
     TRY(run(op, &l, take_fd(&op->fds[1])));
+    if (refer)
+        shared_done(&l.shared);
     source_done(&l.source);
     ring_free(l.ring);
     return NULL;

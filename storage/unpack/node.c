@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "storage/unpack/shared_int.h"
 #include "storage/unpack/tree_int.h"
 #include "storage/unpack/writer_int.h"
 
@@ -156,9 +157,10 @@ static struct err *hand_over(const struct node *n, int *fd) {
 struct err *node_file(const struct node *n) {
     autofd int fd = -1;
     TRY(create(n, &fd));
-    if (is_for_writer(n))
+    bool referred = n->shared && shared_refer(n->shared, n->path, n, fd);
+    if (!referred && is_for_writer(n))
         return hand_over(n, &fd);
-    if (n->size > 0)
+    if (n->size > 0 && !referred)
         TRY(write_data(n, fd));
     if (needs_chown(n) && fchown(fd, n->uid, n->gid) != 0)
         return err_sys(errno, "set owner %u:%u", n->uid, n->gid);

@@ -19,6 +19,8 @@ struct node {
     struct writer *writer;       /* takes over small files, or NULL */
     struct archive *archive;     /* the data of a regular file comes from here */
     struct archive_entry *entry; /* its extended attributes */
+    const struct shared *shared; /* files that need not be written (shared_int.h), or NULL */
+    const char *path;            /* as in the archive */
     const char *name;            /* last component; "" for the root */
     bool own;                    /* owner and group are to be set */
     uint32_t uid, gid;
