@@ -214,6 +214,11 @@ static struct err *read_all(struct reader *r) {
                    : err_new(ERR_USAGE, "file with no instructions");
 }
 
+static void hand_over(struct dockerfile *d, struct dockerfile *ret) {
+    *ret = *d;
+    *d = (struct dockerfile){.n = 0};
+}
+
 struct err *dockerfile_parse(const char *text, size_t n, struct dockerfile *ret, struct df_fault *fault) {
     autodockerfile d = {.n = 0};
     struct reader r = {.d = &d, .fault = fault};
@@ -236,16 +241,14 @@ struct err *dockerfile_parse(const char *text, size_t n, struct dockerfile *ret,
     struct err *e = read_all(&r);
     strv_done(&r.lines);
     TRY(e);
-    *ret = d;
-    d = (struct dockerfile){.n = 0};
+    hand_over(&d, ret);
     return NULL;
 }
 
 struct err *dockerfile_parse_trigger(const char *text, struct dockerfile *ret) {
     autodockerfile d = {.escape = '\\', .v = mem_array(1, sizeof *d.v), .n = 1};
     TRY_CTX(read_instruction(&d.v[0], text, '\\'), "ONBUILD trigger \"%s\"", text);
-    *ret = d;
-    d = (struct dockerfile){.n = 0};
+    hand_over(&d, ret);
     return NULL;
 }
 

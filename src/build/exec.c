@@ -20,7 +20,7 @@ void state_layers(const struct state *s, struct strv *out) {
         strv_push(out, s->layers[i].chain_id);
 }
 
-void state_push(struct state *s, struct store_layer_ref *take_layer) {
+void state_push(struct state *s, const struct store_layer_ref *take_layer) {
     s->layers = mem_resize(s->layers, s->n + 1, sizeof *s->layers);
     s->layers[s->n++] = *take_layer;
 }

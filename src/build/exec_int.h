@@ -69,7 +69,7 @@ struct err *exec_root(struct exec *x, const struct state *s, struct engine_work 
 /* Chain ids of a state's layers, appended. */
 void state_layers(const struct state *s, struct strv *out);
 /* Puts a layer on top; takes what *take_layer has. */
-void state_push(struct state *s, struct store_layer_ref *take_layer);
+void state_push(struct state *s, const struct store_layer_ref *take_layer);
 void state_done(struct state *s);
 /* Makes *ret a copy of what a stage has become. */
 void state_copy(const struct state *s, struct state *ret);

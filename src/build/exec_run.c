@@ -156,7 +156,8 @@ static struct err *mount_tmpfs(struct run *r, const struct mount *m, const char 
 
 /* A directory of the store, by the digest of its id. */
 static struct err *mount_cache(struct run *r, const struct mount *m, const char *target) {
-    const char *id = field(m, "id", NULL) ? field(m, "id", NULL) : target;
+    const char *typed = field(m, "id", NULL);
+    autofree char *id = mem_printf("%s", typed ? typed : target);
     char digest[DIGEST_LEN + 1];
     autofree char *name = NULL;
     strv_push(&r->targets, target);
@@ -229,31 +230,19 @@ static struct err *mount_secret(struct run *r, const struct mount *m) {
     return mount_file(r, str_c(&data), data.len, (mode_t)mode, target);
 }
 
-static struct err *mount_unsupported(struct run *r, const struct mount *m, const char *target) {
-    (void)r;
-    (void)target;
-    return err_hint(err_new(ERR_UNSUPPORTED, "RUN --mount=type=%s is not supported", m->type),
-                    str_eq(m->type, "ssh") ? "use --mount=type=secret for a key"
-                                           : "COPY the files in a stage of their own");
-}
-
 static struct err *mount_typed(struct run *r, const struct mount *m) {
-    static const struct {
-        const char *type;
-        struct err *(*fn)(struct run *r, const struct mount *m, const char *target);
-    } types[] = {
-        {"tmpfs", mount_tmpfs}, {"cache", mount_cache}, {"bind", mount_unsupported}, {"ssh", mount_unsupported}};
     autofree char *target = NULL;
     if (str_eq(m->type, "secret"))
         return mount_secret(r, m);
-    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-        if (!str_eq(types[i].type, m->type))
-            continue;
-        if (types[i].fn != mount_unsupported)
-            TRY(absolute_target(r, m, &target));
-        return types[i].fn(r, m, target);
-    }
-    return err_new(ERR_USAGE, "unsupported mount type \"%s\"", m->type);
+    if (str_eq(m->type, "bind") || str_eq(m->type, "ssh"))
+        return err_hint(err_new(ERR_UNSUPPORTED, "RUN --mount=type=%s is not supported", m->type),
+                        str_eq(m->type, "ssh") ? "use --mount=type=secret for a key"
+                                               : "COPY the files in a stage of their own");
+    bool tmpfs = str_eq(m->type, "tmpfs");
+    if (!tmpfs && !str_eq(m->type, "cache"))
+        return err_new(ERR_USAGE, "unsupported mount type \"%s\"", m->type);
+    TRY(absolute_target(r, m, &target));
+    return tmpfs ? mount_tmpfs(r, m, target) : mount_cache(r, m, target);
 }
 
 static struct err *add_mount(struct run *r, const char *text) {
@@ -309,16 +298,16 @@ static void add_environment(struct run *r) {
 
 static void add_settings(struct run *r) {
     const struct df_instruction *in = r->in;
-    const struct container_options *run = r->x->o->run;
+    const struct container_options *given = r->x->o->run;
     const char *network = df_flag(in, "network");
     if (network && !str_eq(network, "default"))
         strv_push(&r->options.networks, network);
     else
-        strv_extend(&r->options.networks, &run->networks);
+        strv_extend(&r->options.networks, &given->networks);
     for (size_t i = 0; i < r->options.networks.n; i++)
         str_appendf(&r->recipe, "network %s\n", r->options.networks.v[i]);
-    for (size_t i = 0; i < run->add_host.n; i++)
-        str_appendf(&r->recipe, "host %s\n", run->add_host.v[i]);
+    for (size_t i = 0; i < given->add_host.n; i++)
+        str_appendf(&r->recipe, "host %s\n", given->add_host.v[i]);
     str_appendf(&r->recipe, "user %s\ndirectory %s\n", json_text(exec_config(r->x), "User"),
                 json_text(exec_config(r->x), "WorkingDir"));
     for (size_t i = 0; i < r->command.n; i++)

@@ -103,7 +103,7 @@ static struct err *quoted(struct lexer *l, struct result *r) {
 /* Bytes of the character at p. */
 static size_t char_len(const char *p) {
     size_t n = 1;
-    while (((unsigned char)p[n] & 0xc0) == 0x80 && n < 4)
+    while (n < 4 && ((unsigned char)p[n] & 0xc0) == 0x80)
         n++;
     return n;
 }

@@ -281,12 +281,12 @@ static struct err *all(struct packing *k) {
 struct err *pack_write(void *ctx) {
     const struct pack *p = ctx;
     struct packing *k = mem_alloc(sizeof *k);
-    char digest[DIGEST_LEN + 1];
     k->p = p;
     k->tar.fd = p->out;
     k->tar.digest = p->digest;
     struct err *e = all(k);
     if (!e && p->digest) {
+        char digest[DIGEST_LEN + 1];
         digest_final(p->digest, digest);
         e = io_write_all(p->out, digest, DIGEST_LEN);
     }

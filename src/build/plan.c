@@ -86,6 +86,8 @@ static void need(struct plan *p, size_t index) {
 }
 
 static struct err *choose_target(struct plan *p, const char *target) {
+    if (!p->n)
+        return err_new(ERR_USAGE, "dockerfile contains no stages to build");
     p->target = p->n - 1;
     if (target && *target) {
         p->target = plan_find(p, target, p->n);

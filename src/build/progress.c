@@ -24,7 +24,7 @@ void progress_text(const struct progress *p, const char *text) {
 
 static double elapsed(const struct progress *p) { return (double)(clock_now() - p->start) / NSEC_PER_SEC; }
 
-static void say(struct progress *p, const char *fmt, va_list ap) {
+__attribute__((format(printf, 2, 0))) static void say(struct progress *p, const char *fmt, va_list ap) {
     autostr struct str line = STR_INIT, text = STR_INIT;
     str_append_v(&text, fmt, ap);
     str_appendf(&line, "#%u ", p->n);

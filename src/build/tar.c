@@ -87,7 +87,6 @@ static void pax_number(struct str *out, const char *key, uint64_t v, unsigned bi
 static struct err *extended(struct tar *t, const char *name, const struct stat *st, const char *link) {
     autostr struct str records = STR_INIT;
     struct header h = {.type = 'x'};
-    char time[48];
     if (strlen(name) > sizeof h.name)
         pax(&records, "path", name);
     if (link && strlen(link) > sizeof h.link)
@@ -96,6 +95,7 @@ static struct err *extended(struct tar *t, const char *name, const struct stat *
     pax_number(&records, "uid", st->st_uid, 21);
     pax_number(&records, "gid", st->st_gid, 21);
     if (st->st_mtim.tv_nsec || st->st_mtim.tv_sec < 0) {
+        char time[48];
         (void)snprintf(time, sizeof time, "%lld.%09ld", (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
         pax(&records, "mtime", time);
     }

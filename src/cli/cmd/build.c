@@ -333,7 +333,7 @@ static void opts_done(void *opts) {
 
 #define BUILD(group_, top)                                                                                             \
     {                                                                                                                  \
-        .name = "build", .group = group_, .top_level = top, .summary = "Build an image from a Dockerfile",             \
+        .name = "build", .group = (group_), .top_level = (top), .summary = "Build an image from a Dockerfile",         \
         .description = "Builds as BuildKit does, without a daemon: each RUN is a container of the user's own, each "   \
                        "step is taken from the cache when nothing that it was made of has changed. Stages that the "   \
                        "target does not need are not built.",                                                          \

@@ -70,7 +70,7 @@ static struct err *prune_run(struct cli_ctx *c, int *ret_code) {
 
 #define PRUNE(group_)                                                                                                  \
     {                                                                                                                  \
-        .name = "prune", .group = group_, .summary = "Remove build cache", .usage = "", .max_args = 0,                 \
+        .name = "prune", .group = (group_), .summary = "Remove build cache", .usage = "", .max_args = 0,               \
         .usage_exit = 1, .flags = prune_flags, .opts_size = sizeof(struct prune_opts), .run = prune_run,               \
     }
 
