@@ -4,11 +4,12 @@
     network_kill.py kills ROUNDS [SEED]    in the environment of a bats file; image "busybox" (with tools) is in the store
     network_kill.py first PAIRS            two starts at the same time where no helper runs
 
-Containers live on two networks, each with a published port. Every round kills one to three of: the warden of coracle-net,
+Containers live on two networks, each with a published port, and one alone behind a libslirp of its own. Every round kills one to three of: the warden of coracle-net,
 its loop, a monitor, a container's first process, a command line in the middle of `run`, a moment after another. Then the
 ended ones are started again, and the product is asked:
   * one helper serves all of them; no two have one address; those that live have kept theirs; who comes meanwhile has another
   * every container reaches every other by name on both networks, and every published port is served
+  * the one that is alone has its way out, and its port is served
   * the helper's namespace holds the links of these containers and no others
 At the end nothing is left: no process, no port, no lock, and the next `run` works.
 """
@@ -149,6 +150,23 @@ class Member:
             return json.load(f)["monitor_pid"]
 
 
+class Alone(Member):
+    """Behind a libslirp of its own, whose link comes anew with each helper."""
+
+    def __init__(self):
+        super().__init__("alone")
+
+    def run(self):
+        serve = ["socat", "TCP-LISTEN:7,fork,reuseaddr", "PIPE"]
+        return ["run", "-d", "--name", self.name, "-p", f"{self.port}:7", "--network", "slirp", "busybox", *serve]
+
+    def check(self):
+        start_again(self)
+        eventually(lambda: f"port {self.port} of {self.name} is not served", lambda: serves(self.port))
+        routes = lambda: coracle("exec", self.name, "sh", "-c", "ip route; ping -c 1 -W 5 10.0.2.2 >/dev/null && echo answers")
+        eventually(lambda: f"{self.name} has no way out: {routes()}", lambda: {"default", "answers"} <= set(routes().split()))
+
+
 def helper_links(members):
     """The helper's own links, seen by a lease without endpoints."""
     here = os.path.dirname(os.path.abspath(__file__))
@@ -270,11 +288,11 @@ def check_links(members):
         raise Problem(f"bridges are left: {helper_links(members)}")
 
 
-def one_round(number, rng, members):
+def one_round(number, rng, members, alone):
     history.clear()
     before = {m: m.addresses() for m in members}
     pids = {m: m.state()["Pid"] for m in members}
-    kinds = victims(rng, members)
+    kinds = victims(rng, [*members, alone])
     order = rng.sample(sorted([*kinds, "command line"]), rng.randint(1, 3))
     made = []
     for what in order:
@@ -291,6 +309,7 @@ def one_round(number, rng, members):
         start_again(m)
     hit = [m for m in members if m.state()["Pid"] != pids[m]]
     check(members, before, hit)
+    alone.check()
     if number % 5 == 0:
         check_links(members)
 
@@ -324,13 +343,14 @@ def kills(rounds, seed):
     for n in NETWORKS:
         coracle("network", "create", n)
     members = [Member(i) for i in range(SIZE)]
-    for m in members:
+    alone = Alone()
+    for m in (*members, alone):
         coracle(*m.run())
     number = 0
     try:
         for number in range(1, rounds + 1):
-            one_round(number, random.Random(f"{seed}-{number}"), members)
-        check_nothing_left(members)
+            one_round(number, random.Random(f"{seed}-{number}"), members, alone)
+        check_nothing_left([*members, alone])
     except (Problem, subprocess.TimeoutExpired, OSError, ValueError, KeyError) as e:
         raise Problem(f"round {number} after killing {', '.join(history)}: {type(e).__name__}: {e}")
     for what, n in sorted(killed.items()):
