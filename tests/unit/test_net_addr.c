@@ -298,6 +298,38 @@ static void test_def_builtin(void) {
     CHECK_STR(again ? again->subnets[0].gateway : NULL, "172.17.0.1");
 }
 
+static struct err *slirp(const char *option, struct net_def **ret) {
+    static const char id[] = "17f29b073143d8cd97b5bbe492bdeffec1c5fee55cc1fe2112c8b9335f8b6122";
+    autostrv struct strv options = {0};
+    strv_push(&options, option);
+    return net_def_slirp(id, &options, ret);
+}
+
+/* What comes out of it is what the helper takes, and nobody else may use its name. */
+static void test_def_slirp(void) {
+    autonetdef made = NULL;
+    autonetdef read = NULL;
+    autonetdef other = NULL;
+    CHECK_OK(slirp("mtu=1500", &made));
+    autojson j = net_def_json(made);
+    CHECK_OK(net_def_parse(j, &read));
+    CHECK_STR(read->driver, NET_SLIRP);
+    CHECK_INT(read->n_subnets, 2);
+    CHECK_STR(read->subnets[0].gateway, "10.0.2.2");
+    CHECK_STR(read->subnets[0].ip_range, "10.0.2.100/32");
+    CHECK_STR(read->subnets[1].gateway, "fd00:10:2::2");
+    CHECK_STR(read->subnets[1].ip_range, "fd00:10:2::100/128");
+    CHECK_STR(strv_env_get(&read->options, "mtu"), "1500");
+    CHECK_ERR(slirp("cidr=10.9.0.0/26", &other), ERR_USAGE);
+    CHECK_ERR(slirp("cidr=10.9.0.1/24", &other), ERR_USAGE);
+    CHECK_ERR(slirp("cidr=127.0.0.0/8", &other), ERR_USAGE);
+    json_set_str(j, "driver", "bridge");
+    CHECK_ERR(net_def_parse(j, &other), ERR_CORRUPT);
+    json_set_str(j, "driver", NET_SLIRP);
+    json_set_str(j, "name", "mine");
+    CHECK_ERR(net_def_parse(j, &other), ERR_CORRUPT);
+}
+
 static void test_def_bad(void) {
     static const char *const bad[] = {
         "{}",
@@ -389,5 +421,5 @@ static void test_names(void) {
 UNIT_MAIN({"parse", test_parse}, {"relations", test_relations}, {"arithmetic", test_arithmetic}, {"mac", test_mac},
           {"routes4", test_routes4}, {"routes6", test_routes6}, {"routes of the host", test_routes_of_host},
           {"pools", test_pools}, {"pool6", test_pool6}, {"good definitions", test_def_good},
-          {"built-in definitions", test_def_builtin}, {"bad definitions", test_def_bad},
-          {"words about subnets", test_subnet_words}, {"names", test_names})
+          {"built-in definitions", test_def_builtin}, {"slirp's definition", test_def_slirp},
+          {"bad definitions", test_def_bad}, {"words about subnets", test_subnet_words}, {"names", test_names})
