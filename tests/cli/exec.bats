@@ -197,8 +197,12 @@ runs_in() { coracle exec "$1" ps | grep -v ' ps' | grep -qF -- "$2"; }
     coracle run -d --name stopper busybox sh -c 'while :; do kill -STOP -1; done'
     stuck=0
     for _ in 1 2 3 4; do
-        for _ in 1 2 3 4 5; do timeout -s INT -k 10 1 coracle exec stopper true 3>&- & done
-        for job in $(jobs -p); do
+        local jobs=()
+        for _ in 1 2 3 4 5; do
+            timeout -s INT -k 10 1 coracle exec stopper true 3>&- &
+            jobs+=($!) # not what "jobs -p" has, where a limit of bats for the test is a job, too
+        done
+        for job in "${jobs[@]}"; do
             code=0
             wait "$job" || code=$?
             case $code in 0) ;; 124) stuck=$((stuck + 1)) ;; *) fail "the client did not take the interrupt: $code" ;; esac
