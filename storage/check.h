@@ -78,6 +78,11 @@ struct err *store_layer_verify(struct store *s, const struct store_inside *in, c
 struct err *store_layer_rebuild(struct store *s, const struct store_inside *in, const struct store_layer_ref *l)
     __attribute__((warn_unused_result));
 
+/* Whether store_container_sync() of a container is still to come, or was never done: cheap. */
+bool store_container_unsynced(const struct store *s, const char *id);
+/* Whether a power cut came before it, and left a container that was never acknowledged without its records: debris. */
+struct err *store_container_check_torn(struct store *s, const char *id, bool *ret_torn)
+    __attribute__((warn_unused_result));
 /* References → ids of images that are not recorded: a pull or load was killed, or the record was lost. */
 struct err *store_refs_dangling(const struct store *s, struct strmap *out) __attribute__((warn_unused_result));
 

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "storage/check.h"
 #include "storage/store_int.h"
 
 /* config.json first: the order in which a start reads them. */

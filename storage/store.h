@@ -217,11 +217,6 @@ struct err *store_container_create(struct store *s, const struct store_container
     __attribute__((warn_unused_result));
 /* Makes a container durable that was created without: for `run`, after the start, so that no fsync is before exec. */
 struct err *store_container_sync(struct store *s, const char *id) __attribute__((warn_unused_result));
-/* Whether that is still to come, or was never done: cheap. */
-bool store_container_unsynced(const struct store *s, const char *id);
-/* Whether a power cut came before it, and left a container that was never acknowledged without its records: debris. */
-struct err *store_container_check_torn(struct store *s, const char *id, bool *ret_torn)
-    __attribute__((warn_unused_result));
 /* Full id for a name, full id, or unique id prefix. not_found: "No such container: x". */
 struct err *store_container_find(const struct store *s, const char *name_or_id, char ret[65])
     __attribute__((warn_unused_result));

@@ -4,6 +4,7 @@
  * here, with code 137.
  */
 #include "engine/engine_int.h"
+#include "storage/check.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -3,6 +3,7 @@
  * without a tree, so that a thousand of them cost milliseconds.
  */
 #include "engine/engine_int.h"
+#include "storage/check.h"
 
 #include <string.h>
 
