@@ -102,7 +102,7 @@ static struct err *pull_by_policy(struct engine *e, const struct engine_pull *p,
     if (missing && err_kind(missing) != ERR_NOT_FOUND)
         return missing;
     if (p->policy == PULL_NEVER && missing)
-        return err_hint(err_with_kind(err_wrap(missing, "no such image: %s", p->reference), ERR_NOT_FOUND),
+        return err_hint(err_with_kind(err_wrap(missing, "No such image: %s", p->reference), ERR_NOT_FOUND),
                         "leave out --policy never to have it pulled");
     if (missing) {
         err_free(missing);

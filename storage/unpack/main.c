@@ -72,8 +72,7 @@ static struct err *enter_userns(void) {
         return err_sys(errno, "enter the user namespace");
     fd_close(USERNS_FD);
     /* Mostly its root is who we are; in one with other ids it is not, and what we make is to be root's. */
-    if (geteuid() != 0 &&
-        (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0))
+    if (geteuid() != 0 && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0))
         return err_sys(errno, "become root of the user namespace");
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) /* again: more capabilities clear it */
         return err_sys(errno, "prctl");

@@ -48,7 +48,7 @@ asked() { proxy_log proxy | jq length; }
 @test "--policy: missing asks only for what is not there, never asks nobody, newer makes do" {
     run coracle pull --policy never "$X/other:1"
     assert_status 1
-    assert_output_has "no such image: $X/other:1"
+    assert_output_has "No such image: $X/other:1"
     assert_eq "$(asked)" 0
     coracle pull -q --policy missing "$X/other:1"
     id=$(coracle image inspect -f '{{.Id}}' "$X/other:1")
