@@ -24,6 +24,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "storage/check_int.h"
+#include "storage/shared.h"
 #include "storage/store_int.h"
 
 /* ---- findings ---- */
@@ -178,6 +179,20 @@ static void check_image(struct check *c, const char *id) {
     store_image_free(img);
 }
 
+/* What was made here for images that others share is needed, if it is there. */
+static struct err *need_shared(struct check *c) {
+    autostrv struct strv ids = {.n = 0};
+    TRY(store_shared_image_ids(c->s, &ids));
+    for (size_t i = 0; i < ids.n; i++) {
+        struct store_image *img = NULL;
+        autoerr e = store_image_get(c->s, ids.v[i], &img);
+        for (size_t k = 0; !e && k < img->n_layers; k++)
+            strv_push(&c->layers, digest_hex(img->layers[k].chain_id));
+        store_image_free(img);
+    }
+    return NULL;
+}
+
 static struct err *check_images(struct check *c) {
     autostrv struct strv ids = {.n = 0};
     int dir;
@@ -185,7 +200,7 @@ static struct err *check_images(struct check *c) {
     TRY(store_image_ids(c->s, &ids));
     for (size_t i = 0; i < ids.n; i++)
         check_image(c, ids.v[i]);
-    return NULL;
+    return need_shared(c);
 }
 
 /* One that is not (yet) recorded is no name of anything, and legal: see ref.c. */

@@ -76,8 +76,8 @@ static bool container_there(const struct check *c, const char *id) {
     return store_exists(c->s->dirs[STORE_CONTAINERS], id);
 }
 
-static void check_container_layers(struct check *c, const char *id, const struct json *summary) {
-    JSON_EACH(l, json_get(summary, "Layers")) {
+static void check_layers_of(struct check *c, const char *id, const struct json *layers) {
+    JSON_EACH(l, layers) {
         const char *chain = json_str_value(l);
         if (!chain || !digest_ok(chain)) {
             store_findings_add(c->out, STORE_REMEDY_CONTAINER, "container", id, "container.json: a layer without id");
@@ -88,6 +88,12 @@ static void check_container_layers(struct check *c, const char *id, const struct
             store_findings_add(c->out, STORE_REMEDY_LAYER, "layer", chain, "is missing: container %.12s is made of it",
                                id);
     }
+}
+
+static void check_container_layers(struct check *c, const char *id, const struct json *summary) {
+    check_layers_of(c, id, json_get(summary, "Layers"));
+    JSON_EACH(t, json_get(summary, "Trees"))
+    check_layers_of(c, id, json_get(t, "Layers"));
     const char *image = json_text(summary, "Image");
     if (path_is_hex64(image) || digest_ok(image))
         strv_push(&c->blobs, path_is_hex64(image) ? image : digest_hex(image));
