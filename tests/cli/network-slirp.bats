@@ -65,6 +65,7 @@ P
     coracle run -d --name other busybox sh -c 'mkdir /w; echo bridge >/w/file; exec httpd -f -p 80 -h /w' >/dev/null
     coracle run -d --name two --network slirp busybox sleep 1000 >/dev/null
     assert_eq "$(address one)" "$(address two)"
+    wait_for coracle exec one curl -sS --max-time 10 http://10.0.2.100/file
     assert_eq "$(coracle exec one curl -sS --max-time 10 http://10.0.2.100/file)" served
     wait_for coracle exec other curl -sS --max-time 10 http://127.0.0.1/file
     run coracle exec two curl -sS --max-time 1 http://10.0.2.100/file
