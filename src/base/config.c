@@ -5,13 +5,14 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/mem.h"
 
-enum key_type { KEY_STRV, KEY_STRMAP, KEY_STRING, KEY_BOOL, KEY_INT, KEY_SIZE, KEY_ULIMITS };
+enum key_type { KEY_STRV, KEY_STRMAP, KEY_STRING, KEY_BOOL, KEY_INT, KEY_SIZE, KEY_ULIMITS, KEY_REGISTRIES };
 
 static const struct config_key {
     const char *name;
@@ -21,6 +22,7 @@ static const struct config_key {
     {"registry-mirrors", KEY_STRV, offsetof(struct config, registry_mirrors)},
     {"insecure-registries", KEY_STRV, offsetof(struct config, insecure_registries)},
     {"additional-image-stores", KEY_STRV, offsetof(struct config, image_stores)},
+    {"registries", KEY_REGISTRIES, offsetof(struct config, registries)},
     {"dns", KEY_STRV, offsetof(struct config, dns)},
     {"dns-search", KEY_STRV, offsetof(struct config, dns_search)},
     {"dns-opts", KEY_STRV, offsetof(struct config, dns_opts)},
@@ -79,6 +81,55 @@ static struct err *read_ulimits(const struct json *j, const char *key, struct st
     return NULL;
 }
 
+/* A header's name is a token (RFC 9110 5.1), and its value has nothing that would end it. What says who we are is not
+ * for a configuration file that others may read. */
+static struct err *read_header(const char *name, const char *value, struct strv *out) {
+    static const char token[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    bool good = *name && name[strspn(name, token)] == '\0' && strcasecmp(name, "authorization") != 0;
+    for (const char *p = value; *p; p++)
+        good = good && (unsigned char)*p >= ' ' && *p != 0x7f;
+    if (!good)
+        return err_new(ERR_USAGE, "headers: \"%s\" is no header that can be sent", name);
+    strv_pushf(out, "%s: %s", name, value);
+    return NULL;
+}
+
+static struct err *read_registry(const struct json *j, struct config_registry *r) {
+    static const char *const known[] = {"mirrors", "insecure", "headers"};
+    struct json *headers;
+    JSON_EACH(it, j) {
+        bool is_known = false;
+        for (size_t i = 0; i < ARRAY_LEN(known); i++)
+            is_known = is_known || strcmp(json_key(it), known[i]) == 0;
+        if (!is_known)
+            return err_new(ERR_USAGE, "unknown key \"%s\"", json_key(it));
+    }
+    TRY(json_get_strv_opt(j, "mirrors", &r->mirrors));
+    TRY(json_get_bool_opt(j, "insecure", false, &r->insecure));
+    TRY(json_get_object_opt(j, "headers", &headers));
+    JSON_EACH(it, headers) {
+        const char *value;
+        TRY(json_get_str(headers, json_key(it), &value));
+        TRY(read_header(json_key(it), value, &r->headers));
+    }
+    return NULL;
+}
+
+static struct err *read_registries(const struct json *j, struct config *c) {
+    struct json *map;
+    TRY(json_get_object_opt(j, "registries", &map));
+    size_t n = json_count(map);
+    c->registries = mem_array(n, sizeof *c->registries);
+    JSON_EACH(it, map) {
+        struct config_registry *r = &c->registries[c->n_registries++];
+        *r = (struct config_registry){.name = mem_dup(json_key(it))};
+        if (json_type(it) != JSON_OBJECT)
+            return err_new(ERR_USAGE, "registries: \"%s\": expected an object", r->name);
+        TRY_CTX(read_registry(it, r), "registries: \"%s\"", r->name);
+    }
+    return NULL;
+}
+
 static struct err *read_key(const struct json *j, const struct config_key *k, struct config *c) {
     void *field = (char *)c + k->offset;
     const char *s;
@@ -93,6 +144,8 @@ static struct err *read_key(const struct json *j, const struct config_key *k, st
         return json_get_i64(j, k->name, field);
     case KEY_SIZE:
         return read_size(j, k->name, field);
+    case KEY_REGISTRIES:
+        return read_registries(j, c);
     case KEY_ULIMITS:
         return read_ulimits(j, k->name, field);
     case KEY_STRING:
@@ -180,6 +233,12 @@ void config_free(struct config *c) {
     strv_done(&c->registry_mirrors);
     strv_done(&c->insecure_registries);
     strv_done(&c->image_stores);
+    for (size_t i = 0; i < c->n_registries; i++) {
+        free(c->registries[i].name);
+        strv_done(&c->registries[i].mirrors);
+        strv_done(&c->registries[i].headers);
+    }
+    free(c->registries);
     strv_done(&c->dns);
     strv_done(&c->dns_search);
     strv_done(&c->dns_opts);
@@ -190,4 +249,11 @@ void config_free(struct config *c) {
     free(c->storage_driver);
     free(c->network_fallback);
     free(c);
+}
+
+const struct config_registry *config_registry(const struct config *c, const char *name) {
+    for (size_t i = 0; i < c->n_registries; i++)
+        if (!strcasecmp(c->registries[i].name, name))
+            return &c->registries[i];
+    return NULL;
 }

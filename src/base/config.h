@@ -11,9 +11,19 @@
 
 struct err;
 
+/* "registries": {"quay.io": {"mirrors": ["https://…"], "insecure": true, "headers": {"X-Name": "value"}}} */
+struct config_registry {
+    char *name;          /* host[:port] */
+    struct strv mirrors; /* URLs, asked in this order before the registry itself */
+    bool insecure;       /* its certificate is not checked, and plain http is fine */
+    struct strv headers; /* "Name: value", sent to it and to nobody else */
+};
+
 struct config {
-    struct strv registry_mirrors;    /* "registry-mirrors" */
-    struct strv insecure_registries; /* "insecure-registries": host[:port] or CIDR */
+    struct strv registry_mirrors;       /* "registry-mirrors" */
+    struct strv insecure_registries;    /* "insecure-registries": host[:port] or CIDR */
+    struct config_registry *registries; /* "registries" */
+    size_t n_registries;
     struct strv dns, dns_search, dns_opts;
     struct strv image_stores;         /* "additional-image-stores": directories of images that others share */
     char *log_driver;                 /* "log-driver", default json-file */
@@ -34,3 +44,5 @@ struct config {
 /* Reads dir/config.json. */
 struct err *config_load(const char *dir, struct config **ret) __attribute__((warn_unused_result));
 void config_free(struct config *c);
+/* What is said of one registry; NULL for nothing. Borrowed. */
+const struct config_registry *config_registry(const struct config *c, const char *name);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/engine_int.h"
+#include "image/accounts.h"
 
 static void tell_push(struct engine *e, const struct image_ref *ref, const char *id) {
     autofree char *canonical = image_ref_canonical(ref), *name = image_ref_familiar_name(ref);

@@ -3,7 +3,7 @@
  * which every registry has; one that needs nobody's takes any. A token service that gives a refresh token gets the
  * password never again: the token is stored in its place.
  */
-#include "image/image.h"
+#include "image/accounts.h"
 
 #include <string.h>
 

@@ -281,11 +281,19 @@ static bool is_ours(const struct err *e) {
     return kind == ERR_INTERRUPTED || kind == ERR_NO_SPACE || kind == ERR_SYSTEM || kind == ERR_USAGE;
 }
 
-/* Mirrors are only ever asked for Docker Hub's images; whatever goes wrong there, the next one is asked. */
+/* "registry-mirrors" are only ever asked for Docker Hub's images, as docker has it. */
+static const struct strv *mirrors_of(const struct image_pull *p) {
+    static const struct strv none = {0};
+    const struct config_registry *said = config_registry(p->config, p->ref->domain);
+    if (said && said->mirrors.n)
+        return &said->mirrors;
+    return str_eq(p->ref->domain, REF_DOCKER_DOMAIN) ? &p->config->registry_mirrors : &none;
+}
+
+/* Whatever goes wrong at a mirror, the next one is asked, and the registry itself in the end. */
 static struct err *pull_from_any(struct pulling *pl, struct image_pulled *ret) {
-    const struct strv *mirrors = &pl->p->config->registry_mirrors;
-    size_t n = str_eq(pl->p->ref->domain, REF_DOCKER_DOMAIN) ? mirrors->n : 0;
-    for (size_t i = 0; i < n; i++) {
+    const struct strv *mirrors = mirrors_of(pl->p);
+    for (size_t i = 0; i < mirrors->n; i++) {
         autoerr e = pull_from(pl, mirrors->v[i], ret);
         if (!e)
             return NULL;

@@ -37,7 +37,8 @@ void registry_free(struct registry *r) {
 }
 
 static void choose_schemes(struct registry *r, const char *mirror) {
-    bool insecure = host_is_insecure(&r->config->insecure_registries, r->address);
+    const struct config_registry *said = config_registry(r->config, r->name);
+    bool insecure = host_is_insecure(&r->config->insecure_registries, r->address) || (said && said->insecure);
     r->loopback = host_is_loopback(r->address);
     r->tls.insecure = insecure || (r->loopback && r->tls.ca.n == 0);
     if (mirror && strstr(mirror, "://")) {
@@ -54,7 +55,7 @@ static void choose_schemes(struct registry *r, const char *mirror) {
 
 static struct err *check_mirror(const struct registry *r, const char *mirror) {
     if (!ref_domain_ok(r->address))
-        return err_new(ERR_USAGE, "\"registry-mirrors\" names an unusable URL %s", mirror);
+        return err_new(ERR_USAGE, "the configuration names an unusable mirror %s", mirror);
     if (str_starts(mirror, "http://") && !r->loopback && !r->tls.insecure)
         return err_hint(err_new(ERR_USAGE, "the registry mirror %s uses plain http", mirror),
                         "name it in \"insecure-registries\" too if that is meant");
@@ -98,6 +99,16 @@ struct ask {
     const char *content_type; /* `size` bytes of file are sent, of this type; or NULL */
 };
 
+/* Of every request to the registry itself: who we are, and what the configuration adds. Towards another origin the
+ * download helper leaves all of them out. */
+static void add_own_headers(const struct registry *r, struct strv *headers) {
+    const struct config_registry *said = config_registry(r->config, r->name);
+    for (size_t i = 0; said && i < said->headers.n; i++)
+        strv_push(headers, said->headers.v[i]);
+    if (r->authorization)
+        strv_push(headers, r->authorization);
+}
+
 static struct err *start(struct registry *r, const struct ask *a, struct fetch_xfer *x) {
     const char *scheme = r->schemes[r->scheme];
     autofree char *url = a->root ? mem_printf("%s://%s/%s", scheme, r->address, a->path)
@@ -106,8 +117,7 @@ static struct err *start(struct registry *r, const struct ask *a, struct fetch_x
     strv_push(&headers, a->accept);
     if (a->content_type)
         strv_pushf(&headers, "Content-Type: %s", a->content_type);
-    if (r->authorization)
-        strv_push(&headers, r->authorization);
+    add_own_headers(r, &headers);
     const struct fetch_req req = {
         .url = url,
         .method = a->method,
@@ -326,8 +336,8 @@ struct err *registry_step_start(struct registry *r, const struct registry_step *
         strv_push(&headers, "Content-Type: application/octet-stream");
     if (s->range)
         strv_pushf(&headers, "Content-Range: %s", s->range);
-    if (r->authorization && !s->elsewhere)
-        strv_push(&headers, r->authorization);
+    if (!s->elsewhere)
+        add_own_headers(r, &headers);
     const struct fetch_req req = {
         .url = url,
         .method = s->method,

@@ -2,7 +2,7 @@
  * search: repositories by a word. Docker's index answers /v1/search; of registries only old ones and a few products do,
  * so that others are asked for their catalog (distribution-spec's extension), in which the word is looked for here.
  */
-#include "image/image.h"
+#include "image/accounts.h"
 
 #include <string.h>
 

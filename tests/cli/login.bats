@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# login, logout and search, against a scripted registry and a real one; what docker's own client makes of the same file.
+# login, logout, search, and what the configuration says of single registries, against a scripted registry and a real one; what docker's own client makes of the same file.
 load ../lib/common
 load ../lib/registry
 
@@ -186,4 +186,39 @@ E
     assert_eq "$(coracle search --format '{{.Name}}' "$X/apple" | paste -s)" "apple	pine/apple"
     run -0 coracle search "$P/anything"
     assert_eq "$output" "NAME      DESCRIPTION   STARS     OFFICIAL"
+}
+
+@test "registries in the configuration: mirrors in their order, headers for one registry alone, and what makes no sense" {
+    mkdir -p "$HOME/.config/coracle"
+    configure() { echo "$1" >"$HOME/.config/coracle/config.json"; }
+    tar -C "$CTR_HOME/bin" -cf "$CTR_HOME/tmp/some.tar" .
+    coracle import "$CTR_HOME/tmp/some.tar" "$X/team/app:1" >/dev/null
+    configure "{\"registries\": {\"$X\": {\"headers\": {\"X-Team\": \"blue\"}}}}"
+    coracle push -q "$X/team/app:1"
+    assert_eq "$(scripted_log script '[.[].headers["X-Team"]] | unique | tostring')" '["blue"]'
+    coracle rmi "$X/team/app:1" >/dev/null
+    # the registry is not there at all; the first mirror fails; the second has it, and hears nothing of the registry's header
+    configure "{\"registries\": {\"gone.example\": {\"mirrors\": [\"http://localhost:1\", \"http://$X\"], \"headers\": {\"X-Team\": \"blue\"}}}}"
+    scripted_set script
+    run -0 coracle pull gone.example/team/app:1
+    assert_eq "${lines[-1]}" gone.example/team/app:1
+    assert_eq "$(scripted_log script '[.[].headers["X-Team"]] | unique | tostring')" '[null]'
+    # a redirect takes the headers nowhere
+    configure "{\"registries\": {\"$X\": {\"headers\": {\"X-Team\": \"blue\"}}}}"
+    scripted_set script "{\"rules\": [{\"match\": \"manifests\", \"times\": -1, \"status\": 307, \"headers\": {\"Location\": \"http://127.0.0.1:${X##*:}/elsewhere\"}}]}"
+    run coracle pull "$X/team/app:1"
+    assert_status 1
+    assert_eq "$(scripted_log script '[.[] | [.path, .headers["X-Team"]]] | unique | tostring')" '[["/elsewhere",null],["/v2/team/app/manifests/1","blue"]]'
+    while IFS='|' read -r text want; do
+        configure "{\"registries\": {\"x.example\": $text}}"
+        run coracle pull x.example/y
+        [ "$status" != 0 ]
+        assert_output_has "$want"
+    done <<'E'
+{"mirror": []}|unknown key "mirror"
+{"headers": {"Authorization": "Basic x"}}|is no header that can be sent
+{"headers": {"X": "a\nb"}}|is no header that can be sent
+{"mirrors": ["http://mirror.example"]}|uses plain http
+[]|expected an object
+E
 }
