@@ -60,7 +60,12 @@ static struct err *each_entry(void *ctx, const char *name, unsigned char d_type)
 struct err *store_builds_each(const struct store *s, struct err *(*fn)(void *ctx, const struct store_build *b),
                               void *ctx) {
     struct each w = {.fn = fn, .ctx = ctx};
-    TRY(store_dir(s, STORE_BUILDS, &w.dir));
+    struct err *e = store_dir(s, STORE_BUILDS, &w.dir);
+    if (e && (err_errno(e) == EROFS || err_errno(e) == EACCES)) { /* a store that cannot be written has none yet */
+        err_free(e);
+        return NULL;
+    }
+    TRY(e);
     return io_each_entry(w.dir, each_entry, &w);
 }
 

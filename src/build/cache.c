@@ -118,3 +118,38 @@ struct err *build_prune(struct engine *e, const struct build_prune *o, struct st
     engine_build_sweep(e);
     return bad;
 }
+
+/* ---- list ---- */
+
+struct listing {
+    struct pruning images;
+    struct json *list;
+};
+
+static struct err *list_one(void *ctx, const struct store_build *b) {
+    const struct listing *l = ctx;
+    const struct json *layer = json_get(b->record, "Layer");
+    struct json *row = json_object();
+    json_set_str(row, "ID", digest_hex(b->key));
+    json_set_str(row, "Step", json_text(b->record, "Step"));
+    json_set_int(row, "Size", json_int_value(json_get(layer, "DiffSize"), 0));
+    json_set_int(row, "Created", json_int_value(json_get(b->record, "Created"), 0));
+    json_set_int(row, "LastUsed", b->used);
+    json_set_bool(row, "Shared", strv_has(&l->images.in_use, json_text(layer, "ChainId")));
+    json_push(l->list, row);
+    return NULL;
+}
+
+struct err *build_cache_list(struct engine *e, struct json **ret) {
+    struct listing l = {.list = NULL};
+    autojson list = json_array();
+    l.list = list;
+    TRY(engine_build_hold(e, &l.images.store, NULL));
+    struct err *bad = images_layers(&l.images);
+    if (!bad)
+        bad = store_builds_each(l.images.store, list_one, &l);
+    strv_done(&l.images.in_use);
+    TRY(bad);
+    *ret = take_ptr(&list);
+    return NULL;
+}

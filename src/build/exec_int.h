@@ -12,6 +12,7 @@
 #include "build/plan_int.h"
 #include "build/progress_int.h"
 #include "engine/build.h"
+#include "image/build.h"
 #include "storage/store.h"
 
 /* A stage as far as it has been built. */

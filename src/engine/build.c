@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "engine/files_int.h"
+#include "image/build.h"
 
 struct engine_work {
     struct engine *engine;
@@ -20,7 +21,8 @@ struct engine_work {
 struct err *engine_build_hold(struct engine *e, struct store **ret, int *ret_hold) {
     struct store *s;
     TRY(engine_store(e, &s));
-    TRY(store_hold(s, ret_hold));
+    if (ret_hold)
+        TRY(store_hold(s, ret_hold));
     *ret = s;
     return NULL;
 }

@@ -14,7 +14,7 @@ struct engine_work;
 struct store;
 struct store_layer_ref;
 
-/* The engine's store, borrowed, held against the sweep until *ret_hold is closed. */
+/* The engine's store, borrowed, held against the sweep until *ret_hold is closed; NULL: not held, only looked at. */
 struct err *engine_build_hold(struct engine *e, struct store **ret, int *ret_hold) __attribute__((warn_unused_result));
 
 /* A work from layers. `options` are a container's (image, cwd; for a command everything that run has); borrowed. */

@@ -1,11 +1,12 @@
-/* build: layers and images one at a time, for `coracle build`. */
+/* build: see build.h. */
+#include "image/build.h"
+
 #include <string.h>
 
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "image/compose_int.h"
-#include "image/image.h"
 #include "image/manifest_int.h"
 
 struct err *image_layer_read(const struct image_layer *l, struct store_layer_ref *ret) {

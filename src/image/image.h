@@ -23,7 +23,6 @@ struct host;
 struct json;
 struct store;
 struct store_image;
-struct store_layer_ref;
 
 /* ---- references (distribution/reference grammar, docker's defaults) ---- */
 
@@ -191,25 +190,6 @@ struct image_rebuild {
 struct err *image_rebuild(const struct image_rebuild *r) __attribute__((warn_unused_result));
 /* Makes the layers that the store lacks of an image that it knows, from blobs that are there, its own or others'. */
 struct err *image_layers_make(const struct image_rebuild *r) __attribute__((warn_unused_result));
-
-/* ---- builds: layers and images one at a time ---- */
-
-struct image_layer {
-    struct store *store;
-    const char *parent; /* chain id, or NULL */
-    int fd;             /* a tar, borrowed */
-    struct err *(*userns)(void *ctx, int *ret_fd, uint32_t *ret_ids);
-    void *userns_ctx;
-};
-/* Reads a tar into a layer and a blob. They are nobody's: the caller holds the store until something refers to them.
- * The members of *ret are owned: image_layer_done(). */
-struct err *image_layer_read(const struct image_layer *l, struct store_layer_ref *ret)
-    __attribute__((warn_unused_result));
-void image_layer_done(struct store_layer_ref *l);
-/* Records an image of layers that are in the store, with a config (its "rootfs" is filled in here) and names (canonical
- * references, may be none), all at one moment. */
-struct err *image_compose(struct store *s, struct json *config, const struct store_layer_ref *layers, size_t n,
-                          const struct strv *names, char ret_id[65]) __attribute__((warn_unused_result));
 
 /*
  * Applies Dockerfile instructions (those of image_import.changes and HEALTHCHECK) to the "config" object of an image

@@ -119,8 +119,11 @@ COPY g /g'
     build "$n" <<<"$file"
     assert_eq "$(cached)" 5
     coracle rmi -f "$n" >/dev/null
+    [ "$(coracle system df --format '{{.Type}} {{.TotalCount}}' | sed -n 's/^Build Cache //p')" -ge 5 ]
     run -0 coracle builder prune -f
     assert_output_has "Total reclaimed space:"
+    assert_eq "$(coracle builder prune -af | tail -1)" "Total reclaimed space: 0B"
+    assert_eq "$(coracle system df --format '{{.Type}} {{.TotalCount}} {{.Size}}' | tail -1)" "Build Cache 0 0B"
     build "$n" <<<"$file"
     assert_eq "$(cached)" 0
 }

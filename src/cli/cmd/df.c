@@ -1,4 +1,5 @@
 /* system df: what images, containers and volumes take up, and what of it prune would give back. */
+#include "build/build.h"
 #include "cli/cli_int.h"
 #include "engine/observe.h"
 
@@ -94,16 +95,28 @@ static struct kind volumes_kind(const struct json *volumes) {
     return k;
 }
 
+/* A layer that an image has, too, is counted there. */
+static struct kind cache_kind(const struct json *cache) {
+    struct kind k = {.type = "Build Cache", .total = (int64_t)json_count(cache)};
+    JSON_EACH(it, cache) {
+        bool shared = json_bool_value(json_get(it, "Shared"), false);
+        k.active += shared;
+        k.size += shared ? 0 : json_int_value(json_get(it, "Size"), 0);
+    }
+    k.reclaimable = k.size;
+    return k;
+}
+
 static struct err *summary(struct cli_ctx *c, const struct json *usage, const struct engine_rows *containers,
-                           const struct json *volumes) {
+                           const struct json *volumes, const struct json *cache) {
     static const char *const headers[][2] = {{"Type", "TYPE"}, {"TotalCount", "TOTAL"},        {"Active", "ACTIVE"},
                                              {"Size", "SIZE"}, {"Reclaimable", "RECLAIMABLE"}, {NULL, NULL}};
     const struct cli_table table = {.default_format =
                                         "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
                                     .headers = headers};
     const struct opts *o = c->opts;
-    const struct kind kinds[] = {
-        images_kind(usage), containers_kind(containers), volumes_kind(volumes), {.type = "Build Cache"}};
+    const struct kind kinds[] = {images_kind(usage), containers_kind(containers), volumes_kind(volumes),
+                                 cache_kind(cache)};
     autojson rows = json_array();
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         json_push(rows, kind_row(&kinds[i]));
@@ -194,6 +207,30 @@ static const char *const cache_headers[][2] = {{"ID", "CACHE ID"},
                                                {"Shared", "SHARED"},
                                                {NULL, NULL}};
 
+static struct json *cache_rows(const struct json *cache, int64_t now) {
+    struct json *rows = json_array();
+    JSON_EACH(it, cache) {
+        struct json *row = json_object();
+        autostr struct str size = STR_INIT, created = STR_INIT;
+        autostr struct str used = STR_INIT;
+        autofree char *id = mem_dupn(json_text(it, "ID"), ID_SHORT_LEN);
+        cli_human_size(json_int_value(json_get(it, "Size"), 0), 3, &size);
+        clock_format_ago(json_int_value(json_get(it, "Created"), 0), now, &created);
+        clock_format_ago(json_int_value(json_get(it, "LastUsed"), 0), now, &used);
+        json_set_str(row, "ID", id);
+        json_set_str(row, "CacheType", "regular");
+        json_set_str(row, "Description", json_text(it, "Step"));
+        json_set_str(row, "Size", str_c(&size));
+        json_set_str(row, "CreatedSince", str_c(&created));
+        json_set_str(row, "LastUsedSince", str_c(&used));
+        json_set_str(row, "UsageCount", "1");
+        json_set_str(row, "Shared", json_bool_value(json_get(it, "Shared"), false) ? "true" : "false");
+        json_push(rows, row);
+        str_done(&created);
+    }
+    return rows;
+}
+
 static const struct part {
     const char *key, *title;
     struct cli_table table;
@@ -212,7 +249,7 @@ static const struct part {
      "\nLocal Volumes space usage:\n\n",
      {.default_format = "table {{.Name}}\t{{.Links}}\t{{.Size}}", .headers = volume_headers}},
     {"BuildCache",
-     "\nBuild cache usage: 0B\n\n",
+     "\nBuild cache usage: %s\n\n",
      {.default_format = "table {{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t"
                         "{{.UsageCount}}\t{{.Shared}}",
       .headers = cache_headers}},
@@ -220,18 +257,23 @@ static const struct part {
 
 /* With a format everything is one object for it. */
 static struct err *detail(struct cli_ctx *c, const struct json *usage, const struct engine_rows *containers,
-                          const struct json *volumes) {
+                          const struct json *volumes, const struct json *cache) {
     const struct opts *o = c->opts;
     int64_t now = clock_now();
+    const struct kind cached = cache_kind(cache);
+    autostr struct str cache_size = STR_INIT;
     autojson all = json_object();
     json_set(all, "Images", image_rows(usage, now));
     json_set(all, "Containers", container_rows(containers, now));
     json_set(all, "Volumes", volume_rows(volumes));
-    json_set(all, "BuildCache", json_array());
+    json_set(all, "BuildCache", cache_rows(cache, now));
     if (o->format && *o->format && strcmp(o->format, "table") != 0)
         return cli_render_object(c, all, o->format);
+    cli_human_size(cached.size, 4, &cache_size);
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-        fputs(parts[i].title, c->out);
+        const char *title = parts[i].title, *size = strstr(title, "%s");
+        fprintf(c->out, "%.*s%s%s", (int)(size ? (size_t)(size - title) : strlen(title)), title,
+                size ? str_c(&cache_size) : "", size ? size + 2 : "");
         TRY(cli_render_rows(c, &parts[i].table, json_get(all, parts[i].key), NULL, false));
     }
     return NULL;
@@ -243,11 +285,13 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     const struct engine_list every = {.all = true, .last = -1, .size = true};
     autojson usage = NULL;
     autojson volumes = NULL;
+    autojson cache = NULL;
     autorows containers = {.n = 0};
     TRY(engine_image_usage(c->engine, &usage));
     TRY(engine_container_list(c->engine, &every, &containers));
     TRY(engine_volume_list(c->engine, true, &volumes));
-    return o->verbose ? detail(c, usage, &containers, volumes) : summary(c, usage, &containers, volumes);
+    TRY(build_cache_list(c->engine, &cache));
+    return o->verbose ? detail(c, usage, &containers, volumes, cache) : summary(c, usage, &containers, volumes, cache);
 }
 
 const struct cmd cmd_system_df = {

@@ -1,0 +1,32 @@
+/*
+ * build: layers and images one at a time, for `coracle build`: a layer is made of a tar and is nobody's; an image is
+ * put together of layers that are in the store and a config. The caller holds the store (store_hold()) from before the
+ * first layer until an image, or the build cache, refers to it.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct json;
+struct store;
+struct store_layer_ref;
+struct strv;
+
+struct image_layer {
+    struct store *store;
+    const char *parent; /* chain id, or NULL */
+    int fd;             /* a tar, borrowed */
+    struct err *(*userns)(void *ctx, int *ret_fd, uint32_t *ret_ids);
+    void *userns_ctx;
+};
+/* Reads a tar into a layer and a blob. They are nobody's: the caller holds the store until something refers to them.
+ * The members of *ret are owned: image_layer_done(). */
+struct err *image_layer_read(const struct image_layer *l, struct store_layer_ref *ret)
+    __attribute__((warn_unused_result));
+void image_layer_done(struct store_layer_ref *l);
+/* Records an image of layers that are in the store, with a config (its "rootfs" is filled in here) and names (canonical
+ * references, may be none), all at one moment. */
+struct err *image_compose(struct store *s, struct json *config, const struct store_layer_ref *layers, size_t n,
+                          const struct strv *names, char ret_id[65]) __attribute__((warn_unused_result));
