@@ -23,6 +23,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "storage/builds.h"
 #include "storage/check_int.h"
 #include "storage/shared.h"
 #include "storage/store_int.h"
@@ -339,6 +340,7 @@ static struct err *check_all(struct check *c) {
     TRY(check_images(c));
     TRY(each(c, STORE_REFS, check_ref));
     TRY(check_containers(c));
+    TRY(store_builds_mark(c->s, &c->layers, &c->blobs));
     strv_sort(&c->blobs);
     strv_sort(&c->layers);
     TRY(each(c, STORE_BLOBS, check_blob));
@@ -346,6 +348,7 @@ static struct err *check_all(struct check *c) {
     for (size_t i = 0; !c->quick && i < c->n_deep; i++)
         check_layer_content(c, &c->deep[i]);
     TRY(check_volumes(c));
+    TRY(check_secrets(c));
     TRY(each(c, STORE_PARTIAL, check_partial));
     return each(c, STORE_TMP, check_tmp);
 }

@@ -35,6 +35,7 @@ enum store_remedy {
     STORE_REMEDY_NAME,      /* name: hex id of a container whose name is to be linked again */
     STORE_REMEDY_CONTAINER, /* name: hex id; quarantine */
     STORE_REMEDY_VOLUME,    /* name; write its record anew, keeping its data */
+    STORE_REMEDY_SECRET,    /* name; quarantine */
     STORE_REMEDY_NETWORK    /* name: file in networks/; quarantine */
 };
 

@@ -1,5 +1,5 @@
 /* check_int: what the two halves of the check share: check.c (images and what they are made of) and check_made.c (what
- * users made: containers, their names, volumes). */
+ * users made: containers, their names, volumes, secrets). */
 #pragma once
 
 #include "base/str.h"
@@ -22,3 +22,4 @@ void check_add_err(struct check *c, enum store_remedy remedy, const char *kind, 
 
 struct err *check_containers(struct check *c) __attribute__((warn_unused_result));
 struct err *check_volumes(struct check *c) __attribute__((warn_unused_result));
+struct err *check_secrets(struct check *c) __attribute__((warn_unused_result));

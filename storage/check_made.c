@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "storage/check_int.h"
+#include "storage/secrets.h"
 #include "storage/store_int.h"
 #include "storage/volumes.h"
 
@@ -170,5 +171,19 @@ struct err *check_volumes(struct check *c) {
     TRY(store_volume_names(c->s, &names));
     for (size_t i = 0; i < names.n; i++)
         check_volume(c, names.v[i]);
+    return NULL;
+}
+
+/* ---- secrets ---- */
+
+struct err *check_secrets(struct check *c) {
+    autostrv struct strv names = {.n = 0};
+    TRY(store_secret_names(c->s, &names));
+    for (size_t i = 0; i < names.n; i++) {
+        autosecret x = {.name = NULL};
+        autoerr e = store_secret_read(c->s, names.v[i], &x, NULL);
+        if (e && err_kind(e) != ERR_NOT_FOUND)
+            check_add_err(c, STORE_REMEDY_SECRET, "secret", names.v[i], e);
+    }
     return NULL;
 }

@@ -201,6 +201,8 @@ static struct err *collect_partial(void *ctx, const char *name, unsigned char d_
 struct err *store_collect(struct store *s) {
     struct tmp_scan scan = {.tmp = -1};
     int partial;
+    if (!store_exists(s->dirs[STORE_ROOT], "version")) /* erased meanwhile: nothing of it is to be made again */
+        return NULL;
     TRY(store_dir(s, STORE_TMP, &scan.tmp));
     TRY(store_dir(s, STORE_PARTIAL, &partial));
     keep_first(&scan.first, io_each_entry(scan.tmp, list_trash, &scan));

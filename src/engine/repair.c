@@ -233,6 +233,10 @@ static struct err *repair_volume(const struct repair *r, struct store_finding *f
 
 static struct err *repair_ref(const struct repair *r, struct store_finding *f) { return quarantine(r, f, "refs"); }
 
+static struct err *repair_secret(const struct repair *r, struct store_finding *f) {
+    return quarantine(r, f, "secrets");
+}
+
 static struct err *repair_network(const struct repair *r, struct store_finding *f) {
     return quarantine(r, f, "networks");
 }
@@ -247,11 +251,17 @@ void engine_repair(struct engine *e, struct store_findings *found) {
     static const struct {
         enum store_remedy remedy;
         struct err *(*fn)(const struct repair *r, struct store_finding *f);
-    } steps[] = {{STORE_REMEDY_MODE, repair_mode},           {STORE_REMEDY_REF, repair_ref},
-                 {STORE_REMEDY_IMAGE, repair_image},         {STORE_REMEDY_BLOB, repair_blob},
-                 {STORE_REMEDY_LAYER, repair_layer},         {STORE_REMEDY_NAME, relink},
-                 {STORE_REMEDY_CONTAINER, repair_container}, {STORE_REMEDY_VOLUME, repair_volume},
-                 {STORE_REMEDY_NETWORK, repair_network},     {STORE_REMEDY_NONE, by_hand}};
+    } steps[] = {{STORE_REMEDY_MODE, repair_mode},
+                 {STORE_REMEDY_REF, repair_ref},
+                 {STORE_REMEDY_IMAGE, repair_image},
+                 {STORE_REMEDY_BLOB, repair_blob},
+                 {STORE_REMEDY_LAYER, repair_layer},
+                 {STORE_REMEDY_NAME, relink},
+                 {STORE_REMEDY_CONTAINER, repair_container},
+                 {STORE_REMEDY_VOLUME, repair_volume},
+                 {STORE_REMEDY_NETWORK, repair_network},
+                 {STORE_REMEDY_SECRET, repair_secret},
+                 {STORE_REMEDY_NONE, by_hand}};
     const struct repair r = {.e = e, .s = e->store, .found = found};
     size_t n = found->n;
     record_named(&r);

@@ -1,8 +1,12 @@
 /* state: containers/<id>/state.json, what is remembered of a container's runs. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -170,7 +174,26 @@ struct err *monitor_state_read(int dirfd, struct monitor_state *ret) {
     return NULL;
 }
 
+/* Over what is there, which has its room on the disk. Should we die in the middle, it is read as a lost one. */
+static struct err *write_in_place(int dirfd, const struct json *j) {
+    autostr struct str text = STR_INIT;
+    autofd int fd = -1;
+    json_render(j, JSON_COMPACT, &text);
+    TRY(fd_open_at(dirfd, file, O_WRONLY | O_NOFOLLOW, 0, &fd));
+    TRY(io_write_all(fd, text.ptr, text.len));
+    return ftruncate(fd, (off_t)text.len) < 0 ? err_sys(errno, "write %s", file) : NULL;
+}
+
 struct err *monitor_state_write(int dirfd, const struct monitor_state *s) {
     autojson j = state_json(s);
-    return json_write_file(dirfd, file, j, 0600, 0);
+    struct err *e = json_write_file(dirfd, file, j, 0600, 0);
+    if (!e)
+        return NULL;
+    struct err *again = write_in_place(dirfd, j); /* how a container ended is known on a full disk, too */
+    if (again) {
+        err_free(again);
+        return e;
+    }
+    err_free(e);
+    return NULL;
 }
