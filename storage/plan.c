@@ -210,8 +210,12 @@ static struct err *fill_plan(struct store *s, int dir, const struct store_rootfs
         TRY(store_driver_choose(s, r->driver, &plan->driver, &plan->fuse_program));
     if (!r->map && !store_layers_mountable(s, r->chain_ids, plan->driver))
         plan->driver = ROOTFS_COPY;
-    if (plan->driver == ROOTFS_COPY)
+    if (plan->driver == ROOTFS_COPY) {
+        if (r->driver != STORE_DRIVER_COPY && geteuid() != 0 &&
+            !store_exists(dir, COPY_DIR)) /* root is who tries again */
+            log_warn("copying the image's files for container %.12s: they cannot be mounted here", r->container_id);
         return plan_copy(s, dir, r, plan);
+    }
     TRY(plan_lowers(s, r, plan));
     plan->adopt = r->map && fresh; /* the mount does it, which can give it any owner */
     plan->upper = mem_printf("%s/containers/%s/upper", s->root, r->container_id);
