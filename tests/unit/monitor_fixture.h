@@ -57,6 +57,9 @@ void runtime_userns_withdraw(int run_fd, int fd) {
 }
 void runtime_cgroup_remove(const struct strv *paths) { (void)paths; }
 uint64_t runtime_cgroup_oom_kills(const struct runtime_cgroup *g) { return (void)g, 0; }
+void runtime_cgroup_claim(const struct host *h, const char *id, const struct json *config) {
+    (void)h, (void)id, (void)config;
+}
 char *runtime_cgroup_parent(const struct json *config) { return (void)config, NULL; }
 struct err *runtime_limits_plan(const struct json *resources, const struct runtime_cgroup *g,
                                 struct runtime_emulation *ret, struct strv *warnings) {
