@@ -247,7 +247,8 @@ struct store_rootfs {
     const char *container_id;
     const struct strv *chain_ids; /* bottom first; none: upper is the root */
     enum store_driver driver;
-    const struct id_map *map; /* of the container's own, in ids of the user namespace that layers are unpacked in; or NULL */
+    const struct id_map
+        *map; /* of the container's own, in ids of the user namespace that layers are unpacked in; or NULL */
 };
 /* How to put the container's root together from an image's layers. AUTO: overlay where a probe, kept in the run
  * directory, says that it works, else fuse-overlayfs, else copy. COPY makes the merged directory where it is missing

@@ -222,10 +222,11 @@ static struct err *explain_full(const struct host *h, struct err *take_e) {
     if (err_kind(take_e) != ERR_NO_SPACE || err_hint_text(take_e) || !h || statvfs(h->data_root, &st) < 0)
         return take_e;
     cli_human_size((int64_t)(st.f_bavail * st.f_frsize), 4, &left);
-    return err_hint(take_e,
-                    "the disk of the store, %s, has %s left: 'coracle system prune' removes what nothing uses, 'coracle "
-                    "system df' shows what there is",
-                    h->data_root, str_c(&left));
+    return err_hint(
+        take_e,
+        "the disk of the store, %s, has %s left: 'coracle system prune' removes what nothing uses, 'coracle "
+        "system df' shows what there is",
+        h->data_root, str_c(&left));
 }
 
 static int run_command(struct cli_ctx *c, const struct cli_globals *g, char *const *argv) {

@@ -105,7 +105,7 @@ static void print_aliases(FILE *out, const struct cmd *c) {
 }
 
 void cli_help_command(FILE *out, const struct cmd *c, const char *called_as) {
-    fprintf(out, "Usage:  coracle %s %s\n\n%s\n", called_as, c->usage, c->summary);
+    fprintf(out, "Usage:  coracle %s%s%s\n\n%s\n", called_as, *c->usage ? " " : "", c->usage, c->summary);
     print_aliases(out, c);
     print_flags(out, "Options", c->flags, c->name);
 }

@@ -83,9 +83,9 @@ struct container_options {
     char *network_fallback; /* "host", "error", NULL: as configured */
     char *pid, *ipc, *uts, *userns, *cgroupns;
     struct strv uidmap, gidmap; /* as typed */
-    char *tz;      /* "Europe/Rome", "local" */
-    char *umask;   /* octal */
-    char *pidfile; /* as typed */
+    char *tz;                   /* "Europe/Rome", "local" */
+    char *umask;                /* octal */
+    char *pidfile;              /* as typed */
     char *stop_signal;
     int64_t stop_timeout; /* seconds, -1 unset */
     int64_t shm_size;     /* bytes, 0: default */
