@@ -81,19 +81,14 @@ damage() { chmod u+w "$1" && printf X | dd of="$1" bs=1 seek="${2:-10}" conv=not
 
 @test "a blob: another byte is found by its digest; one that a registry has is pulled again, another put aside" {
     coracle pull -q "$P/tiny:1"
-    for what in config 'layers[0].blob'; do
-        blob=$(blob_of "$P/tiny:1" "$what")
-        damage "$blob"
-        found "blob sha256:${blob##*/}" "has the digest"
-        run -0 coracle system check --quick
-        mended
-        rm -f "$blob"
-        found "blob sha256:${blob##*/}" "is missing"
-        mended
-    done
+    blob=$(blob_of "$P/tiny:1" config)
+    damage "$blob"
+    found "blob sha256:${blob##*/}" "has the digest"
+    run -0 coracle system check --quick
+    mended
     blob=$(blob_of "$P/tiny:1" 'layers[0].blob')
     rm -rf "$blob" "$(layer_of "$P/tiny:1")"
-    found "layer sha256:"
+    found "blob sha256:${blob##*/}" "is missing"
     mended
     coracle rmi "$P/tiny:1"
     blob=$(blob_of busybox 'layers[0].blob')
