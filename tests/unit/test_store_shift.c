@@ -54,7 +54,7 @@ static void open_test(struct shift_test *t, bool refer) {
     t->map = (struct id_map){.uid = {{geteuid(), geteuid(), 1}}, .gid = {{getegid(), getegid(), 1}}, .n_uid = 1, .n_gid = 1};
     t->shift = (struct store_shift){
         .map = &t->map, .data = t->data, .depth = 3, .stray_uid = geteuid(), .stray_gid = getegid()};
-    CHECK_OK(store_copy_shifted(t->from, t->to, &t->shift));
+    CHECK_OK(store_copy_shifted(t->from, -1, t->to, &t->shift));
 }
 
 static void close_test(struct shift_test *t) {
@@ -129,7 +129,7 @@ static void test_owners(void) {
     fd_replace(&t.to, make_dir(t.f.s, "to2"));
     fd_replace(&t.data, make_dir(t.f.s, "links2"));
     t.shift.data = t.data;
-    CHECK_OK(store_copy_shifted(t.from, t.to, &t.shift));
+    CHECK_OK(store_copy_shifted(t.from, -1, t.to, &t.shift));
     CHECK(fstatat(t.to, "program", &st, 0) == 0 && st.st_uid == 100 && st.st_gid == 200 && (st.st_mode & 04000));
     CHECK(fstatat(t.to, "empty", &st, 0) == 0 && st.st_uid == 105 && st.st_gid == 206);
     CHECK(fstatat(t.to, "d/link", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == 7 && st.st_gid == 8);
