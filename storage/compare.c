@@ -168,8 +168,8 @@ static const char *type_word(mode_t mode) {
 }
 
 /*
- * Which names are one file is told by the first of them in path order: the order of a walk is the directory's. A file of
- * one name here may have others elsewhere (shift.c), which is none of the tree's business.
+ * Which names are one file is told by the first of them in path order: the order of a walk is the directory's. A file
+ * of one name here may have others elsewhere (shift.c), which is none of the tree's business.
  */
 static void settle_links(struct listing *l) {
     for (size_t i = 0; i < l->n; i++) {

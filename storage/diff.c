@@ -42,7 +42,7 @@ struct diff {
     int *layers; /* directories of the layers, topmost first */
     size_t n_layers;
     const struct id_map *map; /* the container's, or NULL: owners are those of the layers */
-    bool whole; /* the tree is a whole root file system, not an upper directory */
+    bool whole;               /* the tree is a whole root file system, not an upper directory */
     struct shown *at;
     size_t depth, cap;
     struct str path; /* of the directory being walked: "/" or "/a/b/" */

@@ -28,7 +28,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "base/rootfs_plan.h"
 #include "base/str.h"
 
 struct err;
@@ -238,24 +237,6 @@ struct err *store_container_running(const struct store *s, const char *id, bool 
 struct err *store_container_rename(struct store *s, const char *id, const char *to) __attribute__((warn_unused_result));
 /* Releases the name and moves the directory to the trash: gone from view in two renames. */
 struct err *store_container_remove(struct store *s, const char *id) __attribute__((warn_unused_result));
-
-enum store_driver { STORE_DRIVER_AUTO, STORE_DRIVER_OVERLAY, STORE_DRIVER_FUSE_OVERLAY, STORE_DRIVER_COPY };
-/* An overlay of the container's own over any directory, which is not changed. unsupported where the driver is copy. */
-struct err *store_rootfs_over(struct store *s, const char *container_id, const char *lower, enum store_driver driver,
-                              struct rootfs_plan *ret) __attribute__((warn_unused_result));
-struct store_rootfs {
-    const char *container_id;
-    const struct strv *chain_ids; /* bottom first; none: upper is the root */
-    enum store_driver driver;
-    const struct id_map
-        *map; /* of the container's own, in ids of the user namespace that layers are unpacked in; or NULL */
-};
-/* How to put the container's root together from an image's layers. AUTO: overlay where a probe, kept in the run
- * directory, says that it works, else fuse-overlayfs, else copy. COPY makes the merged directory where it is missing
- * (userns); one that is there, with the changes, is used. With a map the image's files are made with its owners, where
- * they are not there yet (userns; denied outside of it): storage/shift.c. */
-struct err *store_rootfs_plan(struct store *s, const struct store_rootfs *r, struct rootfs_plan *ret)
-    __attribute__((warn_unused_result));
 /* Bytes in the container's upper directory, for ps --size. userns when files are unreadable otherwise. */
 struct err *store_container_size(const struct store *s, const char *id, int64_t *ret)
     __attribute__((warn_unused_result));

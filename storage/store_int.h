@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/str.h"
+#include "storage/rootfs.h"
 #include "storage/store.h"
 
 #define STORE_VERSION 1

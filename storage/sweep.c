@@ -158,8 +158,8 @@ static struct err *sweep_shifted(void *ctx, const char *name, unsigned char d_ty
 }
 
 /*
- * Images with other owners. They are nothing that cannot be made again: who starts a container with such a map makes its
- * record first, so none of a map without one is in use. Of what they measure the data is the layers' own.
+ * Images with other owners. They are nothing that cannot be made again: who starts a container with such a map makes
+ * its record first, so none of a map without one is in use. Of what they measure the data is the layers' own.
  */
 static struct err *sweep_map(void *ctx, const char *name, unsigned char d_type) {
     (void)d_type;

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "storage/rootfs.h"
 #include "storage/store.h"
 
 struct store_tree {

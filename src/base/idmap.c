@@ -109,9 +109,10 @@ static struct err *check(const struct id_ranges *m, uint32_t total) {
     for (size_t i = 0; i < m->n; i++) {
         const struct id_range *r = &m->r[i];
         if (!r->count || (uint64_t)r->inside + r->count > UINT32_MAX || (uint64_t)r->outside + r->count > total)
-            return err_hint(err_new(ERR_USAGE, "range %u:%u:%u is not within the %u ids that there are", r->inside,
-                                    r->outside, r->count, total),
-                            "the second number counts the ids that you have: 0 is yourself, 1 the first subordinate id");
+            return err_hint(
+                err_new(ERR_USAGE, "range %u:%u:%u is not within the %u ids that there are", r->inside, r->outside,
+                        r->count, total),
+                "the second number counts the ids that you have: 0 is yourself, 1 the first subordinate id");
         for (size_t k = 0; k < i; k++)
             if (common(r->inside, r->count, m->r[k].inside, m->r[k].count) ||
                 common(r->outside, r->count, m->r[k].outside, m->r[k].count))
@@ -137,7 +138,8 @@ struct err *idmap_settle(struct id_ranges *m, uint32_t total) {
 }
 
 /* Moved up by whatever is in the way, until nothing is: each step passes one of the ranges for good. */
-bool idmap_find_free(const struct id_range *used, size_t n, uint32_t from, uint32_t total, uint32_t count, uint32_t *ret) {
+bool idmap_find_free(const struct id_range *used, size_t n, uint32_t from, uint32_t total, uint32_t count,
+                     uint32_t *ret) {
     uint64_t at = from;
     for (bool moved = true; moved;) {
         moved = false;

@@ -146,8 +146,9 @@ struct err *idmaps_resolve(struct engine *e, const struct container_options *o, 
     if (ret->mode.kind == SPEC_USERNS_SHARED)
         return NULL;
     if (o->rootfs)
-        return err_hint(err_new(ERR_UNSUPPORTED, "--rootfs: the owners of a directory cannot be changed for a container"),
-                        "'coracle import' makes an image of it, whose files can have other owners");
+        return err_hint(
+            err_new(ERR_UNSUPPORTED, "--rootfs: the owners of a directory cannot be changed for a container"),
+            "'coracle import' makes an image of it, whose files can have other owners");
     if (ret->mode.kind == SPEC_USERNS_CONTAINER)
         return resolve_container(e, ret);
     TRY(host_id_map(e->host, &own));

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "engine/engine_int.h"
+#include "spec/userns.h"
 
 struct idmaps {
     struct spec_userns mode;
@@ -15,6 +16,7 @@ struct idmaps {
 };
 #define IDMAPS_INIT                                                                                                    \
     (struct idmaps) { .lock_fd = -1 }
+/* Gives the lock back. */
 void idmaps_done(struct idmaps *m);
 /* By the options and, for auto, the users that the image (its layers, bottom first) knows. */
 struct err *idmaps_resolve(struct engine *e, const struct container_options *o, const struct json *image_config,

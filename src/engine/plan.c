@@ -1,6 +1,7 @@
 /* plan: how a container's root is put together, by the configured driver: for its start, and for who copies its files.
  */
 #include "engine/engine_int.h"
+#include "storage/rootfs.h"
 #include "storage/trees.h"
 
 static enum store_driver driver_of(const struct config *config) {
@@ -39,8 +40,8 @@ static struct err *image_plan(struct engine *e, const struct engine_container *c
                               struct rootfs_plan *ret) {
     autostrv struct strv layers = {.n = 0};
     TRY(json_get_strv_opt(c->summary, "Layers", &layers));
-    struct plan_call call = {
-        e->store, {.container_id = c->id, .chain_ids = &layers, .driver = driver_of(e->config), .map = map}};
+    struct plan_call call = {e->store,
+                             {.container_id = c->id, .chain_ids = &layers, .driver = driver_of(e->config), .map = map}};
     struct err *bad = store_rootfs_plan(e->store, &call.wanted, ret);
     if (!bad || err_kind(bad) != ERR_DENIED)
         return bad;

@@ -50,8 +50,8 @@ static struct err *join_one(const struct sharing *s, int *take_ns, unsigned flag
 }
 
 /*
- * A container with a user namespace of its own can have the network of another; processes and queues only of one that has
- * the same ids: its root could not mount what shows them. Who is in the namespace above is root of all that.
+ * A container with a user namespace of its own can have the network of another; processes and queues only of one that
+ * has the same ids: its root could not mount what shows them. Who is in the namespace above is root of all that.
  */
 static struct err *check_ids(const struct sharing *s, const struct engine_container *other, unsigned flag) {
     char link[64];

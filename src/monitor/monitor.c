@@ -136,7 +136,8 @@ static struct err *meanwhile(void *ctx, pid_t pid) {
         TRY(mon_log_open(o));
     }
     TRY(own_signals(o));
-    err_free(runtime_userns_publish(o->m->host, o->run_fd, pid, o->m->map)); /* the next command can make one of its own */
+    err_free(
+        runtime_userns_publish(o->m->host, o->run_fd, pid, o->m->map)); /* the next command can make one of its own */
     return mon_state_prepare(o, pid);
 }
 

@@ -106,7 +106,7 @@ struct monitor {
     } join[8];
     int n_join;
     const struct id_map *map; /* of a user namespace of the container's own, as runtime.h has it; borrowed; or NULL */
-    int preserve_fds; /* descriptors 3 to 2 + n go to the first run, and are closed then */
+    int preserve_fds;         /* descriptors 3 to 2 + n go to the first run, and are closed then */
     struct monitor_restart restart;
     /*
      * Called in the monitor, inside the user namespace, after clients were answered: when the container has ended, and

@@ -2,11 +2,11 @@
  * nested: what the middle process (create.c) does for a container that has a user namespace of its own, before it goes
  * into that.
  *
- * Root of such a container may be anybody to the store: with `auto` it has no id of the user's at all. So whatever needs
- * the host's paths is done here, as root of the namespace above, and handed down as descriptors: the root file system and
- * the sources of bind mounts as detached mounts, which any mount namespace below takes. What the container is to own
- * besides its files is given to its root: the pipes that are its stdio. The cgroup is entered here too, as the new
- * process might not be allowed to.
+ * Root of such a container may be anybody to the store: with `auto` it has no id of the user's at all. So whatever
+ * needs the host's paths is done here, as root of the namespace above, and handed down as descriptors: the root file
+ * system and the sources of bind mounts as detached mounts, which any mount namespace below takes. What the container
+ * is to own besides its files is given to its root: the pipes that are its stdio. The cgroup is entered here too, as
+ * the new process might not be allowed to.
  */
 #include <errno.h>
 #include <fcntl.h>

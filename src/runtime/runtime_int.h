@@ -127,14 +127,15 @@ struct err *rootfs_adopt(const struct rootfs_plan *p) __attribute__((warn_unused
 /* Puts together what a plan says: a mount that is not attached, or (FUSE) a copy of one. */
 struct err *rootfs_open(const struct rootfs_plan *p, int *ret_fd) __attribute__((warn_unused_result));
 /*
- * A container with a user namespace of its own (nested.c) cannot reach what it is made of: the store, and the sources of
- * its mounts, may be closed to its root. So all of it is opened in the namespace above, as detached mounts.
+ * A container with a user namespace of its own (nested.c) cannot reach what it is made of: the store, and the sources
+ * of its mounts, may be closed to its root. So all of it is opened in the namespace above, as detached mounts.
  */
 struct nested {
     int *sources; /* of the config's bind mounts and trees, in their order */
     size_t n, next;
 };
-/* In the middle process, in a mount namespace of its own: mounts, stdio, cgroup; then it goes into the container's user namespace. */
+/* In the middle process, in a mount namespace of its own: mounts, stdio, cgroup; then it goes into the container's user
+ * namespace. */
 struct err *nested_enter(struct init *in) __attribute__((warn_unused_result));
 /* Gives those of three descriptors that are pipes to the root of a container with that map. */
 void nested_give(const int stdio[3], const struct id_map *m);

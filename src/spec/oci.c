@@ -55,8 +55,12 @@ static struct json *namespaces(const struct spec_ctx *x) {
     const struct {
         const char *type;
         enum spec_ns_mode mode;
-    } all[] = {{"mount", SPEC_NS_PRIVATE}, {"network", x->net.mode}, {"uts", x->uts.mode},
-               {"pid", x->pid.mode},       {"ipc", x->ipc.mode},     {"cgroup", x->cgroup.mode},
+    } all[] = {{"mount", SPEC_NS_PRIVATE},
+               {"network", x->net.mode},
+               {"uts", x->uts.mode},
+               {"pid", x->pid.mode},
+               {"ipc", x->ipc.mode},
+               {"cgroup", x->cgroup.mode},
                {"user", x->in->map ? SPEC_NS_PRIVATE : SPEC_NS_HOST}};
     struct json *list = json_array();
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {

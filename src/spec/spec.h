@@ -169,34 +169,6 @@ struct err *spec_check_link_local(const char *text) __attribute__((warn_unused_r
 #define SPEC_SLIRP "slirp" /* the name in network.json of a network of the container's own */
 const char *spec_network_mode(const struct container_options *o);
 
-/* ---- user namespaces: which ids a container has ---- */
-
-enum spec_userns_kind {
-    SPEC_USERNS_SHARED,  /* the user's: that in which all containers are */
-    SPEC_USERNS_KEEP_ID, /* the user is himself inside */
-    SPEC_USERNS_NOMAP,   /* the user has no id inside */
-    SPEC_USERNS_AUTO,    /* ids that no other such container has */
-    SPEC_USERNS_CONTAINER,
-    SPEC_USERNS_MAPS /* --uidmap, --gidmap */
-};
-struct spec_userns {
-    enum spec_userns_kind kind;
-    int64_t uid, gid; /* -1: unset */
-    int64_t size;     /* 0: unset */
-    const char *of;   /* SPEC_USERNS_CONTAINER: whose; borrowed from the options */
-};
-struct spec_userns_of {
-    const struct container_options *options;
-    const struct host *host;
-    const struct id_map *own; /* host_id_map() */
-};
-/* What --userns, --uidmap and --gidmap ask for. */
-struct err *spec_parse_userns(const struct container_options *o, struct spec_userns *ret)
-    __attribute__((warn_unused_result));
-/* The map of those kinds that need to know nothing but the user's own ids: keep-id, nomap, --uidmap. */
-struct err *spec_userns_map(const struct spec_userns *u, const struct spec_userns_of *of, struct id_map *ret)
-    __attribute__((warn_unused_result));
-
 /* ---- limits: three steps, for create (spec_build() takes them) and update ---- */
 
 /* Puts what was typed into docker's HostConfig object. Errors name the flag. */

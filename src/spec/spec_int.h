@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "spec/secret.h"
 #include "spec/spec.h"
+#include "spec/userns.h"
 
 #define SPEC_SHM_DEFAULT (INT64_C(64) << 20)
 #define SPEC_ANN_PREFIX "org.coracle."

@@ -1,4 +1,5 @@
-/* userns: --userns, --uidmap and --gidmap. The words are podman's, as docker's engine has one map for all containers. */
+/* userns: --userns, --uidmap and --gidmap. The words are podman's, as docker's engine has one map for all containers.
+ */
 #include "spec/spec_int.h"
 
 static struct err *usage(const char *text, const char *what) {

@@ -100,7 +100,9 @@ static void test_free(void) {
 static void test_within(void) {
     struct id_ranges above, m = {.r = {{0, 0, 5}, {5, 500, 1}, {6, 6, 200}}, .n = 3};
     autostr struct str text = STR_INIT;
-    idmap_parse("         0       2000          1\n         1     100000        100\n       101     300000 1000\nnonsense\n", &above);
+    idmap_parse(
+        "         0       2000          1\n         1     100000        100\n       101     300000 1000\nnonsense\n",
+        &above);
     CHECK_INT(above.n, 3);
     CHECK_INT(above.r[2].outside, 300000);
     idmap_text_within(&m, &above, &text);

@@ -51,7 +51,8 @@ static void open_test(struct shift_test *t, bool refer) {
     CHECK(mkdirat(t->to, "opaque", 0755) == 0 && mkdirat(t->to, "opaque/below", 0755) == 0);
     t->data = refer ? make_dir(t->f.s, "links") : -1;
     fill(t->from);
-    t->map = (struct id_map){.uid = {{geteuid(), geteuid(), 1}}, .gid = {{getegid(), getegid(), 1}}, .n_uid = 1, .n_gid = 1};
+    t->map =
+        (struct id_map){.uid = {{geteuid(), geteuid(), 1}}, .gid = {{getegid(), getegid(), 1}}, .n_uid = 1, .n_gid = 1};
     t->shift = (struct store_shift){
         .map = &t->map, .data = t->data, .depth = 3, .stray_uid = geteuid(), .stray_gid = getegid()};
     CHECK_OK(store_copy_shifted(t->from, -1, t->to, &t->shift));
