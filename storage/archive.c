@@ -17,6 +17,7 @@
 #include "base/msg.h"
 #include "base/path.h"
 #include "base/sys/sys.h"
+#include "storage/archive.h"
 #include "storage/store_int.h"
 #include "storage/unpack_int.h"
 

@@ -82,6 +82,7 @@ struct err *store_partial_drop(struct store *s, const char *digest) __attribute_
 /* Moves dirfd/name, already verified as `digest`, into the blobs (fsync, rename). Fine when the blob is there. */
 struct err *store_blob_adopt(struct store *s, const char *digest, int dirfd, const char *name)
     __attribute__((warn_unused_result));
+
 /* ---- layers ---- */
 
 /* chain_id of layer n from chain_id n-1 (NULL for the first) and diff_id, as the OCI image specification defines it. */
@@ -119,35 +120,6 @@ struct err *store_unpack_finish(struct store *s, struct store_unpack_job *take_j
 /* Kills it and turns its directory into debris. */
 void store_unpack_cancel(struct store *s, struct store_unpack_job *take_job);
 
-/* ---- tar archives (docker save, OCI archives), by coracle-unpack ---- */
-
-struct store_member {
-    char *name, *link; /* as in the archive, cleaned; target of a symlink or hardlink, or NULL */
-    char digest[72];   /* of a regular file */
-    int64_t size;
-};
-struct store_archive {
-    char *tmp; /* tmp/<name>: regular members lie there under their digest's hex */
-    int tmp_fd;
-    struct store_member *m;
-    size_t n;
-};
-/* The regular members of a tar (compressed or not) into a tmp directory, by their digests; at most 100,000. Of a
- * directory: the files in it and in its blobs/sha256. */
-struct err *store_archive_read(struct store *s, int fd, struct store_archive **ret) __attribute__((warn_unused_result));
-/* The member of that name, links followed within the archive; NULL when absent. Borrowed. */
-const struct store_member *store_archive_find(const struct store_archive *a, const char *name);
-/* Frees and removes the tmp directory. */
-void store_archive_free(struct store *s, struct store_archive *a);
-struct store_tar_file {
-    const char *name;
-    const char *blob; /* digest of a blob to send, or NULL */
-    const void *data; /* else these bytes */
-    size_t len;
-};
-/* Writes a tar with these files (mode 0644, mtime 0, parent directories first) to out_fd. */
-struct err *store_archive_write(struct store *s, int out_fd, const struct store_tar_file *files, size_t n)
-    __attribute__((warn_unused_result));
 /* ---- images and references ---- */
 
 struct store_layer_ref {
@@ -200,7 +172,9 @@ struct err *store_refs(const struct store *s, struct strmap *out) __attribute__(
 /* Deletes what nothing refers to. *ret_skipped: the store is in use, or, with `wait`, one waits already. userns. */
 struct err *store_sweep(struct store *s, bool wait, bool *ret_skipped, int64_t *ret_bytes)
     __attribute__((warn_unused_result));
+
 /* ---- containers ---- */
+
 struct store_container_new {
     const char *id, *name;
     const struct json *config;  /* → config.json */

@@ -29,6 +29,7 @@ struct image_manifest {
     char *media_type;
     struct str text; /* as the registry has it */
 };
+/* Frees the members. */
 void image_manifest_done(struct image_manifest *m);
 #define automanifest __attribute__((cleanup(image_manifest_done))) struct image_manifest
 /* The manifest or index that a reference names, its digest verified. */

@@ -27,6 +27,7 @@
 #include "image/manifest_int.h"
 #include "image/pull_int.h"
 #include "image/trust_int.h"
+#include "storage/archive.h"
 #include "storage/store.h"
 
 #define IMAGES_MAX 1000

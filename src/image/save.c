@@ -17,6 +17,7 @@
 #include "image/archive_int.h"
 #include "image/location.h"
 #include "image/manifest_int.h"
+#include "storage/archive.h"
 #include "storage/store.h"
 
 static const char layout_text[] = "{\"imageLayoutVersion\":\"1.0.0\"}";

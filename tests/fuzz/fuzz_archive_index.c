@@ -18,6 +18,7 @@
 #include "image/image.h"
 #include "image/manifest_int.h"
 #include "image/pull_int.h"
+#include "storage/archive.h"
 #include "storage/store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

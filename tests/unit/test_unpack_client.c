@@ -11,6 +11,8 @@
 #include "base/sys/sys.h"
 #include "store_fixture.h"
 
+#include "storage/archive.h"
+
 static void write_file(const char *path, const char *text) {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0 || write(fd, text, strlen(text)) < 0)
