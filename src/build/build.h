@@ -58,7 +58,8 @@ struct err *build_run(const struct build_options *o, struct build_result *ret, s
     __attribute__((warn_unused_result));
 void build_result_done(struct build_result *r);
 
-/* The cache as an array of {"ID", "Step", "Size", "Created", "LastUsed" (ns), "Shared": an image has the layer, too}. */
+/* The cache as an array of {"ID", "Step", "Size", "Created", "LastUsed" (ns), "Shared": an image has the layer, too}.
+ */
 struct err *build_cache_list(struct engine *e, struct json **ret) __attribute__((warn_unused_result));
 /* docker builder prune: forgets cached steps (`all`: those that images use, too; else those whose layer no image has)
  * that were last used before `until` (ns; 0: whenever). Appends their ids; *ret_bytes: what their layers hold. */

@@ -50,7 +50,7 @@ struct engine_base {
 };
 struct engine_create {
     const struct container_options *options;
-    const struct engine_base *base; /* instead of the image that the options name; or NULL */
+    const struct engine_base *base;    /* instead of the image that the options name; or NULL */
     struct image_progress_fn progress; /* of a pull that turned out to be needed */
     /* Called before such a pull, to say "Unable to find image 'x' locally"; may be NULL. */
     void (*missing)(void *ctx, const char *reference);
