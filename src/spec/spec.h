@@ -162,11 +162,11 @@ struct err *spec_build(const struct spec_input *in, struct spec **ret) __attribu
 void spec_free(struct spec *s);
 /* The host's file for --tz, owned. */
 struct err *spec_timezone_file(const struct host *h, const char *tz, char **ret) __attribute__((warn_unused_result));
-/* The network mode that the options ask for: "bridge", "none", "host", "container:X", or the first network as typed;
- * borrowed. */
 /* A link-local address of IPv4 or IPv6, as --link-local-ip takes one; usage error. */
 struct err *spec_check_link_local(const char *text) __attribute__((warn_unused_result));
 #define SPEC_SLIRP "slirp" /* the name in network.json of a network of the container's own */
+/* The network mode that the options ask for: "bridge", "none", "host", "container:X", or the first network as typed;
+ * borrowed. */
 const char *spec_network_mode(const struct container_options *o);
 
 /* ---- limits: three steps, for create (spec_build() takes them) and update ---- */
