@@ -227,13 +227,13 @@ static struct err *opened(struct registry *r, struct store *s, struct upload *u)
 
 /* How much there is of it, by an answer to a chunk or to a question; refused where that cannot be. */
 static struct err *take_range(const struct registry *r, struct upload *u, int64_t most, int64_t otherwise) {
-    int64_t end = upload_range_end(strmap_get(&u->xfer.headers, "range"));
-    if (end == 1 && most != 1) /* "0-0" is what many say for nothing */
-        end = 0;
-    if (end > most)
+    int64_t have = upload_range_end(strmap_get(&u->xfer.headers, "range"));
+    if (have == 1 && most != 1) /* "0-0" is what many say for nothing */
+        have = 0;
+    if (have > most)
         return err_new(ERR_CORRUPT, "%s says that it has %lld bytes of blob %s, of which there can be %lld", r->name,
-                       (long long)end, u->digest, (long long)most);
-    u->taken = end < 0 ? otherwise : end;
+                       (long long)have, u->digest, (long long)most);
+    u->taken = have < 0 ? otherwise : have;
     return NULL;
 }
 

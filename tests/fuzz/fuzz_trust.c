@@ -26,8 +26,8 @@ static void place(const char *text, const struct image_ref *ref) {
     char *found = NULL;
     const struct trust_source source = {.transport = "docker", .ref = ref};
     trust_scopes(&source, &scopes);
-    autoerr e = lookaside_parse(text, &scopes, &rank, &found);
-    if (found && rank > scopes.n)
+    autoerr bad = lookaside_parse(text, &scopes, &rank, &found);
+    if (!bad && found && rank > scopes.n)
         abort();
     free(found);
     strv_done(&scopes);
