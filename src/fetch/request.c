@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-#define DELAY_MAX_MS (120 * 1000)
+#define DELAY_MAX_MS INT64_C(120000)
 
 void request_done(struct request *r) {
     free(r->url);

@@ -134,7 +134,7 @@ struct err *rootfs_adopt(const struct rootfs_plan *p) {
 }
 
 static struct err *overlay_mount(const struct rootfs_plan *p, int *ret_fd) {
-    if (p->adopt)
+    if (p->adopt && p->upper)
         TRY(rootfs_adopt(p));
     if (p->upper)
         clear_mark(p);

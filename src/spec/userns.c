@@ -128,7 +128,7 @@ struct both {
 static struct err *add_list(const struct strv *list, bool gids, bool alone, struct both *b) {
     const struct id_map *own = b->own;
     for (size_t i = 0; i < list->n; i++) {
-        struct mapping m;
+        struct mapping m = {.uids = false};
         const char *flag = gids ? "--gidmap" : "--uidmap";
         TRY(spec_invalid(flag, list->v[i],
                          parse_mapping(list->v[i], gids ? own->gid : own->uid, gids ? own->n_gid : own->n_uid, &m)));
