@@ -258,7 +258,7 @@ root_dir() {
 }
 
 @test "what is refused says why and what to do" {
-    fails 125 "bind the file" run --secret x busybox true
+    fails 125 "coracle secret ls" run --secret x busybox true
     fails 125 "passwd" run --hostuser me busybox true
     fails 1 "'coracle container start' requires at least 1 argument" container start
     fails 1 "'coracle start' requires at least 1 argument" start

@@ -89,12 +89,14 @@ def ours():
 
 
 def kill(pid, what):
+    """Returns when it has died: until then its locks are held, and what it kept alive looks well."""
     try:
         os.kill(pid, signal.SIGKILL)
-        killed[what] += 1
-        history.append(what)
     except (ProcessLookupError, TypeError):
-        pass
+        return
+    killed[what] += 1
+    history.append(what)
+    eventually(f"{what} survives SIGKILL", lambda: not lives(pid))
 
 
 # ---- containers ----

@@ -53,8 +53,8 @@ static void test_rows(void) {
         {"{{.ID}}\\t{{.Names}}", false, "0123\tcaf\xc3\xa9-and-more\n45\tx\\x1b[31m\\x0aq\n"},
         {"{{.ID}}:{{.Size}}", true, "0123:\n45:\n"},
         {"json", false,
-         "{\"ID\":\"0123\",\"Names\":\"caf\xc3\xa9-and-more\",\"Labels\":\"a=b\"}\n"
-         "{\"ID\":\"45\",\"Names\":\"x\\u001b[31m\\nq\",\"Labels\":\"\"}\n"},
+         "{\"ID\":\"0123\",\"Labels\":\"a=b\",\"Names\":\"caf\xc3\xa9-and-more\"}\n"
+         "{\"ID\":\"45\",\"Labels\":\"\",\"Names\":\"x\\u001b[31m\\nq\"}\n"},
         {"{{.Nope}}", false,
          "failed to execute template: template: :1:2: executing \"\" at <.Nope>: can't evaluate field "
          "Nope in a row"},
