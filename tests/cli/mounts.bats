@@ -87,7 +87,7 @@ image_mounts() {
     in_box -v "$T/src:/o:O,upperdir=$T/up,workdir=$T/work" -- 'echo kept >/o/new'
     assert_eq "$(cat up/new)" kept
     assert_eq "$(in_box -v "$T/src:/o:O,upperdir=$T/up,workdir=$T/work" -- 'cat /o/f /o/new')" $'low\nkept'
-    chmod 700 work/work # overlay's own, which bats could not remove
+    chmod -R u+rwx work # overlay's own, which bats could not remove
     in_box -v base:/v -- 'echo v >/v/f'
     assert_eq "$(in_box -v base:/v:O -- 'echo w >>/v/f; cat /v/f')" $'v\nw'
     assert_eq "$(in_box -v base:/v -- 'cat /v/f')" v

@@ -8,6 +8,13 @@ status_is() { [ "$(coracle inspect --format '{{.State.Status}}' "$1")" = "$2" ];
 restarts() { coracle inspect --format '{{.RestartCount}}' "$1"; }
 restarted_often() { [ "$(restarts "$1")" -ge "$2" ]; }
 monitor_of() { cut -d' ' -f1 "$XDG_RUNTIME_DIR/coracle/$(coracle inspect --format '{{.Id}}' "$1")/monitor"; }
+# Until a process has died its locks are held, and all looks well.
+kill_monitor() {
+    local pid
+    pid=$(monitor_of "$1")
+    kill -9 "$pid"
+    wait_for eval "! kill -0 $pid 2>/dev/null || grep -q '^State:.Z' /proc/$pid/status"
+}
 # The pauses between the lines of a log, in ms, one a line.
 gaps() {
     coracle logs -t "$1" | awk '{ split($1, t, "[:Z]"); now = t[2] * 60000 + t[3] * 1000; if (NR > 1) print int(now - last); last = now }'
@@ -150,7 +157,7 @@ gaps() {
     coracle run -d --name k1 --restart always busybox sh -c 'exit 9'
     wait_for restarted_often k1 4
     wait_for status_is k1 restarting
-    kill -9 "$(monitor_of k1)"
+    kill_monitor k1
     run coracle inspect --format '{{.State.Status}} {{.State.ExitCode}}' k1
     assert_eq "$output" 'exited 9'
     assert_eq "$(find "$XDG_RUNTIME_DIR/coracle" -name "$(coracle inspect --format '{{.Id}}' k1)")" ''
@@ -161,7 +168,7 @@ gaps() {
 
 @test "kill -9 of the monitor of a running one: its container ends, and nobody starts it" {
     coracle run -d --name k2 --restart always busybox sleep 1000
-    kill -9 "$(monitor_of k2)"
+    kill_monitor k2
     wait_for status_is k2 exited
     assert_eq "$(coracle inspect --format '{{.State.ExitCode}}' k2)" 137
     assert_eq "$(coracle ps -q --filter name=k2)" ''
@@ -185,7 +192,7 @@ gaps() {
     coracle run -d --name r-failure --restart on-failure busybox sleep 1000
     coracle run -d --name r-none busybox sleep 1000
     coracle stop r-stopped
-    for c in r-always r-unless r-failure r-none; do kill -9 "$(monitor_of $c)"; done
+    for c in r-always r-unless r-failure r-none; do kill_monitor $c; done
     # what the power cut leaves: "running", of another boot
     for f in "$STORE"/containers/*/state.json; do sed -i 's/"boot_id":"[^"]*"/"boot_id":"another"/' "$f"; done
     run coracle start --all --filter should-start-on-boot=true

@@ -60,7 +60,7 @@ crafted() {
     printf '#!/proc/self/exe\n' >"$CTR_HOME/attack/script"
     chmod 755 "$CTR_HOME/attack/script" "$own"/*
     attacker -- overwrite 20
-    for i in $(seq 15); do
+    for i in $(seq "$(rounds 15)"); do
         timeout 10 "$own/coracle" exec "attacker$BATS_TEST_NUMBER" /proc/self/exe version || true
         timeout 10 "$own/coracle" exec "attacker$BATS_TEST_NUMBER" /attack/script || true
         # 126: the attacker has its own busybox open for writing at this moment
@@ -79,7 +79,7 @@ crafted() {
 
 @test "[2] 300 execs under a container that looks at every new process: none can be opened before it runs its program" {
     attacker --cap-add SYS_PTRACE -- newcomers 60
-    for i in $(seq 100); do
+    for i in $(seq "$(rounds 100)"); do
         for j in 1 2 3; do coracle exec "attacker$BATS_TEST_NUMBER" true & done
         wait
     done
@@ -301,7 +301,7 @@ P
     ln -s "../../../../../../../../..$CTR_HOME/escape" "$CTR_HOME/shared/l2"
     attacker -v "$CTR_HOME/shared:/s" -- swap /s/d /s/l 80
     one() { timeout 20 coracle run --rm -v "$CTR_HOME/shared:/s" -v "$CTR_HOME/tool:/s/d/a/b" -v /etc/hostname:/s/d/file -w /s/l/c busybox true; }
-    for i in $(seq 50); do
+    for i in $(seq "$(rounds 50)"); do
         for j in 1 2 3 4; do one >/dev/null 2>&1 & done
         wait
     done
@@ -395,7 +395,7 @@ P
 @test "[59] output that nobody reads, and 100 clients that come and go, do not make the monitor grow" {
     coracle run -d --name flood --log-opt max-size=1m busybox sh -c 'yes 0123456789012345678901234567890123456789'
     monitor=$(grep -o '[0-9]*' "$XDG_RUNTIME_DIR/coracle/$(coracle inspect -f '{{.Id}}' flood)/monitor" | head -1)
-    for i in $(seq 20); do
+    for i in $(seq "$(rounds 20)"); do
         for j in 1 2 3 4 5; do coracle attach --no-stdin flood 2>/dev/null </dev/null | head -c 1000 >/dev/null & done
         wait
     done

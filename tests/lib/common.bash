@@ -58,6 +58,9 @@ wait_for() {
     done
 }
 
+# rounds N: of a test that tries often, TEST_ROUNDS per cent of N
+rounds() { echo $(((${1} * ${TEST_ROUNDS:-100} + 99) / 100)); }
+
 # Whether the programs were built with the sanitizers, whose own memory no limit of ours is about.
 sanitized() { ldd "$CORACLE_BIN/coracle" | grep -q libasan; }
 
