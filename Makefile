@@ -22,7 +22,7 @@ WARN := -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wstrict-prototype
 HARD := -fstack-protector-strong -fPIE -fno-strict-aliasing -fno-common $(if $(SAN)$(COV)$(FUZZ),,-D_FORTIFY_SOURCE=2) \
         $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
 CPPFLAGS += -D_GNU_SOURCE -DCORACLE_VERSION='"$(VERSION)"' -Isrc -I. -I$(B)/gen
-CFLAGS   ?= -O2 -g
+CFLAGS   ?= $(if $(SAN),-O1,-O2) -g
 ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(if $(WERROR),-Werror) $(HARD) $(SANFLAGS) -ffile-prefix-map=$(CURDIR)=. -MMD -MP
 ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--build-id=sha1
 comma := ,

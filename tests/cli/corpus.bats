@@ -9,6 +9,7 @@ load ../lib/common
 
 @test "docker's client judges them as recorded" {
     docker --version 2>/dev/null | grep -q ' 28\.2\.' || skip "no docker client 28.2 here"
+    ! sanitized || skip "nothing of ours runs here"
     run python3 "$TESTS_DIR/corpus/check.py" oracle "$TESTS_DIR"/corpus/*.cases
     assert_status 0
 }
