@@ -100,8 +100,10 @@ static void relay_free(struct loop *l, struct relay *r, bool reset) {
 }
 
 void relay_group_end(struct loop *l, struct relay_group *group) {
-    while (group->first)
-        relay_free(l, group->first, true);
+    for (struct relay *r = group->first, *next; r; r = next) {
+        next = r->next;
+        relay_free(l, r, true);
+    }
 }
 
 /* Both streams have ended and nothing is on the way. */
