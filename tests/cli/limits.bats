@@ -87,8 +87,9 @@ fill() { echo "dd if=/dev/zero bs=${1}M count=1 2>/dev/null | sleep 1000"; }
 @test "memory of many processes counts together, and theirs that exec started" {
     local c
     c=$(unique)
-    coracle run -d --name "$c" -m 60m busybox sh -c "$(fill 20)" 2>/dev/null
-    run timeout -k 1 50 coracle exec "$c" sh -c "$(fill 15)& $(fill 15)& sleep 1; echo within; $(fill 17)"
+    # with room for what a shell uses while it fills
+    coracle run -d --name "$c" -m 100m busybox sh -c "$(fill 20)" 2>/dev/null
+    run timeout -k 1 50 coracle exec "$c" sh -c "$(fill 15)& $(fill 15)& sleep 1; echo within; $(fill 60)"
     assert_status 137
     assert_output_has within
     assert_eq "$(timeout 50 coracle wait "$c")" 137
