@@ -31,17 +31,13 @@ static void no_advertisements(const char *ifname) {
     (void)warden_sysctl(path, "0"); /* without IPv6 there is no such file */
 }
 
-/* In the container. A name that is taken is a link that a helper before us has left: its loop may still be dying. */
+/* In the container. The last helper's link may still be there if it was a veth pair: that outlives its far end. */
 static struct err *open_tap(struct rtnl *r, const struct endpoint *e, int *ret) {
     unsigned index;
-    int fd = sys_tap_open(e->ifname);
-    if (fd < 0 && (errno == EBUSY || errno == EINVAL)) {
-        TRY(rtnl_delete(r, e->ifname));
-        fd = sys_tap_open(e->ifname);
-    }
-    if (fd < 0)
+    TRY(rtnl_delete(r, e->ifname));
+    autofd int tap = sys_tap_open(e->ifname);
+    if (tap < 0)
         return err_sys(errno, "open /dev/net/tun");
-    autofd int tap = fd;
     TRY(rtnl_index(r, e->ifname, &index));
     TRY(rtnl_mac(r, index, e->mac));
     no_advertisements(e->ifname);

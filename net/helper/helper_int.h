@@ -266,9 +266,9 @@ void dns_message(struct loop *l, const struct json *request, const int *fds,
                  size_t n); /* dns undns names scope resolv */
 
 /* ---- warden.c ---- */
-/* Serves monitors on a listening socket until a few seconds after the last lease; never returns. The end of the loop,
- * behind loop_pidfd, is its end. run_root: where "net/serving" is, NULL: nowhere. */
-void warden_main(int listener, int loop_fd, int loop_pidfd, const char *run_root) __attribute__((noreturn));
+/* Serves monitors on a listening socket until a few seconds after the last lease; never returns. The end of the loop
+ * is its end. run_root: where "net/serving" is, NULL: nowhere. */
+void warden_main(int listener, int loop_fd, pid_t loop, const char *run_root) __attribute__((noreturn));
 
 /* ---- link.c: rtnetlink on a socket of one namespace ---- */
 struct mnl_socket;

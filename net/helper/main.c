@@ -21,7 +21,6 @@
 #include "base/fd.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "base/sys/sys.h"
 #include "net/helper/helper_int.h"
 
 enum { LISTENER_FD = 3, USERNS_FD = 4, EXIT_MISUSE = 2 };
@@ -94,10 +93,7 @@ static struct err *run(const char *run_root) {
         loop_main(pair[0]);
     }
     fd_close(pair[0]);
-    int pidfd = sys_pidfd_open(pid);
-    if (pidfd < 0)
-        return err_sys(errno, "watch the loop");
-    warden_main(LISTENER_FD, pair[1], pidfd, run_root);
+    warden_main(LISTENER_FD, pair[1], pid, run_root);
 }
 
 /* What follows `name`, or NULL. */

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/msg.h"
+#include "base/sys/sys.h"
 #include "net/helper/warden_int.h"
 
 enum { IDLE_MS = 3000, EVENTS = 16 };
@@ -158,7 +159,10 @@ static void listener_ready(struct warden *w, struct source *s) {
 
 /* ---- main ---- */
 
-static void start(struct warden *w, int listener, int loop_fd, int loop_pidfd) {
+static void start(struct warden *w, int listener, int loop_fd, pid_t loop) {
+    int loop_pidfd = sys_pidfd_open(loop);
+    if (loop_pidfd < 0)
+        warden_die(err_sys(errno, "watch the loop"));
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (w->epoll < 0)
         warden_die(err_sys(errno, "make an event table"));
@@ -178,10 +182,10 @@ static int patience(const struct warden *w) {
     return w->n_attached ? -1 : IDLE_MS;
 }
 
-void warden_main(int listener, int loop_fd, int loop_pidfd, const char *run_root) {
+void warden_main(int listener, int loop_fd, pid_t loop, const char *run_root) {
     static struct warden w;
-    start(&w, listener, loop_fd, loop_pidfd);
-    serving_start(&w, run_root);
+    start(&w, listener, loop_fd, loop);
+    serving_start(&w, run_root, loop);
     for (;;) {
         struct epoll_event events[EVENTS];
         int n = epoll_wait(w.epoll, events, EVENTS, patience(&w));

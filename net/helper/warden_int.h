@@ -83,6 +83,8 @@ struct warden {
     int epoll;
     struct source listener, loop_source, loop_end, resolv;
     struct msg_chan *loop;
+    pid_t loop_pid;
+    uint64_t loop_start; /* proc_start_time() */
     int64_t seq;
     struct lease *leases;
     size_t n_leases, n_attached;
@@ -152,9 +154,10 @@ struct err *sweep_start(struct warden *w) __attribute__((warn_unused_result));
 /* Deletes a link, soon. */
 void sweep(struct warden *w, const char *link);
 
-/* ---- serving.c: after a helper that was killed, restores come first ---- */
-/* Reads how many there may be from the directory run_root, NULL: none. */
-void serving_start(struct warden *w, const char *run_root);
+/* ---- serving.c: after another helper ---- */
+/* Reads from the directory run_root how many there may be, NULL: none; waits until the last helper's loop is gone, and
+ * says who ours is. */
+void serving_start(struct warden *w, const char *run_root, pid_t loop);
 /* To be called before a lease is granted and after one has ended. */
 void serving_changed(struct warden *w);
 /* How long to wait for the next restore, in ms. */

@@ -115,7 +115,6 @@ static void lack(struct warden *w, const char *what, struct err *take_e) {
 static struct err *uplink_veth(struct warden *w, int *ret) {
     static const uint8_t mac[6] = {0x02, 0x42, 10, 0, 2, 2};
     const struct veth v = {.name = UPLINK, .peer = UPLINK_PEER, .netns = -1, .mac = mac, .mtu = UPLINK_MTU};
-    TRY(rtnl_delete(w->rtnl, UPLINK));
     TRY(rtnl_veth(w->rtnl, &v));
     autofd int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (any < 0 || sys_link_no_offload(any, UPLINK) < 0)
@@ -140,11 +139,8 @@ static struct err *uplink_routes(struct warden *w) {
 }
 
 static struct err *uplink(struct warden *w, int *ret, bool *ret_tap) {
+    TRY(rtnl_delete(w->rtnl, UPLINK)); /* a veth pair of the last helper's: it may outlive the packet socket */
     autofd int fd = sys_tap_open(UPLINK);
-    if (fd < 0 && errno == EBUSY) { /* the loop of the last helper is still dying */
-        TRY(rtnl_delete(w->rtnl, UPLINK));
-        fd = sys_tap_open(UPLINK);
-    }
     *ret_tap = fd >= 0;
     if (fd < 0) {
         lack(w, "a veth pair takes the place of a tap", err_sys(errno, "open /dev/net/tun"));

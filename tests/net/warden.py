@@ -54,6 +54,7 @@ class World:
 
     def __init__(self, program, directory):
         os.mkdir(os.path.join(directory, "net"))
+        self.directory = directory
         self.helper = Helper([program, "--run-root", directory], os.path.join(directory, "socket"))
         self.containers = []
 
@@ -296,6 +297,29 @@ def who_comes_after_a_kill_waits_for_those_who_were_there(w):
     assert {c["name"] for c in asks.receive()["containers"]} >= {c.name for c in old}
     assert os.fstat(new.lease.fds[-1]).st_ino == os.fstat(old[0].lease.fds[-1]).st_ino, "a second namespace"
     assert new.pings(old[3].ip()) and old[3].pings(new.ip())
+
+
+@case
+def a_helper_begins_when_the_loop_of_the_last_one_is_gone(w):
+    w.container("a", BACK)
+    kill_helper(w)
+    path = os.path.join(w.directory, "net/serving")
+    with open(path) as f:
+        assert len(f.read().split()) == 3, "the loop is not named"
+    dying = subprocess.Popen(["sleep", "1000"])
+    try:
+        with open(f"/proc/{dying.pid}/stat") as f:
+            start = f.read().rpartition(")")[2].split()[19]
+        with open(path, "w") as f:
+            f.write(f"0 {dying.pid} {start} \n")
+        w.helper.start()
+        asks = w.helper.connect()
+        asks.send({"op": "list"})
+        assert not select.select([asks.socket], [], [], 0.3)[0], "it is served while the other one lives"
+    finally:
+        dying.kill()
+        dying.wait()
+    assert asks.receive()["containers"] == []
 
 
 @case
