@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The warden of coracle-net, driven without coracle: warden.py PROGRAM [CASE…]. Runs as root of a user namespace."""
+import contextlib
 import errno
 import os
 import select
@@ -92,6 +93,10 @@ class World:
     def close(self):
         for c in self.containers:
             c.end()
+        for pid in self.processes():  # it would wait for the next lease
+            with contextlib.suppress(ProcessLookupError):  # one takes the other along
+                os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: not self.processes()), "the helper is still there"
 
 
 @case
@@ -473,7 +478,6 @@ def main():
                     print(f"# {frame.name}, line {frame.lineno}: {frame.line}")
             finally:
                 w.close()
-                eventually(lambda: not w.processes())
         sys.stdout.flush()
     return failed != 0
 
