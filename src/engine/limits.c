@@ -156,7 +156,7 @@ static struct err *enforce(struct update *u, struct strv *warnings) {
         return runtime_limits_probe(u->engine->host, u->c.id, u->config, warnings);
     autocgroup g = RUNTIME_CGROUP_NONE;
     runtime_cgroup_open(u->c.state.pid, &g);
-    TRY(runtime_limits_plan(json_path(u->config, "linux.resources"), &g, NULL, warnings));
+    TRY(runtime_limits_plan(u->config, &g, NULL, warnings));
     TRY(write_config(u));
     struct err *e = monitor_update(u->engine->host, u->c.id);
     if (!e || err_kind(e) == ERR_NOT_FOUND) { /* it has ended meanwhile: the next start will see them */

@@ -214,11 +214,10 @@ static struct err *say_started(struct mon *o) {
 
 /* The list of its directories is for whoever clears up after a monitor that was killed. */
 static struct err *make_cgroup(struct mon *o) {
-    const struct json *resources = json_path(o->m->config, "linux.resources");
     autofree char *parent = runtime_cgroup_parent(o->m->config);
     runtime_cgroup_claim(o->m->host, o->m->id, o->m->config);
     TRY(runtime_cgroup_make(o->m->host, o->m->id, parent, &o->cgroup));
-    TRY(runtime_limits_plan(resources, &o->cgroup, &o->emulation, NULL));
+    TRY(runtime_limits_plan(o->m->config, &o->cgroup, &o->emulation, NULL));
     if (!o->cgroup.paths.n)
         return NULL;
     autofree char *text = strv_join(&o->cgroup.paths, "\n");

@@ -46,9 +46,8 @@ struct err *watch_update(struct mon *o) {
     autojson config = NULL;
     struct runtime_emulation e;
     TRY(json_read_file(o->m->dir_fd, "config.json", &config));
-    const struct json *resources = json_path(config, "linux.resources");
-    TRY(runtime_limits_plan(resources, &o->cgroup, &e, NULL));
-    TRY(runtime_resources_apply(resources, &o->cgroup));
+    TRY(runtime_limits_plan(config, &o->cgroup, &e, NULL));
+    TRY(runtime_resources_apply(json_path(config, "linux.resources"), &o->cgroup));
     if (e.cpus)
         TRY(runtime_affinity(o->proc.pid, e.cpus));
     e.cpus = NULL; /* it is the config's, which goes */

@@ -95,14 +95,15 @@ struct runtime_emulation {
     const char *cpus; /* processors that each process binds itself to, of `resources`; or NULL */
 };
 /*
- * Settles each limit of "linux.resources" (may be NULL) for a cgroup: enforced by it, emulated, without effect (both of
+ * Settles each limit of a config's "linux.resources" for a cgroup: enforced by it, emulated, without effect (both of
  * these add a warning, in docker's words where it has some), or refused: an error of kind unsupported with the way out.
- * `ret` and `warnings` may be NULL.
+ * `ret`, whose text is the config's, and `warnings` may be NULL.
  */
-struct err *runtime_limits_plan(const struct json *resources, const struct runtime_cgroup *g,
+struct err *runtime_limits_plan(const struct json *config, const struct runtime_cgroup *g,
                                 struct runtime_emulation *ret, struct strv *warnings)
     __attribute__((warn_unused_result));
-/* The same for a container that is only being made, with a cgroup made for the look at it and removed again. */
+/* The same for a container that is only being made, with a cgroup made for the look at it and removed again; of its
+ * "oomScoreAdj" it is said, too, when that will have no effect. */
 struct err *runtime_limits_probe(const struct host *h, const char *id, const struct json *config, struct strv *warnings)
     __attribute__((warn_unused_result));
 /* Binds every process of a running container to processors. Needs the container's user namespace. */

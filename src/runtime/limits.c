@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "runtime/runtime_int.h"
 
 static const struct {
@@ -53,26 +54,52 @@ struct err *limits_apply(const struct json *process) {
     return NULL;
 }
 
+/* ---- the OOM score ---- */
+
+static bool oom_now(int64_t *ret) {
+    autostr struct str text = STR_INIT;
+    if (!cgroup_read(AT_FDCWD, "/proc/self/oom_score_adj", &text))
+        return false;
+    bool negative = *str_c(&text) == '-';
+    const char *from = str_c(&text) + negative;
+    autofree char *digits = mem_dupn(from, strcspn(from, "\n"));
+    if (!str_to_i64(digits, 0, 1000, ret))
+        return false;
+    *ret = negative ? -*ret : *ret;
+    return true;
+}
+
+static bool oom_write(int64_t score) {
+    char text[16];
+    autofd int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    int n = snprintf(text, sizeof text, "%lld", (long long)score);
+    return fd >= 0 && write(fd, text, (size_t)n) == n;
+}
+
 /* The file belongs to the real root while the process is not dumpable, so it is made dumpable for the moment. */
 struct err *limits_oom_score(const struct json *process) {
     const struct json *want = json_get(process, "oomScoreAdj");
-    char text[16];
-    if (!want || json_type(want) != JSON_NUMBER)
-        return NULL;
-    autofd int fd = -1;
-    TRY(fd_open_at(AT_FDCWD, "/proc/self/oom_score_adj", O_RDONLY, 0, &fd));
-    ssize_t n = read(fd, text, sizeof text - 1);
-    text[n > 0 ? n : 0] = '\0';
-    int64_t now = 0, score = json_int_value(want, 0);
-    bool negative = text[0] == '-';
-    text[strcspn(text, "\n")] = '\0';
-    (void)str_to_i64(text + negative, 0, 1000, &now);
-    if (score <= (negative ? -now : now))
+    int64_t now, score = json_int_value(want, 0);
+    if (json_type(want) != JSON_NUMBER || !oom_now(&now) || score == now)
         return NULL;
     (void)prctl(PR_SET_DUMPABLE, 1);
-    fd_replace(&fd, open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
-    int len = snprintf(text, sizeof text, "%lld", (long long)score);
-    struct err *e = fd < 0 || write(fd, text, (size_t)len) < 0 ? err_sys(errno, "set the OOM score to %s", text) : NULL;
+    bool done = oom_write(score);
+    int saved = errno;
     (void)prctl(PR_SET_DUMPABLE, 0);
-    return e;
+    return done || score < now ? NULL : err_sys(saved, "set the OOM score to %lld", (long long)score);
+}
+
+/* How far down a process may go is in no file of the kernel's: it is tried by going there and back. */
+void limits_oom_said(const struct json *process, bool own, struct strv *warnings) {
+    const struct json *want = json_get(process, "oomScoreAdj");
+    int64_t now, score = json_int_value(want, 0);
+    if (json_type(want) != JSON_NUMBER || !oom_now(&now) || score == now)
+        return;
+    bool may = score > now || (oom_write(score) && oom_write(now));
+    if (!may)
+        strv_pushf(warnings,
+                   "--oom-score-adj %lld has no effect: without root it cannot go below that of this session, %lld",
+                   (long long)score, (long long)now);
+    else if (!own)
+        strv_pushf(warnings, "--oom-score-adj %lld has no effect together with --pid", (long long)score);
 }

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "runtime/runtime_int.h"
+#include "spec/spec.h"
 
 /* ---- what a cgroup takes ---- */
 
@@ -108,6 +109,28 @@ static struct err *refuse(const struct row *row) {
                     "controller (docs/limits.md); or leave the flag out");
 }
 
+/* Whether the container has a pid namespace that it shares with nobody: only by that can its processes be told from
+ * others where there is no cgroup. */
+static bool has_own_pids(const struct json *config) {
+    const char *share = json_str_value(json_get(json_get(config, "annotations"), SPEC_ANN_SHARE));
+    bool own = false;
+    JSON_EACH(it, json_path(config, "linux.namespaces"))
+    if (str_eq(json_str_value(json_get(it, "type")), "pid"))
+        own = !json_get(it, "path");
+    if (!own || !share)
+        return own;
+    autojson shared = NULL;
+    autoerr damaged = json_parse(share, strlen(share), SPEC_ANN_SHARE, 0, &shared);
+    return !damaged && !json_get(shared, "pid");
+}
+
+static struct err *refuse_unseen(void) {
+    return err_hint(err_new(ERR_UNSUPPORTED,
+                            "--memory cannot be enforced: this user has no memory cgroup, and without one a container "
+                            "is watched by its pid namespace, which this one shares with others (--pid)"),
+                    "leave out --pid or the limit, or get a cgroup (docs/limits.md)");
+}
+
 /* The swap that comes with every memory limit is no news when that is watched already. */
 static bool is_said(const struct row *row, unsigned takes) {
     return row->needs == TAKES_SWAP && !(takes & TAKES_MEMORY);
@@ -120,8 +143,9 @@ static void emulate(const struct json *resources, unsigned takes, struct runtime
         e->cpus = json_str_value(json_path(resources, "cpu.cpus"));
 }
 
-struct err *limits_plan(const struct json *resources, unsigned takes, struct runtime_emulation *ret,
+struct err *limits_plan(const struct json *config, unsigned takes, struct runtime_emulation *ret,
                         struct strv *warnings) {
+    const struct json *resources = json_path(config, "linux.resources");
     struct runtime_emulation e = {.memory = 0};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct row *row = &rows[i];
@@ -137,21 +161,45 @@ struct err *limits_plan(const struct json *resources, unsigned takes, struct run
     emulate(resources, takes, &e);
     if (e.memory < 0)
         e.memory = 0;
+    if (e.memory && !has_own_pids(config))
+        return refuse_unseen();
     if (ret)
         *ret = e;
     return NULL;
 }
 
-struct err *runtime_limits_plan(const struct json *resources, const struct runtime_cgroup *g,
+/* Sections of which no row tells. Rules for devices are not among them: engines send docker's to everybody, and no
+ * user namespace can make the nodes that they allow or deny. */
+static void unheld_sections(const struct json *resources, const struct runtime_cgroup *g, struct strv *ret) {
+    static const char *const nobody[] = {"hugepageLimits", "network", "rdma"};
+    for (size_t i = 0; i < ARRAY_LEN(nobody); i++)
+        if (json_count(json_get(resources, nobody[i])))
+            strv_push(ret, nobody[i]);
+    if (json_count(json_get(resources, "unified")) && g->v2 < 0)
+        strv_push(ret, "unified");
+}
+
+void limits_unheld(const struct json *config, const struct runtime_cgroup *g, struct strv *ret) {
+    const struct json *resources = json_path(config, "linux.resources");
+    unsigned takes = limits_takes(g);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (!((takes | TAKES_CPUSET) & rows[i].needs) && asked_for(json_path(resources, rows[i].path)))
+            strv_push(ret, rows[i].path);
+    if (!(takes & TAKES_CPUSET) && asked_for(json_path(resources, "cpu.mems"))) /* the processors are bound to */
+        strv_push(ret, "cpu.mems");
+    unheld_sections(resources, g, ret);
+}
+
+struct err *runtime_limits_plan(const struct json *config, const struct runtime_cgroup *g,
                                 struct runtime_emulation *ret, struct strv *warnings) {
-    return limits_plan(resources, json_count(resources) ? limits_takes(g) : 0, ret, warnings);
+    return limits_plan(config, json_count(json_path(config, "linux.resources")) ? limits_takes(g) : 0, ret, warnings);
 }
 
 static struct err *probe(const struct host *h, const char *id, const struct json *config, struct strv *warnings) {
     autocgroup g = RUNTIME_CGROUP_NONE;
     autofree char *parent = runtime_cgroup_parent(config);
     TRY(runtime_cgroup_make(h, id, parent, &g));
-    struct err *e = runtime_limits_plan(json_path(config, "linux.resources"), &g, NULL, warnings);
+    struct err *e = runtime_limits_plan(config, &g, NULL, warnings);
     runtime_cgroup_remove(&g.paths);
     return e;
 }
@@ -199,6 +247,7 @@ static struct err *probe_aside(const struct host *h, const char *id, const struc
 struct err *runtime_limits_probe(const struct host *h, const char *id, const struct json *config,
                                  struct strv *warnings) {
     autofree char *parent = runtime_cgroup_parent(config);
+    limits_oom_said(json_get(config, "process"), has_own_pids(config), warnings);
     if (!json_path(config, "linux.resources") && !parent)
         return NULL;
     return scope_wanted(h, config) ? probe_aside(h, id, config, warnings) : probe(h, id, config, warnings);

@@ -1,4 +1,8 @@
-/* mount_opts: the option words of an OCI mount, sorted into attributes, propagation and what the file system reads. */
+/*
+ * mount_opts: the option words of an OCI mount, sorted into attributes, propagation and what the file system reads. The
+ * recursive words of the specification 1.1 ("rro", "rnosuid") say what holds without the letter, too: attributes are
+ * always set on all mounts below.
+ */
 #include <string.h>
 #include <sys/mount.h>
 
@@ -20,7 +24,6 @@ static const struct opt {
     uint64_t value;
 } opts[] = {
     {"ro", OPT_SET, MOUNT_ATTR_RDONLY},
-    {"rro", OPT_SET, MOUNT_ATTR_RDONLY},
     {"rw", OPT_CLEAR, MOUNT_ATTR_RDONLY},
     {"nosuid", OPT_SET, MOUNT_ATTR_NOSUID},
     {"suid", OPT_CLEAR, MOUNT_ATTR_NOSUID},
@@ -77,6 +80,11 @@ static void apply(struct mount_opts *ret, const struct opt *o) {
     }
 }
 
+static bool is_word(const struct opt *o, const char *word) {
+    bool recursive = *word == 'r' && (o->kind == OPT_SET || o->kind == OPT_CLEAR || o->kind == OPT_ATIME);
+    return strcmp(o->name, word) == 0 || (recursive && strcmp(o->name, word + 1) == 0);
+}
+
 void mount_opts_parse(const struct json *options, struct mount_opts *ret) {
     *ret = (struct mount_opts){.attrs = 0};
     JSON_EACH(it, options) {
@@ -84,7 +92,7 @@ void mount_opts_parse(const struct json *options, struct mount_opts *ret) {
         size_t i = 0;
         if (!word || !*word)
             continue;
-        while (i < ARRAY_LEN(opts) && strcmp(opts[i].name, word) != 0)
+        while (i < ARRAY_LEN(opts) && !is_word(&opts[i], word))
             i++;
         if (i < ARRAY_LEN(opts))
             apply(ret, &opts[i]);

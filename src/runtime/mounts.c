@@ -267,6 +267,12 @@ static struct err *read_mount(const struct json *j, struct one *m) {
     TRY(json_get_str_opt(j, "source", NULL, &m->source));
     if (strcmp(m->dest, "/") == 0)
         return err_new(ERR_USAGE, "a mount cannot replace / of the container");
+    if (json_count(json_get(j, "uidMappings")) || json_count(json_get(j, "gidMappings")))
+        return err_hint(err_new(ERR_UNSUPPORTED,
+                                "the mount on %s has ids of its own: the kernel maps those of a mount "
+                                "for root only",
+                                m->dest),
+                        "give the container a user namespace with these ids");
     mount_opts_parse(json_get(j, "options"), &m->o);
     return NULL;
 }

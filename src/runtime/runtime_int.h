@@ -91,8 +91,14 @@ struct err *walls_raise(struct launch *l) __attribute__((warn_unused_result));
 
 /* "rlimits" of an OCI process. */
 struct err *limits_apply(const struct json *process) __attribute__((warn_unused_result));
-/* "oomScoreAdj"; needs /proc of the caller's pid namespace. Values below what the user may set are raised to it. */
+/* "oomScoreAdj"; needs /proc of the caller's pid namespace. One below what the user may set is left out. */
 struct err *limits_oom_score(const struct json *process) __attribute__((warn_unused_result));
+/* Warns of one that will have no effect: below what the user may set, or of a process whose pid namespace is not
+ * `own`, where it must stay closed to others meanwhile. */
+void limits_oom_said(const struct json *process, bool own, struct strv *warnings);
+
+/* traits.c: personality, scheduler and I/O priority, as the config wants them. */
+struct err *traits_take(const struct launch *l) __attribute__((warn_unused_result));
 
 /* The SELinux label or AppArmor profile of an OCI process, for the next execve. */
 struct err *lsm_apply(const struct json *process) __attribute__((warn_unused_result));
@@ -240,8 +246,10 @@ enum limits_takes {
 };
 unsigned limits_takes(const struct runtime_cgroup *g);
 /* The pure half of runtime_limits_plan(). */
-struct err *limits_plan(const struct json *resources, unsigned takes, struct runtime_emulation *ret,
-                        struct strv *warnings) __attribute__((warn_unused_result));
+struct err *limits_plan(const struct json *config, unsigned takes, struct runtime_emulation *ret, struct strv *warnings)
+    __attribute__((warn_unused_result));
+/* The paths below "linux.resources" of a config that limit something, and that nothing in the cgroup would hold. */
+void limits_unheld(const struct json *config, const struct runtime_cgroup *g, struct strv *ret);
 
 /* ---- members.c ---- */
 

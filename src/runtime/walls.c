@@ -112,6 +112,7 @@ struct err *walls_raise(struct launch *l) {
     TRY(tty_attach(l));
     sys_signals_reset();
     TRY(limits_apply(own ? l->process : json_get(l->config, "process")));
+    TRY(traits_take(l));
     if (l->cpus)
         TRY(members_affinity_own(l->cpus));
     TRY(leave_keyring(l));

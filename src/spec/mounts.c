@@ -15,6 +15,8 @@ const struct spec_user_mount *spec_mount_at(const struct spec_ctx *x, const char
     return NULL;
 }
 
+static bool user_has(const struct spec_ctx *x, const char *target) { return spec_mount_at(x, target) != NULL; }
+
 static struct err *absolute_source(const struct spec_ctx *x, struct spec_mount *m) {
     if (!m->source || *m->source != '.')
         return NULL;
@@ -85,6 +87,8 @@ struct err *spec_resolve_mounts(struct spec_ctx *x) {
         TRY(add_device(x, o->device.v[i]));
     if (o->shm_size < 0)
         return err_new(ERR_USAGE, "SHM size can not be less than 0");
+    if (o->shm_size && (x->ipc.mode == SPEC_NS_HOST || x->ipc_none || user_has(x, "/dev/shm")))
+        strv_push(x->warnings, "--shm-size has no effect: the container has no /dev/shm of its own");
     int64_t configured = x->in->config ? x->in->config->shm_size : 0;
     x->shm_size = o->shm_size ? o->shm_size : configured > 0 ? configured : SPEC_SHM_DEFAULT;
     return NULL;
@@ -103,8 +107,6 @@ static struct json *oci_mount(const char *target, const char *type, const char *
     json_set_strv(m, "options", &o);
     return m;
 }
-
-static bool user_has(const struct spec_ctx *x, const char *target) { return spec_mount_at(x, target) != NULL; }
 
 /*
  * A default mount, unless the user put something in its place (a mount on /dev takes all below with it, as in docker).

@@ -69,6 +69,43 @@ outcome() {
     [ "$(wc -w <<<"$all")" -ge 13 ]
 }
 
+# told TEXT FLAG…: a container with the flags is refused or warned of with that text
+told() {
+    local text=$1
+    shift
+    run coracle run --rm "$@" busybox true
+    case $output in *"$text"*) ;; *) fail "not said: $* ($text)" ;; esac
+}
+# inside WANT COMMAND FLAG…: a container with the flags has no warning, and the command prints that in it
+inside() {
+    local want=$1 command=$2
+    shift 2
+    run --separate-stderr coracle run --rm "$@" busybox sh -c "$command"
+    assert_eq "$output$stderr" "$want"
+}
+
+@test "limits that need no cgroup: enforced, said or refused" {
+    local now hard
+    now=$(cat /proc/self/oom_score_adj)
+    hard=$(ulimit -Hn)
+    inside 777 'cat /proc/1/oom_score_adj' --oom-score-adj 777
+    told "--oom-score-adj 777 has no effect together with --pid" --oom-score-adj 777 --pid host
+    [ "$(id -u)" = 0 ] || told "--oom-score-adj -900 has no effect: without root it cannot go below that of this session, $now" --oom-score-adj -900
+    inside "100 200" 'echo $(ulimit -Sn) $(ulimit -Hn)' --ulimit nofile=100:200
+    told "this user's hard limit is $hard" --ulimit nofile=$((hard + 1)):$((hard + 1))
+    inside 0 'ulimit -c' --ulimit core=0
+    inside 8192 'df -k /dev/shm | awk "NR == 2 { print \$2 }"' --shm-size 8m
+    told "--shm-size has no effect" --shm-size 8m --ipc host
+    told "--shm-size has no effect" --shm-size 8m --ipc none
+    told "--storage-opt is not supported" --storage-opt size=1g
+    told "--kernel-memory" --kernel-memory 64m
+    told "--device-cgroup-rule" --device-cgroup-rule 'c 1:3 rwm'
+    told "--cpu-rt-period" --cpu-rt-period 1000
+    told "--cpu-rt-runtime" --cpu-rt-runtime 1000
+    # which processes are the container's is told by the pid namespace, which is not its own here
+    told "--memory cannot be enforced" -m 64m --pid host
+}
+
 # Fills a buffer of so many megabytes and keeps it, for nobody reads what comes after it.
 fill() { echo "dd if=/dev/zero bs=${1}M count=1 2>/dev/null | sleep 1000"; }
 

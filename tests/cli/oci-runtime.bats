@@ -155,12 +155,102 @@ PY
     MEMORY=1000000 bundle none true
     run -0 rt run --bundle "$BUNDLE" limited
     assert_output_has 'not applied: memory.limit'
+    sed -i 's|"resources":{"memory":{"limit":1000000}}|"resources":{"devices":[{"allow":false,"access":"rwm"}],"blockIO":{"weight":100},"unified":{"memory.high":"1"}}|' "$BUNDLE/config.json"
+    run -0 rt run --bundle "$BUNDLE" limited
+    assert_output_has 'not applied: blockIO.weight, unified'
     run rt create --no-pivot x
     assert_status 1
     run rt create --no-such-option x
     assert_status 1
     run -0 rt features
     assert_output_has '"ociVersionMax"'
+}
+
+@test "ps, pause, resume, events, update" {
+    bundle many sh -c 'sleep 1000 & while :; do i=$((i + 1)); echo $i >/count; done'
+    rt create --bundle "$BUNDLE" c2 >"$CTR_HOME/out" 2>&1 || fail "$(cat "$CTR_HOME/out")"
+    run -0 rt start c2
+    wait_for test -s "$BUNDLE/rootfs/count"
+    run -0 rt ps c2
+    assert_output_has 'sleep 1000'
+    run -0 rt ps --format json c2
+    [[ $output =~ ^\[[0-9]+,[0-9]+\]$ ]] || fail "not two processes"
+    run -0 rt events --stats c2
+    [[ $output =~ ^\{\"type\":\"stats\",\"id\":\"c2\",\"data\":\{\"cpu\":\{\"usage\":\{\"total\":[1-9] ]] || fail "no time was used"
+    [[ $output =~ \"pids\":\{\"current\":2 ]] || fail "not two processes"
+    run -0 rt pause c2
+    run -0 rt state c2
+    assert_output_has '"status": "paused"'
+    local before
+    before=$(cat "$BUNDLE/rootfs/count")
+    run rt exec c2 true
+    assert_status 1
+    assert_output_has 'cannot exec in a container that is paused'
+    run rt pause c2
+    assert_status 1
+    run rt delete c2
+    assert_status 1
+    assert_eq "$(cat "$BUNDLE/rootfs/count")" "$before"
+    run -0 rt resume c2
+    gone_on() { [ "$(cat "$BUNDLE/rootfs/count")" != "$before" ] && [ -s "$BUNDLE/rootfs/count" ]; }
+    wait_for gone_on
+    run rt resume c2
+    assert_status 1
+    if run rt update --pids-limit 50 c2 && [ "$status" != 0 ]; then
+        assert_output_has 'no cgroup that would hold: pids.limit'
+    fi
+    run -0 rt update --cpuset-cpus 0 c2
+    assert_eq "$(rt exec c2 grep -h Cpus_allowed_list /proc/1/status | cut -f2)" 0
+    rt pause c2
+    run -0 rt delete --force c2
+    run rt ps c2
+    assert_status 1
+}
+
+@test "personality, scheduler, ioPriority, recursive attributes; what cannot be is refused" {
+    bundle many sh -c 'uname -m; ionice -p $$; cut -d" " -f19,41 /proc/self/stat; grep " /src " /proc/mounts | grep -o "ro,nosuid"'
+    mkdir -p "$CTR_HOME/src"
+    cp "$BUNDLE/config.json" "$CTR_HOME/plain"
+    with() { sed "$@" "$CTR_HOME/plain" >"$BUNDLE/config.json"; }
+    with -e 's|"linux":{|"linux":{"personality":{"domain":"LINUX32"},|' \
+        -e 's|"cwd":"/"|"cwd":"/","scheduler":{"policy":"SCHED_BATCH","nice":5},"ioPriority":{"class":"IOPRIO_CLASS_BE","priority":6}|' \
+        -e "s|\"mounts\":\[|\"mounts\":[{\"destination\":\"/src\",\"type\":\"bind\",\"source\":\"$CTR_HOME/src\",\"options\":[\"rbind\",\"rro\",\"rnosuid\"]},|"
+    run -0 rt run --bundle "$BUNDLE" traits
+    case $(uname -m) in x86_64) assert_output_has i686 ;; esac
+    assert_output_has 'best-effort: prio 6'
+    [[ $output =~ $'\n5 3\n' ]] || fail "not SCHED_BATCH with nice 5"
+    assert_output_has ro,nosuid
+    refused() {
+        run rt run --bundle "$BUNDLE" traits
+        [ "$status" != 0 ] || fail "accepted"
+        assert_output_has "$1"
+    }
+    with -e 's|"linux":{|"linux":{"personality":{"domain":"BSD"},|'
+    refused 'personality: unknown value BSD'
+    with -e 's|"cwd":"/"|"cwd":"/","scheduler":{"policy":"SCHED_FIFO","priority":10}|'
+    [ "$(ulimit -Hr)" != 0 ] || refused 'be scheduled by SCHED_FIFO'
+    with -e 's|"namespaces":\[|"namespaces":[{"type":"time"},|'
+    refused 'namespaces of type time'
+    with -e 's|"mounts":\[|"mounts":[{"destination":"/src","type":"bind","source":"/etc","options":["rbind"],"uidMappings":[{"containerID":0,"hostID":0,"size":1}]},|'
+    refused 'ids of its own'
+    with -e 's|"linux":{|"linux":{"seccomp":{"defaultAction":"SCMP_ACT_NOTIFY"},|'
+    refused SCMP_ACT_NOTIFY
+    with -e 's|"linux":{|"linux":{"intelRdt":{"closID":"x"},|'
+    refused 'linux.intelRdt of the config'
+}
+
+@test "spec writes a configuration that runs" {
+    mkdir -p "$CTR_HOME/fresh"
+    cp -a "$BUNDLE/rootfs" "$CTR_HOME/fresh/rootfs"
+    run -0 rt spec --bundle "$CTR_HOME/fresh"
+    run rt spec --bundle "$CTR_HOME/fresh"
+    assert_status 1
+    assert_output_has 'File config.json exists. Remove it first'
+    sed -i -e 's|"terminal": *true|"terminal":false|' -e 's|"sh"|"sh","-c","id -u; hostname; touch /x"|' "$CTR_HOME/fresh/config.json"
+    run rt run --bundle "$CTR_HOME/fresh" fresh
+    assert_status 1
+    assert_output_has $'0\ncoracle\n'
+    assert_output_has 'Read-only file system'
 }
 
 @test "a create that is killed takes its container with it, and its record can be deleted" {

@@ -61,9 +61,9 @@ void runtime_cgroup_claim(const struct host *h, const char *id, const struct jso
     (void)h, (void)id, (void)config;
 }
 char *runtime_cgroup_parent(const struct json *config) { return (void)config, NULL; }
-struct err *runtime_limits_plan(const struct json *resources, const struct runtime_cgroup *g,
+struct err *runtime_limits_plan(const struct json *config, const struct runtime_cgroup *g,
                                 struct runtime_emulation *ret, struct strv *warnings) {
-    (void)resources, (void)g, (void)warnings;
+    (void)config, (void)g, (void)warnings;
     *ret = (struct runtime_emulation){.memory = 0};
     return NULL;
 }

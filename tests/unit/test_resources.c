@@ -1,6 +1,11 @@
 /* Resource limits, the pure parts: docker's grammars and checks, what becomes of them in the OCI config, and that every
  * one is enforced, emulated, without effect or refused, whatever a machine's cgroups take. */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "base/err.h"
+#include "base/fd.h"
+#include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "runtime/runtime_int.h"
@@ -196,32 +201,49 @@ static void test_nothing(void) {
 
 /* ---- what becomes of each ---- */
 
-static const char *const each_limit[] = {
-    "{\"memory\":{\"limit\":67108864}}",
-    "{\"memory\":{\"limit\":67108864,\"swap\":67108864}}",
-    "{\"memory\":{\"reservation\":67108864}}",
-    "{\"memory\":{\"swappiness\":0}}",
-    "{\"memory\":{\"disableOOMKiller\":true}}",
-    "{\"cpu\":{\"quota\":50000}}",
-    "{\"cpu\":{\"period\":50000}}",
-    "{\"cpu\":{\"shares\":512}}",
-    "{\"cpu\":{\"cpus\":\"0\"}}",
-    "{\"cpu\":{\"mems\":\"0\"}}",
-    "{\"pids\":{\"limit\":10}}",
-    "{\"blockIO\":{\"weight\":10}}",
-    "{\"blockIO\":{\"weightDevice\":[{\"major\":8,\"minor\":0,\"weight\":10}]}}",
-    "{\"blockIO\":{\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":10}]}}",
-    "{\"blockIO\":{\"throttleWriteBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":10}]}}",
-    "{\"blockIO\":{\"throttleReadIOPSDevice\":[{\"major\":8,\"minor\":0,\"rate\":10}]}}",
-    "{\"blockIO\":{\"throttleWriteIOPSDevice\":[{\"major\":8,\"minor\":0,\"rate\":10}]}}",
+/* Each limit with the files that hold it, and what stands in them then. */
+static const struct limit {
+    const char *resources, *v1, *v1_value, *v2, *v2_value;
+} limits[] = {
+    {"{\"memory\":{\"limit\":67108864}}", "memory.limit_in_bytes", "67108864", "memory.max", "67108864"},
+    {"{\"memory\":{\"limit\":67108864,\"swap\":100663296}}", "memory.memsw.limit_in_bytes", "100663296",
+     "memory.swap.max", "33554432"},
+    {"{\"memory\":{\"reservation\":67108864}}", "memory.soft_limit_in_bytes", "67108864", "memory.low", "67108864"},
+    {"{\"memory\":{\"swappiness\":0}}", "memory.swappiness", "0", NULL, NULL},
+    {"{\"memory\":{\"disableOOMKiller\":true}}", "memory.oom_control", "1", NULL, NULL},
+    {"{\"cpu\":{\"quota\":50000}}", "cpu.cfs_quota_us", "50000", "cpu.max", "50000 100000"},
+    {"{\"cpu\":{\"period\":50000}}", "cpu.cfs_period_us", "50000", "cpu.max", "max 50000"},
+    {"{\"cpu\":{\"shares\":512}}", "cpu.shares", "512", "cpu.weight", "20"},
+    {"{\"cpu\":{\"cpus\":\"0\"}}", "cpuset.cpus", "0", "cpuset.cpus", "0"},
+    {"{\"cpu\":{\"mems\":\"0\"}}", "cpuset.mems", "0", "cpuset.mems", "0"},
+    {"{\"pids\":{\"limit\":10}}", "pids.max", "10", "pids.max", "10"},
+    {"{\"blockIO\":{\"weight\":505}}", "blkio.weight", "505", "io.bfq.weight", "505"},
+    {"{\"blockIO\":{\"weightDevice\":[{\"major\":8,\"minor\":0,\"weight\":10}]}}", "blkio.weight_device", "8:0 10",
+     "io.bfq.weight", "8:0 10"},
+    {"{\"blockIO\":{\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":10}]}}",
+     "blkio.throttle.read_bps_device", "8:0 10", "io.max", "8:0 rbps=10"},
+    {"{\"blockIO\":{\"throttleWriteBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":10}]}}",
+     "blkio.throttle.write_bps_device", "8:0 10", "io.max", "8:0 wbps=10"},
+    {"{\"blockIO\":{\"throttleReadIOPSDevice\":[{\"major\":8,\"minor\":0,\"rate\":10}]}}",
+     "blkio.throttle.read_iops_device", "8:0 10", "io.max", "8:0 riops=10"},
+    {"{\"blockIO\":{\"throttleWriteIOPSDevice\":[{\"major\":8,\"minor\":0,\"rate\":10}]}}",
+     "blkio.throttle.write_iops_device", "8:0 10", "io.max", "8:0 wiops=10"},
 };
 #define TAKES_ALL (TAKES_WEIGHT_DEVICE * 2 - 1)
 
+/* A config with a pid namespace of its own, or one that is `shared`, and these resources. */
+static struct json *config_with(const char *resources, bool shared) {
+    struct json *j = NULL;
+    autofree char *text = mem_printf("{\"linux\":{\"namespaces\":[{\"type\":\"pid\"%s}],\"resources\":%s}}",
+                                     shared ? ",\"path\":\"/proc/1/ns/pid\"" : "", resources);
+    CHECK_OK(json_parse(text, strlen(text), "test", 0, &j));
+    return j;
+}
+
 /* With every single controller's file missing, and with all: a limit is taken, said or refused. */
 static void test_no_silent_drop(void) {
-    for (size_t i = 0; i < ARRAY_LEN(each_limit); i++) {
-        autojson r = NULL;
-        CHECK_OK(json_parse(each_limit[i], strlen(each_limit[i]), "test", 0, &r));
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        autojson r = config_with(limits[i].resources, false);
         struct runtime_emulation e = {.memory = 0};
         autostrv struct strv silence = {.n = 0}, said = {.n = 0};
         CHECK_OK(limits_plan(r, TAKES_ALL, &e, &silence));
@@ -233,12 +255,107 @@ static void test_no_silent_drop(void) {
     }
 }
 
+/*
+ * Directories with the files that a kernel gives where these controllers are delegated: what stands in them afterwards
+ * is what it was told. A controller of version 1 has a hierarchy of its own.
+ */
+static const struct setup {
+    const char *name;
+    bool v1;
+    const char *controllers; /* in the order of enum runtime_controller */
+    unsigned enforced;       /* how many of the limits */
+} setups[] = {
+    {"everything delegated", false, "cpu cpuset memory pids io", 15},
+    {"what systemd delegates by itself", false, "cpu memory pids", 7},
+    {"before systemd 244", false, "memory pids", 4},
+    {"version 1, writable", true, "cpu cpuset memory pids io", 17},
+    {"hybrid: version 2 without a controller", false, "", 0},
+};
+
+static void touch(int dir, const char *file) {
+    autofd int fd = openat(dir, file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    CHECK(fd >= 0);
+}
+
+static bool has_controller(const struct setup *s, const char *file) {
+    autofree char *name = mem_dupn(file, strcspn(file, "."));
+    return strstr(s->controllers, !strcmp(name, "blkio") ? "io" : name) &&
+           (strcmp(name, "cpu") != 0 || !strncmp(s->controllers, "cpu ", 4));
+}
+
+/* All in one directory, as no file of one controller is called as one of another. */
+static void make_cgroup(const struct setup *s, int dir, struct runtime_cgroup *g) {
+    static const char *const always[] = {"cpu.max", "cpuset.cpus", "memory.max", "pids.max", "io.max"};
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        const char *file = s->v1 ? limits[i].v1 : limits[i].v2;
+        if (file && has_controller(s, file))
+            touch(dir, file);
+    }
+    for (size_t i = 0; !s->v1 && i < ARRAY_LEN(always); i++)
+        if (has_controller(s, always[i]))
+            touch(dir, always[i]);
+    *g = (struct runtime_cgroup)RUNTIME_CGROUP_NONE;
+    static const enum runtime_controller each[] = {RUNTIME_CPU, RUNTIME_CPUSET, RUNTIME_MEMORY, RUNTIME_PIDS,
+                                                   RUNTIME_IO};
+    for (size_t i = 0; s->v1 && i < ARRAY_LEN(each); i++)
+        g->v1[each[i]] = fcntl(dir, F_DUPFD_CLOEXEC, 3);
+    if (!s->v1)
+        g->v2 = fcntl(dir, F_DUPFD_CLOEXEC, 3);
+}
+
+static bool holds(int dir, const char *file, const char *want) {
+    autostr struct str text = STR_INIT;
+    autoerr unread = file ? io_read_file(dir, file, 4096, &text) : NULL;
+    return file && !unread && str_eq(str_c(&text), want);
+}
+
+static void remove_files(int dir) {
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        (void)unlinkat(dir, limits[i].v1, 0);
+        if (limits[i].v2)
+            (void)unlinkat(dir, limits[i].v2, 0);
+    }
+}
+
+/* One limit in one set-up; whether it is enforced. Fails where nobody holds it and nothing is said. */
+static bool try_limit(const struct setup *s, const struct limit *l, int dir) {
+    autocgroup g = RUNTIME_CGROUP_NONE;
+    autojson config = config_with(l->resources, false);
+    struct runtime_emulation e;
+    autostrv struct strv said = {.n = 0};
+    make_cgroup(s, dir, &g);
+    autoerr refused = runtime_limits_plan(config, &g, &e, &said);
+    if (!refused)
+        CHECK_OK(runtime_resources_apply(json_path(config, "linux.resources"), &g));
+    bool enforced = holds(dir, s->v1 ? l->v1 : l->v2, s->v1 ? l->v1_value : l->v2_value);
+    bool told = refused ? err_kind(refused) == ERR_UNSUPPORTED && err_hint_text(refused) : said.n > 0;
+    if (enforced == told)
+        fprintf(stderr, "%s: %s is %s\n", s->name, l->resources,
+                enforced ? "enforced and disclaimed" : "dropped in silence");
+    CHECK(enforced != told);
+    remove_files(dir);
+    return enforced;
+}
+
+static void test_setups(void) {
+    char path[] = "/tmp/test-resources.XXXXXX";
+    CHECK(mkdtemp(path) != NULL);
+    autofd int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < ARRAY_LEN(setups); i++) {
+        unsigned enforced = 0;
+        for (size_t k = 0; k < ARRAY_LEN(limits); k++)
+            enforced += try_limit(&setups[i], &limits[k], dir);
+        CHECK_INT(enforced, setups[i].enforced);
+    }
+    CHECK_INT(rmdir(path), 0);
+}
+
 static void test_emulation(void) {
-    autojson r = NULL;
     static const char text[] = "{\"memory\":{\"limit\":67108864,\"swap\":134217728},\"cpu\":{\"cpus\":\"0-1\"}}";
+    autojson r = config_with(text, false);
+    autojson shared = config_with(text, true);
     struct runtime_emulation e = {.memory = 0};
     autostrv struct strv said = {.n = 0};
-    CHECK_OK(json_parse(text, strlen(text), "test", 0, &r));
     CHECK_OK(limits_plan(r, TAKES_CPUSET, &e, &said));
     CHECK_INT(e.memory, 67108864);
     CHECK(!e.cpus);
@@ -247,16 +364,19 @@ static void test_emulation(void) {
     CHECK_INT(e.memory, 0);
     CHECK_STR(e.cpus, "0-1");
     CHECK_INT((int64_t)said.n, 3);
+    /* nobody can tell whose memory it is */
+    CHECK_OK(limits_plan(shared, TAKES_MEMORY, &e, NULL));
+    autoerr unseen = limits_plan(shared, TAKES_CPUSET, &e, NULL);
+    CHECK(unseen && err_kind(unseen) == ERR_UNSUPPORTED && err_hint_text(unseen));
 }
 
 /* What lifts a limit needs nobody to hold it. */
 static void test_lifted(void) {
     static const char text[] =
         "{\"memory\":{\"limit\":-1},\"pids\":{\"limit\":-1},\"cpu\":{\"quota\":-1,\"cpus\":\"\"}}";
-    autojson r = NULL;
+    autojson r = config_with(text, true);
     struct runtime_emulation e = {.memory = 5};
     autostrv struct strv said = {.n = 0};
-    CHECK_OK(json_parse(text, strlen(text), "test", 0, &r));
     CHECK_OK(limits_plan(r, 0, &e, &said));
     CHECK_INT((int64_t)said.n, 0);
     CHECK_INT(e.memory, 0);
@@ -264,4 +384,4 @@ static void test_lifted(void) {
 
 UNIT_MAIN({"cpus", test_cpus}, {"swap", test_swap}, {"checks", test_checks}, {"devices", test_devices},
           {"oci", test_oci}, {"nothing", test_nothing}, {"no_silent_drop", test_no_silent_drop},
-          {"emulation", test_emulation}, {"lifted", test_lifted})
+          {"setups", test_setups}, {"emulation", test_emulation}, {"lifted", test_lifted})

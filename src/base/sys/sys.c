@@ -89,6 +89,8 @@ int sys_mount_setattr(int dfd, const char *path, unsigned flags, uint64_t set, u
     return mount_setattr(dfd, path, flags, &attr, sizeof attr);
 }
 
+int sys_sched_setattr(const struct sched_attr *attr) { return (int)syscall(SYS_sched_setattr, 0, attr, 0); }
+
 int sys_ioprio_set(int which, int who, int value) { return (int)syscall(SYS_ioprio_set, which, who, value); }
 
 int sys_tty_get_size(int fd, struct winsize *ret) { return ioctl(fd, TIOCGWINSZ, ret); }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct sched_attr;
 struct sock_fprog;
 struct winsize;
 
@@ -49,6 +50,8 @@ int sys_move_mount(int from_dfd, const char *from, int to_dfd, const char *to, u
 int sys_open_tree(int dfd, const char *path, unsigned flags);
 int sys_mount_setattr(int dfd, const char *path, unsigned flags, uint64_t set, uint64_t clr, uint64_t propagation);
 int sys_ioprio_set(int which, int who, int value);
+/* Of the calling thread. */
+int sys_sched_setattr(const struct sched_attr *attr);
 int sys_close_all_from(unsigned first);
 
 /* Terminals: size in rows and columns; the controlling terminal of a session leader; a master's other end. */

@@ -108,6 +108,17 @@ static struct err *read_terminal(struct creation *c) {
     return NULL;
 }
 
+/* What nobody here would carry out; to run without it would be to drop it in silence. */
+static struct err *check_fields(const struct json *config) {
+    static const char *const fields[] = {"linux.intelRdt", "linux.netDevices", "linux.memoryPolicy",
+                                         "linux.seccomp.listenerPath"};
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        if (json_path(config, fields[i]))
+            return err_hint(err_new(ERR_UNSUPPORTED, "%s of the config", fields[i]),
+                            "leave it out: it is for runtimes that run as root");
+    return NULL;
+}
+
 static struct err *read_bundle(struct creation *c) {
     autofd int dir = -1;
     c->bundle = realpath(c->a->bundle, NULL);
@@ -117,33 +128,21 @@ static struct err *read_bundle(struct creation *c) {
     TRY_CTX(json_read_file(dir, OCI_CONFIG, &c->config), "bundle %s", c->bundle);
     if (!json_get(c->config, "process"))
         return err_new(ERR_UNSUPPORTED, "a container without a process");
+    TRY_CTX(check_fields(c->config), "%s", OCI_CONFIG);
     TRY_CTX(read_rootfs(c), "%s", OCI_CONFIG);
     return read_terminal(c);
 }
 
-/* The limits that a config sets, as a list for people; empty when there are none. */
-static void list_limits(const struct json *config, struct str *out) {
-    static const char *const limits[] = {"memory.limit", "memory.reservation", "memory.swap", "pids.limit",
-                                         "cpu.quota",    "cpu.shares",         "cpu.cpus",    "cpu.mems"};
-    const struct json *resources = json_path(config, "linux.resources");
-    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
-        const struct json *v = json_path(resources, limits[i]);
-        if (json_int_value(v, 0) > 0 || (json_str_value(v) && *json_str_value(v)))
-            str_appendf(out, "%s%s", out->len ? ", " : "", limits[i]);
-    }
-}
-
 /* Limits need a cgroup; where the user may not have one they are said not to hold, never swallowed. */
 static struct err *make_cgroup(struct creation *c) {
-    autostr struct str limits = STR_INIT;
-    list_limits(c->config, &limits);
-    if (!limits.len)
+    if (!json_count(json_path(c->config, "linux.resources")))
         return NULL;
     TRY(runtime_cgroup_make(c->o->host, c->a->id, NULL, &c->cgroup));
     autostrv struct strv unheld = {.n = 0};
-    autoerr refused = runtime_limits_plan(json_path(c->config, "linux.resources"), &c->cgroup, NULL, &unheld);
-    if (refused || unheld.n)
-        log_warn("limits of linux.resources that no cgroup of this user holds are not applied: %s", str_c(&limits));
+    limits_unheld(c->config, &c->cgroup, &unheld);
+    autofree char *list = strv_join(&unheld, ", ");
+    if (unheld.n)
+        log_warn("limits of linux.resources that no cgroup of this user holds are not applied: %s", list);
     return NULL;
 }
 

@@ -16,7 +16,7 @@
 struct exec_args {
     const char *process, *console_socket, *cwd, *user, *pid_file, *preserve;
     struct strv env, groups, caps;
-    bool tty, detach, no_new_privs;
+    bool tty, detach, no_new_privs, ignore_paused;
     char **argv; /* of the program; NULL-terminated */
     const char *id;
 };
@@ -30,7 +30,7 @@ static struct err *parse_args(int argc, char **argv, struct exec_args *a) {
         {"cap", 'c', OPT_LIST, &a->caps},          {"tty", 't', OPT_FLAG, &a->tty},
         {"detach", 'd', OPT_FLAG, &a->detach},     {"no-new-privs", 0, OPT_FLAG, &a->no_new_privs},
         {"apparmor", 0, OPT_IGNORED, NULL},        {"process-label", 0, OPT_IGNORED, NULL},
-        {"cgroup", 0, OPT_IGNORED, NULL},          {"ignore-paused", 0, OPT_IGNORED_FLAG, NULL},
+        {"cgroup", 0, OPT_IGNORED, NULL},          {"ignore-paused", 0, OPT_FLAG, &a->ignore_paused},
     };
     int64_t preserved = 0;
     int i = 0;
@@ -172,7 +172,10 @@ static struct err *exec_in(const struct oci *o, const struct exec_args *a, int *
     autorecord r = RECORD_INIT;
     autojson config = NULL;
     TRY(record_open(o, a->id, &r));
-    if (r.status != STATUS_RUNNING && r.status != STATUS_CREATED)
+    if (r.status == STATUS_PAUSED && !a->ignore_paused)
+        return err_hint(err_new(ERR_CONFLICT, "cannot exec in a container that is paused: %s", a->id),
+                        "resume it first; with --ignore-paused the process waits until it is");
+    if (r.status != STATUS_RUNNING && r.status != STATUS_CREATED && r.status != STATUS_PAUSED)
         return err_new(ERR_CONFLICT, "cannot exec in a container that is %s: %s", status_name(r.status), a->id);
     TRY(record_config(&r, &config));
     return run_process(a, &r, config, ret_code);

@@ -48,7 +48,7 @@ struct err *container_start(const struct oci *o, const char *id) {
     return run_poststart(&r);
 }
 
-static struct err *one_id(int argc, char **argv, const char **ret) {
+struct err *one_id(int argc, char **argv, const char **ret) {
     int i = 0;
     TRY(opts_parse(NULL, 0, argc, argv, &i));
     if (i != argc - 1)
@@ -116,14 +116,17 @@ struct err *cmd_kill(struct oci *o, int argc, char **argv, int *ret_code) {
     *ret_code = 0;
     if (r.pidfd < 0)
         return all ? NULL : err_new(ERR_CONFLICT, "container not running: %s", r.id);
-    return all ? signal_all(&r, signo) : proc_signal(r.pidfd, signo);
+    TRY(all ? signal_all(&r, signo) : proc_signal(r.pidfd, signo));
+    return signo == SIGKILL ? container_resume(&r) : NULL; /* what stands still in a freezer does not die */
 }
 
 /* ---- delete ---- */
 
-static struct err *end_process(const struct record *r) {
+static struct err *end_process(struct record *r) {
     bool ended;
     struct err *e = proc_signal(r->pidfd, SIGKILL);
+    if (!e)
+        e = container_resume(r);
     if (e && err_kind(e) == ERR_NOT_FOUND) {
         err_free(e);
         return NULL;
@@ -141,7 +144,7 @@ struct err *container_delete(const struct oci *o, const char *id, bool force) {
     }
     if (e)
         return e;
-    if (r.pidfd >= 0 && r.status == STATUS_RUNNING && !force)
+    if (r.pidfd >= 0 && (r.status == STATUS_RUNNING || r.status == STATUS_PAUSED) && !force)
         return err_hint(
             err_new(ERR_IN_USE, "cannot delete container %s that is not stopped: %s", id, status_name(r.status)),
             "kill it first, or use --force");

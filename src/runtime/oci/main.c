@@ -26,6 +26,13 @@ static const struct oci_cmd commands[] = {
     {"delete", "[--force] ID", "remove a container", cmd_delete},
     {"exec", "[--process FILE] [--tty] [--detach] [--console-socket PATH] [--pid-file FILE] ID [COMMAND…]",
      "run a process in a container", cmd_exec},
+    {"ps", "[--format table|json] ID", "list the processes of a container", cmd_ps},
+    {"pause", "ID", "stop the processes of a container where they are", cmd_pause},
+    {"resume", "ID", "let them go on", cmd_resume},
+    {"update", "[--resources FILE] [--memory N] [--cpu-quota N] [--pids-limit N] … ID", "change limits of a container",
+     cmd_update},
+    {"events", "[--stats] [--interval 5s] ID", "print what a container uses as JSON", cmd_events},
+    {"spec", "[--bundle DIR]", "write a configuration to begin with", cmd_spec},
     {"list", "[--format table|json] [--quiet]", "list the containers", cmd_list},
     {"features", "", "print what this runtime can do as JSON", cmd_features},
 };

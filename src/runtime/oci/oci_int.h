@@ -5,8 +5,9 @@
  *     opts.c       the option parser of the commands
  *     record.c     <root>/<id>/: state.json, config.json, start.sock; what status follows from them
  *     create.c     create and run        idmap.c   the user namespace that a config asks for
- *     lifecycle.c  start, kill, delete   view.c    state, list, features
- *     exec.c       exec
+ *     lifecycle.c  start, kill, delete   view.c    state, list, ps
+ *     exec.c       exec                  describe.c  spec, features: what a config may ask for
+ *     pause.c      pause, resume         update.c  update    events.c  events
  *
  * No process of ours stays behind. `create` leaves the container's first process waiting on start.sock, and the
  * caller's subreaper (conmon, containerd-shim) inherits it; `start` connects, says go, and hears whether execve has
@@ -19,9 +20,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/json.h"
+
 struct err;
 struct host;
-struct json;
 struct str;
 struct strv;
 
@@ -29,6 +31,7 @@ struct strv;
 #define OCI_CONFIG "config.json"
 #define OCI_STATE "state.json"
 #define OCI_START_SOCKET "start.sock"
+#define OCI_PAUSED "paused.json" /* there while it stands still: the pids that had been stopped before */
 
 struct oci {
     struct host *host;
@@ -65,7 +68,7 @@ struct err *opts_number(const char *name, const char *text, int64_t max, int64_t
 
 /* ---- record.c ---- */
 
-enum status { STATUS_CREATING, STATUS_CREATED, STATUS_RUNNING, STATUS_STOPPED };
+enum status { STATUS_CREATING, STATUS_CREATED, STATUS_RUNNING, STATUS_PAUSED, STATUS_STOPPED };
 struct record {
     char *id;
     int dir;            /* <root>/<id> */
@@ -124,10 +127,22 @@ struct err *cmd_state(struct oci *o, int argc, char **argv, int *ret_code) __att
 struct err *cmd_list(struct oci *o, int argc, char **argv, int *ret_code) __attribute__((warn_unused_result));
 struct err *cmd_features(struct oci *o, int argc, char **argv, int *ret_code) __attribute__((warn_unused_result));
 struct err *cmd_exec(struct oci *o, int argc, char **argv, int *ret_code) __attribute__((warn_unused_result));
+struct err *cmd_ps(struct oci *o, int argc, char **argv, int *ret_code) __attribute__((warn_unused_result));
+struct err *cmd_pause(struct oci *o, int argc, char **argv, int *ret_code) __attribute__((warn_unused_result));
+struct err *cmd_resume(struct oci *o, int argc, char **argv, int *ret_code) __attribute__((warn_unused_result));
+struct err *cmd_update(struct oci *o, int argc, char **argv, int *ret_code) __attribute__((warn_unused_result));
+struct err *cmd_events(struct oci *o, int argc, char **argv, int *ret_code) __attribute__((warn_unused_result));
+struct err *cmd_spec(struct oci *o, int argc, char **argv, int *ret_code) __attribute__((warn_unused_result));
 
 /* Starts a created container (lifecycle.c; `run` uses it too). */
 struct err *container_start(const struct oci *o, const char *id) __attribute__((warn_unused_result));
 /* Removes a container; a live one is killed first with `force`. */
 struct err *container_delete(const struct oci *o, const char *id, bool force) __attribute__((warn_unused_result));
+/* Lets a paused container go on; nothing for one that is not. */
+struct err *container_resume(struct record *r) __attribute__((warn_unused_result));
 /* Writes text to standard output. */
 struct err *print_text(const struct str *s) __attribute__((warn_unused_result));
+/* The only argument of a command without options. */
+struct err *one_id(int argc, char **argv, const char **ret) __attribute__((warn_unused_result));
+/* Writes JSON and a newline there. */
+struct err *print_json(const struct json *j, enum json_style style) __attribute__((warn_unused_result));

@@ -17,7 +17,7 @@
 #include "runtime/oci/oci_int.h"
 
 const char *status_name(enum status s) {
-    static const char *const names[] = {"creating", "created", "running", "stopped"};
+    static const char *const names[] = {"creating", "created", "running", "paused", "stopped"};
     return names[s];
 }
 
@@ -54,6 +54,8 @@ static void find_status(struct record *r) {
         r->status = STATUS_CREATING;
     else if (r->pidfd < 0)
         r->status = STATUS_STOPPED;
+    else if (faccessat(r->dir, OCI_PAUSED, F_OK, 0) == 0)
+        r->status = STATUS_PAUSED;
     else
         r->status = faccessat(r->dir, OCI_START_SOCKET, F_OK, 0) == 0 ? STATUS_CREATED : STATUS_RUNNING;
 }
