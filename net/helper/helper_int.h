@@ -123,8 +123,9 @@ struct loop {
     struct timer timers;       /* ring, the earliest first; no wake-up without one */
     struct epoll_event *round; /* what is still to be handled in this round */
     size_t n_round;
-    uint8_t *buffer; /* LOOP_BUFFER bytes that anybody may use until it returns */
-    size_t kept;     /* bytes that relays hold for slow readers */
+    uint8_t *buffer;      /* LOOP_BUFFER bytes that anybody may use until it returns */
+    size_t kept;          /* bytes that relays hold for slow readers */
+    uint32_t descriptors; /* how many the process may have */
     struct {
         struct pipe *idle;
         size_t n, n_idle;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -112,6 +113,9 @@ struct err *loop_init(struct loop *l) {
     if (l->epoll < 0)
         return err_sys(errno, "make an epoll table");
     l->spare = fcntl(l->epoll, F_DUPFD_CLOEXEC, 3);
+    struct rlimit files = {.rlim_max = 1024};
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    l->descriptors = files.rlim_max < UINT32_MAX ? (uint32_t)files.rlim_max : UINT32_MAX;
     return NULL;
 }
 

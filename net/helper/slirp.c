@@ -11,6 +11,10 @@
  * had something to do, its sockets are in an epoll table of their own, which is one descriptor of the loop's, and a
  * wait is limited only while it has TCP connections or packets to put together: with nothing to time nobody wakes up.
  * Frames are read until there are none, at most FRAMES_A_TURN, before it is asked again.
+ *
+ * It opens a socket for whoever asks, and buffers of a quarter of a megabyte with it for a connection. What would open
+ * one more than an uplink may have is lost, as in a network that is full: a connection's first packet, an echo request,
+ * a datagram from a port that has none yet. So a container uses up its own share, and not the helper.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,6 +24,7 @@
 #include <netinet/if_ether.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
+#include <netinet/ip_icmp.h>
 #include <slirp/libslirp.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -38,11 +43,19 @@ enum {
     FRAME_MAX = ETH_HLEN + 65535,
     ARP_LEN = 28,
     NOTHING_TO_TIME_MS = 1000, /* libslirp says so when it has no reason to wake up */
-    FLOWS_CHECK_S = 30         /* UDP flows end after minutes; to be late by this much does no harm */
+    FLOWS_CHECK_S = 30,        /* UDP flows end after minutes; to be late by this much does no harm */
+    STREAMS_MAX = 2048,        /* of a container of its own; the namespace, which is many containers', has … */
+    FLOWS_MAX = 4096,
+    NAMESPACE_TIMES = 8, /* … so many times more */
+    OF_DESCRIPTORS = 4   /* and neither kind more than this part of the process's descriptors */
 };
+
+enum kind { STREAM, FLOW, KINDS };
 
 /* A socket of libslirp's, by its number. */
 struct polled {
+    bool open;
+    enum kind kind;
     uint32_t events;   /* as in the table; 0: not there */
     uint32_t revents;  /* of this turn */
     uint32_t asked_in; /* the question that it came up in last */
@@ -64,6 +77,8 @@ struct slirp_uplink {
     int *listed;     /* the sockets in the table */
     size_t n_listed, room_listed;
     uint32_t question;
+    uint32_t n_open[KINDS], most[KINDS];
+    uint32_t known[FLOWS_MAX]; /* of flows that have a socket, as far as they do not share a place; 0: none */
 };
 
 /* ---- what libslirp calls ---- */
@@ -164,15 +179,39 @@ static void *timer_new(SlirpTimerId id, void *cb_ctx, void *ctx) {
 static void timer_free(void *timer, void *ctx) { (void)timer, (void)ctx; }
 static void timer_mod(void *timer, int64_t expire_ms, void *ctx) { (void)timer, (void)expire_ms, (void)ctx; }
 
-static void socket_opened(int fd, void *ctx) { (void)fd, (void)ctx; }
+static struct polled *polled_of(struct slirp_uplink *u, int fd) {
+    if ((size_t)fd >= u->n_polled) {
+        size_t n = (size_t)fd + 64;
+        u->polled = mem_resize(u->polled, n, sizeof *u->polled);
+        memset(u->polled + u->n_polled, 0, (n - u->n_polled) * sizeof *u->polled);
+        u->n_polled = n;
+    }
+    return &u->polled[fd];
+}
+
+static void socket_opened(int fd, void *ctx) {
+    struct slirp_uplink *u = ctx;
+    int type = 0;
+    socklen_t len = sizeof type;
+    struct polled *p = fd < 0 ? NULL : polled_of(u, fd);
+    if (!p || p->open)
+        return;
+    p->open = true;
+    p->kind = getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM ? STREAM : FLOW;
+    u->n_open[p->kind]++;
+}
 
 /* Closing takes it out of the table; the number may be another socket's at once. */
 static void socket_closes(int fd, void *ctx) {
-    const struct slirp_uplink *u = ctx;
-    if (fd < 0 || (size_t)fd >= u->n_polled || !u->polled[fd].events)
+    struct slirp_uplink *u = ctx;
+    if (fd < 0 || (size_t)fd >= u->n_polled)
         return;
-    epoll_ctl(u->sockets.fd, EPOLL_CTL_DEL, fd, NULL);
-    u->polled[fd] = (struct polled){0};
+    const struct polled *p = &u->polled[fd];
+    if (p->open)
+        u->n_open[p->kind]--;
+    if (p->events)
+        epoll_ctl(u->sockets.fd, EPOLL_CTL_DEL, fd, NULL);
+    u->polled[fd] = (struct polled){.open = false};
 }
 
 /* More can be read soon; it is asked again at the end of every turn anyway. */
@@ -211,13 +250,7 @@ static void list_socket(struct slirp_uplink *u, int fd) {
 /* A descriptor is its own index. */
 static int add_poll(int fd, int events, void *ctx) {
     struct slirp_uplink *u = ctx;
-    if ((size_t)fd >= u->n_polled) {
-        size_t n = (size_t)fd + 64;
-        u->polled = mem_resize(u->polled, n, sizeof *u->polled);
-        memset(u->polled + u->n_polled, 0, (n - u->n_polled) * sizeof *u->polled);
-        u->n_polled = n;
-    }
-    struct polled *p = &u->polled[fd];
+    struct polled *p = polled_of(u, fd);
     struct epoll_event ev = {.data.fd = fd};
     for (size_t i = 0; i < ARRAY_LEN(event_names); i++)
         if (events & event_names[i].slirp)
@@ -335,6 +368,71 @@ bool frame_welcome(const struct loop *l, const struct link_near *near, const uin
     return type == ETHERTYPE_ARP && len >= ETH_HLEN + ARP_LEN;
 }
 
+/* ---- what is one too many ---- */
+
+/* An IP packet that libslirp may see, which has checked no more than its IP header. */
+struct content {
+    const uint8_t *source, *data; /* the address; what follows the header */
+    size_t source_len, len;
+    unsigned protocol;
+};
+
+static struct content content_of(const uint8_t *frame, size_t len) {
+    const uint8_t *ip = frame + ETH_HLEN;
+    bool v6 = (frame[12] << 8 | frame[13]) == ETHERTYPE_IPV6;
+    size_t header = v6 ? sizeof(struct ip6_hdr) : (ip[0] & 0x0fU) * 4U, rest = len - ETH_HLEN;
+    return (struct content){.source = ip + (v6 ? offsetof(struct ip6_hdr, ip6_src) : offsetof(struct ip, ip_src)),
+                            .source_len = v6 ? 16 : 4,
+                            .protocol = ip[v6 ? offsetof(struct ip6_hdr, ip6_nxt) : offsetof(struct ip, ip_p)],
+                            .data = ip + (header < rest ? header : rest),
+                            .len = header < rest ? rest - header : 0};
+}
+
+static bool begins_stream(const struct content *c) {
+    enum { FLAGS_AT = 13, SYN = 0x02, FIN_SYN_RST_ACK_URG = 0x37 };
+    return c->protocol == IPPROTO_TCP && c->len > FLAGS_AT && (c->data[FLAGS_AT] & FIN_SYN_RST_ACK_URG) == SYN;
+}
+
+static bool is_echo(const struct content *c) {
+    return c->len && ((c->protocol == IPPROTO_ICMP && c->data[0] == ICMP_ECHO) ||
+                      (c->protocol == IPPROTO_ICMPV6 && c->data[0] == ICMP6_ECHO_REQUEST));
+}
+
+/* libslirp has one socket for all that comes from an address and port. FNV-1a: who finds collisions gains a socket. */
+static uint32_t flow_of(const struct content *c) {
+    uint32_t h = 2166136261U;
+    for (size_t i = 0; i < c->source_len; i++)
+        h = (h ^ c->source[i]) * 16777619U;
+    for (size_t i = 0; i < 2 && i < c->len; i++)
+        h = (h ^ c->data[i]) * 16777619U;
+    return h ? h : 1;
+}
+
+/* Whether a frame opens no socket, or one that there is room for. */
+static bool has_room(struct slirp_uplink *u, const uint8_t *frame, size_t len) {
+    if ((frame[12] << 8 | frame[13]) == ETHERTYPE_ARP)
+        return true;
+    const struct content c = content_of(frame, len);
+    if (begins_stream(&c))
+        return u->n_open[STREAM] < u->most[STREAM];
+    bool room = u->n_open[FLOW] < u->most[FLOW];
+    if (c.protocol != IPPROTO_UDP)
+        return room || !is_echo(&c);
+    uint32_t flow = flow_of(&c), *known = &u->known[flow % FLOWS_MAX];
+    if (room)
+        *known = flow;
+    return room || *known == flow;
+}
+
+static void set_most(struct slirp_uplink *u) {
+    static const uint32_t most[KINDS] = {[STREAM] = STREAMS_MAX, [FLOW] = FLOWS_MAX};
+    uint32_t part = u->loop->descriptors / OF_DESCRIPTORS;
+    for (int i = 0; i < KINDS; i++) {
+        uint32_t wanted = most[i] * (u->id ? 1 : NAMESPACE_TIMES);
+        u->most[i] = wanted < part ? wanted : part;
+    }
+}
+
 static void link_ready(struct loop *l, struct watch *w, uint32_t events) {
     struct slirp_uplink *u = (struct slirp_uplink *)(void *)w;
     (void)events;
@@ -350,7 +448,8 @@ static void link_ready(struct loop *l, struct watch *w, uint32_t events) {
         if (!frame_welcome(l, u->id ? &u->near : NULL, l->buffer, (size_t)n))
             continue;
         memcpy(u->mac, l->buffer + ETH_ALEN, ETH_ALEN);
-        slirp_input(u->slirp, l->buffer, (int)n);
+        if (has_room(u, l->buffer, (size_t)n))
+            slirp_input(u->slirp, l->buffer, (int)n);
     }
     serve_sockets(u);
 }
@@ -427,6 +526,7 @@ struct err *uplink_start(struct loop *l, int take_link, const struct uplink_want
     u->loop = l;
     u->id = mem_dup(want->id);
     u->near = want->near;
+    set_most(u);
     u->link = (struct watch){.fd = take_fd(&fd), .ready = link_ready};
     u->sockets = (struct watch){.fd = epoll_create1(EPOLL_CLOEXEC), .ready = sockets_ready};
     u->clock.fire = clock_fires;

@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         size -= 2;
         n = n < size ? n : size;
         memcpy(l->buffer, data, n);
-        if (frame_welcome(l, &l->uplinks->near, l->buffer, n))
+        if (frame_welcome(l, &l->uplinks->near, l->buffer, n) && has_room(l->uplinks, l->buffer, n))
             slirp_input(l->uplinks->slirp, l->buffer, (int)n);
         data += n;
         size -= n;

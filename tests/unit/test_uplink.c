@@ -1,0 +1,147 @@
+/* What a container may open by a libslirp of its own: its share, what it has goes on, and what ends makes room. */
+#include "net/helper/slirp.c"
+
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+
+#include "base/sys/sys.h"
+#include "net/helper/loop.c"
+#include "net/helper/policy.c"
+#include "unit.h"
+
+/* The world: every connection is on its way for ever (what listens has nothing to tell), every datagram arrives. */
+int connect(int fd, const struct sockaddr *to, socklen_t len) {
+    (void)to, (void)len;
+    errno = listen(fd, 1) == 0 ? EINPROGRESS : ENETUNREACH;
+    return -1;
+}
+ssize_t sendto(int fd, const void *data, size_t n, int flags, const struct sockaddr *to, socklen_t len) {
+    (void)fd, (void)data, (void)flags, (void)to, (void)len;
+    return (ssize_t)n;
+}
+
+static struct loop l;
+static int far; /* the container's end of the link */
+
+static struct slirp_uplink *begin(uint32_t descriptors) {
+    int pair[2];
+    CHECK_OK(loop_init(&l));
+    policy_set(&l, NULL);
+    l.descriptors = descriptors;
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+    struct uplink_wanted want = {.id = "container", .kind = "tap", .mtu = 1500};
+    CHECK_OK(net_addr_parse("10.0.2.0/24", &want.near.net[0]));
+    CHECK_OK(net_addr_parse("10.0.2.2", &want.gateway[0]));
+    CHECK_OK(uplink_start(&l, pair[0], &want));
+    far = pair[1];
+    return l.uplinks;
+}
+
+static void end(void) {
+    uplink_end(&l, "container");
+    close(far);
+    close(l.epoll);
+    close(l.spare);
+    free(l.buffer);
+    free(l.policy->denied);
+    free(l.policy);
+}
+
+static uint16_t checksum(const void *data, size_t n, uint32_t sum) {
+    const uint8_t *p = data;
+    for (size_t i = 0; i + 1 < n; i += 2)
+        sum += (uint32_t)p[i] << 8 | p[i + 1];
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum += sum >> 16;
+    return htons((uint16_t)~sum);
+}
+
+/* An IPv4 packet from a port of the container's to 192.0.2.1. */
+static void send_packet(uint8_t protocol, const void *content, size_t n) {
+    struct {
+        struct ether_header eth;
+        struct ip ip;
+        uint8_t content[64];
+    } __attribute__((packed)) f = {.eth = {.ether_type = htons(ETHERTYPE_IP), .ether_shost = {2, 0, 0, 0, 0, 1}}};
+    f.ip = (struct ip){.ip_hl = 5, .ip_v = 4, .ip_ttl = 64, .ip_p = protocol};
+    f.ip.ip_len = htons((uint16_t)(sizeof f.ip + n));
+    f.ip.ip_src.s_addr = htonl(0x0a000264);
+    f.ip.ip_dst.s_addr = htonl(0xc0000201);
+    f.ip.ip_sum = checksum(&f.ip, sizeof f.ip, 0);
+    memcpy(f.content, content, n);
+    while (send(far, &f, sizeof f.eth + sizeof f.ip + n, 0) < 0) {
+        CHECK(errno == EAGAIN);
+        loop_round(&l);
+    }
+}
+
+static void send_tcp(unsigned port, uint8_t flags) {
+    struct tcphdr h = {.th_sport = htons((uint16_t)port), .th_dport = htons(80), .th_off = 5, .th_flags = flags};
+    uint32_t pseudo = 0x0a00 + 0x0264 + 0xc000 + 0x0201 + IPPROTO_TCP + sizeof h;
+    h.th_win = htons(1000);
+    h.th_sum = checksum(&h, sizeof h, pseudo);
+    send_packet(IPPROTO_TCP, &h, sizeof h);
+}
+
+static void send_udp(unsigned port) {
+    const struct udphdr h = {.uh_sport = htons((uint16_t)port), .uh_dport = htons(7), .uh_ulen = htons(sizeof h)};
+    send_packet(IPPROTO_UDP, &h, sizeof h);
+}
+
+/* Until all frames are handled. */
+static void settle(void) {
+    while (sys_waiting(l.uplinks->link.fd) > 0)
+        loop_round(&l);
+}
+
+static void test_streams(void) {
+    const struct slirp_uplink *u = begin(400); /* a share of a hundred */
+    CHECK_INT(u->most[STREAM], 100);
+    for (unsigned port = 1000; port < 1300; port++)
+        send_tcp(port, TH_SYN);
+    settle();
+    CHECK_INT(u->n_open[STREAM], 100);
+    for (unsigned port = 1000; port < 1050; port++) /* what ends makes room */
+        send_tcp(port, TH_RST);
+    for (unsigned port = 2000; port < 2030; port++)
+        send_tcp(port, TH_SYN);
+    settle();
+    CHECK(u->n_open[STREAM] > 50 && u->n_open[STREAM] <= 100);
+    CHECK_INT(u->n_open[FLOW], 0);
+    end();
+}
+
+static void test_flows(void) {
+    struct slirp_uplink *u = begin(400);
+    for (unsigned port = 1000; port < 1300; port++)
+        send_udp(port);
+    settle();
+    CHECK_INT(u->n_open[FLOW], 100);
+    /* those that have a socket go on */
+    size_t passed = 0, kept_out = 0;
+    for (unsigned port = 1000; port < 1300; port++) {
+        uint8_t frame[ETH_HLEN + sizeof(struct ip) + sizeof(struct udphdr)] = {[12] = 8, [ETH_HLEN] = 0x45};
+        frame[ETH_HLEN + offsetof(struct ip, ip_p)] = IPPROTO_UDP;
+        memcpy(frame + ETH_HLEN + offsetof(struct ip, ip_src), (const uint8_t[]){10, 0, 2, 100}, 4);
+        frame[sizeof frame - sizeof(struct udphdr)] = (uint8_t)(port >> 8);
+        frame[sizeof frame - sizeof(struct udphdr) + 1] = (uint8_t)port;
+        bool room = has_room(u, frame, sizeof frame);
+        passed += room && port < 1100;
+        kept_out += !room && port >= 1100;
+    }
+    CHECK(passed > 90);
+    CHECK(kept_out > 190);
+    send_tcp(1000, TH_SYN); /* of another kind there is room */
+    settle();
+    CHECK_INT(u->n_open[STREAM], 1);
+    end();
+}
+
+static void test_share(void) {
+    const struct slirp_uplink *u = begin(1 << 20);
+    CHECK_INT(u->most[STREAM], STREAMS_MAX);
+    CHECK_INT(u->most[FLOW], FLOWS_MAX);
+    end();
+}
+
+UNIT_MAIN({"streams", test_streams}, {"flows", test_flows}, {"share", test_share})
