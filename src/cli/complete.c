@@ -4,6 +4,8 @@
  */
 #include "cli/cli_int.h"
 
+#include "engine/secrets.h"
+
 #include <string.h>
 
 static const char *const signals[] = {"HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP", "WINCH"};
@@ -21,6 +23,8 @@ static void print_names(struct cli_ctx *c, const char *prefix, enum cli_complete
         engine_complete_networks(c->engine, &names);
     else if (kind == CLI_COMPLETE_VOLUMES)
         engine_complete_volumes(c->engine, &names);
+    else if (kind == CLI_COMPLETE_SECRETS)
+        engine_complete_secrets(c->engine, &names);
     else
         engine_complete_containers(c->engine, kind == CLI_COMPLETE_RUNNING, &names);
     for (size_t i = 0; i < names.n; i++)
@@ -49,6 +53,7 @@ static void print_kind(struct cli_ctx *c, enum cli_complete kind, const char *wo
     case CLI_COMPLETE_IMAGES:
     case CLI_COMPLETE_NETWORKS:
     case CLI_COMPLETE_VOLUMES:
+    case CLI_COMPLETE_SECRETS:
         print_names(c, prefix, kind);
         break;
     case CLI_COMPLETE_FILES:

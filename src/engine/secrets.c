@@ -57,6 +57,14 @@ static struct json *object_of(const struct store_secret *x) {
     return o;
 }
 
+void engine_complete_secrets(struct engine *e, struct strv *out) {
+    struct store *s;
+    autoerr bad = engine_store(e, &s);
+    autoerr unread = bad ? NULL : store_secret_names(s, out);
+    if (unread)
+        log_debug("the secrets cannot be listed");
+}
+
 struct err *engine_secret_list(struct engine *e, struct json **ret) {
     struct store *s;
     autostrv struct strv names = {.n = 0};

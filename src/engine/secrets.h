@@ -27,5 +27,7 @@ struct err *engine_secret_list(struct engine *e, struct json **ret) __attribute_
 /* One, by name or by the beginning of its id; with `show` its "SecretData", too. not_found. */
 struct err *engine_secret_inspect(struct engine *e, const char *name, bool show, struct json **ret)
     __attribute__((warn_unused_result));
+/* Names, for completion; best effort. */
+void engine_complete_secrets(struct engine *e, struct strv *out);
 /* *ret_id is owned. */
 struct err *engine_secret_remove(struct engine *e, const char *name, char **ret_id) __attribute__((warn_unused_result));

@@ -257,6 +257,15 @@ root_dir() {
     fails 125 "unknown flag: --preserve-fds" create --preserve-fds 1 busybox true
 }
 
+@test "secrets are completed by their names" {
+    coracle secret create sa - <<<x >/dev/null
+    coracle secret create sb - <<<x >/dev/null
+    assert_eq "$(coracle __complete secret rm '')" $'sa\nsb'
+    assert_eq "$(coracle __complete run --secret s)" $'sa\nsb'
+    assert_eq "$(coracle __complete secret inspect sa sb)" sb
+    coracle secret rm sa sb >/dev/null
+}
+
 @test "what is refused says why and what to do" {
     fails 125 "coracle secret ls" run --secret x busybox true
     fails 125 "passwd" run --hostuser me busybox true
