@@ -1,10 +1,16 @@
-/* exec: a second process in a running container. It is the caller's own child, so its exit code needs no monitor. */
+/*
+ * exec: a second process in a running container. It is the caller's own child, so its exit code needs no monitor; where
+ * the caller may go before it ends, -d and the detach keys, that of a child of the caller, its keeper.
+ */
 #include "engine/engine_int.h"
+
+#include "base/msg.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -144,23 +150,9 @@ static void drain_terminal(int pidfd, int console) {
                 break;
             continue;
         }
-        if (p[1].revents && read(console, unread, sizeof unread) <= 0 && errno != EINTR)
+        if (p[1].revents && read(console, unread, sizeof unread) <= 0 && errno != EINTR && errno != EAGAIN)
             p[1].fd = -1;
     }
-}
-
-/*
- * In a child: the command that the user detached from goes on, and so its terminal stays open, and is read, till then.
- */
-static struct err *hold_terminal(int pidfd, int console) {
-    pid_t child = fork();
-    if (child != 0)
-        return child < 0 ? err_sys(errno, "fork to keep the terminal of the command open") : NULL;
-    setsid();
-    const int keep[] = {pidfd, console};
-    fd_close_all_but(keep, ARRAY_LEN(keep));
-    drain_terminal(pidfd, console);
-    _exit(0);
 }
 
 /* Makes the process; theirs of the pipes are closed. *ret is done with runtime_proc_done(). */
@@ -191,8 +183,10 @@ static struct err *begin(struct engine *e, const struct engine_container *c, con
     return NULL;
 }
 
-static struct err *run_exec(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
-                            struct pipes *pipes, struct monitor_io_result *ret) {
+static struct err *reap_own(void *ctx, int *ret_code) { return proc_reap(*(const pid_t *)ctx, ret_code); }
+
+static struct err *run_own(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
+                           struct pipes *pipes, struct monitor_io_result *ret) {
     struct runtime_proc proc = {.pid = 0, .pidfd = -1, .sync_fd = -1, .console = -1};
     TRY(begin(e, c, x, pipes, &proc));
     autofd int pidfd = proc.pidfd, console = proc.console;
@@ -200,9 +194,13 @@ static struct err *run_exec(struct engine *e, const struct engine_container *c, 
     io.tty = x->tty;
     if (!x->tty && pipes->ours[0] < 0)
         io.in = -1;
-    int ours[3] = {take_fd(&pipes->ours[0]), take_fd(&pipes->ours[1]), take_fd(&pipes->ours[2])};
-    TRY(monitor_io_child(proc.pid, pidfd, console, ours, &io, ret));
-    return ret->detached && console >= 0 ? hold_terminal(pidfd, console) : NULL;
+    const struct monitor_child child = {
+        .pidfd = pidfd,
+        .master = console,
+        .pipes = {take_fd(&pipes->ours[0]), take_fd(&pipes->ours[1]), take_fd(&pipes->ours[2])},
+        .reap = reap_own,
+        .ctx = &proc.pid};
+    return monitor_io_child(&child, &io, ret);
 }
 
 /* "exec_create: sh -c true", and exec_start, by one write; later exec_die. */
@@ -224,48 +222,104 @@ static void tell_end(const struct engine *e, const struct engine_container *c, c
     events_tell_container(e->host, c->summary, "exec_die", attributes);
 }
 
+/* ---- a command that may outlive us ---- */
+
 /*
- * In the child that a detached command is left to: makes the command's process its own, tells `out` when that runs (by
- * its end) or why it does not, and waits for its exit code, which nobody else could.
+ * Until the command ends, or with `attached` its caller goes: then the terminal is closed, which ends what listens to
+ * hang-ups, as when a user's own terminal is closed. One word of the caller's before it goes, and the command stays.
  */
-static void keep_detached(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
-                          const char *exec_id, int out) {
-    struct pipes none = {{-1, -1, -1}, {-1, -1, -1}};
-    struct runtime_proc proc = {.pid = 0, .pidfd = -1, .sync_fd = -1, .console = -1};
-    int code = 0;
-    setsid();
-    autoerr bad = begin(e, c, x, &none, &proc);
-    if (bad) {
-        autostr struct str text = STR_INIT;
-        err_encode(bad, &text);
-        err_free(io_write_all(out, text.ptr, text.len));
-        _exit(1);
-    }
-    const int keep[] = {proc.pidfd, proc.console};
-    fd_null_stdio(); /* who reads our output waits for all of its writers */
-    fd_close_all_but(keep, ARRAY_LEN(keep));
-    drain_terminal(proc.pidfd, proc.console);
-    autoerr lost = proc_reap(proc.pid, &code);
-    if (!lost)
-        tell_end(e, c, exec_id, code);
-    _exit(0);
+static void keep_terminal(int pidfd, int console, int caller, bool attached) {
+    struct pollfd p[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = caller, .events = POLLIN}};
+    char word;
+    while (attached && p[0].revents == 0 && p[1].revents == 0)
+        if (poll(p, ARRAY_LEN(p), -1) < 0 && errno != EINTR)
+            return;
+    if (attached && p[0].revents == 0 && recv(caller, &word, 1, 0) <= 0)
+        fd_replace(&console, -1);
+    drain_terminal(pidfd, console);
 }
 
-static struct err *run_detached(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
-                                const char *exec_id) {
-    autostr struct str text = STR_INIT_MAX(1 << 16);
-    int p[2];
-    TRY(fd_pipe(0, p));
-    autofd int from = p[0];
-    autofd int to = p[1];
+/* In the child: the process is made, and watched until its end; what is told of that goes to `caller`. */
+static void keep(struct engine *e, const struct engine_container *c, const struct engine_exec *x, const char *exec_id,
+                 struct msg_chan *caller) {
+    struct pipes none = {{-1, -1, -1}, {-1, -1, -1}};
+    struct runtime_proc proc = {.pid = 0, .pidfd = -1, .sync_fd = -1, .console = -1};
+    autojson answer = json_object();
+    int code = 0;
+    autoerr bad = begin(e, c, x, &none, &proc);
+    if (bad) {
+        err_free(msg_send_err(caller, bad));
+        return;
+    }
+    const int handed[] = {proc.pidfd, proc.console}, keep[] = {proc.pidfd, proc.console, msg_chan_fd(caller)};
+    fd_null_stdio(); /* who reads our output waits for all of its writers */
+    fd_close_all_but(keep, ARRAY_LEN(keep));
+    autoerr gone = msg_send(caller, answer, handed, proc.console >= 0 ? 2 : 1);
+    if (gone)
+        log_debug("the command goes on without its caller");
+    keep_terminal(proc.pidfd, proc.console, msg_chan_fd(caller), !x->detach);
+    autoerr lost = proc_reap(proc.pid, &code);
+    if (lost)
+        return;
+    tell_end(e, c, exec_id, code);
+    json_set_int(answer, "code", code);
+    autoerr unheard = msg_send(caller, answer, NULL, 0);
+    if (unheard)
+        log_debug("nobody waits for the command");
+}
+
+/* Makes the child, whose own the command's process becomes, so that its exit code is known whoever has gone by then. */
+static struct err *fork_keeper(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
+                               const char *exec_id, struct msg_chan **ret) {
+    int pair[2];
+    TRY(fd_socketpair(SOCK_STREAM, pair));
+    automsg ours = msg_chan_new(pair[0]);
+    automsg theirs = msg_chan_new(pair[1]);
     pid_t child = fork();
     if (child < 0)
-        return err_sys(errno, "fork");
-    if (child == 0)
-        keep_detached(e, c, x, exec_id, to);
-    fd_replace(&to, -1);
-    TRY(io_read_all(from, 1 << 16, "the process that starts the command", &text));
-    return text.len ? err_decode(text.ptr, text.len) : NULL;
+        return err_sys(errno, "fork to keep the command");
+    if (child == 0) {
+        setsid();
+        fd_close(msg_chan_fd(ours)); /* whose end is to be seen */
+        keep(e, c, x, exec_id, theirs);
+        _exit(0);
+    }
+    *ret = take_ptr(&ours);
+    return NULL;
+}
+
+static struct err *hear(struct msg_chan *keeper, struct json **ret, int fds[2], size_t *n_fds) {
+    TRY(msg_recv(keeper, ret, fds, n_fds));
+    return *ret ? msg_err_of(*ret) : err_new(ERR_SYSTEM, "the process that keeps the command has ended");
+}
+
+static struct err *reap_kept(void *ctx, int *ret_code) {
+    autojson answer = NULL;
+    int64_t code;
+    TRY(hear(ctx, &answer, NULL, NULL));
+    TRY(json_get_i64(answer, "code", &code));
+    *ret_code = (int)code;
+    return NULL;
+}
+
+static struct err *run_kept(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
+                            const char *exec_id, struct monitor_io_result *ret) {
+    automsg keeper = NULL;
+    autojson answer = NULL;
+    int fds[2] = {-1, -1};
+    size_t n = ARRAY_LEN(fds);
+    TRY(fork_keeper(e, c, x, exec_id, &keeper));
+    struct err *bad = hear(keeper, &answer, fds, &n);
+    autofd int pidfd = n > 0 ? fds[0] : -1;
+    autofd int console = n > 1 ? fds[1] : -1;
+    if (bad || x->detach)
+        return bad;
+    struct monitor_io io = x->io;
+    io.tty = true;
+    const struct monitor_child child = {
+        .pidfd = pidfd, .master = console, .pipes = {-1, -1, -1}, .reap = reap_kept, .ctx = keeper};
+    TRY(monitor_io_child(&child, &io, ret));
+    return ret->detached ? msg_send(keeper, answer, NULL, 0) : NULL;
 }
 
 struct err *engine_container_exec(struct engine *e, const char *name, const struct engine_exec *x,
@@ -283,11 +337,12 @@ struct err *engine_container_exec(struct engine *e, const char *name, const stru
     char exec_id[ID_LEN + 1];
     id_random(exec_id);
     tell_begin(e, &c, x, exec_id);
-    struct err *bad = x->detach ? run_detached(e, &c, x, exec_id) : run_exec(e, &c, x, &pipes, &r);
+    bool kept = x->detach || (x->tty && x->interactive);
+    struct err *bad = kept ? run_kept(e, &c, x, exec_id, &r) : run_own(e, &c, x, &pipes, &r);
     pipes_done(&pipes);
     if (bad)
         return bad;
-    if (r.ended)
+    if (r.ended && !kept)
         tell_end(e, &c, exec_id, r.code);
     if (ret)
         *ret = r;

@@ -1,5 +1,5 @@
 /*
- * iochild: the command's side of a process that is its own child (exec): its pty or pipes, pumped to ours. It is over
+ * iochild: the command's side of a process that it has started (exec): its pty or pipes, pumped to ours. It is over
  * when the process has ended and what is there of its output is written; a grandchild that keeps the pipe open is not
  * waited for.
  */
@@ -10,7 +10,6 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "base/proc.h"
 #include "base/sys/sys.h"
 #include "monitor/pump_int.h"
 
@@ -27,8 +26,8 @@ struct flow {
 
 struct child {
     struct pump pump; /* first: the callbacks get a pointer to it */
-    pid_t pid;
-    int pidfd, master;
+    const struct monitor_child *of;
+    int master;
     int to; /* the child's input; -1: none or closed */
     struct flow flow[2];
     bool in_ended, done;
@@ -44,7 +43,7 @@ static void resize_master(struct pump *p, unsigned short rows, unsigned short co
 static void signal_child(struct pump *p, int signo) {
     struct child *c = (struct child *)(void *)p;
     if (!c->pump.r.ended)
-        sys_pidfd_send_signal(c->pidfd, signo);
+        sys_pidfd_send_signal(c->of->pidfd, signo);
 }
 
 /* ---- output ---- */
@@ -139,7 +138,7 @@ static struct pollfd poll_flow_out(const struct flow *f) {
 }
 
 static struct err *take_end(struct child *c) {
-    TRY(proc_reap(c->pid, &c->pump.r.code));
+    TRY(c->of->reap(c->of->ctx, &c->pump.r.code));
     c->pump.r.ended = true;
     close_input(c);
     return NULL;
@@ -155,7 +154,7 @@ static struct err *wait_for_something(const struct child *c, struct pollfd f[N_P
     f[OUT_1] = poll_flow_out(&c->flow[1]);
     f[INPUT] = pump_poll_input(p);
     f[SIGNAL] = (struct pollfd){.fd = p->signal_fd, .events = POLLIN};
-    f[END] = (struct pollfd){.fd = p->r.ended ? -1 : c->pidfd, .events = POLLIN};
+    f[END] = (struct pollfd){.fd = p->r.ended ? -1 : c->of->pidfd, .events = POLLIN};
     f[SEND] = (struct pollfd){.fd = p->tx.len ? c->to : -1, .events = POLLOUT};
     /* After the end every flow is read until it is dry, and only a slow output of ours is waited for. */
     bool waiting = c->flow[0].at < c->flow[0].len || c->flow[1].at < c->flow[1].len;
@@ -183,7 +182,8 @@ static struct err *step(struct child *c) {
     return NULL;
 }
 
-static struct err *prepare(struct child *c, const int pipes[3]) {
+static struct err *prepare(struct child *c) {
+    const int *pipes = c->of->pipes;
     c->flow[0] = (struct flow){.from = c->master >= 0 ? c->master : pipes[1], .to = &c->pump.out[0]};
     c->flow[1] = (struct flow){.from = c->master >= 0 ? -1 : pipes[2], .to = &c->pump.out[1]};
     c->to = c->master >= 0 ? c->master : pipes[0];
@@ -195,11 +195,10 @@ static struct err *prepare(struct child *c, const int pipes[3]) {
     return NULL;
 }
 
-struct err *monitor_io_child(pid_t pid, int pidfd, int master, const int pipes[3], const struct monitor_io *io,
+struct err *monitor_io_child(const struct monitor_child *child, const struct monitor_io *io,
                              struct monitor_io_result *ret) {
-    struct child c = {
-        .pid = pid, .pidfd = pidfd, .master = master, .pump = {.resize = resize_master, .forward = signal_child}};
-    struct err *e = prepare(&c, pipes);
+    struct child c = {.of = child, .master = child->master, .pump = {.resize = resize_master, .forward = signal_child}};
+    struct err *e = prepare(&c);
     if (!e)
         e = pump_begin(&c.pump, io);
     if (!e) {
@@ -214,8 +213,8 @@ struct err *monitor_io_child(pid_t pid, int pidfd, int master, const int pipes[3
     close_input(&c);
     for (int i = 0; i < 2; i++) {
         pages_done(&c.flow[i].buf);
-        if (master < 0)
-            fd_close(pipes[1 + i]);
+        if (child->master < 0)
+            fd_close(child->pipes[1 + i]);
     }
     if (!e)
         *ret = c.pump.r;

@@ -185,10 +185,16 @@ struct err *monitor_detach_keys_parse(const char *text, unsigned char ret[16], s
  * every path, fatal signals included. */
 struct err *monitor_io_attach(int conn, const struct monitor_io *io, struct monitor_io_result *ret)
     __attribute__((warn_unused_result));
-/* The same for a process that is our own child: `master` (borrowed) is its pty, or -1 with pipes[3] our ends of its
- * stdio (each may be -1, taken). Reaps `pid` when it has ended, which it has not when `detached` or `out_error` come
+/* A process that this side has started. */
+struct monitor_child {
+    int pidfd, master;                             /* borrowed; master: its pty, or -1 */
+    int pipes[3];                                  /* without a pty our ends of its stdio, each may be -1; taken */
+    struct err *(*reap)(void *ctx, int *ret_code); /* called when it has ended: its exit code */
+    void *ctx;
+};
+/* The same for such a process. It is reaped when it has ended, which it has not when `detached` or `out_error` come
  * back. */
-struct err *monitor_io_child(pid_t pid, int pidfd, int master, const int pipes[3], const struct monitor_io *io,
+struct err *monitor_io_child(const struct monitor_child *child, const struct monitor_io *io,
                              struct monitor_io_result *ret) __attribute__((warn_unused_result));
 /* Size of the terminal on `fd`; zeros when it is none. */
 void monitor_tty_size(int fd, unsigned short *ret_rows, unsigned short *ret_cols);

@@ -309,7 +309,7 @@ runs_in() { coracle exec "$1" ps | grep -v ' ps' | grep -qF -- "$2"; }
     term_open
     term_type 'stty -a >"$TMPDIR/before"; coracle exec -it box sh; stty -a >"$TMPDIR/after"; echo ba""ck'
     term_expect '/tmp #'
-    term_type 'sleep 4242'
+    term_type 'sleep 4242; exit 12'
     wait_for runs_in box 'sleep 4242'
     term_keys C-p C-q
     term_expect back
@@ -317,6 +317,17 @@ runs_in() { coracle exec "$1" ps | grep -v ' ps' | grep -qF -- "$2"; }
     cmp "$TMPDIR/before" "$TMPDIR/after"
     runs_in box 'sleep 4242'
     coracle exec box sh -c 'kill $(ps | grep "[s]leep 4242" | awk "{ print \$1 }")'
+    told() { coracle events --since 1h --until 0s -f container=box -f event=exec_die --format '{{.Actor.Attributes.exitCode}}' | grep -qx "$1"; }
+    wait_for told 12 || fail "its end was not told"
+}
+
+@test "exec -it: a command whose user's terminal is gone is hung up, and that is told" {
+    term_open
+    term_type 'coracle exec -it box sh -c "trap \"exit 21\" HUP; echo hear-\$((1 + 1)); sleep 4243 & wait"'
+    term_expect hear-2
+    term_close
+    told() { coracle events --since 1h --until 0s -f container=box -f event=exec_die --format '{{.Actor.Attributes.exitCode}}' | grep -qx "$1"; }
+    wait_for told 21 || fail "its end was not told"
 }
 
 @test "exec of 60 arguments of 2 KB, and an argument with every byte" {

@@ -231,6 +231,8 @@ static void test_dead_monitor(void) {
 
 /* ---- exec's pump ---- */
 
+static struct err *reap(void *ctx, int *ret_code) { return proc_reap(*(const pid_t *)ctx, ret_code); }
+
 static int run_child(const char *cmd, int in, struct str *out) {
     int p[3][2], fo = memfd_create("out", MFD_CLOEXEC);
     for (int i = 0; i < 3; i++)
@@ -247,10 +249,11 @@ static int run_child(const char *cmd, int in, struct str *out) {
     close(p[1][1]);
     close(p[2][1]);
     int pidfd = sys_pidfd_open(pid);
-    const int ours[3] = {p[0][1], p[1][0], p[2][0]};
+    const struct monitor_child child = {
+        .pidfd = pidfd, .master = -1, .pipes = {p[0][1], p[1][0], p[2][0]}, .reap = reap, .ctx = &pid};
     const struct monitor_io io = {.in = in, .out = fo, .err = fo};
     struct monitor_io_result res = {.code = -1};
-    CHECK_OK(monitor_io_child(pid, pidfd, -1, ours, &io, &res));
+    CHECK_OK(monitor_io_child(&child, &io, &res));
     CHECK(res.ended);
     close(pidfd);
     lseek(fo, 0, SEEK_SET);
