@@ -53,6 +53,13 @@ const char *host_env(const struct host *h, const char *name);
  */
 struct err *host_id_map(const struct host *h, struct id_map *ret) __attribute__((warn_unused_result));
 
+/* What the host's user database says of the user. */
+struct host_account {
+    char *name, *gecos, *home, *group; /* owned; where nothing is known: the uid, "", "/", the gid as text */
+};
+void host_account_load(const struct host *h, struct host_account *ret);
+void host_account_done(struct host_account *a);
+
 /* Full path of a program in PATH (or of a helper in libexec), owned; not_found with the package to install as hint. */
 struct err *host_find_program(const struct host *h, const char *name, const char *package_hint, char **ret)
     __attribute__((warn_unused_result));

@@ -2,6 +2,7 @@
  * files. */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,6 +105,26 @@ static char *login_name(const struct host *h) {
     if (getpwuid_r(h->uid, &pw, buf, PASSWD_BUFFER, &found) != 0 || !found)
         return mem_dup(h->user);
     return mem_dup(found->pw_name);
+}
+
+void host_account_load(const struct host *h, struct host_account *ret) {
+    autofree char *buf = mem_alloc(PASSWD_BUFFER);
+    struct passwd pw, *user = NULL;
+    struct group gr, *group = NULL;
+    if (getpwuid_r(h->uid, &pw, buf, PASSWD_BUFFER, &user) != 0)
+        user = NULL;
+    ret->name = user ? mem_dup(user->pw_name) : mem_printf("%u", (unsigned)h->uid);
+    ret->gecos = mem_dup(user ? user->pw_gecos : "");
+    ret->home = mem_dup(user ? user->pw_dir : "/");
+    if (getgrgid_r(h->gid, &gr, buf, PASSWD_BUFFER, &group) != 0)
+        group = NULL;
+    ret->group = group ? mem_dup(group->gr_name) : mem_printf("%u", (unsigned)h->gid);
+}
+
+void host_account_done(struct host_account *a) {
+    char **const texts[] = {&a->name, &a->gecos, &a->home, &a->group};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        mem_set(texts[i], NULL);
 }
 
 static void ranges_by_file(const char *path, const struct subid_owner *o, struct id_range *map, size_t *n) {

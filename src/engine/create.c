@@ -201,6 +201,7 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .map = c->ids.mapped ? &c->ids.map : NULL,
         .map_auto = c->ids.mode.kind == SPEC_USERNS_AUTO,
         .map_user = *c->ids.user ? c->ids.user : NULL,
+        .account = c->ids.account.name ? &c->ids.account : NULL,
     };
     spec_free(c->spec);
     c->spec = NULL;

@@ -9,7 +9,10 @@
 
 enum { IDS_FILE_MAX = 1 << 20, IDS_MIN = 1024, IDS_NOBODY = 65534 };
 
-void idmaps_done(struct idmaps *m) { fd_replace(&m->lock_fd, -1); }
+void idmaps_done(struct idmaps *m) {
+    fd_replace(&m->lock_fd, -1);
+    host_account_done(&m->account);
+}
 
 /* ---- how many ids an image needs ---- */
 
@@ -135,6 +138,7 @@ static struct err *resolve_container(struct engine *e, struct idmaps *m) {
 static void keep_user(const struct host *h, struct idmaps *m) {
     (void)snprintf(m->user, sizeof m->user, "%u:%u", m->mode.uid >= 0 ? (unsigned)m->mode.uid : (unsigned)h->uid,
                    m->mode.gid >= 0 ? (unsigned)m->mode.gid : (unsigned)h->gid);
+    host_account_load(h, &m->account);
 }
 
 struct err *idmaps_resolve(struct engine *e, const struct container_options *o, const struct json *image_config,

@@ -22,6 +22,7 @@
 #include "base/path.h"
 #include "base/sys/sys.h"
 #include "runtime/runtime_int.h"
+#include "runtime/user_int.h"
 #include "spec/spec.h"
 
 /*
@@ -249,6 +250,12 @@ static struct err *stage_volumes(struct init *in) {
     return in->c->prepare && !in->nested ? in->c->prepare(in->c->ctx, in->root) : NULL;
 }
 
+static struct err *stage_accounts(struct init *in) {
+    const struct json *config = in->c->config;
+    TRY(user_entry_add(in->root, "/etc/passwd", config_annotation(config, SPEC_ANN_PASSWD)));
+    return user_entry_add(in->root, "/etc/group", config_annotation(config, SPEC_ANN_GROUP));
+}
+
 static struct err *stage_prepare(struct init *in) { return launch_prepare(&in->l); }
 static struct err *stage_walls(struct init *in) { return walls_raise(&in->l); }
 static struct err *stage_exec(struct init *in) { return launch_exec(&in->l); }
@@ -265,6 +272,7 @@ static const struct stage {
     {"prepare mounts", stage_null},
     {"root file system", rootfs_attach},
     {"init program", init_program_open},
+    {"accounts", stage_accounts},
     {NULL, stage_volumes},
     {NULL, mounts_apply},
     {"devices", devices_make},

@@ -192,6 +192,18 @@ static struct err *resolve_user(const char *text, struct slice passwd, struct ru
 
 /* ---- both ---- */
 
+bool user_entry_known(const char *text, size_t len, const char *line) {
+    struct slice file = {text, len}, own = {line, strlen(line)}, want[FIELDS_MAX], field[FIELDS_MAX];
+    int64_t id, theirs;
+    if (!next_entry(&own, 3, want) || !slice_id(want[2], &id))
+        return true; /* no line at all, which no file gets */
+    while (next_entry(&file, 3, field))
+        if ((field[0].n == want[0].n && memcmp(field[0].p, want[0].p, want[0].n) == 0) ||
+            (slice_id(field[2], &theirs) && theirs == id))
+            return true;
+    return false;
+}
+
 struct err *user_lookup(const char *text, const struct strv *extra_groups, const struct user_files *files,
                         struct runtime_user *ret) {
     struct slice passwd = {files->passwd, files->passwd_len}, group = {files->group, files->group_len};
@@ -218,11 +230,10 @@ struct err *user_lookup(const char *text, const struct strv *extra_groups, const
     return NULL;
 }
 
-/* Appends the file's text. A missing file is an empty one; a FIFO, device, directory or giant is an error
- * (CVE-2024-9676). */
-static struct err *read_user_file(int rootfd, const char *path, struct str *out) {
+/* A missing file is -1; a FIFO, device, directory or giant is an error (CVE-2024-9676). */
+static struct err *open_user_file(int rootfd, const char *path, int flags, int *ret_fd) {
     autofd int fd = -1;
-    autoerr e = path_open_in_root(rootfd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &fd);
+    autoerr e = path_open_in_root(rootfd, path, flags | O_NONBLOCK | O_NOCTTY, 0, &fd);
     if (e && (err_errno(e) == ENOENT || err_errno(e) == ENOTDIR))
         return NULL;
     if (e)
@@ -232,7 +243,35 @@ static struct err *read_user_file(int rootfd, const char *path, struct str *out)
         return err_sys(errno, "stat %s of the container", path);
     if (!S_ISREG(st.st_mode))
         return err_new(ERR_CORRUPT, "%s of the container is not a regular file", path);
+    *ret_fd = take_fd(&fd);
+    return NULL;
+}
+
+static struct err *read_open_file(int fd, const char *path, struct str *out) {
     TRY_CTX(io_read_all(fd, USER_FILE_MAX, path, out), "read %s of the container", path);
+    return NULL;
+}
+
+/* Appends the file's text; a missing file is an empty one. */
+static struct err *read_user_file(int rootfd, const char *path, struct str *out) {
+    autofd int fd = -1;
+    TRY(open_user_file(rootfd, path, O_RDONLY, &fd));
+    return fd < 0 ? NULL : read_open_file(fd, path, out);
+}
+
+struct err *user_entry_add(int rootfd, const char *path, const char *line) {
+    autofd int fd = -1;
+    autostr struct str text = STR_INIT, added = STR_INIT;
+    if (!line)
+        return NULL;
+    TRY(open_user_file(rootfd, path, O_RDWR | O_APPEND, &fd));
+    if (fd < 0)
+        return NULL;
+    TRY(read_open_file(fd, path, &text));
+    if (user_entry_known(str_c(&text), text.len, line))
+        return NULL;
+    str_appendf(&added, "%s%s\n", text.len && text.ptr[text.len - 1] != '\n' ? "\n" : "", line);
+    TRY_CTX(io_write_all(fd, added.ptr, added.len), "write %s of the container", path);
     return NULL;
 }
 

@@ -161,12 +161,20 @@ static void shared_namespaces(const struct spec_ctx *x, struct json *annotations
         set_rendered(annotations, SPEC_ANN_SHARE, take_ptr(&share));
 }
 
+static void account(const struct spec_ctx *x, struct json *annotations) {
+    if (!x->passwd_line)
+        return;
+    json_set_str(annotations, SPEC_ANN_PASSWD, x->passwd_line);
+    json_set_str(annotations, SPEC_ANN_GROUP, x->group_line);
+}
+
 static struct json *annotations(const struct spec_ctx *x) {
     const struct config *c = x->in->config;
     struct json *a = json_object();
     for (size_t i = 0; i < x->annotations.n; i++)
         json_set_str(a, x->annotations.e[i].key, x->annotations.e[i].value);
     json_set_str(a, SPEC_ANN_USER, x->user);
+    account(x, a);
     if (x->o->group_add.n) {
         struct json *groups = json_array();
         for (size_t i = 0; i < x->o->group_add.n; i++)

@@ -77,6 +77,8 @@ static const struct member {
     STR("--cgroupns", cgroupns),
     STR("--tz", tz),
     STR("--umask", umask),
+    STR("--passwd-entry", passwd_entry),
+    STR("--group-entry", group_entry),
     STR("--pidfile", pidfile),
     STR("--stop-signal", stop_signal),
     STR("--log-driver", log_driver),

@@ -26,8 +26,8 @@ void spec_ctx_done(struct spec_ctx *x) {
     struct strv *const lists[] = {&x->entrypoint, &x->cmd,    &x->args,     &x->config_env, &x->env,
                                   &x->unset_env,  &x->masked, &x->readonly, &x->extra_hosts};
     struct strmap *const maps[] = {&x->labels, &x->annotations, &x->sysctls, &x->log_opts, &x->log_attrs};
-    char *const texts[] = {x->workdir,    x->user,        x->stop_signal, x->hostname, x->seccomp,
-                           x->hosts_text, x->resolv_text, x->log_tag,     x->timezone, x->pidfile};
+    char *const texts[] = {x->workdir,     x->user,    x->stop_signal, x->hostname, x->seccomp,     x->hosts_text,
+                           x->resolv_text, x->log_tag, x->timezone,    x->pidfile,  x->passwd_line, x->group_line};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         strv_done(lists[i]);
     for (size_t i = 0; i < ARRAY_LEN(maps); i++)
@@ -73,6 +73,7 @@ static struct err *resolve(struct spec_ctx *x) {
         spec_resolve_caps,       spec_resolve_security, spec_resolve_rlimits,  spec_resolve_resources,
         spec_resolve_sysctls,    spec_resolve_mounts,   spec_resolve_netfiles, spec_resolve_ports,
         spec_resolve_restart,    spec_resolve_health,   spec_resolve_misc,     spec_resolve_secrets,
+        spec_resolve_account,
     };
     for (size_t i = 0; i < ARRAY_LEN(steps); i++)
         TRY(steps[i](x));

@@ -24,10 +24,14 @@
 struct config;
 struct err;
 struct host;
+struct host_account;
 struct json;
 
-#define SPEC_ANN_USER "org.coracle.user"             /* "name[:group]", resolved at start; always there, "" for none */
-#define SPEC_ANN_GROUPS "org.coracle.groups"         /* JSON array of --group-add values */
+#define SPEC_ANN_USER "org.coracle.user"     /* "name[:group]", resolved at start; always there, "" for none */
+#define SPEC_ANN_GROUPS "org.coracle.groups" /* JSON array of --group-add values */
+/* Lines that /etc/passwd and /etc/group get where the image has none for their name and id. */
+#define SPEC_ANN_PASSWD "org.coracle.passwd"
+#define SPEC_ANN_GROUP "org.coracle.group"
 #define SPEC_ANN_SECCOMP "org.coracle.seccomp"       /* "default", "unconfined" or a profile's JSON */
 #define SPEC_ANN_INIT "org.coracle.init"             /* "true": coracle-init is PID 1 */
 #define SPEC_ANN_PRIVILEGED "org.coracle.privileged" /* "true" */
@@ -82,10 +86,11 @@ struct container_options {
     char *ip, *ip6, *mac_address;
     char *network_fallback; /* "host", "error", NULL: as configured */
     char *pid, *ipc, *uts, *userns, *cgroupns;
-    struct strv uidmap, gidmap; /* as typed */
-    char *tz;                   /* "Europe/Rome", "local" */
-    char *umask;                /* octal */
-    char *pidfile;              /* as typed */
+    struct strv uidmap, gidmap;       /* as typed */
+    char *tz;                         /* "Europe/Rome", "local" */
+    char *umask;                      /* octal */
+    char *passwd_entry, *group_entry; /* lines for /etc/passwd and /etc/group, with podman's $VARIABLES */
+    char *pidfile;                    /* as typed */
     char *stop_signal;
     int64_t stop_timeout; /* seconds, -1 unset */
     int64_t shm_size;     /* bytes, 0: default */
@@ -99,7 +104,7 @@ struct container_options {
     int64_t oom_score_adj;
     struct spec_resources resources;
     bool tty, interactive, detach, rm, read_only, privileged, init, no_healthcheck, publish_all;
-    bool env_host, unset_env_all;
+    bool env_host, unset_env_all, no_passwd;
     bool rootfs;  /* `image` is a directory, DIR or DIR:O */
     bool replace; /* a container of that name is removed first; not the spec's business */
     bool attach_stdin, attach_stdout, attach_stderr; /* from -a or by docker's defaults */
@@ -148,6 +153,7 @@ struct spec_input {
     const struct id_map *map; /* of ids of its own, from spec_userns_map() or elsewhere; NULL: it has the user's */
     bool map_auto;            /* its ids are nobody else's */
     const char *map_user;     /* who runs there where neither options nor image say it, or NULL */
+    const struct host_account *account; /* of whom `map_user` are the ids; NULL: of nobody whom the host knows */
 };
 struct spec {
     struct json *config, *options, *summary;

@@ -72,9 +72,10 @@ struct spec_ctx {
     struct strv env;        /* what the process gets */
     struct strv unset_env;  /* -e NAME without a value anywhere */
     char *workdir, *user, *stop_signal, *hostname;
-    char *timezone; /* the host's file that becomes /etc/localtime, or NULL */
-    char *pidfile;  /* absolute, or NULL */
-    int umask;      /* -1: the default */
+    char *timezone;                 /* the host's file that becomes /etc/localtime, or NULL */
+    char *pidfile;                  /* absolute, or NULL */
+    char *passwd_line, *group_line; /* or NULL */
+    int umask;                      /* -1: the default */
     struct strmap labels, annotations, sysctls, log_opts;
     const char *log_driver;
     const char *restart; /* static name of the policy */
@@ -158,6 +159,8 @@ struct err *spec_resolve_namespaces(struct spec_ctx *x) __attribute__((warn_unus
 /* ENTRYPOINT and CMD, working directory, user, stop signal, host name. */
 struct err *spec_resolve_process(struct spec_ctx *x) __attribute__((warn_unused_result));
 /* Environment (needs the host name), labels and annotations. */
+/* Lines for the image's passwd and group (account.c); needs the user and the mounts. */
+struct err *spec_resolve_account(struct spec_ctx *x) __attribute__((warn_unused_result));
 /* Secrets that become variables, which only the process has; after all others. */
 struct err *spec_resolve_secrets(struct spec_ctx *x) __attribute__((warn_unused_result));
 /* Tells the mounts of those that are files, in their order: `source` NULL is a tmpfs. */

@@ -50,6 +50,31 @@ look='cd /d && stat -c "%n %u:%g %a %s %F" one again link empty big suid sub/new
     assert_output_has "Uid: ${ME%:*} ${ME%:*} 9 ${ME%:*}"
 }
 
+@test "keep-id: the user has a name and a group inside, and the image's own lines stay" {
+    local name group
+    name=$(id -un) group=$(id -gn)
+    owners
+    run -0 box --userns keep-id -w /srv -- 'tail -n1 /etc/passwd; tail -n1 /etc/group; id -un; echo $HOME; stat -c %u:%g /etc/passwd; ! echo x >>/etc/passwd'
+    assert_output_has "$name:*:$ME:"
+    assert_output_has ":/srv:/bin/sh"$'\n'"$group:x:${ME#*:}:$name"$'\n'"$name"$'\n'"/srv"$'\n'"0:0"
+    # once, whatever is started how often; and not where the image knows the id
+    coracle run -d --name named --network none --userns keep-id owners sleep 1000 >/dev/null
+    coracle restart -t 0 named >/dev/null
+    assert_eq "$(coracle exec named grep -c ":$ME:" /etc/passwd)" 1
+    coracle rm -f named >/dev/null
+    run -0 box --userns keep-id:uid=0,gid=0 -- 'grep -c :0:0: /etc/passwd'
+    assert_eq "$output" 1
+    # home is the user's own where it is mounted
+    run -0 box --userns keep-id -v "$T:$(getent passwd "$name" | cut -d: -f6)" --read-only -- 'echo $HOME'
+    assert_eq "$output" "$(getent passwd "$name" | cut -d: -f6)"
+    run -0 box --userns keep-id --passwd=false -- "grep -c ':$ME:' /etc/passwd || true"
+    assert_eq "$output" 0
+    run -0 box --user 4242 --passwd-entry 'app:*:$UID:$GID:$NAME:/app:/bin/false' -- 'id -un; tail -n1 /etc/passwd; echo $HOME'
+    assert_eq "$output" $'app\napp:*:4242:0:container user:/app:/bin/false\n/app'
+    run -125 box --passwd-entry a:b:c:d:e:f:g -- true
+    assert_output_has "the image knows who runs there"
+}
+
 @test "nothing is copied: the shifted layers have no data of their own" {
     owners
     box --userns keep-id -- true

@@ -39,6 +39,8 @@ struct fixture {
     struct host host;
     const char *image;  /* JSON text of the image config, or NULL */
     const char *others; /* JSON text of `volumes_from`, or NULL */
+    const char *map_user;
+    const struct host_account *account;
 };
 
 static inline struct fixture fixture_new(void) {
@@ -87,6 +89,8 @@ static inline struct err *fixture_build(const struct fixture *f, struct spec **r
         .host_devices = &nodes,
         .volume_names = &names,
         .volumes_from = others,
+        .map_user = f->map_user,
+        .account = f->account,
     };
     return spec_build(&in, ret);
 }

@@ -131,6 +131,51 @@ static void test_umask_and_files(void) {
     CHECK_STR(zone, "/usr/share/zoneinfo/Europe/Rome");
 }
 
+/* ---- lines for passwd and group ---- */
+
+static char me[] = "me", gecos[] = "Me, Myself", my_home[] = "/home/me", us[] = "us";
+static const struct host_account my_account = {.name = me, .gecos = gecos, .home = my_home, .group = us};
+
+static void check_lines(const struct fixture *f, const char *passwd, const char *group) {
+    autospec s = build(f);
+    const struct json *a = json_get(s->config, "annotations");
+    const char *got_passwd = json_str_value(json_get(a, SPEC_ANN_PASSWD));
+    const char *got_group = json_str_value(json_get(a, SPEC_ANN_GROUP));
+    CHECK_STR(got_passwd ? got_passwd : "none", passwd);
+    CHECK_STR(got_group ? got_group : "none", group);
+}
+
+static void test_account(void) {
+    autofixture f = fixture_new();
+    f.image = NULL;
+    strv_push(&f.o.command, "id");
+    mem_set(&f.o.workdir, "/w:x");
+    check_lines(&f, "none", "none");
+    mem_set(&f.o.userns, "keep-id");
+    f.map_user = "1000:100";
+    f.account = &my_account;
+    check_lines(&f, "me:*:1000:100:Me, Myself:/:/bin/sh", "us:x:100:me");
+    mem_set(&f.o.workdir, "/srv");
+    check_lines(&f, "me:*:1000:100:Me, Myself:/srv:/bin/sh", "us:x:100:me");
+    strv_push(&f.o.volumes, "/home:/home");
+    check_lines(&f, "me:*:1000:100:Me, Myself:/home/me:/bin/sh", "us:x:100:me");
+    mem_set(&f.o.passwd_entry, "a$USERNAME:$UID$GID::0:$NAME$:$HOME:$X");
+    mem_set(&f.o.group_entry, "$GROUPNAME:y:$GID:$USERLIST,b");
+    check_lines(&f, "ame:1000100::0:Me, Myself$:/home/me:$X", "us:y:100:me,b");
+    mem_set(&f.o.passwd_entry, NULL);
+    mem_set(&f.o.group_entry, NULL);
+    f.o.no_passwd = true;
+    check_lines(&f, "none", "none");
+}
+
+static void test_account_by_number(void) {
+    autofixture f = fixture_new();
+    mem_set(&f.o.user, "7");
+    check_lines(&f, "none", "none");
+    mem_set(&f.o.passwd_entry, "$USERNAME:*:$UID:$GID:$NAME:$HOME:/bin/sh");
+    check_lines(&f, "7:*:7:0:container user:/app:/bin/sh", "0:x:0:7");
+}
+
 static void test_no_image(void) {
     autofixture f = fixture_new();
     f.image = NULL;
@@ -319,6 +364,17 @@ static void test_conflicts(void) {
     mem_set(&f.o.uts, "host");
     mem_set(&f.o.hostname, "x");
     check_conflict(&f, "conflicting options: hostname and the UTS mode");
+    f = fixture_new();
+    mem_set(&f.o.passwd_entry, "a:b:c:d:e:f:g");
+    check_conflict(&f, "--passwd-entry: the image knows who runs there");
+    f = fixture_new();
+    mem_set(&f.o.user, "7:8");
+    mem_set(&f.o.group_entry, "a:b:c");
+    check_conflict(&f, "invalid value for --group-entry: 'a:b:c' is not one line of 4 fields with colons between them");
+    f = fixture_new();
+    f.o.no_passwd = true;
+    mem_set(&f.o.group_entry, "a:b:c:");
+    check_conflict(&f, "conflicting options: --group-entry and --passwd=false");
     f = fixture_new();
     strv_push(&f.o.networks, "container:a");
     strv_push(&f.o.publish, "80");
@@ -516,7 +572,8 @@ static void test_volume_fills(void) {
 }
 
 UNIT_MAIN({"command", test_command}, {"env", test_env}, {"env_unset", test_env_unset}, {"env_extras", test_env_extras},
-          {"umask_and_files", test_umask_and_files}, {"no_image", test_no_image}, {"caps", test_caps},
+          {"umask_and_files", test_umask_and_files}, {"account", test_account},
+          {"account_by_number", test_account_by_number}, {"no_image", test_no_image}, {"caps", test_caps},
           {"refusals", test_refusals}, {"conflicts", test_conflicts}, {"network", test_network},
           {"resolv", test_resolv}, {"defaults", test_defaults}, {"security", test_security},
           {"replaced_mounts", test_replaced_mounts}, {"summary_size", test_summary_size}, {"volumes", test_volumes},

@@ -1,9 +1,12 @@
 /* The user and group resolution of the runtime: docker's rules, and that nonsense never becomes root. */
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/io.h"
+#include "base/str.h"
 #include "runtime/runtime.h"
 #include "runtime/user_int.h"
 #include "unit.h"
@@ -47,6 +50,46 @@ static void expect(const char *text, uid_t uid, gid_t gid, const char *home, siz
     CHECK_STR(u.home, home);
     CHECK_INT(u.n_groups, n_groups);
     CHECK_INT(u.groups[0], gid);
+}
+
+static bool known(const char *text, const char *line) { return user_entry_known(text, strlen(text), line); }
+
+static void test_entries(void) {
+    CHECK(known(passwd_text, "web:*:1:1:::"));
+    CHECK(known(passwd_text, "other:*:33:1:::"));
+    CHECK(!known(passwd_text, "other:*:1:1:::"));
+    CHECK(!known(passwd_text, "we:*:1:1:::")); /* a name is a whole one */
+    CHECK(known(passwd_text, "nouid:*:1:1:::") && !known("", "other:x:1:"));
+    CHECK(known(group_text, "mine:x:44:") && !known(group_text, "mine:x:45:"));
+    CHECK(known("", "no line") && known("", "other:x:-1:"));
+}
+
+/* What a file of a container is after a line was added to it. */
+static void added(int root, const char *before, const char *line, const char *after) {
+    autostr struct str got = STR_INIT;
+    autofd int fd = -1;
+    CHECK_OK(fd_open_at(root, "etc/passwd", O_WRONLY | O_CREAT | O_TRUNC, 0644, &fd));
+    CHECK_OK(io_write_all(fd, before, strlen(before)));
+    CHECK_OK(user_entry_add(root, "/etc/passwd", line));
+    CHECK_OK(io_read_file(root, "etc/passwd", 1 << 20, &got));
+    CHECK_STR(str_c(&got), after);
+}
+
+static void test_add(void) {
+    char dir[] = "/tmp/accounts.XXXXXX";
+    autofd int root = -1;
+    CHECK(mkdtemp(dir));
+    CHECK_OK(fd_open_dir(AT_FDCWD, dir, &root));
+    CHECK_OK(user_entry_add(root, "/etc/passwd", "me:*:7:7::/:/bin/sh")); /* there is none, and it stays so */
+    CHECK(faccessat(root, "etc/passwd", F_OK, 0) < 0);
+    CHECK(mkdirat(root, "etc", 0755) == 0);
+    added(root, "", "me:*:7:7::/:/bin/sh", "me:*:7:7::/:/bin/sh\n");
+    added(root, "root:x:0:0::/:", "me:*:7:7::/:/bin/sh", "root:x:0:0::/:\nme:*:7:7::/:/bin/sh\n");
+    added(root, "x:x:7:0::/:\n", "me:*:7:7::/:/bin/sh", "x:x:7:0::/:\n");
+    added(root, "x:x:8:0::/:\n", NULL, "x:x:8:0::/:\n");
+    CHECK(unlinkat(root, "etc/passwd", 0) == 0 && mkfifoat(root, "etc/passwd", 0644) == 0);
+    CHECK_ERR(user_entry_add(root, "/etc/passwd", "me:*:7:7::/:/bin/sh"), ERR_CORRUPT);
+    CHECK(unlinkat(root, "etc/passwd", 0) == 0 && unlinkat(root, "etc", AT_REMOVEDIR) == 0 && rmdir(dir) == 0);
 }
 
 static void test_good(void) {
@@ -193,4 +236,4 @@ static void test_files(void) {
 }
 
 UNIT_MAIN({"good", test_good}, {"bad", test_bad}, {"extra groups", test_extra_groups},
-          {"embedded nul", test_embedded_nul}, {"files", test_files})
+          {"embedded nul", test_embedded_nul}, {"files", test_files}, {"entries", test_entries}, {"add", test_add})

@@ -68,6 +68,7 @@ struct err *container_flags_finish(struct cli_ctx *c, struct container_flags *f)
     for (int i = 1; i < c->n_args; i++)
         strv_push(&o->command, c->args[i]);
     o->cwd = getcwd(NULL, 0);
+    o->no_passwd = !f->passwd;
     TRY(read_files(&f->env_file, &o->env_files));
     TRY(read_files(&f->label_file, &o->label_files));
     TRY(read_seccomp(&o->security_opt));
