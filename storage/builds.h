@@ -3,7 +3,8 @@
  * its layer and that layer's blob from the sweep; it is replaced as a whole, and one that cannot be read is not there.
  *
  *     builds/<hex of the key>   {"Layer": {"Blob","Type","DiffId","ChainId","Size","DiffSize"}, "Step": the
- *                               instruction, "Created": ns}; its modification time is when it was used last
+ *                               instruction, "Created": ns}; its modification time is when it was used last. Or
+ *                               {"Digest"}: a note of what the files of layers are, which takes long to find out
  */
 #pragma once
 

@@ -33,14 +33,16 @@ struct json;
 struct build_options {
     const struct host *host;
     struct engine *engine;
-    const char *context;                 /* a directory, or "-": the Dockerfile is on `in_fd` and there are no files */
-    int in_fd;                           /* for "-", and for file "-" */
-    const char *file;                    /* the Dockerfile, or NULL; "-": in_fd */
-    const struct strv *tags;             /* as typed */
-    const struct strv *args;             /* NAME=VALUE, or NAME: the caller's environment has it */
-    const struct strv *labels;           /* KEY=VALUE */
+    const char *context;       /* a directory; a URL of a tar, a Dockerfile or a git repository; "-": a tar or a
+                                  Dockerfile on `in_fd` */
+    int in_fd;                 /* for "-", and for file "-" */
+    const char *file;          /* the Dockerfile, or NULL; "-": in_fd; a URL */
+    const struct strv *tags;   /* as typed */
+    const struct strv *args;   /* NAME=VALUE, or NAME: the caller's environment has it */
+    const struct strv *labels; /* KEY=VALUE */
     const struct strv *no_cache_filter;  /* stages */
     const struct strv *secrets;          /* "id=x,src=path", "id=x,env=NAME" */
+    const struct strv *ssh;              /* "default", "id", "id=socket" */
     const struct strv *contexts;         /* "name=directory", "name=docker-image://reference" */
     const struct container_options *run; /* what RUN gets: network, hosts, limits; the rest is filled in here */
     const char *target, *platform;       /* or NULL */

@@ -24,15 +24,23 @@ static struct json *layer_json(const struct store_layer_ref *l) {
     return j;
 }
 
-/* False when the record is not about layers that are here and on top of ours. */
-static bool usable(const struct exec *x, const struct json *l) {
-    const struct state *s = &x->state[x->at];
+/* False when the record is not about layers that are here and on top of `below`. */
+static bool usable(const struct exec *x, const struct json *l, const struct state *below) {
     const char *chain = json_text(l, "ChainId"), *diff = json_text(l, "DiffId"), *blob = json_text(l, "Blob");
     char want[72];
     if (!digest_ok(chain) || !digest_ok(diff) || !digest_ok(blob))
         return false;
-    autoerr e = store_chain_id(s->n ? s->layers[s->n - 1].chain_id : NULL, diff, want);
+    autoerr e = store_chain_id(below->n ? below->layers[below->n - 1].chain_id : NULL, diff, want);
     return !e && str_eq(want, chain) && store_layer_has(x->store, chain) && store_blob_has(x->store, blob);
+}
+
+static struct store_layer_ref layer_of(const struct json *l) {
+    return (struct store_layer_ref){.blob = mem_dup(json_text(l, "Blob")),
+                                    .media_type = mem_dup(json_text(l, "Type")),
+                                    .diff_id = mem_dup(json_text(l, "DiffId")),
+                                    .chain_id = mem_dup(json_text(l, "ChainId")),
+                                    .size = json_int_value(json_get(l, "Size"), 0),
+                                    .diff_size = json_int_value(json_get(l, "DiffSize"), 0)};
 }
 
 struct err *cache_take(struct exec *x, const char *key, bool *ret_hit) {
@@ -43,14 +51,9 @@ struct err *cache_take(struct exec *x, const char *key, bool *ret_hit) {
         return NULL;
     TRY(store_build_get(x->store, key, &record));
     const struct json *l = json_get(record, "Layer");
-    if (!l || !usable(x, l))
+    if (!l || !usable(x, l, s))
         return NULL;
-    struct store_layer_ref layer = {.blob = mem_dup(json_text(l, "Blob")),
-                                    .media_type = mem_dup(json_text(l, "Type")),
-                                    .diff_id = mem_dup(json_text(l, "DiffId")),
-                                    .chain_id = mem_dup(json_text(l, "ChainId")),
-                                    .size = json_int_value(json_get(l, "Size"), 0),
-                                    .diff_size = json_int_value(json_get(l, "DiffSize"), 0)};
+    struct store_layer_ref layer = layer_of(l);
     state_push(s, &layer);
     memcpy(s->key, key, sizeof s->key);
     s->when = json_int_value(json_get(record, "Created"), 0);
@@ -58,15 +61,51 @@ struct err *cache_take(struct exec *x, const char *key, bool *ret_hit) {
     return NULL;
 }
 
+static struct err *put(struct exec *x, const char *key, const char *step, const struct store_layer_ref *layer,
+                       int64_t when) {
+    autojson record = json_object();
+    json_set(record, "Layer", layer_json(layer));
+    json_set_str(record, "Step", step);
+    json_set_int(record, "Created", when);
+    return store_build_put(x->store, key, record);
+}
+
 struct err *cache_put(struct exec *x, const char *key, const char *step, struct store_layer_ref *take_layer) {
     struct state *s = exec_state(x);
-    autojson record = json_object();
-    json_set(record, "Layer", layer_json(take_layer));
-    json_set_str(record, "Step", step);
     s->when = clock_now();
-    json_set_int(record, "Created", s->when);
     state_push(s, take_layer);
     memcpy(s->key, key, sizeof s->key);
+    return put(x, key, step, &s->layers[s->n - 1], s->when);
+}
+
+struct err *cache_layer_get(struct exec *x, const char *key, const struct state *below, struct store_layer_ref *ret,
+                            bool *ret_hit) {
+    autojson record = NULL;
+    TRY(store_build_get(x->store, key, &record));
+    const struct json *l = json_get(record, "Layer");
+    *ret_hit = l && usable(x, l, below);
+    if (*ret_hit)
+        *ret = layer_of(l);
+    return NULL;
+}
+
+struct err *cache_layer_put(struct exec *x, const char *key, const char *step, const struct store_layer_ref *layer) {
+    return put(x, key, step, layer, clock_now());
+}
+
+struct err *cache_note_get(struct exec *x, const char *key, char ret[DIGEST_LEN + 1], bool *ret_known) {
+    autojson record = NULL;
+    TRY(store_build_get(x->store, key, &record));
+    const char *digest = json_text(record, "Digest");
+    *ret_known = digest_ok(digest);
+    if (*ret_known)
+        memcpy(ret, digest, DIGEST_LEN + 1);
+    return NULL;
+}
+
+struct err *cache_note_put(struct exec *x, const char *key, const char *digest) {
+    autojson record = json_object();
+    json_set_str(record, "Digest", digest);
     return store_build_put(x->store, key, record);
 }
 
@@ -100,6 +139,8 @@ static struct err *prune_one(void *ctx, const struct store_build *b) {
     if ((in_use && !p->p->all) || (p->p->until && b->used >= p->p->until))
         return NULL;
     TRY(store_build_remove(p->store, b->key));
+    if (!l) /* a note */
+        return NULL;
     strv_push(p->ids, digest_hex(b->key));
     p->bytes += in_use ? 0 : json_int_value(json_get(l, "DiffSize"), 0);
     return NULL;
@@ -129,6 +170,8 @@ struct listing {
 static struct err *list_one(void *ctx, const struct store_build *b) {
     const struct listing *l = ctx;
     const struct json *layer = json_get(b->record, "Layer");
+    if (!layer)
+        return NULL;
     struct json *row = json_object();
     json_set_str(row, "ID", digest_hex(b->key));
     json_set_str(row, "Step", json_text(b->record, "Step"));

@@ -122,7 +122,8 @@ static struct json *working_config(const struct json *config) {
     return j;
 }
 
-struct err *exec_work(struct exec *x, const struct container_options *options, struct engine_work **ret) {
+struct err *exec_work(struct exec *x, const struct container_options *options, const struct json *trees,
+                      struct engine_work **ret) {
     autostrv struct strv layers = {.n = 0};
     autojson config = working_config(exec_state(x)->config);
     struct container_options o = *options;
@@ -132,7 +133,7 @@ struct err *exec_work(struct exec *x, const struct container_options *options, s
     o.no_healthcheck = true;
     o.stop_timeout = -1;
     o.attach_stdout = o.attach_stderr = true;
-    const struct engine_base base = {config, &layers};
+    const struct engine_base base = {.image_config = config, .layers = &layers, .trees = trees};
     return engine_work_new(x->o->engine, &base, &o, ret);
 }
 
@@ -145,7 +146,7 @@ struct err *exec_root(struct exec *x, const struct state *s, struct engine_work 
     strv_push(&o.command, "true");
     strv_push(&o.networks, "none");
     struct err *e = json_parse(any, strlen(any), "config", 0, &config);
-    const struct engine_base base = {config, &layers};
+    const struct engine_base base = {.image_config = config, .layers = &layers};
     if (!e)
         e = engine_work_new(x->o->engine, &base, &o, ret);
     strv_done(&o.command);
@@ -156,58 +157,64 @@ struct err *exec_root(struct exec *x, const struct state *s, struct engine_work 
 /* ---- the context and the Dockerfile ---- */
 
 static struct err *open_context(struct exec *x) {
-    if (str_eq(x->o->context, "-"))
-        return NULL;
-    if (strstr(x->o->context, "://") || str_starts(x->o->context, "git@"))
-        return err_hint(
-            err_new(ERR_UNSUPPORTED, "a build context from the network is not supported: %s", x->o->context),
-            "clone or unpack it, and build from the directory");
-    struct err *e = fd_open_dir(AT_FDCWD, x->o->context, &x->context);
-    if (e && err_errno(e) == ENOENT) {
-        err_free(e);
-        return err_new(ERR_NOT_FOUND, "unable to prepare context: path \"%s\" not found", x->o->context);
-    }
-    return e ? err_wrap(e, "unable to prepare context") : NULL;
+    const struct build_options *o = x->o;
+    bool input = str_eq(o->context, "-");
+    if (input && str_eq(o->file, "-"))
+        return err_new(ERR_USAGE, "invalid argument: can't use stdin for both build context and dockerfile");
+    if (input || context_is_remote(o->context))
+        progress_vertex(&x->progress, "[internal] load remote build context");
+    TRY(context_open(o, x->store, o->context, &x->context_files));
+    x->context = x->context_files.dir;
+    if (x->context_files.remote)
+        progress_done(&x->progress);
+    return NULL;
 }
 
-/* A file of the user's, from where the command was started; the usual one is in the context. */
+/* The usual one is in the context; another is where the user says, or, of a context from elsewhere, in that. */
+static struct err *open_dockerfile(const struct exec *x, int *ret_fd) {
+    const char *file = x->o->file;
+    bool inside = !file || x->context_files.remote;
+    struct err *e = inside ? path_open_in_root(x->context, file ? file : "Dockerfile", O_RDONLY, 0, ret_fd)
+                           : fd_open_at(AT_FDCWD, file, O_RDONLY, 0, ret_fd);
+    if (!e || err_kind(e) != ERR_NOT_FOUND)
+        return e ? err_wrap(e, "failed to read dockerfile") : NULL;
+    err_free(e);
+    return err_new(ERR_NOT_FOUND, "failed to read dockerfile: open %s: no such file or directory", x->file);
+}
+
 static struct err *read_dockerfile(struct exec *x) {
     const char *file = x->o->file;
-    bool input = str_eq(x->o->context, "-") || str_eq(file, "-");
     autofd int fd = -1;
+    bool input = str_eq(file, "-");
     x->file = input || !file ? "Dockerfile" : path_base(file);
-    if (str_eq(x->o->context, "-") && file && !str_eq(file, "-"))
-        return err_new(ERR_UNSUPPORTED, "a build context as a tar on standard input is not supported");
-    if (!input) {
-        struct err *e = file ? fd_open_at(AT_FDCWD, file, O_RDONLY, 0, &fd)
-                             : path_open_in_root(x->context, "Dockerfile", O_RDONLY, 0, &fd);
-        if (e && err_kind(e) == ERR_NOT_FOUND) {
-            err_free(e);
-            return err_new(ERR_NOT_FOUND, "failed to read dockerfile: open %s: no such file or directory", x->file);
-        }
-        TRY_CTX(e, "failed to read dockerfile");
+    if (x->context_files.is_dockerfile) {
+        str_append_n(&x->text, x->context_files.dockerfile.ptr, x->context_files.dockerfile.len);
+        return NULL;
     }
+    if (file && context_is_remote(file))
+        return context_fetch_text(x->o, x->store, file, &x->text);
+    if (!input)
+        TRY(open_dockerfile(x, &fd));
     return io_read_all(input ? x->o->in_fd : fd, DOCKERFILE_MAX, "the Dockerfile", &x->text);
 }
 
 /* <file>.dockerignore beside the Dockerfile, else the context's. */
 static struct err *read_ignore(struct exec *x) {
-    autostr struct str text = STR_INIT;
-    autofd int fd = -1;
+    const char *file = x->o->file;
+    bool given = file && !str_eq(file, "-") && !context_is_remote(file);
+    autofree char *own = mem_printf("%s.dockerignore", given ? file : "Dockerfile");
     if (x->context < 0)
         return NULL;
-    if (x->o->file && !str_eq(x->o->file, "-")) {
-        autofree char *own = mem_printf("%s.dockerignore", x->o->file);
-        fd = open(own, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    } else {
-        fd = path_find_in_root(x->context, "Dockerfile.dockerignore", O_RDONLY | O_NONBLOCK);
+    if (given && !x->context_files.remote && access(own, F_OK) == 0) {
+        autofd int fd = -1;
+        autostr struct str text = STR_INIT;
+        TRY(fd_open_at(AT_FDCWD, own, O_RDONLY | O_NONBLOCK, 0, &fd));
+        TRY(io_read_all(fd, IGNORE_MAX, own, &text));
+        return ignore_parse(str_c(&text), &x->ignore);
     }
-    if (fd < 0)
-        fd = path_find_in_root(x->context, ".dockerignore", O_RDONLY | O_NONBLOCK);
-    if (fd < 0)
-        return NULL;
-    TRY(io_read_all(fd, IGNORE_MAX, ".dockerignore", &text));
-    return ignore_parse(str_c(&text), &x->ignore);
+    if (!file || (given && x->context_files.remote))
+        TRY(ignore_read(x->context, own, &x->ignore));
+    return x->ignore ? NULL : ignore_read(x->context, ".dockerignore", &x->ignore);
 }
 
 /* ---- variables that are always there ---- */
@@ -396,11 +403,12 @@ static void exec_done(struct exec *x) {
     strv_done(&x->global);
     strv_done(&x->used);
     ignore_free(x->ignore);
-    fd_close(x->context);
+    context_done(x->store, &x->context_files);
 }
 
 struct err *build_run(const struct build_options *o, struct build_result *ret, struct str *excerpt) {
-    struct exec x = {.o = o, .context = -1, .progress = {.fd = o->progress_fd}, .excerpt = excerpt};
+    struct exec x = {
+        .o = o, .context = -1, .context_files = CONTEXT_INIT, .progress = {.fd = o->progress_fd}, .excerpt = excerpt};
     autofd int hold = -1;
     *ret = (struct build_result){.names = {.n = 0}};
     struct err *e = engine_build_hold(o->engine, &x.store, &hold);

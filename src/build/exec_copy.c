@@ -26,9 +26,7 @@ struct copy {
     struct pack_text *texts;
     struct strv owned; /* texts of heredocs */
     char *dest, *chown;
-    struct engine_work *from; /* another tree's root */
-    struct state image;       /* --from of an image */
-    int dir;                  /* --from of a directory */
+    struct source source;
     struct str recipe;
 };
 
@@ -40,65 +38,8 @@ static void copy_done(struct copy *c) {
     strv_done(&c->owned);
     free(c->dest);
     free(c->chown);
-    engine_work_free(c->from);
-    state_done(&c->image);
-    fd_close(c->dir);
+    source_done(&c->source);
     str_done(&c->recipe);
-}
-
-/* ---- where from ---- */
-
-static struct err *from_tree(struct copy *c, const struct state *s) {
-    str_appendf(&c->recipe, "from %s\n", s->n ? s->layers[s->n - 1].chain_id : "nothing");
-    TRY(exec_root(c->x, s, &c->from));
-    return engine_work_root(c->from, &c->pack.root);
-}
-
-/* A --build-context; *ret_found. */
-static struct err *from_named(struct copy *c, const char *name, bool *ret_found) {
-    const struct strv *list = c->x->o->contexts;
-    const char *value = strv_env_get(list, name);
-    *ret_found = value != NULL;
-    if (!value)
-        return NULL;
-    if (str_starts(value, "docker-image://")) {
-        TRY(exec_image(c->x, value + strlen("docker-image://"), NULL, &c->image));
-        return from_tree(c, &c->image);
-    }
-    if (strstr(value, "://"))
-        return err_new(ERR_UNSUPPORTED, "--build-context %s=%s: only directories and docker-image:// are supported",
-                       name, value);
-    TRY_CTX(fd_open_dir(AT_FDCWD, value, &c->dir), "build context %s", name);
-    c->pack.root = c->dir;
-    c->pack.uid = c->pack.gid = 0;
-    return NULL;
-}
-
-static struct err *find_root(struct copy *c) {
-    struct exec *x = c->x;
-    const char *from = df_flag(c->in, "from");
-    bool found = false;
-    c->pack.uid = c->pack.gid = -1;
-    if (!from) {
-        c->pack.root = x->context;
-        c->pack.ignore = x->ignore;
-        c->pack.uid = c->pack.gid = 0;
-        if (x->context < 0 && c->pack.sources.n)
-            return err_new(ERR_USAGE,
-                           "there is no build context to copy from: the Dockerfile came from standard input");
-        return NULL;
-    }
-    if (strchr(from, '$'))
-        return err_hint(err_new(ERR_USAGE, "variable expansion is not supported for --from"),
-                        "define a new stage with FROM using ARG from global scope as a workaround");
-    size_t stage = plan_find(&x->plan, from, x->at);
-    if (stage != PLAN_NONE)
-        return from_tree(c, &x->state[stage]);
-    TRY(from_named(c, from, &found));
-    if (found)
-        return NULL;
-    TRY(exec_image(x, from, NULL, &c->image));
-    return from_tree(c, &c->image);
 }
 
 /* ---- what ---- */
@@ -165,6 +106,18 @@ static struct err *find_sources(struct copy *c) {
     return NULL;
 }
 
+static struct err *find_source(struct copy *c) {
+    TRY(source_find(c->x, df_flag(c->in, "from"), &c->source));
+    if (c->pack.sources.n && !c->source.layers)
+        TRY(source_open(&c->source));
+    c->pack.root = c->source.root;
+    c->pack.ignore = c->source.ignore;
+    c->pack.uid = c->source.uid;
+    c->pack.gid = c->source.gid;
+    return NULL;
+}
+
+/* Only ADD has archives, and it takes files of the context alone. */
 static void split_archives(struct copy *c) {
     for (size_t i = 0; i < c->pack.sources.n;) {
         if (!is_archive(c, c->pack.sources.v[i])) {
@@ -247,28 +200,15 @@ static struct err *resolve_owner(const char *text, int root, int64_t *ret_uid, i
 
 /* ---- the cache ---- */
 
-/* The digest of what is copied: of another tree its layers say enough. */
+/* The digest of what is copied. */
 static struct err *content_digest(struct copy *c) {
-    int pair[2];
     char digest[DIGEST_LEN + 1] = "";
     struct pack p = c->pack;
     autostrv struct strv sources = {.n = 0};
     strv_extend(&sources, &c->pack.sources);
     strv_extend(&sources, &c->archives);
-    if (c->from)
-        return NULL;
     p.sources = sources;
-    p.dest_root = -1;
-    TRY(fd_pipe(0, pair));
-    autofd int in = pair[0];
-    autofd int out = pair[1];
-    p.out = out;
-    TRY(digest_new(&p.digest));
-    struct err *e = engine_build_call(c->x->o->engine, pack_write, &p);
-    digest_free(p.digest);
-    TRY(e);
-    if (read(in, digest, DIGEST_LEN) != DIGEST_LEN)
-        return err_new(ERR_SYSTEM, "the digest of the sources did not come");
+    TRY(source_digest(&c->source, &p, str_c(&c->recipe), digest));
     str_appendf(&c->recipe, "content %s\n", digest);
     return NULL;
 }
@@ -280,34 +220,13 @@ static void settings(struct copy *c) {
         str_appendf(&c->recipe, "source %s\n", c->pack.sources.v[i]);
     for (size_t i = 0; i < c->archives.n; i++)
         str_appendf(&c->recipe, "archive %s\n", c->archives.v[i]);
+    for (size_t i = 0; i < c->pack.n_texts; i++)
+        str_appendf(&c->recipe, "text %s %zu %s\n", c->texts[i].name, strlen(c->texts[i].data), c->texts[i].data);
     str_appendf(&c->recipe, "dest %s%s\nowner %s\nmode %o\n", c->dest, c->pack.dest_is_dir ? "/" : "",
                 c->chown ? c->chown : "", (unsigned)c->pack.mode);
 }
 
 /* ---- doing it ---- */
-
-static struct err *place_files(struct copy *c, struct engine_work *w, int root) {
-    int pair[2];
-    struct pack p = c->pack;
-    if (!p.sources.n && !p.n_texts)
-        return NULL;
-    TRY(fd_pipe(0, pair));
-    autofd int in = pair[0];
-    autofd int out = pair[1];
-    p.dest_root = root;
-    p.out = out;
-    TRY(engine_work_place(w, root, in));
-    fd_replace(&in, -1);
-    struct err *unread = engine_build_call(c->x->o->engine, pack_write, &p);
-    fd_replace(&out, -1);
-    struct err *unwritten = engine_work_placed(w);
-    if (unread && (!unwritten || err_errno(unread) != EPIPE)) {
-        err_free(unwritten);
-        return unread;
-    }
-    err_free(unread);
-    return unwritten;
-}
 
 struct making {
     int root;
@@ -343,9 +262,12 @@ static struct err *do_copy(struct copy *c, struct store_layer_ref *ret) {
     int root;
     TRY(exec_root(x, s, &w));
     TRY(engine_work_root(w, &root));
+    if (c->pack.sources.n)
+        TRY(source_open(&c->source));
+    c->pack.root = c->source.root;
     if (c->chown)
         TRY(resolve_owner(c->chown, root, &c->pack.uid, &c->pack.gid));
-    TRY(place_files(c, w, root));
+    TRY(source_place(x, w, root, &c->pack));
     TRY(place_archives(c, w, root));
     return engine_work_layer(w, s->n ? s->layers[s->n - 1].chain_id : NULL, ret);
 }
@@ -382,7 +304,7 @@ static struct err *prepare(struct copy *c) {
     TRY(find_mode(c));
     if (chown)
         TRY(exec_word(c->x, chown, &c->chown));
-    TRY(find_root(c));
+    TRY(find_source(c));
     split_archives(c);
     settings(c);
     return content_digest(c);
@@ -406,8 +328,7 @@ static struct err *copy(struct copy *c) {
 }
 
 struct err *exec_copy(struct exec *x, const struct df_instruction *in) {
-    struct copy c = {.x = x, .in = in, .dir = -1};
-    c.pack.root = -1;
+    struct copy c = {.x = x, .in = in, .source = SOURCE_INIT};
     str_appendf(&c.recipe, "%s\n", df_kind_name(in->kind));
     exec_vertex(x, in);
     struct err *e = copy(&c);

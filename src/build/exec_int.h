@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "build/build.h"
+#include "build/context_int.h"
 #include "build/dockerfile_int.h"
 #include "build/expand_int.h"
 #include "build/plan_int.h"
@@ -41,7 +42,8 @@ struct exec {
     struct strv global; /* NAME=VALUE: ARGs before the first FROM */
     struct strv used;   /* names of --build-arg that an ARG took */
     struct ignore *ignore;
-    int context; /* directory, or -1 */
+    int context; /* directory, or -1; of context_files */
+    struct context context_files;
     struct progress progress;
     struct df_fault fault;
     struct str *excerpt;
@@ -59,9 +61,9 @@ struct err *exec_word(struct exec *x, const char *word, char **ret) __attribute_
 void exec_vertex(struct exec *x, const struct df_instruction *in);
 /* Adds an entry to the image's history; `layer`: the instruction made one. */
 void exec_history(struct exec *x, const char *created_by, bool layer);
-/* A work over the layers so far. `command` may be NULL. */
-struct err *exec_work(struct exec *x, const struct container_options *options, struct engine_work **ret)
-    __attribute__((warn_unused_result));
+/* A work over the layers so far. `trees` of its image mounts (engine_base), or NULL. */
+struct err *exec_work(struct exec *x, const struct container_options *options, const struct json *trees,
+                      struct engine_work **ret) __attribute__((warn_unused_result));
 
 /* The same without a command, for its root alone. */
 struct err *exec_root(struct exec *x, const struct state *s, struct engine_work **ret)
@@ -92,6 +94,38 @@ struct err *exec_from(struct exec *x) __attribute__((warn_unused_result));
 struct err *exec_image(struct exec *x, const char *reference, const char *platform, struct state *ret)
     __attribute__((warn_unused_result));
 
+/* ---- exec_source.c ---- */
+
+struct pack;
+struct source {
+    struct exec *x;
+    int root;                    /* of the tree; -1 until source_open() */
+    const struct ignore *ignore; /* what it leaves out, or NULL */
+    int64_t uid, gid;            /* whose everything in it is; -1: as it is */
+    const struct state *layers;  /* what it is made of; NULL: a directory of the user's */
+    struct state image;          /* behind `layers`, where it is an image */
+    struct engine_work *work;    /* that `root` is of */
+    struct ignore *own_ignore;
+    int dir;
+};
+#define SOURCE_INIT                                                                                                    \
+    { .root = -1, .uid = -1, .gid = -1, .dir = -1 }
+/* What a --from means; NULL: the context. Done with source_done(), also on failure. */
+struct err *source_find(struct exec *x, const char *from, struct source *ret) __attribute__((warn_unused_result));
+/* Puts its root together, where that was not done. A usage error where there is no context. */
+struct err *source_open(struct source *s) __attribute__((warn_unused_result));
+/* The digest of what `p` (its root is this one) takes of it; `recipe` says all that `p` says, as text. */
+struct err *source_digest(struct source *s, const struct pack *p, const char *recipe, char ret[DIGEST_LEN + 1])
+    __attribute__((warn_unused_result));
+/* What `p` takes of it, as a layer that lies on none, made once; owned: image_layer_done(). */
+struct err *source_snapshot(struct source *s, const struct pack *p, const char *content, struct store_layer_ref *ret)
+    __attribute__((warn_unused_result));
+/* Puts what a pack takes into the root of a work. */
+struct err *source_place(struct exec *x, struct engine_work *w, int root, const struct pack *p)
+    __attribute__((warn_unused_result));
+void source_done(struct source *s);
+#define autosource __attribute__((cleanup(source_done))) struct source
+
 /* ---- exec_run.c, exec_copy.c ---- */
 
 struct err *exec_run(struct exec *x, const struct df_instruction *in) __attribute__((warn_unused_result));
@@ -103,6 +137,15 @@ struct err *exec_workdir(struct exec *x, const struct df_instruction *in) __attr
 /* The key of a step: digest of the step before and of what this one is made of. */
 struct err *cache_key(const struct exec *x, const char *recipe, char ret[DIGEST_LEN + 1])
     __attribute__((warn_unused_result));
+/* The layer of a key, where it is here and lies on those of `below`; owned: image_layer_done(). */
+struct err *cache_layer_get(struct exec *x, const char *key, const struct state *below, struct store_layer_ref *ret,
+                            bool *ret_hit) __attribute__((warn_unused_result));
+struct err *cache_layer_put(struct exec *x, const char *key, const char *step, const struct store_layer_ref *layer)
+    __attribute__((warn_unused_result));
+/* A digest that was computed once and stays true: of a part of layers. */
+struct err *cache_note_get(struct exec *x, const char *key, char ret[DIGEST_LEN + 1], bool *ret_known)
+    __attribute__((warn_unused_result));
+struct err *cache_note_put(struct exec *x, const char *key, const char *digest) __attribute__((warn_unused_result));
 /* Takes the step from the cache: *ret_hit. The state has its layer and key then. */
 struct err *cache_take(struct exec *x, const char *key, bool *ret_hit) __attribute__((warn_unused_result));
 /* Puts a new layer on the state, and into the cache. */

@@ -2,7 +2,7 @@
  * exec_run: RUN. A container of our own runtime over the layers so far, with docker's capabilities and seccomp filter,
  * the image's user, directory and environment, and the ARGs in effect; what it has changed is the layer.
  */
-#include "build/exec_int.h"
+#include "build/exec_run_int.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -17,21 +17,9 @@
 static const char *const proxies[] = {"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY",
                                       "ftp_proxy",  "NO_PROXY",   "no_proxy",    "ALL_PROXY",   "all_proxy"};
 
-struct run {
-    struct exec *x;
-    const struct df_instruction *in;
-    struct strv command;
-    struct container_options options;
-    struct str recipe;   /* what counts for the cache */
-    struct strv targets; /* where something is mounted */
-    char *tmp;           /* files that are mounted: secrets, scripts */
-    int tmp_fd;
-    size_t files;
-};
-
 static void run_done(struct run *r) {
     strv_done(&r->command);
-    strv_done(&r->targets);
+    mounts_done(r);
     /* `options` is a shallow copy of the caller's: what was added here is freed here */
     strv_done(&r->options.command);
     strv_done(&r->options.env);
@@ -39,25 +27,9 @@ static void run_done(struct run *r) {
     strv_done(&r->options.tmpfs);
     strv_done(&r->options.networks);
     str_done(&r->recipe);
-    if (r->tmp)
-        err_free(store_tmp_remove(r->x->store, r->tmp));
-    fd_close(r->tmp_fd);
-    free(r->tmp);
 }
 
 /* ---- the command ---- */
-
-/* A file that the command sees at `dest`, read-only. */
-static struct err *mount_file(struct run *r, const char *data, size_t n, mode_t mode, const char *dest) {
-    strv_push(&r->targets, dest);
-    autofree char *name = mem_printf("file%zu", r->files++);
-    if (!r->tmp)
-        TRY(store_tmp_new(r->x->store, &r->tmp, &r->tmp_fd));
-    TRY(io_write_file(r->tmp_fd, name, data, n, mode, 0));
-    strv_pushf(&r->options.mounts, "type=bind,source=%s/tmp/%s/%s,target=%s,readonly", store_root(r->x->store), r->tmp,
-               name, dest);
-    return NULL;
-}
 
 /* One heredoc alone is the script, or, with "#!", a program; with more about it, all is the shell's. */
 static struct err *heredoc_command(struct run *r) {
@@ -66,7 +38,8 @@ static struct err *heredoc_command(struct run *r) {
     autostr struct str text = STR_INIT;
     if (h && in->n_heredocs == 1 && str_starts(h->data, "#!")) {
         str_appendf(&text, "/dev/pipes/%s", h->name);
-        TRY(mount_file(r, h->data, strlen(h->data), 0755, str_c(&text)));
+        const struct mounted_file f = {.data = h->data, .len = strlen(h->data), .mode = 0755};
+        TRY(mounts_file(r, &f, str_c(&text)));
         str_appendf(&r->recipe, "program %s\n", h->data);
     } else if (h && in->n_heredocs == 1) {
         str_append(&text, h->data);
@@ -83,184 +56,6 @@ static struct err *find_command(struct run *r) {
     if (r->in->n_heredocs)
         return heredoc_command(r);
     exec_command(r->x, r->in, r->in->args.v[0], &r->command);
-    return NULL;
-}
-
-/* ---- mounts ---- */
-
-struct mount {
-    struct strmap fields; /* "target" → "/x"; a word alone → "true" */
-    const char *type, *target;
-};
-
-static const char *field(const struct mount *m, const char *name, const char *other) {
-    const char *v = strmap_get(&m->fields, name);
-    return v || !other ? v : strmap_get(&m->fields, other);
-}
-
-static struct err *parse_mount(struct run *r, const char *text, struct mount *ret) {
-    static const char *const known[] = {"type",     "target", "dst",  "destination", "source", "src",      "from",
-                                        "readonly", "ro",     "rw",   "readwrite",   "id",     "required", "mode",
-                                        "uid",      "gid",    "size", "sharing",     "env"};
-    autostrv struct strv parts = {.n = 0};
-    strv_split(&parts, text, ',');
-    for (size_t i = 0; i < parts.n; i++) {
-        const char *eq = strchr(parts.v[i], '=');
-        autofree char *key = mem_dupn(parts.v[i], strcspn(parts.v[i], "="));
-        autofree char *value = NULL;
-        bool ok = false;
-        for (size_t k = 0; k < ARRAY_LEN(known); k++)
-            ok |= str_eq(known[k], key);
-        if (!ok)
-            return err_new(ERR_USAGE, "unexpected key '%s' in '%s'", key, parts.v[i]);
-        TRY(exec_word(r->x, eq ? eq + 1 : "true", &value));
-        strmap_set(&ret->fields, key, value);
-    }
-    ret->type = field(ret, "type", NULL) ? field(ret, "type", NULL) : "bind";
-    ret->target = field(ret, "target", "dst") ? field(ret, "target", "dst") : field(ret, "destination", NULL);
-    return NULL;
-}
-
-/* What a key of a mount must not be, where only one value of it can be had. */
-static struct err *refuse(const struct mount *m, const char *key, const char *only, const char *why) {
-    const char *v = strmap_get(&m->fields, key);
-    if (!v || str_eq(v, only))
-        return NULL;
-    return err_new(ERR_UNSUPPORTED, "--mount=type=%s,%s=%s: %s", m->type, key, v, why);
-}
-
-static struct err *absolute_target(struct run *r, const struct mount *m, char **ret) {
-    const char *dir = json_text(exec_config(r->x), "WorkingDir");
-    if (!m->target || !*m->target)
-        return err_new(ERR_USAGE, "--mount=type=%s: target is required", m->type);
-    autofree char *base = path_join("/", dir);
-    autofree char *joined = path_join(base, m->target);
-    *ret = path_clean(joined);
-    if (strpbrk(*ret, ",:"))
-        return err_new(ERR_UNSUPPORTED, "--mount: a target cannot have ',' or ':' in it: %s", *ret);
-    return NULL;
-}
-
-static struct err *mount_tmpfs(struct run *r, const struct mount *m, const char *target) {
-    strv_push(&r->targets, target);
-    const char *size = field(m, "size", NULL);
-    int64_t bytes = 0;
-    if (size)
-        TRY(engine_parse_bytes(size, &bytes));
-    if (size)
-        strv_pushf(&r->options.tmpfs, "%s:exec,size=%lld", target, (long long)bytes);
-    else
-        strv_pushf(&r->options.tmpfs, "%s:exec", target);
-    return NULL;
-}
-
-/* A directory of the store, by the digest of its id. */
-static struct err *mount_cache(struct run *r, const struct mount *m, const char *target) {
-    const char *typed = field(m, "id", NULL);
-    autofree char *id = mem_printf("%s", typed ? typed : target);
-    char digest[DIGEST_LEN + 1];
-    autofree char *name = NULL;
-    strv_push(&r->targets, target);
-    TRY(refuse(m, "sharing", "shared", "builds on this machine share a cache mount"));
-    TRY(refuse(m, "from", "", "a cache mount begins empty"));
-    TRY(refuse(m, "uid", "0", "a cache mount belongs to root"));
-    TRY(refuse(m, "gid", "0", "a cache mount belongs to root"));
-    TRY(refuse(m, "mode", "0755", "a cache mount has mode 0755"));
-    TRY(digest_of(id, strlen(id), digest));
-    name = mem_printf("builds/mounts/%s", digest_hex(digest));
-    TRY(io_mkdirs(store_dirfd(r->x->store, ""), name, 0755));
-    bool ro = str_eq(field(m, "readonly", "ro"), "true");
-    strv_pushf(&r->options.mounts, "type=bind,source=%s/%s,target=%s%s", store_root(r->x->store), name, target,
-               ro ? ",readonly" : "");
-    return NULL;
-}
-
-/* The text of a --secret "id=x,src=file" or "id=x,env=NAME". */
-static struct err *read_secret(struct run *r, const char *id, struct str *out, bool *ret_found) {
-    const struct build_options *o = r->x->o;
-    for (size_t i = 0; i < o->secrets->n; i++) {
-        autostrv struct strv parts = {.n = 0};
-        autofd int fd = -1;
-        strv_split(&parts, o->secrets->v[i], ',');
-        const char *have = strv_env_get(&parts, "id"), *env = strv_env_get(&parts, "env");
-        const char *src = strv_env_get(&parts, "src") ? strv_env_get(&parts, "src") : strv_env_get(&parts, "source");
-        if (!str_eq(have, id))
-            continue;
-        *ret_found = true;
-        const char *value = host_env(o->host, env ? env : id);
-        if (src) {
-            TRY(fd_open_at(AT_FDCWD, src, O_RDONLY, 0, &fd));
-            return io_read_all(fd, (size_t)500 << 10, src, out);
-        }
-        str_append(out, value ? value : "");
-        *ret_found = value != NULL;
-        return NULL;
-    }
-    return NULL;
-}
-
-static struct err *mount_secret(struct run *r, const struct mount *m) {
-    const char *id = field(m, "id", NULL), *env = field(m, "env", NULL);
-    autostr struct str data = STR_INIT;
-    autofree char *target = NULL;
-    bool found = false;
-    TRY(refuse(m, "uid", "0", "a secret belongs to root"));
-    TRY(refuse(m, "gid", "0", "a secret belongs to root"));
-    if (!id && !m->target)
-        return err_new(ERR_USAGE, "one of source, target required");
-    if (!id)
-        id = path_base(m->target);
-    TRY(read_secret(r, id, &data, &found));
-    if (!found && str_eq(field(m, "required", NULL), "true"))
-        return err_hint(err_new(ERR_NOT_FOUND, "secret %s: not found", id), "give it with --secret id=%s,src=FILE", id);
-    if (!found)
-        return NULL;
-    if (env)
-        strv_pushf(&r->options.env, "%s=%s", env, str_c(&data));
-    if (env && !m->target)
-        return NULL;
-    struct mount at = *m;
-    autofree char *usual = mem_printf("/run/secrets/%s", id);
-    if (!at.target)
-        at.target = usual;
-    TRY(absolute_target(r, &at, &target));
-    uint64_t mode = 0400;
-    if (field(m, "mode", NULL) && !str_to_u64(field(m, "mode", NULL), 8, 0777, &mode))
-        return err_new(ERR_USAGE, "invalid value %s for mode", field(m, "mode", NULL));
-    return mount_file(r, str_c(&data), data.len, (mode_t)mode, target);
-}
-
-static struct err *mount_typed(struct run *r, const struct mount *m) {
-    autofree char *target = NULL;
-    if (str_eq(m->type, "secret"))
-        return mount_secret(r, m);
-    if (str_eq(m->type, "bind") || str_eq(m->type, "ssh"))
-        return err_hint(err_new(ERR_UNSUPPORTED, "RUN --mount=type=%s is not supported", m->type),
-                        str_eq(m->type, "ssh") ? "use --mount=type=secret for a key"
-                                               : "COPY the files in a stage of their own");
-    bool tmpfs = str_eq(m->type, "tmpfs");
-    if (!tmpfs && !str_eq(m->type, "cache"))
-        return err_new(ERR_USAGE, "unsupported mount type \"%s\"", m->type);
-    TRY(absolute_target(r, m, &target));
-    return tmpfs ? mount_tmpfs(r, m, target) : mount_cache(r, m, target);
-}
-
-static struct err *add_mount(struct run *r, const char *text) {
-    struct mount m = {.type = NULL};
-    struct err *e = parse_mount(r, text, &m);
-    if (!e)
-        e = mount_typed(r, &m);
-    strmap_done(&m.fields);
-    return e;
-}
-
-static struct err *add_mounts(struct run *r) {
-    autostrv struct strv mounts = {.n = 0};
-    df_flag_all(r->in, "mount", &mounts);
-    for (size_t i = 0; i < mounts.n; i++) {
-        TRY_CTX(add_mount(r, mounts.v[i]), "RUN --mount=%s", mounts.v[i]);
-        str_appendf(&r->recipe, "mount %s\n", mounts.v[i]); /* what a secret holds does not count */
-    }
     return NULL;
 }
 
@@ -380,7 +175,8 @@ static struct err *execute(struct run *r, struct store_layer_ref *ret) {
     autostr struct str last = STR_INIT;
     struct progress_tail tail;
     int code = 0;
-    TRY(exec_work(x, &r->options, &w));
+    TRY(mounts_make(r));
+    TRY(exec_work(x, &r->options, r->trees, &w));
     TRY(progress_tail_start(&x->progress, &tail));
     const struct monitor_io io = {.in = -1, .out = tail.in, .err = tail.in, .sig_proxy = true};
     struct err *e = engine_work_run(w, &io, &code);
@@ -416,7 +212,7 @@ static struct err *run(struct run *r) {
     if (df_flag(r->in, "device"))
         return err_new(ERR_UNSUPPORTED, "RUN --device is not supported: builds have no devices of the host's");
     TRY(find_command(r));
-    TRY(add_mounts(r));
+    TRY(mounts_read(r));
     add_environment(r);
     add_settings(r);
     TRY(cache_key(x, str_c(&r->recipe), key));

@@ -1,9 +1,12 @@
 /* ignore: see ignore_int.h. */
 #include "build/ignore_int.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/fd.h"
+#include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/str.h"
@@ -100,6 +103,15 @@ struct err *ignore_parse(const char *text, struct ignore **ret) {
             TRY_CTX(add(ig, lines.v[i]), ".dockerignore, line %zu", i + 1);
     *ret = take_ptr(&ig);
     return NULL;
+}
+
+struct err *ignore_read(int dir, const char *name, struct ignore **ret) {
+    autostr struct str text = STR_INIT;
+    autofd int fd = path_find_in_root(dir, name, O_RDONLY | O_NONBLOCK);
+    if (fd < 0)
+        return NULL;
+    TRY(io_read_all(fd, IGNORE_MAX, name, &text));
+    return ignore_parse(str_c(&text), ret);
 }
 
 /* A directory's rule is that of all below it. */

@@ -18,6 +18,8 @@ struct strv;
 
 /* Reads the text of a .dockerignore. Usage errors name the line. */
 struct err *ignore_parse(const char *text, struct ignore **ret) __attribute__((warn_unused_result));
+/* Reads the file of that name in a directory, which no link leads out of; *ret is NULL where there is none. */
+struct err *ignore_read(int dir, const char *name, struct ignore **ret) __attribute__((warn_unused_result));
 /* The same from a list of patterns (may be empty). */
 struct err *ignore_new(const struct strv *patterns, struct ignore **ret) __attribute__((warn_unused_result));
 void ignore_free(struct ignore *ig);

@@ -253,7 +253,7 @@ static struct err *named(struct packing *k, const char *typed) {
     autostrv struct strv found = {.n = 0};
     if (str_eq(path, "."))
         path = "";
-    if (!glob_is_pattern(path))
+    if (k->p->literal || !glob_is_pattern(path))
         return source(k, path);
     TRY(expand_source(k, "", path, &found));
     for (size_t i = 0; i < found.n; i++)

@@ -21,6 +21,7 @@ struct pack_text { /* a file that is none yet: a heredoc */
 struct pack {
     int root;            /* of the sources */
     struct strv sources; /* paths and patterns in it */
+    bool literal;        /* they are no patterns */
     const struct pack_text *texts;
     size_t n_texts;
     const struct ignore *ignore;  /* what the context leaves out, or NULL */

@@ -372,7 +372,10 @@ static struct err *prepare(struct creation *c) {
         return err_new(ERR_USAGE, "invalid reference format");
     TRY(engine_store(c->engine, &c->store));
     TRY(volumes_from(c->engine, c->args->options, &c->volumes_from));
-    TRY(volumes_images(c->engine, c->args->options, &c->mount_images));
+    if (c->args->base && c->args->base->trees)
+        c->mount_images = json_copy(c->args->base->trees);
+    else
+        TRY(volumes_images(c->engine, c->args->options, &c->mount_images));
     TRY(secrets_load(c->engine, c->args->options, &c->secrets));
     id_random(c->id);
     if (c->args->base) {

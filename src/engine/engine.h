@@ -47,6 +47,7 @@ struct err *engine_protect_self(char *const *argv) __attribute__((warn_unused_re
 struct engine_base {
     const struct json *image_config; /* an OCI image config */
     const struct strv *layers;       /* chain ids, bottom first */
+    const struct json *trees; /* what the sources of its image mounts are: {name: {"Id", "Layers": […]}}; or NULL */
 };
 struct engine_create {
     const struct container_options *options;

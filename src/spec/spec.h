@@ -220,6 +220,8 @@ struct err *spec_parse_ulimit(const char *text, const char **ret_name, uint64_t 
     __attribute__((warn_unused_result));
 /* docker's sizes: "64m", "1.5g", "1024", "2GB", "1kib" (binary units throughout, as RAMInBytes). */
 struct err *spec_parse_bytes(const char *text, int64_t *ret) __attribute__((warn_unused_result));
+/* Go's strconv.ParseBool; false for what it refuses. */
+bool spec_parse_bool(const char *s, bool *ret);
 /* --cpus: "1.5", "3/2", as a rational number, in billionths. */
 struct err *spec_parse_cpus(const char *text, int64_t *ret) __attribute__((warn_unused_result));
 /* --memory-swap: a size, or -1. */

@@ -124,8 +124,6 @@ struct err *spec_options_check(const struct container_options *o) __attribute__(
  * the help; NULL where nothing is wrong. */
 struct err *spec_invalid(const char *flags, const char *value, struct err *take_cause)
     __attribute__((warn_unused_result));
-/* Go's strconv.ParseBool. */
-bool spec_parse_bool(const char *s, bool *ret);
 /* Sorts a map by key, as Go prints maps. */
 void spec_sort_map(struct strmap *m);
 /* Sets a list that docker shows as null when there is nothing in it. */

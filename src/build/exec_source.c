@@ -1,0 +1,178 @@
+/*
+ * exec_source: trees that files are taken from: the context, a stage, an image, a directory that was named. COPY, ADD
+ * and RUN --mount=type=bind find them in the same way, and know what is in them by the same digest. Of layers, which
+ * never change, a digest is computed once and noted in the build cache, so that a build that changes nothing does not
+ * put them together to look.
+ */
+#include "build/exec_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "build/ignore_int.h"
+#include "build/pack_int.h"
+#include "spec/spec.h"
+
+void source_done(struct source *s) {
+    engine_work_free(s->work);
+    state_done(&s->image);
+    ignore_free(s->own_ignore);
+    fd_close(s->dir);
+}
+
+/* ---- where ---- */
+
+static struct err *directory(struct source *s, const char *name, const char *path) {
+    TRY_CTX(fd_open_dir(AT_FDCWD, path, &s->dir), "build context %s", name);
+    TRY_CTX(ignore_read(s->dir, ".dockerignore", &s->own_ignore), "build context %s", name);
+    s->root = s->dir;
+    s->ignore = s->own_ignore;
+    s->uid = s->gid = 0;
+    return NULL;
+}
+
+/* A --build-context; *ret_found. */
+static struct err *named(struct source *s, const char *name, bool *ret_found) {
+    struct exec *x = s->x;
+    const char *value = strv_env_get(x->o->contexts, name);
+    *ret_found = value != NULL;
+    if (!value)
+        return NULL;
+    if (str_starts(value, "docker-image://")) {
+        s->layers = &s->image;
+        return exec_image(x, value + strlen("docker-image://"), NULL, &s->image);
+    }
+    if (strstr(value, "://"))
+        return err_new(ERR_UNSUPPORTED, "--build-context %s=%s: only directories and docker-image:// are supported",
+                       name, value);
+    return directory(s, name, value);
+}
+
+static struct err *find(struct source *s, const char *from) {
+    struct exec *x = s->x;
+    bool found = false;
+    if (!from) {
+        s->root = x->context;
+        s->ignore = x->ignore;
+        s->uid = s->gid = 0;
+        return NULL;
+    }
+    if (strchr(from, '$'))
+        return err_hint(err_new(ERR_USAGE, "variable expansion is not supported for --from"),
+                        "define a new stage with FROM using ARG from global scope as a workaround");
+    size_t stage = plan_find(&x->plan, from, x->at);
+    if (stage != PLAN_NONE) {
+        s->layers = &x->state[stage];
+        return NULL;
+    }
+    TRY(named(s, from, &found));
+    if (found)
+        return NULL;
+    s->layers = &s->image;
+    return exec_image(x, from, NULL, &s->image);
+}
+
+struct err *source_find(struct exec *x, const char *from, struct source *ret) {
+    struct source s = SOURCE_INIT;
+    s.x = x;
+    *ret = s;
+    return find(ret, from);
+}
+
+struct err *source_open(struct source *s) {
+    if (s->root >= 0)
+        return NULL;
+    if (!s->layers)
+        return err_new(ERR_USAGE, "there is no build context to copy from: the Dockerfile came from standard input");
+    TRY(exec_root(s->x, s->layers, &s->work));
+    return engine_work_root(s->work, &s->root);
+}
+
+/* ---- what ---- */
+
+static struct err *compute(const struct source *s, const struct pack *what, char ret[DIGEST_LEN + 1]) {
+    int pair[2];
+    struct pack p = *what;
+    p.root = s->root;
+    p.dest_root = -1;
+    TRY(fd_pipe(0, pair));
+    autofd int in = pair[0];
+    autofd int out = pair[1];
+    p.out = out;
+    TRY(digest_new(&p.digest));
+    struct err *e = engine_build_call(s->x->o->engine, pack_write, &p);
+    digest_free(p.digest);
+    TRY(e);
+    if (read(in, ret, DIGEST_LEN) != DIGEST_LEN)
+        return err_new(ERR_SYSTEM, "the digest of the sources did not come");
+    ret[DIGEST_LEN] = 0;
+    return NULL;
+}
+
+struct err *source_digest(struct source *s, const struct pack *p, const char *recipe, char ret[DIGEST_LEN + 1]) {
+    char key[DIGEST_LEN + 1];
+    bool known = false;
+    if (s->layers) {
+        const char *top = s->layers->n ? s->layers->layers[s->layers->n - 1].chain_id : "nothing";
+        autofree char *whole = mem_printf("content 1\n%s\n%s", top, recipe);
+        TRY(digest_of(whole, strlen(whole), key));
+        TRY(cache_note_get(s->x, key, ret, &known));
+    }
+    if (known)
+        return NULL;
+    if (p->sources.n)
+        TRY(source_open(s));
+    TRY(compute(s, p, ret));
+    return s->layers ? cache_note_put(s->x, key, ret) : NULL;
+}
+
+/* ---- taking it ---- */
+
+struct err *source_place(struct exec *x, struct engine_work *w, int root, const struct pack *what) {
+    int pair[2];
+    struct pack p = *what;
+    if (!p.sources.n && !p.n_texts)
+        return NULL;
+    TRY(fd_pipe(0, pair));
+    autofd int in = pair[0];
+    autofd int out = pair[1];
+    p.dest_root = root;
+    p.out = out;
+    TRY(engine_work_place(w, root, in));
+    fd_replace(&in, -1);
+    struct err *unread = engine_build_call(x->o->engine, pack_write, &p);
+    fd_replace(&out, -1);
+    struct err *unwritten = engine_work_placed(w);
+    if (unread && (!unwritten || err_errno(unread) != EPIPE)) {
+        err_free(unwritten);
+        return unread;
+    }
+    err_free(unread);
+    return unwritten;
+}
+
+struct err *source_snapshot(struct source *s, const struct pack *what, const char *content,
+                            struct store_layer_ref *ret) {
+    struct exec *x = s->x;
+    static const struct state nothing = {.n = 0};
+    autofree char *recipe = mem_printf("snapshot 1\n%s", content);
+    char key[DIGEST_LEN + 1];
+    bool hit = false;
+    struct pack p = *what;
+    autowork w = NULL;
+    int root;
+    TRY(digest_of(recipe, strlen(recipe), key));
+    TRY(cache_layer_get(x, key, &nothing, ret, &hit));
+    if (hit)
+        return NULL;
+    TRY(source_open(s));
+    p.root = s->root;
+    TRY(exec_root(x, &nothing, &w));
+    TRY(engine_work_root(w, &root));
+    TRY(source_place(x, w, root, &p));
+    TRY(engine_work_layer(w, NULL, ret));
+    return cache_layer_put(x, key, "files of a bind mount", ret);
+}
