@@ -36,7 +36,9 @@ enum store_remedy {
     STORE_REMEDY_CONTAINER, /* name: hex id; quarantine */
     STORE_REMEDY_VOLUME,    /* name; write its record anew, keeping its data */
     STORE_REMEDY_SECRET,    /* name; quarantine */
-    STORE_REMEDY_NETWORK    /* name: file in networks/; quarantine */
+    STORE_REMEDY_NETWORK,   /* name: file in networks/; quarantine */
+    STORE_REMEDY_MANIFESTS, /* name: file in manifests/; quarantine */
+    STORE_REMEDY_IDMAP      /* name: directory in idmaps/; quarantine, and the next start makes it again */
 };
 
 struct store_finding {

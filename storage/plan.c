@@ -160,27 +160,31 @@ static void use_directory(struct rootfs_plan *plan, enum rootfs_driver driver, c
     strv_push(&plan->lowers, name);
 }
 
-/* What lies below the upper directory: the layers as they are, or one tree of the container's own owners. */
-static struct err *plan_lowers(struct store *s, const struct store_rootfs *r, struct rootfs_plan *plan) {
+struct err *store_plan_shifted(struct store *s, const struct strv *chain_ids, const struct id_map *map,
+                               struct rootfs_plan *plan) {
     char map_name[65];
-    const char *top = digest_hex(r->chain_ids->v[r->chain_ids->n - 1]);
-    if (!r->map) {
-        plan->base_dir = mem_printf("%s/%s", s->root, store_dir_name(STORE_LAYERS));
-        store_plan_layers(s, r->chain_ids, plan);
-        return NULL;
-    }
+    const char *top = digest_hex(chain_ids->v[chain_ids->n - 1]);
     bool full = plan->driver != ROOTFS_OVERLAY || !store_overlay_shifts(s);
-    TRY(idmap_name(r->map, map_name));
-    TRY(store_shift_image(s, r->chain_ids, r->map, full));
+    TRY(idmap_name(map, map_name));
+    TRY(store_shift_image(s, chain_ids, map, full));
     plan->base_dir = mem_printf("%s/%s/%s", s->root, store_dir_name(STORE_IDMAPS), map_name);
     strv_pushf(&plan->lowers, "%s%s/diff", top, full ? ".full" : "");
     if (!full)
         strv_pushf(&plan->data, "%s/data", top);
-    for (size_t i = r->chain_ids->n; !full && i-- > 0;) { /* of those that refer to others' files */
-        autofree char *data = store_layer_data(s, r->chain_ids->v[i]);
+    for (size_t i = chain_ids->n; !full && i-- > 0;) { /* of those that refer to others' files */
+        autofree char *data = store_layer_data(s, chain_ids->v[i]);
         if (data)
             strv_push(&plan->data, data);
     }
+    return NULL;
+}
+
+/* What lies below the upper directory: the layers as they are, or one tree of the container's own owners. */
+static struct err *plan_lowers(struct store *s, const struct store_rootfs *r, struct rootfs_plan *plan) {
+    if (r->map)
+        return store_plan_shifted(s, r->chain_ids, r->map, plan);
+    plan->base_dir = mem_printf("%s/%s", s->root, store_dir_name(STORE_LAYERS));
+    store_plan_layers(s, r->chain_ids, plan);
     return NULL;
 }
 

@@ -17,7 +17,7 @@ static const char *const dir_names[STORE_DIR_COUNT] = {
     [STORE_LAYERS] = "layers",   [STORE_IMAGES] = "images",         [STORE_REFS] = "refs",
     [STORE_NAMES] = "names",     [STORE_CONTAINERS] = "containers", [STORE_TMP] = "tmp",
     [STORE_VOLUMES] = "volumes", [STORE_NETWORKS] = "networks",     [STORE_SECRETS] = "secrets",
-    [STORE_IDMAPS] = "idmaps",   [STORE_BUILDS] = "builds",
+    [STORE_IDMAPS] = "idmaps",   [STORE_BUILDS] = "builds",         [STORE_MANIFESTS] = "manifests",
 };
 
 const char *store_dir_name(enum store_dir which) { return dir_names[which]; }

@@ -11,6 +11,7 @@
  *     containers/<hex>/…                    config.json (OCI spec), options.json (docker's view of what was asked),
  *                                           container.json (what ps needs), state.json, lock, upper, work, log
  *     idmaps/<map>/<hex>/{diff,data}        an image (by its top layer) with the owners of another map: shift.c
+ *     manifests/<reference>.json            a list that `manifest create` began, '/' as '+'
  *     volumes/<name>/…, builds/<hex>        what outlives containers: volumes.h; the cache of builds: builds.h
  *     tmp/<random>/                         work in progress, locked (flock) by its maker; unlocked ones are debris
  *     lock, sweeper                         shared by who adds references, exclusive for the sweep; who waits for it
@@ -169,6 +170,10 @@ struct err *store_ref_remove(struct store *s, const char *ref) __attribute__((wa
 int64_t store_ref_time(const struct store *s, const char *ref);
 /* Every reference of a recorded image → its id, sorted by reference. Damaged ones are skipped with a log line. */
 struct err *store_refs(const struct store *s, struct strmap *out) __attribute__((warn_unused_result));
+/* What images with the owners of other maps of ids (idmaps/) take on disk beside the layers, and what of it no
+ * container needs. userns when directories are unreadable otherwise. */
+struct err *store_shifted_size(const struct store *s, int64_t *ret_bytes, int64_t *ret_unused)
+    __attribute__((warn_unused_result));
 /* Deletes what nothing refers to. *ret_skipped: the store is in use, or, with `wait`, one waits already. userns. */
 struct err *store_sweep(struct store *s, bool wait, bool *ret_skipped, int64_t *ret_bytes)
     __attribute__((warn_unused_result));

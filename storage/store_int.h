@@ -33,6 +33,7 @@ enum store_dir {
     STORE_SECRETS,
     STORE_IDMAPS,
     STORE_BUILDS,
+    STORE_MANIFESTS,
     STORE_DIR_COUNT
 };
 
@@ -146,6 +147,10 @@ struct err *store_driver_choose(struct store *s, enum store_driver driver, enum 
     __attribute__((warn_unused_result));
 /* corrupt, with the way out, when a layer is missing. */
 struct err *store_layers_check(const struct store *s, const struct strv *chain_ids) __attribute__((warn_unused_result));
+/* The lower directories of a plan whose driver is chosen: an image's files with the owners of a map, made where they
+ * are missing (store_shift_image()). */
+struct err *store_plan_shifted(struct store *s, const struct strv *chain_ids, const struct id_map *map,
+                               struct rootfs_plan *plan) __attribute__((warn_unused_result));
 /* Applies layers, bottom first, to an empty directory. userns. */
 struct err *store_copy_layers(const struct store *s, const struct strv *chain_ids, int to)
     __attribute__((warn_unused_result));

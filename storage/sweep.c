@@ -202,6 +202,18 @@ static struct err *sweep_temp(void *ctx, const char *name, unsigned char d_type)
     return NULL;
 }
 
+/* A record of the build cache that nobody can read; what cannot be read just now stays. */
+static struct err *sweep_build(void *ctx, const char *name, unsigned char d_type) {
+    const struct sweep *sw = ctx;
+    autojson j = NULL;
+    if (!path_is_hex64(name))
+        return sweep_temp(ctx, name, d_type);
+    autoerr e = json_read_file(sw->dir, name, &j);
+    if (e && err_kind(e) == ERR_CORRUPT && unlinkat(sw->dir, name, 0) < 0)
+        log_debug("a damaged record of the build cache stays");
+    return NULL;
+}
+
 static struct err *sweep_dir(struct sweep *sw, enum store_dir which,
                              struct err *(*fn)(void *ctx, const char *name, unsigned char d_type)) {
     TRY(store_dir(sw->s, which, &sw->dir));
@@ -209,6 +221,8 @@ static struct err *sweep_dir(struct sweep *sw, enum store_dir which,
 }
 
 static struct err *mark_and_sweep(struct sweep *sw, bool *ret_damaged) {
+    static const enum store_dir written[] = {STORE_ROOT,    STORE_IMAGES,   STORE_REFS,
+                                             STORE_SECRETS, STORE_NETWORKS, STORE_MANIFESTS};
     struct err *e = mark_images(sw);
     if (!e)
         e = mark_containers(sw);
@@ -228,8 +242,9 @@ static struct err *mark_and_sweep(struct sweep *sw, bool *ret_damaged) {
     TRY(sweep_dir(sw, STORE_IDMAPS, sweep_map)); /* first: their links keep the layers' blocks */
     TRY(sweep_dir(sw, STORE_LAYERS, sweep_layer));
     TRY(sweep_dir(sw, STORE_BLOBS, sweep_blob));
-    TRY(sweep_dir(sw, STORE_IMAGES, sweep_temp));
-    TRY(sweep_dir(sw, STORE_REFS, sweep_temp));
+    for (size_t i = 0; i < ARRAY_LEN(written); i++)
+        TRY(sweep_dir(sw, written[i], sweep_temp));
+    TRY(sweep_dir(sw, STORE_BUILDS, sweep_build));
     TRY(store_refs_heal(sw->s));
     return store_names_heal(sw->s);
 }

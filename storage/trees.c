@@ -12,6 +12,7 @@
 #include "base/id.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "storage/store_int.h"
 
 #define TREES "trees"
@@ -40,6 +41,8 @@ static struct err *make_dirs(struct store *s, const struct store_tree *t, char *
 
 static struct err *plan_layers(struct store *s, const struct store_tree *t, struct rootfs_plan *plan) {
     TRY(store_layers_check(s, t->layers));
+    if (t->map && t->layers->n)
+        return store_plan_shifted(s, t->layers, t->map, plan);
     plan->base_dir = mem_printf("%s/%s", store_root(s), store_dir_name(STORE_LAYERS));
     store_plan_layers(s, t->layers, plan);
     return NULL;
@@ -57,14 +60,16 @@ static struct err *plan_directory(const struct store_tree *t, struct rootfs_plan
 }
 
 /* The whole tree as it is, in trees/<n>/merged; "copied" says that it is all there. */
-static struct err *copy_tree(struct store *s, const struct store_tree *t, int dir) {
+static struct err *copy_tree(struct store *s, const struct store_tree *t, int dir, const struct rootfs_plan *plan) {
     autofd int to = -1, from = -1;
+    autofree char *one = path_join(plan->base_dir, plan->lowers.n ? plan->lowers.v[0] : ".");
+    bool merged = !t->layers || (t->map && t->layers->n); /* is one directory already */
     if (store_exists(dir, "copied"))
         return NULL;
     TRY(fd_open_dir(dir, "merged", &to));
-    if (!t->layers)
-        TRY(fd_open_dir(AT_FDCWD, t->directory, &from));
-    TRY(t->layers ? store_copy_layers(s, t->layers, to) : store_copy_tree(from, to));
+    if (merged)
+        TRY(fd_open_dir(AT_FDCWD, one, &from));
+    TRY(merged ? store_copy_tree(from, to) : store_copy_layers(s, t->layers, to));
     return mkdirat(dir, "copied", 0700) < 0 ? err_sys(errno, "mark the copy as whole") : NULL;
 }
 
@@ -74,7 +79,7 @@ static struct err *plan_copy(struct store *s, const struct store_tree *t, const 
         return err_hint(
             err_new(ERR_UNSUPPORTED, "upperdir=%s needs overlays, which this machine does not have", t->upper),
             "without upperdir and workdir the container gets a copy of the directory");
-    TRY_CTX(copy_tree(s, t, dir), "copy what is to be mounted");
+    TRY_CTX(copy_tree(s, t, dir, plan), "copy what is to be mounted");
     free(plan->base_dir);
     plan->base_dir = mem_dup(path);
     strv_done(&plan->lowers);
@@ -88,9 +93,9 @@ static struct err *plan_tree(struct store *s, const struct store_tree *t, struct
     autofree char *path = NULL;
     autofd int dir = -1;
     TRY(make_dirs(s, t, &path, &dir));
-    TRY(t->layers ? plan_layers(s, t, plan) : plan_directory(t, plan));
     TRY(store_driver_choose(s, t->driver, &plan->driver, &plan->fuse_program));
-    if (t->layers && !store_layers_mountable(s, t->layers, plan->driver))
+    TRY(t->layers ? plan_layers(s, t, plan) : plan_directory(t, plan));
+    if (t->layers && !t->map && !store_layers_mountable(s, t->layers, plan->driver))
         plan->driver = ROOTFS_COPY;
     plan->read_only = !t->writable;
     if (plan->driver == ROOTFS_COPY)

@@ -23,10 +23,12 @@ struct store_tree {
     const char *upper, *work;  /* the user's own; absolute; or NULL */
     bool writable;
     enum store_driver driver;
+    const struct id_map *map; /* the container's own ids, which an image's files are to belong to; or NULL */
 };
 
 /* Empties what earlier starts of the container have left. userns where files of subordinate ids are in the way. */
 struct err *store_trees_clear(struct store *s, const char *container_id) __attribute__((warn_unused_result));
-/* How to put a tree together. The copy driver makes the copy (userns). Done with rootfs_plan_done(). */
+/* How to put a tree together. The copy driver makes the copy (userns); an image's files are made with the map's owners
+ * where they are not there yet (userns; denied outside of it). Done with rootfs_plan_done(). */
 struct err *store_tree_plan(struct store *s, const struct store_tree *t, struct rootfs_plan *ret)
     __attribute__((warn_unused_result));

@@ -39,15 +39,26 @@ static struct err *check_images(struct engine *e, struct store_findings *found) 
     return NULL;
 }
 
-struct networks {
+/* A directory whose files are looked at one by one. */
+struct files {
     int dir;
     struct store_findings *found;
 };
 
+/* An error as a finding; one that has gone meanwhile is none. */
+static void add_err(const struct files *f, enum store_remedy remedy, const char *kind, const char *name,
+                    const struct err *bad) {
+    autostr struct str why = STR_INIT;
+    if (!bad || err_kind(bad) == ERR_NOT_FOUND)
+        return;
+    err_format(bad, &why);
+    store_findings_add(f->found, remedy, kind, name, "%s", str_c(&why));
+}
+
 /* One file: the bridge's, hidden, or one that is called like its network. */
 static struct err *check_network(void *ctx, const char *name, unsigned char d_type) {
     (void)d_type;
-    const struct networks *n = ctx;
+    const struct files *n = ctx;
     autojson j = NULL;
     autonetdef def = NULL;
     bool bridge = str_eq(name, ".bridge");
@@ -61,25 +72,57 @@ static struct err *check_network(void *ctx, const char *name, unsigned char d_ty
         bad = net_def_parse(j, &def);
     if (!bad && !str_eq(def->name, bridge ? "bridge" : name))
         bad = err_new(ERR_CORRUPT, "it calls itself %s", def->name);
-    if (bad && err_kind(bad) != ERR_NOT_FOUND) {
-        autostr struct str why = STR_INIT;
-        err_format(bad, &why);
-        store_findings_add(n->found, STORE_REMEDY_NETWORK, "network", name, "%s", str_c(&why));
-    }
+    add_err(n, STORE_REMEDY_NETWORK, "network", name, bad);
     n->found->networks += !bad;
     return NULL;
 }
 
-static struct err *check_networks(struct engine *e, struct store_findings *found) {
-    struct networks n = {.dir = store_dirfd(e->store, "networks"), .found = found};
-    return n.dir < 0 ? NULL : io_each_entry(n.dir, check_network, &n);
+/* ---- lists of manifests ---- */
+
+static struct err *check_list(const char *name, const struct json *list) {
+    size_t n = strlen(name), suffix = strlen(".json");
+    struct image_ref ref = {.domain = NULL};
+    if (json_type(list) != JSON_ARRAY)
+        return err_new(ERR_CORRUPT, "it is not a list");
+    JSON_EACH(entry, list)
+    if (!digest_ok(json_text(json_get(entry, "Descriptor"), "digest")))
+        return err_new(ERR_CORRUPT, "an entry has no digest");
+    autofree char *text = mem_dupn(name, n > suffix ? n - suffix : 0);
+    for (char *c = text; (c = strchr(c, '+'));)
+        *c = '/';
+    struct err *e = str_ends(name, ".json") ? image_ref_parse(text, &ref) : err_new(ERR_CORRUPT, "it is not a name");
+    image_ref_done(&ref);
+    return e;
+}
+
+static struct err *check_manifests_file(void *ctx, const char *name, unsigned char d_type) {
+    (void)d_type;
+    const struct files *f = ctx;
+    autojson j = NULL;
+    if (str_starts(name, ".tmp-")) {
+        store_findings_add(f->found, STORE_LEFTOVER, "manifest list", name, "is debris");
+        return NULL;
+    }
+    autoerr bad = json_read_file(f->dir, name, &j);
+    if (!bad)
+        bad = check_list(name, j);
+    add_err(f, STORE_REMEDY_MANIFESTS, "manifest list", name, bad);
+    return NULL;
+}
+
+/* What lies in a directory of the store; one that cannot be opened has nothing. */
+static struct err *check_files(struct engine *e, const char *which, struct store_findings *found,
+                               struct err *(*fn)(void *ctx, const char *name, unsigned char d_type)) {
+    struct files f = {.dir = store_dirfd(e->store, which), .found = found};
+    return f.dir < 0 ? NULL : io_each_entry(f.dir, fn, &f);
 }
 
 static struct err *look(struct engine *e, bool quick, struct store_findings *found) {
     const struct store_inside inside = engine_inside(e);
     TRY(store_check(e->store, &inside, quick, found));
     TRY(check_images(e, found));
-    return check_networks(e, found);
+    TRY(check_files(e, "manifests", found, check_manifests_file));
+    return check_files(e, "networks", found, check_network);
 }
 
 /* ---- the report ---- */

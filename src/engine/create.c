@@ -31,6 +31,7 @@ struct creation {
     struct strv warnings; /* about limits */
     struct strv volume_names;
     struct json *volumes_from;
+    struct json *volume_mounts;
     struct json *mount_images;
     struct json *secrets;
     struct idmaps ids;
@@ -46,6 +47,7 @@ static void creation_done(struct creation *c) {
     strv_done(&c->warnings);
     strv_done(&c->volume_names);
     json_free(c->volumes_from);
+    json_free(c->volume_mounts);
     json_free(c->mount_images);
     json_free(c->secrets);
     idmaps_done(&c->ids);
@@ -196,6 +198,7 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .block_devices = &machine.devices,
         .volume_names = &c->volume_names,
         .volumes_from = c->volumes_from,
+        .volume_mounts = c->volume_mounts,
         .mount_images = c->mount_images,
         .secrets = c->secrets,
         .map = c->ids.mapped ? &c->ids.map : NULL,
@@ -315,6 +318,12 @@ static struct err *given_name(const struct container_options *o, const char **re
     return NULL;
 }
 
+/* What volumes are is known when they are there: then the spec may have to say more of how they are mounted. */
+static struct err *mount_volumes(struct creation *c, const char *name) {
+    TRY(volumes_mounts(c->engine, c->spec, &c->volume_mounts));
+    return c->volume_mounts ? build_spec(c, name) : NULL;
+}
+
 /* A given name is taken or free; a random one is tried again until it is free. */
 static struct err *record_named(struct creation *c) {
     const char *given = NULL;
@@ -327,8 +336,10 @@ static struct err *record_named(struct creation *c) {
             TRY(check_machine(c));
         if (c->args->options->replace)
             TRY(replace(c, name));
-        if (attempt == 0) /* after a removal, which may want the lock for itself */
+        if (attempt == 0) { /* after a removal, which may want the lock for itself */
             TRY(volumes_ensure(c->engine, c->spec, &c->volumes_lock));
+            TRY(mount_volumes(c, name));
+        }
         struct err *e = record(c, name);
         if (!e || given || err_kind(e) != ERR_CONFLICT || attempt == 100)
             return e;
@@ -427,8 +438,11 @@ void engine_created_done(struct engine_created *c) {
 struct err *engine_container_spec(struct engine *e, const struct engine_create *args, struct json **ret) {
     struct creation c = CREATION_INIT(e, args);
     struct err *r = prepare(&c);
+    const char *name = args->options->name ? args->options->name : "unnamed";
     if (!r)
-        r = build_spec(&c, args->options->name ? args->options->name : "unnamed");
+        r = build_spec(&c, name);
+    if (!r)
+        r = mount_volumes(&c, name);
     if (!r)
         *ret = json_copy(c.spec->config);
     creation_done(&c);

@@ -1,4 +1,5 @@
 #include "engine/engine_int.h"
+#include "engine/observe.h"
 #include "storage/shared.h"
 
 #include <errno.h>
@@ -19,6 +20,8 @@ struct err *engine_protect_self(char *const *argv) {
 void engine_free(struct engine *e) {
     if (!e)
         return;
+    if (e->due || e->due_sweep)
+        engine_collect(e, e->due_sweep);
     store_free(e->store);
     fd_close(e->userns_fd);
     free(e);
@@ -107,6 +110,17 @@ void engine_collect(struct engine *e, bool sweep) {
     }
     _exit(0);
 }
+
+void engine_collect_later(struct engine *e, bool sweep) {
+    enum { DUE_MAX = 64 }; /* what lies in the trash takes up space */
+    e->due_sweep |= sweep;
+    if (++e->due < DUE_MAX)
+        return;
+    e->due = 0;
+    engine_collect(e, false);
+}
+
+void engine_sweep(struct engine *e) { e->due_sweep = true; }
 
 struct err *engine_err_not_running(const char *id) {
     return err_new(ERR_CONFLICT, "container %s is not running", id);

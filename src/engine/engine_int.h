@@ -26,6 +26,8 @@ struct engine {
     struct store *store; /* NULL until first used */
     int userns_fd;       /* -1 until a command needed it */
     uint32_t ids;        /* number of ids mapped there */
+    unsigned due;        /* removals whose debris engine_collect_later() has left for later */
+    bool due_sweep;
 };
 
 /* The store, opened at first use; borrowed. */
@@ -40,6 +42,9 @@ struct err *engine_userns_cb(void *ctx, int *ret_fd, uint32_t *ret_ids) __attrib
  * effort.
  */
 void engine_collect(struct engine *e, bool sweep);
+/* The same at the end of the command, or after some more removals: each costs two processes that list all containers.
+ */
+void engine_collect_later(struct engine *e, bool sweep);
 
 /* Everything a command needs to know of one container. */
 struct engine_container {
@@ -156,6 +161,23 @@ struct err *engine_fallback(struct engine *e, const struct engine_container *c, 
 void engine_config_host_network(struct json *config);
 /* The level that `info` shows there. */
 const char *engine_fallback_level(const struct engine *e);
+
+/* ---- measure.c ---- */
+
+struct engine_size {
+    int64_t bytes, unused; /* all of it; what nothing needs any more */
+};
+typedef struct err *(*engine_measure_fn)(const struct store *s, const char *name, struct engine_size *ret);
+/* Measures by `fn`, one of those below, inside the user namespace where it cannot be done outside. */
+struct err *engine_measure(struct engine *e, engine_measure_fn fn, const char *name, struct engine_size *ret)
+    __attribute__((warn_unused_result));
+/* What a container wrote; what lies in a volume; the trees of images with other owners (no name). */
+struct err *engine_measure_container(const struct store *s, const char *id, struct engine_size *ret)
+    __attribute__((warn_unused_result));
+struct err *engine_measure_volume(const struct store *s, const char *name, struct engine_size *ret)
+    __attribute__((warn_unused_result));
+struct err *engine_measure_idmaps(const struct store *s, const char *unused, struct engine_size *ret)
+    __attribute__((warn_unused_result));
 
 /* ---- limits.c ---- */
 

@@ -189,7 +189,7 @@ struct err *engine_image_remove(struct engine *e, const char *name, bool force, 
         json_free(r.report);
         return bad;
     }
-    engine_collect(e, true);
+    engine_collect_later(e, true);
     *ret = r.report;
     return NULL;
 }

@@ -97,9 +97,9 @@ struct err *engine_container_inspect(struct engine *e, const char *name, bool si
     json_set_str(driver, "Name", "overlay2");
     json_set(o, "GraphDriver", driver);
     if (size) {
-        int64_t bytes = 0;
-        autoerr denied = store_container_size(e->store, c.id, &bytes);
-        json_set_int(o, "SizeRw", denied ? 0 : bytes);
+        struct engine_size size_rw = {.bytes = 0};
+        TRY(engine_measure(e, engine_measure_container, c.id, &size_rw));
+        json_set_int(o, "SizeRw", size_rw.bytes);
     }
     set_copy(o, "Mounts", json_get(options, "Mounts"), json_array);
     set_copy(o, "Config", json_get(options, "Config"), json_object);

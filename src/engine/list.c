@@ -7,15 +7,15 @@
 
 #include <string.h>
 
-/* Bytes of the upper directory; what only the container's own users can read is left out of the sum. */
-static int64_t size_of(const struct engine *e, const char *id) {
-    int64_t bytes = 0;
-    autoerr denied = store_container_size(e->store, id, &bytes);
-    return denied ? 0 : bytes;
+/* Bytes of the upper directory; 0 of a container that is being removed. */
+static int64_t size_of(struct engine *e, const char *id) {
+    struct engine_size size = {.bytes = 0};
+    autoerr gone = engine_measure(e, engine_measure_container, id, &size);
+    return gone ? 0 : size.bytes;
 }
 
 /* What the container wrote, and with its image, as docker counts. */
-static void set_sizes(const struct engine *e, struct engine_row *r) {
+static void set_sizes(struct engine *e, struct engine_row *r) {
     struct store_image *img = NULL;
     r->size_rw = size_of(e, r->id);
     err_free(store_image_get(e->store, r->image_id, &img)); /* one that is gone counts nothing */

@@ -36,8 +36,7 @@ static struct err *place_of(struct engine *e, const char *list, struct place *p)
     p->file = mem_printf("%s.json", p->canonical);
     for (char *c = p->file; (c = strchr(c, '/'));)
         *c = '+';
-    TRY(io_mkdirs(store_dirfd(s, ""), "manifests", 0700));
-    return fd_open_dir(store_dirfd(s, ""), "manifests", &p->dir);
+    return fd_open_dir(store_dirfd(s, "manifests"), ".", &p->dir);
 }
 
 static struct err *read_list(const struct place *p, struct json **ret) {

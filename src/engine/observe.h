@@ -30,6 +30,11 @@ struct err *engine_container_top(struct engine *e, const char *name, const struc
  * counts once in LayersSize, however many images have it.
  */
 struct err *engine_image_usage(struct engine *e, struct json **ret) __attribute__((warn_unused_result));
+/* As image_usage's figures: what the inodes take on disk that give images other owners (docs/adr/one-id-map.md), and
+ * what of it no container needs. */
+void engine_idmaps_usage(struct engine *e, int64_t *ret_bytes, int64_t *ret_unused);
+/* At the end of the command, in the background: what nothing refers to goes, whoever has left it. */
+void engine_sweep(struct engine *e);
 /* Tells docker's event "prune" of a kind of objects ("container"), with the bytes that it freed. */
 void engine_prune_tell(const struct engine *e, const char *type, int64_t freed);
 

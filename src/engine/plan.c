@@ -79,6 +79,7 @@ struct err *engine_rootfs_plan(struct engine *e, const struct engine_container *
 struct tree_call {
     struct engine *engine;
     const struct engine_container *c;
+    const struct id_map *map; /* of its own ids, or NULL */
     struct rootfs_plan *plan;
 };
 
@@ -92,7 +93,8 @@ static struct err *one_tree(const struct tree_call *call, const struct json *t, 
                                     .upper = json_str_value(json_get(t, "Upper")),
                                     .work = json_str_value(json_get(t, "Work")),
                                     .writable = json_bool_value(json_get(t, "Writable"), false),
-                                    .driver = driver_of(call->engine->config)};
+                                    .driver = driver_of(call->engine->config),
+                                    .map = call->map};
     TRY(json_get_strv_opt(t, "Layers", &layers));
     return store_tree_plan(call->engine->store, &tree, ret);
 }
@@ -113,8 +115,10 @@ static struct err *plan_trees(void *ctx) {
 
 struct err *engine_start_plan(struct engine *e, const struct engine_container *c, const struct json *config,
                               struct rootfs_plan *ret) {
-    struct tree_call call = {e, c, ret};
+    struct id_map ids;
+    struct tree_call call = {e, c, NULL, ret};
     TRY(engine_rootfs_plan(e, c, config, ret));
+    TRY(engine_id_map(config, &ids, &call.map));
     if (!json_get(c->summary, "Trees"))
         return NULL;
     TRY(store_trees_clear(e->store, c->id));
@@ -124,7 +128,7 @@ struct err *engine_start_plan(struct engine *e, const struct engine_container *c
     err_free(bad); /* as above */
     int fd = -1;
     struct rootfs_plan unused = {.base_dir = NULL};
-    struct tree_call inside = {e, c, &unused};
+    struct tree_call inside = {e, c, call.map, &unused};
     TRY(engine_userns(e, &fd, NULL));
     TRY(runtime_userns_call(fd, plan_trees, &inside));
     return plan_trees(&call);

@@ -241,6 +241,17 @@ static struct err *repair_network(const struct repair *r, struct store_finding *
     return quarantine(r, f, "networks");
 }
 
+static struct err *repair_manifests(const struct repair *r, struct store_finding *f) {
+    return quarantine(r, f, "manifests");
+}
+
+static struct err *repair_idmap(const struct repair *r, struct store_finding *f) {
+    TRY(quarantine(r, f, "idmaps"));
+    free(f->repaired);
+    f->repaired = mem_dup("moved to quarantine; the next start of a container that needs it makes it again");
+    return NULL;
+}
+
 static struct err *by_hand(const struct repair *r, struct store_finding *f) {
     (void)r;
     (void)f;
@@ -261,6 +272,8 @@ void engine_repair(struct engine *e, struct store_findings *found) {
                  {STORE_REMEDY_VOLUME, repair_volume},
                  {STORE_REMEDY_NETWORK, repair_network},
                  {STORE_REMEDY_SECRET, repair_secret},
+                 {STORE_REMEDY_MANIFESTS, repair_manifests},
+                 {STORE_REMEDY_IDMAP, repair_idmap},
                  {STORE_REMEDY_NONE, by_hand}};
     const struct repair r = {.e = e, .s = e->store, .found = found};
     size_t n = found->n;

@@ -180,10 +180,12 @@ static void container_network_event(void *ctx, int *watch) {
     endpoints_event(&s->net, watch);
 }
 
-/* The image's files for new volumes: at the first start of all, as what a container has emptied stays empty. */
+/* The image's files for new volumes, and the owners that were asked for: at the first start of all, as what a container
+ * has emptied stays empty, and what it has given away is given away. */
 static struct err *container_prepare(void *ctx, int root) {
     const struct starting *s = ctx;
-    return volumes_fill(s->engine, s->m.config, root);
+    TRY(volumes_fill(s->engine, s->m.config, root));
+    return volumes_give(s->engine, s->m.config, s->m.map, root);
 }
 
 static void container_network_end(void *ctx) {

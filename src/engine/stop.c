@@ -145,7 +145,7 @@ static struct err *remove_damaged(struct engine *e, const char *name, struct err
     engine_run_dir_remove(e, id);
     TRY(store_container_remove(e->store, id));
     fd_replace(&lock, -1);
-    engine_collect(e, false);
+    engine_collect_later(e, false);
     return NULL;
 }
 
@@ -170,7 +170,7 @@ struct err *engine_container_remove(struct engine *e, const char *name, bool for
         r = NULL;
     }
     fd_replace(&lock, -1);
-    engine_collect(e, false);
+    engine_collect_later(e, false);
     return r;
 }
 

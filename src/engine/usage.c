@@ -113,6 +113,15 @@ struct err *engine_image_usage(struct engine *e, struct json **ret) {
     return NULL;
 }
 
+void engine_idmaps_usage(struct engine *e, int64_t *ret_bytes, int64_t *ret_unused) {
+    struct engine_size size = {.bytes = 0};
+    autoerr bad = engine_measure(e, engine_measure_idmaps, NULL, &size);
+    if (bad)
+        log_debug("the trees of other maps of ids cannot be measured");
+    *ret_bytes = size.bytes;
+    *ret_unused = size.unused;
+}
+
 void engine_prune_tell(const struct engine *e, const char *type, int64_t freed) {
     char bytes[24];
     const char *const attributes[] = {"reclaimed", bytes, NULL};

@@ -31,30 +31,58 @@ static struct err *known_options(const struct strmap *options) {
 static bool is_bind(const struct strmap *options) {
     const char *type = strmap_get(options, "type"), *o = strmap_get(options, "o");
     bool typed = str_eq(type, "bind"), untyped = !type || !*type || str_eq(type, "none");
-    return (o ? (typed || untyped) && (str_eq(o, "bind") || str_eq(o, "rbind")) : typed) &&
-           !strmap_get(options, "size");
+    return o ? (typed || untyped) && (str_eq(o, "bind") || str_eq(o, "rbind")) : typed;
+}
+
+/* The grammar of its words is that of --tmpfs. */
+struct err *volumes_tmpfs(const struct strmap *options, struct json **ret) {
+    const char *o = strmap_get(options, "o");
+    struct spec_mount m = {.source = NULL};
+    *ret = NULL;
+    if (!str_eq(strmap_get(options, "type"), "tmpfs"))
+        return NULL;
+    autofree char *text = mem_printf("/volume:%s", o ? o : "");
+    TRY(spec_parse_tmpfs(text, &m));
+    *ret = json_array();
+    for (size_t i = 0; i < m.options.n; i++)
+        json_push_str(*ret, m.options.v[i]);
+    spec_mount_done(&m);
+    return NULL;
+}
+
+static struct err *check_size(const struct strmap *options) {
+    if (!strmap_get(options, "size"))
+        return NULL;
+    return err_hint(err_new(ERR_UNSUPPORTED, "quota size requested but no quota support"),
+                    "a quota for a directory needs root; a volume in memory has a size: type=tmpfs,device=tmpfs,"
+                    "o=size=64m, each as an --opt of its own");
 }
 
 /*
- * docker's driver "local" mounts what the options say whenever a container starts. Of that a directory of the host is
- * left to a user without root (*ret_device, borrowed), and what mounts have besides is better said of a container.
+ * docker's driver "local" mounts what the options say whenever a container starts. Of that a directory of the host and
+ * memory are left to a user without root (*ret_device is the directory, borrowed, or NULL).
  */
 static struct err *check_options(const struct strmap *options, const char **ret_device) {
     const char *type = strmap_get(options, "type"), *o = strmap_get(options, "o");
     const char *device = strmap_get(options, "device");
+    autojson words = NULL;
     *ret_device = NULL;
     TRY(known_options(options));
     if (!options->n)
         return NULL;
+    TRY(check_size(options));
     if (!device || !*device)
         return err_new(ERR_USAGE, "missing device in volume options");
+    TRY(volumes_tmpfs(options, &words));
+    if (words)
+        return NULL;
     if (!is_bind(options))
         return err_hint(err_new(ERR_UNSUPPORTED,
                                 "a volume of type \"%s\" with options \"%s\" cannot be mounted without "
                                 "root",
                                 type ? type : "", o ? o : ""),
-                        "type=none,o=bind,device=/directory works; for a tmpfs: run --tmpfs; what root has mounted can "
-                        "be bound");
+                        "type=none,o=bind,device=/directory and type=tmpfs,device=tmpfs work; what root has mounted "
+                        "can be bound");
     if (*device != '/')
         return err_new(ERR_USAGE, "invalid device %s: the path of a bind volume must be absolute", device);
     *ret_device = device;
@@ -158,7 +186,7 @@ static struct err *remove_volume(struct engine *e, const char *name) {
 
 struct err *engine_volume_remove(struct engine *e, const char *name) {
     TRY(remove_volume(e, name));
-    engine_collect(e, false);
+    engine_collect_later(e, false);
     return NULL;
 }
 
@@ -206,45 +234,11 @@ struct err *engine_volume_inspect(struct engine *e, const char *name, struct jso
     return NULL;
 }
 
-struct sizing {
-    const struct store *store;
-    const char *name;
-    int pipe;
-};
-
-static struct err *size_inside(void *ctx) {
-    const struct sizing *z = ctx;
-    int64_t bytes;
-    TRY(store_volume_size(z->store, z->name, &bytes));
-    return io_write_all(z->pipe, &bytes, sizeof bytes);
-}
-
-/* Directories may be closed to all but a container's user. */
-static struct err *size_of(struct engine *e, const char *name, int64_t *ret) {
-    int pair[2], userns;
-    autostr struct str answer = STR_INIT;
-    struct err *denied = store_volume_size(e->store, name, ret);
-    if (!denied || err_kind(denied) != ERR_DENIED)
-        return denied;
-    err_free(denied);
-    TRY(engine_userns(e, &userns, NULL));
-    TRY(fd_pipe(0, pair));
-    autofd int in = pair[0];
-    autofd int out = pair[1];
-    struct sizing z = {e->store, name, out};
-    TRY(runtime_userns_call(userns, size_inside, &z));
-    fd_replace(&out, -1);
-    TRY(io_read_all(in, sizeof *ret, "a volume's size", &answer));
-    if (answer.len == sizeof *ret)
-        memcpy(ret, answer.ptr, sizeof *ret);
-    return NULL;
-}
-
 static struct err *set_usage(struct engine *e, const char *name, struct json *view) {
-    int64_t bytes = 0;
+    struct engine_size size = {.bytes = 0};
     struct json *usage = json_object();
-    struct err *bad = size_of(e, name, &bytes);
-    json_set_int(usage, "Size", bytes);
+    struct err *bad = engine_measure(e, engine_measure_volume, name, &size);
+    json_set_int(usage, "Size", size.bytes);
     json_set_int(usage, "RefCount", (int64_t)json_count(json_get(view, "Users")));
     json_set(view, "UsageData", usage);
     return bad;
@@ -303,6 +297,19 @@ struct err *engine_volume_export(struct engine *e, const char *name, int fd) {
     return store_files_finish(job, NULL);
 }
 
+/* What lies in a tmpfs is a container's, and nobody would ever see what was put beside it. */
+static struct err *check_lasting(struct engine *e, const char *name) {
+    autovolume v = {.name = NULL};
+    autojson words = NULL;
+    TRY(store_volume_get(e->store, name, &v));
+    TRY(volumes_tmpfs(&v.options, &words));
+    if (!words)
+        return NULL;
+    return err_hint(
+        err_new(ERR_CONFLICT, "volume %s is a tmpfs: each container that has it begins with an empty one", name),
+        "'coracle cp' puts files into a running container's");
+}
+
 struct err *engine_volume_import(struct engine *e, const char *name, int fd) {
     struct store *s;
     autofd int data = -1;
@@ -310,6 +317,7 @@ struct err *engine_volume_import(struct engine *e, const char *name, int fd) {
     int userns;
     uint32_t ids;
     TRY(engine_store(e, &s));
+    TRY(check_lasting(e, name));
     TRY(store_volume_open(s, name, &data));
     TRY(engine_userns(e, &userns, &ids));
     const struct store_place p = {

@@ -34,6 +34,35 @@ struct err *volumes_ensure(struct engine *e, const struct spec *spec, int *ret_l
     return NULL;
 }
 
+/* ---- volumes that are no directories ---- */
+
+static struct err *mount_words(struct engine *e, const char *name, struct json **ret) {
+    autovolume v = {.name = NULL};
+    struct err *bad = store_volume_get(e->store, name, &v);
+    if (bad && err_kind(bad) == ERR_NOT_FOUND) { /* only asked what it would be like */
+        err_free(bad);
+        return NULL;
+    }
+    TRY(bad);
+    return volumes_tmpfs(&v.options, ret);
+}
+
+struct err *volumes_mounts(struct engine *e, const struct spec *spec, struct json **ret) {
+    autojson all = NULL;
+    JSON_EACH(v, spec->volumes) {
+        struct json *words = NULL;
+        if (json_bool_value(json_get(v, "Anonymous"), false) && !json_count(json_get(v, "Options")))
+            continue;
+        TRY(mount_words(e, json_text(v, "Name"), &words));
+        if (!words)
+            continue;
+        all = all ? all : json_object();
+        json_set(all, json_text(v, "Name"), words);
+    }
+    *ret = take_ptr(&all);
+    return NULL;
+}
+
 /* ---- --volumes-from ---- */
 
 /* Which of them have no name is told in container.json only. */

@@ -21,6 +21,7 @@
 #include "base/path.h"
 #include "base/sys/sys.h"
 #include "runtime/runtime_int.h"
+#include "spec/spec.h"
 
 struct one {
     const char *dest, *type, *source;
@@ -224,8 +225,25 @@ static struct err *mount_tree(struct init *in, const struct one *m, const struct
     return mount_fs_attach(tree, dest, m->dest);
 }
 
+/* U: the tmpfs belongs to the container's user, by the image's own passwd. */
+static struct err *tmpfs_owner(const struct init *in, struct one *m) {
+    struct runtime_user u;
+    for (size_t i = 0; i < m->o.data.n; i++) {
+        if (strcmp(m->o.data.v[i], SPEC_OPTION_CHOWN) != 0)
+            continue;
+        TRY(runtime_user_resolve(in->root, config_annotation(in->c->config, SPEC_ANN_USER), NULL, &u));
+        strv_remove(&m->o.data, i);
+        strv_pushf(&m->o.data, "uid=%u", (unsigned)u.uid);
+        strv_pushf(&m->o.data, "gid=%u", (unsigned)u.gid);
+        return NULL;
+    }
+    return NULL;
+}
+
 static struct err *mount_other(struct init *in, struct one *m) {
     autofd int fd = -1;
+    if (strcmp(m->type, "tmpfs") == 0)
+        TRY(tmpfs_owner(in, m));
     TRY(mount_instance(in, m, NULL, &fd));
     if (strcmp(m->dest, "/dev") == 0)
         in->dev = take_fd(&fd);

@@ -178,6 +178,16 @@ static struct err *set_relabel(struct mount_parse *p, const char *key, const cha
     return NULL;
 }
 
+/* podman's U: the source is given to the container's user. */
+static struct err *set_chown(struct mount_parse *p, const char *key, const char *value) {
+    bool on;
+    if (!spec_parse_bool(value, &on))
+        return bad_value(key, value);
+    if (on && !strv_has(&p->m.options, SPEC_OPTION_CHOWN))
+        strv_push(&p->m.options, SPEC_OPTION_CHOWN);
+    return NULL;
+}
+
 static struct err *set_tmpfs_size(struct mount_parse *p, const char *key, const char *value) {
     p->tmpfs_opt = true;
     autoerr e = spec_parse_bytes(value, &p->m.tmpfs_size);
@@ -210,6 +220,8 @@ static const struct {
     {"readwrite", set_writable, true},
     {"consistency", set_consistency, false},
     {"relabel", set_relabel, false},
+    {"chown", set_chown, true},
+    {"u", set_chown, true},
     {"exec", set_attribute, true},
     {"noexec", set_attribute, true},
     {"suid", set_attribute, true},
@@ -325,8 +337,11 @@ static struct err *settle_type(struct mount_parse *p) {
         autofree char *word = mem_printf("%s-%s", type_names[m->type], m->options.v[i]);
         mem_set(&m->options.v[i], word);
     }
-    if (m->type == SPEC_MOUNT_IMAGE)
-        m->read_only = !p->writable;
+    if (m->type != SPEC_MOUNT_IMAGE)
+        return NULL;
+    m->read_only = !p->writable;
+    if (strv_has(&m->options, SPEC_OPTION_CHOWN))
+        return err_new(ERR_USAGE, "cannot mix 'chown' with mount type 'image': its files have the image's owners");
     return NULL;
 }
 
@@ -358,10 +373,10 @@ static bool tmpfs_default(const char *o) {
 
 /* A flag or a key=value pair that docker lets a user give to a tmpfs. */
 static bool tmpfs_option_ok(const char *o) {
-    static const char *const flags[] = {"rw",         "ro",       "exec",        "noexec",     "suid",       "nosuid",
-                                        "dev",        "nodev",    "sync",        "dirsync",    "noatime",    "diratime",
-                                        "nodiratime", "relatime", "strictatime", "private",    "rprivate",   "shared",
-                                        "rshared",    "slave",    "rslave",      "unbindable", "runbindable"};
+    static const char *const flags[] = {
+        "rw",       "ro",      "exec",    "noexec",   "suid",       "nosuid",     "dev",         "nodev",
+        "sync",     "dirsync", "noatime", "diratime", "nodiratime", "relatime",   "strictatime", "private",
+        "rprivate", "shared",  "rshared", "slave",    "rslave",     "unbindable", "runbindable", SPEC_OPTION_CHOWN};
     static const char *const keys[] = {"size=", "mode=", "uid=", "gid=", "nr_inodes=", "nr_blocks=", "mpol="};
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (str_starts(o, keys[i]) && o[strlen(keys[i])])

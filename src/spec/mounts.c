@@ -162,8 +162,24 @@ static char *option_class(const char *option) {
     return mem_dup(str_starts(option, "no") ? option + 2 : option);
 }
 
+static struct json *tmpfs_at(const char *target, const struct strv *all) {
+    autostrv struct strv kept = {0};
+    for (size_t i = 0; i < all->n; i++) {
+        bool later = false;
+        autofree char *class = option_class(all->v[i]);
+        for (size_t j = i + 1; j < all->n && !later; j++) {
+            autofree char *other = option_class(all->v[j]);
+            later = str_eq(class, other);
+        }
+        if (!later)
+            strv_push(&kept, all->v[i]);
+    }
+    autofree char *options = strv_join(&kept, ",");
+    return oci_mount(target, "tmpfs", "tmpfs", options);
+}
+
 static struct json *tmpfs_mount(const struct spec_mount *m) {
-    autostrv struct strv all = {0}, kept = {0};
+    autostrv struct strv all = {0};
     strv_split(&all, "noexec,nosuid,nodev", ',');
     strv_extend(&all, &m->options);
     if (m->read_only && !strv_has(&m->options, "ro"))
@@ -172,18 +188,7 @@ static struct json *tmpfs_mount(const struct spec_mount *m) {
         strv_pushf(&all, "size=%lld", (long long)m->tmpfs_size);
     if (m->tmpfs_mode >= 0)
         strv_pushf(&all, "mode=%llo", (unsigned long long)m->tmpfs_mode);
-    for (size_t i = 0; i < all.n; i++) {
-        bool later = false;
-        autofree char *class = option_class(all.v[i]);
-        for (size_t j = i + 1; j < all.n && !later; j++) {
-            autofree char *other = option_class(all.v[j]);
-            later = str_eq(class, other);
-        }
-        if (!later)
-            strv_push(&kept, all.v[i]);
-    }
-    autofree char *options = strv_join(&kept, ",");
-    return oci_mount(m->target, "tmpfs", "tmpfs", options);
+    return tmpfs_at(m->target, &all);
 }
 
 /* The words of -v and --mount that are a mount's attributes. */
@@ -219,7 +224,23 @@ static struct json *tree_mount(const struct spec_mount *m) {
     return mount;
 }
 
+/* A volume that is a tmpfs, with what it was created with. */
+static struct json *tmpfs_volume_mount(const struct spec_mount *m, const struct json *words) {
+    autostrv struct strv all = {0};
+    JSON_EACH(w, words)
+    strv_push(&all, json_str_value(w));
+    push_attributes(m, &all);
+    if (m->read_only)
+        strv_push(&all, "ro");
+    if (strv_has(&m->options, SPEC_OPTION_CHOWN))
+        strv_push(&all, SPEC_OPTION_CHOWN);
+    return tmpfs_at(m->target, &all);
+}
+
 static struct json *volume_mount(const struct spec_ctx *x, const struct spec_mount *m) {
+    const struct json *words = spec_volume_words(x, m);
+    if (words)
+        return tmpfs_volume_mount(m, words);
     autofree char *source = spec_volume_source(x, m);
     const char *subpath = spec_mount_option(m, "volume-subpath");
     autostrv struct strv o = {0};

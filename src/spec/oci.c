@@ -200,6 +200,9 @@ static struct json *annotations(const struct spec_ctx *x) {
     struct json *fills = spec_emit_volume_fills(x);
     if (fills)
         set_rendered(a, SPEC_ANN_VOLUMES, fills);
+    struct json *chowns = spec_emit_chowns(x);
+    if (chowns)
+        set_rendered(a, SPEC_ANN_CHOWN, chowns);
     shared_namespaces(x, a);
     return a;
 }

@@ -49,6 +49,9 @@ struct json;
 #define SPEC_ANN_SHARE "org.coracle.share"
 /* JSON object {"/destination": "name"}: volumes that get the image's files while they are empty. */
 #define SPEC_ANN_VOLUMES "org.coracle.volumes"
+/* JSON array of {"Source": path[, "Subpath"]}: what is given to the container's user before its first start. */
+#define SPEC_ANN_CHOWN "org.coracle.chown"
+#define SPEC_OPTION_CHOWN "U" /* among the options of a mount; the runtime carries it out for a tmpfs */
 
 /* Limits as typed; 0, NULL or empty: not asked for. docker's words: `docker run --help`. */
 struct spec_resources {
@@ -143,6 +146,8 @@ struct spec_input {
     /* What anonymous volumes are called: at least one for each -v, each --mount and each volume of the image; or NULL
      * where there is none. */
     const struct strv *volume_names;
+    /* {"name": ["size=1m", …]}: volumes that are a tmpfs, new at each start of the container; or NULL. */
+    const struct json *volume_mounts;
     /* Images to be mounted: {"reference as typed": {"Id": hex, "Layers": [chain ids, bottom first]}}; or NULL. */
     const struct json *mount_images;
     /* By their names the secrets that --secret names: the text of one that becomes a variable, true for others; NULL:

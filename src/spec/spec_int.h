@@ -194,6 +194,10 @@ struct err *spec_name_volume(struct spec_ctx *x, struct spec_user_mount *u) __at
 /* `volumes` of struct spec, SPEC_ANN_VOLUMES; NULL: none. The source of a volume's bind mount; owned. */
 struct json *spec_emit_volumes(const struct spec_ctx *x);
 struct json *spec_emit_volume_fills(const struct spec_ctx *x);
+/* How it is mounted, where it is a tmpfs (spec_input's volume_mounts); else NULL. */
+const struct json *spec_volume_words(const struct spec_ctx *x, const struct spec_mount *m);
+/* SPEC_ANN_CHOWN; NULL: nothing. */
+struct json *spec_emit_chowns(const struct spec_ctx *x);
 /* container.json's "Trees": mounts that are put together from layers or directories at each start
  * ({"Destination","Writable"} with {"Image","Layers"} or {"Directory","Upper","Work"}); NULL: none. */
 struct json *spec_emit_trees(const struct spec_ctx *x);

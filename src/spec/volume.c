@@ -51,7 +51,8 @@ enum mode_kind {
     MODE_DEPTH,
     MODE_OVERLAY,
     MODE_UPPER,
-    MODE_WORK
+    MODE_WORK,
+    MODE_CHOWN
 };
 
 static int mode_kind(const char *word) {
@@ -80,6 +81,7 @@ static int mode_kind(const char *word) {
                  {"dev", MODE_DEV},
                  {"nodev", MODE_DEV},
                  {"O", MODE_OVERLAY},
+                 {"U", MODE_CHOWN},
                  {"bind", MODE_DEPTH},
                  {"rbind", MODE_DEPTH}};
     for (size_t i = 0; i < ARRAY_LEN(modes); i++)

@@ -32,10 +32,17 @@ struct err *spec_check_subpath(const char *type, const char *subpath) {
     return NULL;
 }
 
+const struct json *spec_volume_words(const struct spec_ctx *x, const struct spec_mount *m) {
+    return m->type == SPEC_MOUNT_VOLUME && m->source ? json_get(x->in->volume_mounts, m->source) : NULL;
+}
+
 struct err *spec_name_volume(struct spec_ctx *x, struct spec_user_mount *u) {
     const struct strv *fresh = x->in->volume_names;
     TRY(check_driver(spec_mount_option(&u->m, "volume-driver")));
     TRY(spec_check_subpath("volume", spec_mount_option(&u->m, "volume-subpath")));
+    if (spec_volume_words(x, &u->m) && spec_mount_option(&u->m, "volume-subpath"))
+        return spec_mount_err(
+            "volume", err_new(ERR_USAGE, "volume %s is a tmpfs: there is nothing in it for a subpath", u->m.source));
     if (u->m.source)
         return NULL;
     if (!fresh || x->n_volume_names >= fresh->n)
@@ -174,10 +181,30 @@ struct json *spec_emit_volume_fills(const struct spec_ctx *x) {
     struct json *fills = NULL;
     for (size_t i = 0; i < x->n_mounts; i++) {
         const struct spec_mount *m = &x->mounts[i].m;
-        if (m->type != SPEC_MOUNT_VOLUME || m->no_copy || spec_mount_option(m, "volume-subpath"))
+        if (m->type != SPEC_MOUNT_VOLUME || m->no_copy || spec_mount_option(m, "volume-subpath") ||
+            spec_volume_words(x, m))
             continue;
         fills = fills ? fills : json_object();
         json_set_str(fills, m->target, m->source);
     }
     return fills;
+}
+
+/* A tmpfs has no owner before it is mounted: the runtime gives it one. */
+struct json *spec_emit_chowns(const struct spec_ctx *x) {
+    struct json *list = NULL;
+    for (size_t i = 0; i < x->n_mounts; i++) {
+        const struct spec_mount *m = &x->mounts[i].m;
+        if ((m->type != SPEC_MOUNT_BIND && m->type != SPEC_MOUNT_VOLUME) || spec_volume_words(x, m) ||
+            !strv_has(&m->options, SPEC_OPTION_CHOWN))
+            continue;
+        struct json *one = json_object();
+        autofree char *volume = m->type == SPEC_MOUNT_VOLUME ? spec_volume_source(x, m) : NULL;
+        json_set_str(one, "Source", volume ? volume : m->source);
+        if (spec_mount_option(m, "volume-subpath"))
+            json_set_str(one, "Subpath", spec_mount_option(m, "volume-subpath"));
+        list = list ? list : json_array();
+        json_push(list, one);
+    }
+    return list;
 }

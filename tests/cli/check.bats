@@ -134,6 +134,47 @@ damage() { chmod u+w "$1" && printf X | dd of="$1" bs=1 seek="${2:-10}" conv=not
     coracle run --rm busybox true
 }
 
+@test "everything that lies in the root is known: lists of manifests, the build cache, other maps of ids, strangers" {
+    quick() {
+        run coracle system check --quick "$@"
+    }
+    coracle create --name mapped --network none --userns nomap busybox true >/dev/null
+    coracle start -a mapped
+    printf 'FROM busybox\nRUN --mount=type=cache,target=/c echo x >/c/x\n' >"$BATS_TEST_TMPDIR/Dockerfile"
+    coracle build -q -t cached:1 "$BATS_TEST_TMPDIR" >/dev/null
+    sound
+    echo '{"torn' >"$STORE/manifests/docker.io+library+a:1.json"
+    echo '[{"Descriptor":{"digest":"sha256:../../x"}}]' >"$STORE/manifests/docker.io+library+b:1.json"
+    touch "$STORE/stray" "$STORE/networks/.tmp-0123456789abcdef" "$STORE/.tmp-0123456789abcdef"
+    mkdir "$STORE/idmaps/stray"
+    coracle unshare sh -c 'mv "$1"/idmaps/[0-9a-f]*/*/diff "$1/idmaps/stray/"' - "$STORE"
+    quick
+    assert_status 1
+    for line in "library+a:1.json" "library+b:1.json: an entry has no digest" "stray: does not belong there" "idmap stray" "its files are missing"; do
+        grep -qF "$line" <<<"$output" || fail "not found: $line"
+    done
+    rm -r "$STORE/stray"
+    coracle unshare rm -r "$STORE/idmaps/stray"
+    quick --repair
+    assert_status 0
+    assert_output_has "makes it again"
+    sound
+    [ -z "$(ls "$STORE/manifests")" ]
+    coracle start -a mapped
+    sound
+    # what a killed writer left goes with the next sweep, a torn record of the cache, too
+    touch -d '2 hours ago' "$STORE/networks/.tmp-0123456789abcdef" "$STORE/.tmp-0123456789abcdef"
+    records=("$STORE"/builds/[0-9a-f]*)
+    printf '{' >"${records[0]}"
+    quick
+    assert_status 0
+    coracle rm mapped >/dev/null
+    coracle rmi cached:1 >/dev/null
+    swept() { [ ! -e "$STORE/.tmp-0123456789abcdef" ] && [ ! -e "$STORE/networks/.tmp-0123456789abcdef" ] && [ ! -e "${records[0]}" ]; }
+    wait_for swept || fail "left: $(ls -A "$STORE" "$STORE/networks" "$STORE/builds")"
+    coracle builder prune -af >/dev/null
+}
+
 @test "a store of the first format is opened as it is; one of a newer version is refused" {
     old=$BATS_TEST_TMPDIR/old
     mkdir "$old"

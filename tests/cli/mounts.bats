@@ -99,6 +99,38 @@ image_mounts() {
     assert_eq "$(cat src/f)" low
 }
 
+@test "U: the source is given to the container's user, and nothing that a link leads to" {
+    mkdir -p src/sub other && echo x >src/sub/f && echo y >other/kept && ln -s ../../other src/sub/out && ln -s /etc/passwd src/abs && echo one >file
+    owner() { coracle unshare stat -c %u:%g "$@" | paste -sd ' '; }
+    assert_eq "$(in_box --user 5:6 -v "$T/src:/m:U" -- 'stat -c %u:%g /m /m/sub /m/sub/f /m/sub/out | paste -sd " "; echo more >>/m/sub/f')" "5:6 5:6 5:6 5:6"
+    assert_eq "$(owner other other/kept src/abs)" "0:0 0:0 5:6"
+    # names are the image's; a single file; --mount's two words for it
+    in_box --user nobody --mount "type=bind,src=$T/src,dst=/m,U=true" --mount "type=bind,src=$T/file,dst=/f,chown" -- 'echo two >>/f && rm /m/abs'
+    assert_eq "$(owner src src/sub/f file)" "$(in_box -- 'u=$(id -u nobody):$(id -g nobody); echo $u $u $u')"
+    # once, before the first start: what the container changes stays
+    coracle run --name once --network none --user 0 -v "$T/src:/m:U" busybox sh -c 'chown 9:9 /m/sub'
+    coracle start -a once
+    assert_eq "$(owner src src/sub src/sub/f)" "0:0 9:9 0:0"
+    coracle rm once >/dev/null
+    # with ids of its own, in a volume with what the image put there, in a part of one, in memory
+    assert_eq "$(in_box --userns keep-id:uid=7,gid=8 -v "$T/src:/m:U" -- 'stat -c %u:%g /m/sub')" 7:8
+    assert_eq "$(owner src/sub)" 0:0
+    assert_eq "$(in_box --userns nomap --user 3:4 -v "$T/src:/m:U" -- 'stat -c %u:%g /m/sub')" 3:4
+    assert_eq "$(in_box --user 5 -v owned:/etc:U -- 'stat -c %u:%g /etc /etc/passwd | paste -sd " "')" "5:0 5:0"
+    in_box --user 6:6 --mount type=volume,src=owned,dst=/m,volume-subpath=passwd,U -- true
+    assert_eq "$(in_box -v owned:/m -- 'stat -c %u:%g /m /m/passwd | paste -sd " "')" "5:0 6:6"
+    assert_eq "$(in_box --user 5:6 --mount type=tmpfs,dst=/m,U --tmpfs /n:U,mode=700 -- 'stat -c %u:%g /m /n | paste -sd " "')" "5:6 5:6"
+    coracle volume rm owned >/dev/null
+    # what is not to be given away, and what cannot be
+    run -125 in_box -v "$HOME:/m:U" -- true
+    assert_output_has "$HOME is not given to a container's user"
+    run -125 in_box --mount type=image,src=busybox,dst=/m,U -- true
+    assert_output_has "cannot mix 'chown' with mount type 'image'"
+    run in_box --user 5:6 -v "/usr/share:/m:U" -- true
+    assert_output_has "only what belongs to you or to your subordinate ids"
+    coracle unshare chown -R 0:0 src file
+}
+
 @test "attributes, and a source that is not there" {
     mkdir src
     options() { in_box "$@" -- 'grep " /m " /proc/mounts | cut -d" " -f4 | tr , "\n" | grep -xE "ro|rw|noexec|nosuid|nodev" | sort | tr "\n" " "'; }

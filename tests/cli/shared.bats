@@ -64,6 +64,15 @@ kilobytes() { du -sk "$@" | awk '{n += $1} END {print n}'; }
 }
 
 @test "shared images are read-only: names, removal, prune, commit" {
+    run -0 mine images --filter readonly=true --format 'table {{.Repository}}:{{.Tag}}\t{{.ReadOnly}}'
+    assert_eq "$(xargs <<<"${lines[0]}")" "REPOSITORY:TAG R/O"
+    assert_output_has "team/tool:1"
+    refute_output_has false
+    run -0 mine images --filter readonly=false --format '{{.Repository}} {{.ReadOnly}}'
+    refute_output_has team/tool
+    run -0 mine images --format json
+    refute_output_has ReadOnly
+    run -1 mine images --filter readonly=perhaps
     run -1 mine rmi team/tool:1
     assert_output_has "is read-only: it is in the additional image store $SHARED"
     mine tag team/tool:1 my:own

@@ -27,6 +27,7 @@ owners() {
     coracle commit top owners >/dev/null
     coracle rm base top >/dev/null
 }
+shifted_are_gone() { [ -z "$(ls "$STORE/idmaps" | grep -v lock)" ]; }
 look='cd /d && stat -c "%n %u:%g %a %s %F" one again link empty big suid sub/new fifo && stat -c "%n %u:%g %a" . sub && [ one -ef again ] && ls -a . sub && cat one again link sub/new'
 
 @test "keep-id: the user is himself inside, and files are as in the default map" {
@@ -89,8 +90,32 @@ look='cd /d && stat -c "%n %u:%g %a %s %F" one again link empty big suid sub/new
     [ -n "$(ls "$STORE/idmaps" | grep -v lock)" ]
     coracle tag busybox sweep:1 && coracle rmi sweep:1 >/dev/null
     coracle commit "$(coracle create busybox)" sweep:2 >/dev/null && coracle rm "$(coracle ps -alq)" >/dev/null && coracle rmi sweep:2 >/dev/null
-    shifted_are_gone() { [ -z "$(ls "$STORE/idmaps" | grep -v lock)" ]; }
     wait_for shifted_are_gone || fail "left: $(ls "$STORE/idmaps")"
+}
+
+@test "an image that is mounted has the owners of the container's map, and df counts what that takes" {
+    owners
+    local see='cd /i/d && stat -c "%n %u:%g %a" one again link big sub/new && cat one sub/new'
+    run -0 coracle run --rm --network none --mount type=image,src=owners,dst=/i busybox sh -c "$see"
+    local default=$output
+    run -0 coracle run --rm --network none --userns nomap --mount type=image,src=owners,dst=/i busybox sh -c "$see"
+    assert_eq "$output" "$default"
+    coracle create --name kept --network none --userns keep-id --user 0 --mount type=image,src=owners,dst=/i,rw busybox sh -c "$see; echo w >/i/d/one; chown 3:3 /i/d/big" >/dev/null
+    for _ in 1 2; do
+        run -0 coracle start -a kept
+        assert_eq "$output" "$default"
+    done
+    local bytes size
+    size=$(coracle system df --format '{{if eq .Type "Images"}}{{.Size}}{{end}}' | grep .)
+    bytes=$(coracle unshare sh -c 'cd "$1" && all=$(du -sB1 layers idmaps | awk "{s+=\$1} END {print s}") && own=$(du -sB1 layers | cut -f1) && echo $((all - own))' - "$STORE")
+    coracle rm kept >/dev/null
+    coracle image prune -f >/dev/null
+    shifted_are_gone || wait_for shifted_are_gone
+    local less
+    less=$(coracle system df --format '{{if eq .Type "Images"}}{{.Size}}{{end}}' | grep .)
+    [[ $size == *MB && $less == *MB ]] || fail "$size, $less"
+    awk -v a="${size%MB}" -v b="${less%MB}" -v c="$bytes" 'BEGIN { d = (a - b) * 1000000; exit !(d > c - 20000 && d < c + 20000) }' ||
+        fail "df says $size, and $less without them; du says $bytes"
 }
 
 @test "changes of a container with ids of its own: diff, cp, commit, export, exec" {

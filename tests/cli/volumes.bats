@@ -208,14 +208,42 @@ volume_image() {
     assert_eq "$(cat "a dir/f")" x
     coracle volume rm bound
     assert_eq "$(cat "a dir/f")" x
-    run -1 coracle volume create -o type=tmpfs -o device=tmpfs tt
-    assert_output_has "--tmpfs"
+    run -1 coracle volume create -o type=nfs -o o=addr=10.0.0.1,rw -o device=:/export tt
+    assert_output_has 'a volume of type "nfs" with options "addr=10.0.0.1,rw" cannot be mounted without root'
+    run -1 coracle volume create -o type=tmpfs -o device=tmpfs -o o=bogus=1 tt
+    assert_output_has 'invalid tmpfs option "bogus=1"'
+    run -1 coracle volume create -o size=1g tt
+    assert_output_has "quota size requested but no quota support"
     run -1 coracle volume create -o bogus=1 tt
     assert_output_has 'invalid option: "bogus"'
     run -1 coracle volume create -d nfs tt
     assert_output_has 'plugin "nfs" not found'
     run -125 coracle run --rm --volume-driver nfs -v vx:/x busybox true
     assert_eq "$(coracle volume ls -q)" ""
+}
+
+@test "a volume in memory: mounted with its options, new for each start" {
+    coracle volume create --driver local --opt type=tmpfs --opt device=tmpfs --opt o=size=1m,mode=700,uid=5,gid=6,noexec memory >/dev/null
+    local look='grep " /m " /proc/mounts | cut -d" " -f1,3; stat -c "%a %u:%g" /m; df -k /m | awk "END { print \$2 }"; ls -A /m; touch /m/f; ls /m'
+    assert_eq "$(in_box -v memory:/m -- "$look; grep ' /m ' /proc/mounts | grep -c noexec")" $'tmpfs tmpfs\n700 5:6\n1024\nf\n1'
+    # what the image has there is not put into it, and it is one mount as all others: read-only, or the user's by U
+    assert_eq "$(in_box -v memory:/etc -- 'ls -A /etc | paste -sd " "')" "hostname hosts resolv.conf"
+    assert_eq "$(in_box -v memory:/m:ro -- 'touch /m/f 2>&1')" "touch: /m/f: Read-only file system"
+    assert_eq "$(in_box --user 7:8 -v memory:/m:U -- 'touch /m/mine && stat -c %u:%g /m')" 7:8
+    # kept by a container: empty at each start; and what --mount makes is the same
+    coracle run --name again --network none --mount 'type=volume,src=made,dst=/m,volume-opt=type=tmpfs,volume-opt=device=tmpfs,"volume-opt=o=size=2m,mode=1777"' \
+        busybox sh -c "$look" >first
+    coracle start -a again >second
+    assert_eq "$(cat first)" $'tmpfs tmpfs\n1777 0:0\n2048\nf'
+    assert_eq "$(cat second)" "$(cat first)"
+    assert_eq "$(coracle inspect again -f '{{with index .Mounts 0}}{{.Type}} {{.Name}} {{.Driver}}{{end}}')" "volume made local"
+    assert_eq "$(coracle volume inspect made -f '{{.Options.type}} {{.Options.o}}')" "tmpfs size=2m,mode=1777"
+    run -1 coracle volume import made - </dev/null
+    assert_output_has "is a tmpfs"
+    run -125 coracle run --rm --mount type=volume,src=made,dst=/m,volume-subpath=a busybox true
+    assert_output_has "there is nothing in it for a subpath"
+    coracle rm again >/dev/null
+    coracle volume rm made memory >/dev/null
 }
 
 @test "paths with spaces, commas and unicode" {

@@ -238,6 +238,15 @@ static void test_mount_more(void) {
     CHECK_STR(m.target, "/d \xc3\xa4");
     CHECK(m.overlay && strv_has(&m.options, "nosuid") && strv_has(&m.options, "upperdir=/u"));
     spec_mount_done(&m);
+    CHECK_OK(spec_parse_volume("/a:/b:U,ro", "/", &m));
+    CHECK(strv_has(&m.options, SPEC_OPTION_CHOWN) && m.read_only);
+    spec_mount_done(&m);
+    CHECK_OK(spec_parse_mount("type=bind,src=/a,dst=/b,chown,U=true", &m));
+    CHECK(strv_has(&m.options, SPEC_OPTION_CHOWN) && m.options.n == 1);
+    spec_mount_done(&m);
+    CHECK_OK(spec_parse_mount("type=tmpfs,dst=/b,U=false", &m));
+    CHECK(!m.options.n);
+    spec_mount_done(&m);
     CHECK_OK(spec_parse_volume("/a:/b:bind,copy", "/", &m));
     CHECK(strv_has(&m.options, "bind-recursive=disabled") && !m.no_copy);
     spec_mount_done(&m);

@@ -59,9 +59,9 @@ static struct json *kind_row(const struct kind *k) {
     return row;
 }
 
-static struct kind images_kind(const struct json *usage) {
+static struct kind images_kind(struct engine *e, const struct json *usage) {
     struct kind k = {.type = "Images", .size = json_int_value(json_get(usage, "LayersSize"), 0), .share = true};
-    int64_t used = 0;
+    int64_t used = 0, idmaps, unused;
     JSON_EACH(i, json_get(usage, "Images")) {
         k.total++;
         if (json_int_value(json_get(i, "Containers"), 0) == 0)
@@ -69,7 +69,9 @@ static struct kind images_kind(const struct json *usage) {
         k.active++;
         used += json_int_value(json_get(i, "Size"), 0) - json_int_value(json_get(i, "SharedSize"), 0);
     }
-    k.reclaimable = k.size - used;
+    engine_idmaps_usage(e, &idmaps, &unused);
+    k.reclaimable = k.size - used + unused;
+    k.size += idmaps;
     return k;
 }
 
@@ -115,7 +117,7 @@ static struct err *summary(struct cli_ctx *c, const struct json *usage, const st
                                         "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
                                     .headers = headers};
     const struct opts *o = c->opts;
-    const struct kind kinds[] = {images_kind(usage), containers_kind(containers), volumes_kind(volumes),
+    const struct kind kinds[] = {images_kind(c->engine, usage), containers_kind(containers), volumes_kind(volumes),
                                  cache_kind(cache)};
     autojson rows = json_array();
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)

@@ -39,7 +39,9 @@ static const struct cli_flag flags[] = {
     {.name = NULL},
 };
 
+/* The first is podman's: docker's rows have it only for who asks. */
 static const char *const headers[][2] = {
+    {"ReadOnly", "R/O"},
     {"ID", "IMAGE ID"},
     {"Repository", "REPOSITORY"},
     {"Tag", "TAG"},
@@ -72,6 +74,11 @@ static void set_times(struct json *row, int64_t seconds, int64_t now) {
     json_set_str(row, "CreatedSince", str_c(&ago));
 }
 
+static bool wants_read_only(const struct opts *o) { return o->format && strstr(o->format, "ReadOnly"); }
+
+/* Whether the image is in an additional image store: read-only here. */
+static bool is_read_only(const struct json *view) { return json_bool_value(json_get(view, "ReadOnly"), false); }
+
 struct naming {
     const char *repository, *tag, *digest;
 };
@@ -86,6 +93,8 @@ static struct json *row_of(const struct json *view, const struct naming *n, cons
     set_times(row, json_int_value(json_get(view, "Created"), 0), now);
     json_set_str(row, "Digest", n->digest);
     json_set_str(row, "ID", short_id);
+    if (wants_read_only(o))
+        json_set_str(row, "ReadOnly", is_read_only(view) ? "true" : "false");
     json_set_str(row, "Repository", n->repository);
     json_set_str(row, "SharedSize", "N/A");
     json_set_str(row, "Size", str_c(&size));
@@ -141,6 +150,7 @@ struct query {
     struct strv references; /* patterns: one of them is to be met */
     int64_t before, since;  /* seconds, 0: unset */
     int dangling;           /* -1: both */
+    int read_only;          /* -1: both */
 };
 
 static void query_done(struct query *q) {
@@ -153,6 +163,8 @@ static bool image_matches(const struct query *q, const struct json *view) {
     int64_t created = json_int_value(json_get(view, "Created"), 0);
     bool is_dangling = json_count(json_get(view, "RepoTags")) == 0;
     if (q->dangling >= 0 && is_dangling != (q->dangling > 0))
+        return false;
+    if (q->read_only >= 0 && is_read_only(view) != (q->read_only > 0))
         return false;
     return cli_labels_match(json_get(view, "Labels"), strmap_get(&q->filters, "label")) &&
            (!q->before || created < q->before) && (!q->since || created > q->since);
@@ -184,7 +196,8 @@ static struct err *created_of(struct cli_ctx *c, const char *name, int64_t *ret)
     return NULL;
 }
 
-static const char *const filter_keys[] = {"before", "dangling", "label", "reference", "since", "until", NULL};
+static const char *const filter_keys[] = {"before",    "dangling", "label", "readonly",
+                                          "reference", "since",    "until", NULL};
 
 static struct err *parse_truth(const char *key, const char *text, int *ret) {
     if (!strcmp(text, "1") || !strcmp(text, "true"))
@@ -201,11 +214,14 @@ static struct err *prepare(struct cli_ctx *c, struct query *q) {
     TRY(cli_filters_parse(&o->filter, filter_keys, &q->filters));
     const char *before = strmap_get(&q->filters, "before"), *since = strmap_get(&q->filters, "since"),
                *until = strmap_get(&q->filters, "until"), *dangling = strmap_get(&q->filters, "dangling");
+    const char *read_only = strmap_get(&q->filters, "readonly");
     cli_filter_values(&q->filters, "reference", &q->references);
     if (c->n_args)
         strv_push(&q->references, c->args[0]);
     if (dangling)
         TRY(parse_truth("dangling", dangling, &q->dangling));
+    if (read_only)
+        TRY(parse_truth("readonly", read_only, &q->read_only));
     if (before)
         TRY(created_of(c, before, &q->before));
     if (since)
@@ -224,7 +240,7 @@ static struct err *print_list(struct cli_ctx *c, const struct query *q) {
         .default_format = o->digests
                               ? "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
                               : "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
-        .headers = headers,
+        .headers = wants_read_only(o) ? headers : headers + 1,
         .quiet_is_id = true,
     };
     autojson list = NULL;
@@ -302,7 +318,7 @@ static struct err *print_tree(struct cli_ctx *c, const struct query *q) {
 static struct err *run(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     const struct opts *o = c->opts;
-    autoquery q = {.dangling = -1};
+    autoquery q = {.dangling = -1, .read_only = -1};
     if (o->tree)
         TRY(tree_options(o));
     TRY(prepare(c, &q));

@@ -104,8 +104,10 @@ static void print_report(struct prune *p) {
     str_clear(&p->report);
 }
 
+/* The last of a prune: what killed commands have left goes as well, and what was only kept by what is gone now. */
 static void print_total(const struct prune *p) {
     autostr struct str size = STR_INIT;
+    engine_sweep(p->c->engine);
     cli_human_size(p->freed, 4, &size);
     fprintf(p->c->out, "Total reclaimed space: %s\n", str_c(&size));
 }
