@@ -69,6 +69,12 @@ proof-states: all
 	@tests/fault/proof states $(B) $(PROOF_STATES) $(SEED)
 proof-faults: all
 	@tests/fault/proof faults $(B) $(PROOF_FAULTS) $(SEED)
+# The races of docs/internals/threats.md, so many per cent of the rounds that check does.
+PROOF_ATTACKS ?= 1000
+.PHONY: proof-attacks
+proof-attacks: all
+	@stage=$$(tests/lib/stage $(B)) && trap 'rm -rf "$$stage"' EXIT && TEST_ROUNDS=$(PROOF_ATTACKS) CORACLE_SUITE=bats \
+	    tests/lib/as-user "$$stage/tests/lib/suite" "$$stage" tests/cli/security.bats tests/cli/files.bats
 # VM_POWERCUT names the program that cuts the power of a virtual machine.
 proof-power: all
 	@tests/fault/powercut/run $(B) 60 $(SEED)

@@ -364,7 +364,7 @@ swapping='mkdir -p /w/real && cd /w && echo mine >real/file && ln -s "$OUTSIDE" 
     echo planted >planted
     image busybox >/dev/null
     coracle run -d --name "$c" --network none -e OUTSIDE="$T/outside" busybox sh -c "$swapping" >/dev/null
-    end=$((SECONDS + 8))
+    end=$((SECONDS + $(rounds 8)))
     copied=0
     while [ $SECONDS -lt $end ]; do
         coracle cp "$c:/w/swap/file" got 2>/dev/null && copied=$((copied + 1)) || true

@@ -110,6 +110,51 @@ crafted() {
     nothing_escaped
 }
 
+# Programs that helpers of other engines were found to run, and a loader that would tell of every library.
+booby_trapped() {
+    local p
+    for p in ps nsenter tar xz unxz unpigz pigz gzip gunzip zstd bzip2 ldconfig mount umount newuidmap id getent; do
+        rm -f "$1/bin/$p"
+        printf '#!/bin/sh\necho "$0" >>/tmp/evil\n' >"$1/bin/$p"
+        chmod 755 "$1/bin/$p"
+    done
+    mkdir -p "$1/lib/x86_64-linux-gnu" "$1/usr/lib/gconv"
+    echo /lib/evil.so >"$1/etc/ld.so.preload"
+    echo 'passwd: evil' >"$1/etc/nsswitch.conf"
+    cp "$1/etc/passwd" "$1/lib/x86_64-linux-gnu/libnss_evil.so.2"
+}
+
+@test "[4, 5, 6] top, cp, export, diff, commit, exec and stats run no program and load no library of the container" {
+    crafted trapped booby_trapped
+    coracle run -d --name trap -u alice trapped sleep 1000
+    python3 -c '
+import io, sys, tarfile
+t = tarfile.open(fileobj=sys.stdout.buffer, mode="w|xz")
+i = tarfile.TarInfo("from-xz"); i.size = 1; t.addfile(i, io.BytesIO(b"x")); t.close()' >"$BATS_TEST_TMPDIR/x"
+    {
+        coracle top trap
+        coracle top trap -o pid,comm,user
+        coracle cp trap:/etc/passwd "$BATS_TEST_TMPDIR/passwd"
+        coracle cp "$BATS_TEST_TMPDIR/x" trap:/tmp/
+        coracle cp - trap:/tmp <"$BATS_TEST_TMPDIR/x"
+        coracle export -o "$BATS_TEST_TMPDIR/tar" trap
+        coracle diff trap
+        coracle commit trap trapped2
+        coracle exec -u alice:staff -w /tmp trap true
+        coracle stats --no-stream trap
+        coracle run --rm -u alice trapped2 true
+    } >"$BATS_TEST_TMPDIR/said" 2>&1 || fail "$(cat "$BATS_TEST_TMPDIR/said")"
+    ! grep -E 'ld\.so: |cannot be preloaded' "$BATS_TEST_TMPDIR/said" || fail "a library of the container was looked for"
+    run -0 coracle exec trap ls /tmp
+    assert_output_has from-xz
+    refute_output_has evil
+    # the traps do work
+    coracle exec trap ps
+    run -0 coracle exec trap cat /tmp/evil
+    assert_output_has ps
+    coracle rm -f trap
+}
+
 @test "[7] no abstract socket is there for a container in the host's network" {
     coracle run -d --name socketed busybox sleep 1000
     run -0 coracle run --rm --network host busybox cat /proc/net/unix
@@ -311,6 +356,68 @@ P
     [[ $output =~ tried\ [1-9] ]] || fail "nothing was swapped"
     coracle rm -f "attacker$BATS_TEST_NUMBER"
     nothing_escaped
+}
+
+@test "[19, 26] starts on a subpath of a volume while a neighbour swaps it for a link: only the volume is mounted" {
+    local outside=$CTR_HOME/swap-outside
+    mkdir -p "$outside/in"
+    echo geheim >"$outside/in/file"
+    coracle run --rm -v swapped:/v busybox sh -c "mkdir -p /v/d/in; echo mine >/v/d/in/file; ln -s $outside /v/l"
+    attacker -v swapped:/s -- swap /s/d /s/l 80
+    try() {
+        timeout 20 coracle run --rm --mount type=volume,src=swapped,dst=/m,volume-subpath=d/in busybox cat /m/file
+        timeout 20 coracle cp "attacker$BATS_TEST_NUMBER:/s/d/in/file" -
+    }
+    for i in $(seq "$(rounds 20)"); do
+        for j in 1 2 3; do try >>"$BATS_TEST_TMPDIR/seen" 2>/dev/null & done
+        wait
+    done
+    attack_failed quiet
+    grep -aq mine "$BATS_TEST_TMPDIR/seen" || fail "no start found the directory"
+    ! grep -aq geheim "$BATS_TEST_TMPDIR/seen" || fail "a file of the host was mounted or copied"
+}
+
+@test "[50-54] builds: links of a stage, the context and an archive, ids and sources of mounts reach nothing of the host" {
+    local secret=$CTR_HOME/secret up=../../../../../../../../../../../.. n=0 line
+    mkdir -p "$secret" "$BATS_TEST_TMPDIR/context/sub"
+    cd "$BATS_TEST_TMPDIR/context"
+    echo geheim >"$secret/file"
+    ln -s "$secret" out
+    ln -s "$up$secret/file" sub/up
+    python3 -c '
+import sys, tarfile
+t = tarfile.open("evil.tar", "w")
+for name, target in ("l", sys.argv[1]), ("m", "/l"):
+    i = tarfile.TarInfo(name); i.type = tarfile.SYMTYPE; i.linkname = target; t.addfile(i)
+for name in "l/made", "m/made", "../made", "/x/../../../made":
+    t.addfile(tarfile.TarInfo(name))' "$secret"
+    while read -r line; do
+        n=$((n + 1))
+        printf 'FROM busybox AS evil\nRUN ln -s %s /link && ln -s %s /up && ln -s %s /w\nFROM busybox\n%s\nFROM evil\nWORKDIR /w/made\n' \
+            "$secret" "$up$secret" "$secret" "$line" >Dockerfile
+        run timeout 60 coracle build -t "evil$n" --target 1 .
+        refute_output_has geheim
+        [ "$status" = 0 ] || continue
+        run coracle run --rm "evil$n" sh -c 'cat /m/file /m /m/up 2>/dev/null; true'
+        refute_output_has geheim
+    done <<LINES
+COPY --from=evil /link /m
+COPY --from=evil /link/file /m
+COPY --from=evil /up/file /m
+COPY out /m
+COPY out/file /m
+COPY sub /m
+COPY $up$secret/file /m
+ADD evil.tar /m/
+RUN --mount=type=bind,from=evil,source=/link,target=/m cat /m/file || true
+RUN --mount=type=bind,source=out,target=/m cat /m/file || true
+RUN --mount=type=bind,source=$up$secret,target=/m cat /m/file || true
+RUN --mount=type=cache,id=$up$secret,target=/m cat /m/file || true
+RUN --mount=type=cache,from=evil,source=/link,target=/m cat /m/file || true
+LINES
+    run timeout 60 coracle build -t evil-workdir .
+    assert_eq "$(ls "$secret")" file
+    [ ! -e "$BATS_TEST_TMPDIR/made" ]
 }
 
 @test "[22] a passwd that is a FIFO, a device, a directory, a giant or a link out: an answer at once, and never root" {
