@@ -194,14 +194,14 @@ static struct err *plan_copy(struct store *s, int dir, const struct store_rootfs
     TRY_CTX(make_copy(s, dir, plan, r->chain_ids), "make the root directory by copying");
     strv_done(&plan->lowers);
     free(plan->base_dir);
-    plan->base_dir = mem_printf("%s/containers/%s", s->root, r->container_id);
+    plan->base_dir = mem_printf("%s/containers/%s", store_containers_root(s), r->container_id);
     use_directory(plan, ROOTFS_COPY, COPY_DIR);
     return NULL;
 }
 
 static struct err *fill_plan(struct store *s, int dir, const struct store_rootfs *r, struct rootfs_plan *plan) {
     if (!r->chain_ids->n) { /* FROM scratch: no layer, nothing to overlay */
-        plan->base_dir = mem_printf("%s/containers/%s", s->root, r->container_id);
+        plan->base_dir = mem_printf("%s/containers/%s", store_containers_root(s), r->container_id);
         use_directory(plan, ROOTFS_DIR, "upper");
         return NULL;
     }
@@ -222,8 +222,8 @@ static struct err *fill_plan(struct store *s, int dir, const struct store_rootfs
     }
     TRY(plan_lowers(s, r, plan));
     plan->adopt = r->map && fresh; /* the mount does it, which can give it any owner */
-    plan->upper = mem_printf("%s/containers/%s/upper", s->root, r->container_id);
-    plan->work = mem_printf("%s/containers/%s/work", s->root, r->container_id);
+    plan->upper = mem_printf("%s/containers/%s/upper", store_containers_root(s), r->container_id);
+    plan->work = mem_printf("%s/containers/%s/work", store_containers_root(s), r->container_id);
     return NULL;
 }
 
@@ -268,8 +268,8 @@ struct err *store_rootfs_over(struct store *s, const char *container_id, const c
         return err_wrap(e, "container %.12s", container_id);
     }
     strv_push(&plan.lowers, ".");
-    plan.upper = mem_printf("%s/containers/%s/upper", s->root, container_id);
-    plan.work = mem_printf("%s/containers/%s/work", s->root, container_id);
+    plan.upper = mem_printf("%s/containers/%s/upper", store_containers_root(s), container_id);
+    plan.work = mem_printf("%s/containers/%s/work", store_containers_root(s), container_id);
     *ret = plan;
     return NULL;
 }

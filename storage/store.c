@@ -61,6 +61,29 @@ int store_dirfd(const struct store *s, const char *which) {
 
 const char *store_root(const struct store *s) { return s->root; }
 
+const char *store_containers_root(const struct store *s) { return s->apart ? s->apart : s->root; }
+
+int store_apart_hold(const struct store *s) { return s->apart_fd; }
+
+struct err *store_containers_apart(struct store *s, char **ret_tmp, int *ret_hold) {
+    static const enum store_dir own[] = {STORE_CONTAINERS, STORE_NAMES};
+    autofree char *name = NULL;
+    autofd int dir = -1;
+    TRY(store_tmp_new(s, &name, &dir));
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        int fd = -1;
+        TRY(io_mkdirs(dir, dir_names[own[i]], 0700));
+        TRY(fd_open_dir(dir, dir_names[own[i]], &fd));
+        fd_replace(&s->dirs[own[i]], fd);
+    }
+    free(s->apart);
+    s->apart = mem_printf("%s/tmp/%s", s->root, name);
+    s->apart_fd = dir;
+    *ret_tmp = take_ptr(&name);
+    *ret_hold = take_fd(&dir);
+    return NULL;
+}
+
 const struct host *store_host(const struct store *s) { return s->host; }
 
 /*
@@ -164,6 +187,7 @@ struct store *store_new(const struct host *host, const char *root) {
     struct store *s = mem_alloc(sizeof *s);
     s->host = host;
     s->root = mem_dup(root);
+    s->apart_fd = -1;
     s->dirs = mem_array(STORE_DIR_COUNT, sizeof *s->dirs);
     for (int i = 0; i < STORE_DIR_COUNT; i++)
         s->dirs[i] = -1;
@@ -192,6 +216,7 @@ void store_free(struct store *s) {
     for (size_t i = 0; i < s->n_shared; i++)
         store_free(s->shared[i]);
     free(s->shared);
+    free(s->apart);
     free(s->root);
     free(s);
 }

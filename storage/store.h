@@ -44,6 +44,17 @@ void store_free(struct store *s);
 int store_dirfd(const struct store *s, const char *which);
 /* Absolute path of the root, borrowed. */
 const char *store_root(const struct store *s);
+/* Where this handle's containers are: <what this returns>/containers/<id>, borrowed. */
+const char *store_containers_root(const struct store *s);
+/*
+ * From now on the containers of this handle are in a work directory tmp/<*ret_tmp> of their own, for those that are
+ * part of a piece of work, as the steps of a build are: nobody else sees them, and they are debris when the last
+ * process that has *ret_hold open is gone, however it ended. The caller holds the store: the sweep does not know their
+ * layers.
+ */
+struct err *store_containers_apart(struct store *s, char **ret_tmp, int *ret_hold) __attribute__((warn_unused_result));
+/* That descriptor, borrowed, or -1: they are where all are. */
+int store_apart_hold(const struct store *s);
 /* Holds the store lock shared while references are being added; ends with close(*ret_fd). */
 struct err *store_hold(struct store *s, int *ret_fd) __attribute__((warn_unused_result));
 

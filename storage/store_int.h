@@ -42,6 +42,8 @@ struct id_map;
 struct store {
     const struct host *host; /* borrowed; outlives the store */
     char *root;              /* absolute path */
+    char *apart;             /* store_containers_apart(): containers/ and names/ are in this directory, or NULL */
+    int apart_fd;            /* what holds it, or -1; borrowed */
     struct store **shared;   /* where to look for images after its own: shared.h */
     size_t n_shared;
     bool foreign; /* one of those: nothing of it is made or changed */

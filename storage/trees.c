@@ -34,7 +34,7 @@ static struct err *make_dirs(struct store *s, const struct store_tree *t, char *
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         if (mkdirat(dir, parts[i], 0755) < 0 && errno != EEXIST)
             return err_sys(errno, "make the directory %s", parts[i]);
-    *ret_path = mem_printf("%s/containers/%s/%s", store_root(s), t->container_id, name);
+    *ret_path = mem_printf("%s/containers/%s/%s", store_containers_root(s), t->container_id, name);
     *ret_fd = take_fd(&dir);
     return NULL;
 }

@@ -15,7 +15,9 @@
  * by a process that is root of the user namespace and nobody outside. What is not supported is an error with its place
  * and the reason, never skipped.
  *
- * Progress is lines on a descriptor in BuildKit's plain form; nothing else is printed here.
+ * Stages are built side by side, each by a process of its own, which ends with the build, however that ends; so do the
+ * containers of its steps, which nobody else sees. Progress goes to a descriptor in one of four forms (board_int.h);
+ * nothing else is printed here.
  */
 #pragma once
 
@@ -29,6 +31,14 @@ struct engine;
 struct err;
 struct host;
 struct json;
+
+enum build_form { BUILD_SILENT, BUILD_PLAIN, BUILD_TTY, BUILD_RAWJSON };
+/* How a build is shown, and where. */
+struct build_look {
+    enum build_form form;
+    int fd;
+    bool colour; /* of BUILD_TTY */
+};
 
 struct build_options {
     const struct host *host;
@@ -47,15 +57,15 @@ struct build_options {
     const struct container_options *run; /* what RUN gets: network, hosts, limits; the rest is filled in here */
     const char *target, *platform;       /* or NULL */
     bool no_cache, pull;
-    int progress_fd; /* -1: none */
+    struct build_look look;
     const int *interrupted_fd;
 };
 struct build_result {
     char id[65];
     struct strv names; /* as docker shows them */
 };
-/* Builds an image. Errors that have a place in the Dockerfile have been shown on progress_fd, or, where that is -1, on
- * `excerpt`, by the lines around it. Done with build_result_done(). */
+/* Builds an image. `excerpt` gets what explains an error: the last lines of the command that failed, and the lines of
+ * the Dockerfile around the place. Done with build_result_done(). */
 struct err *build_run(const struct build_options *o, struct build_result *ret, struct str *excerpt)
     __attribute__((warn_unused_result));
 void build_result_done(struct build_result *r);

@@ -13,17 +13,6 @@ struct err *cache_key(const struct exec *x, const char *recipe, char ret[DIGEST_
     return digest_of(whole, strlen(whole), ret);
 }
 
-static struct json *layer_json(const struct store_layer_ref *l) {
-    struct json *j = json_object();
-    json_set_str(j, "Blob", l->blob);
-    json_set_str(j, "Type", l->media_type);
-    json_set_str(j, "DiffId", l->diff_id);
-    json_set_str(j, "ChainId", l->chain_id);
-    json_set_int(j, "Size", l->size);
-    json_set_int(j, "DiffSize", l->diff_size);
-    return j;
-}
-
 /* False when the record is not about layers that are here and on top of `below`. */
 static bool usable(const struct exec *x, const struct json *l, const struct state *below) {
     const char *chain = json_text(l, "ChainId"), *diff = json_text(l, "DiffId"), *blob = json_text(l, "Blob");
@@ -32,15 +21,6 @@ static bool usable(const struct exec *x, const struct json *l, const struct stat
         return false;
     autoerr e = store_chain_id(below->n ? below->layers[below->n - 1].chain_id : NULL, diff, want);
     return !e && str_eq(want, chain) && store_layer_has(x->store, chain) && store_blob_has(x->store, blob);
-}
-
-static struct store_layer_ref layer_of(const struct json *l) {
-    return (struct store_layer_ref){.blob = mem_dup(json_text(l, "Blob")),
-                                    .media_type = mem_dup(json_text(l, "Type")),
-                                    .diff_id = mem_dup(json_text(l, "DiffId")),
-                                    .chain_id = mem_dup(json_text(l, "ChainId")),
-                                    .size = json_int_value(json_get(l, "Size"), 0),
-                                    .diff_size = json_int_value(json_get(l, "DiffSize"), 0)};
 }
 
 struct err *cache_take(struct exec *x, const char *key, bool *ret_hit) {
@@ -53,7 +33,8 @@ struct err *cache_take(struct exec *x, const char *key, bool *ret_hit) {
     const struct json *l = json_get(record, "Layer");
     if (!l || !usable(x, l, s))
         return NULL;
-    struct store_layer_ref layer = layer_of(l);
+    struct store_layer_ref layer;
+    layer_from_json(l, &layer);
     state_push(s, &layer);
     memcpy(s->key, key, sizeof s->key);
     s->when = json_int_value(json_get(record, "Created"), 0);
@@ -64,7 +45,7 @@ struct err *cache_take(struct exec *x, const char *key, bool *ret_hit) {
 static struct err *put(struct exec *x, const char *key, const char *step, const struct store_layer_ref *layer,
                        int64_t when) {
     autojson record = json_object();
-    json_set(record, "Layer", layer_json(layer));
+    json_set(record, "Layer", layer_to_json(layer));
     json_set_str(record, "Step", step);
     json_set_int(record, "Created", when);
     return store_build_put(x->store, key, record);
@@ -85,7 +66,7 @@ struct err *cache_layer_get(struct exec *x, const char *key, const struct state 
     const struct json *l = json_get(record, "Layer");
     *ret_hit = l && usable(x, l, below);
     if (*ret_hit)
-        *ret = layer_of(l);
+        layer_from_json(l, ret);
     return NULL;
 }
 

@@ -10,44 +10,9 @@
 #include "base/host.h"
 #include "base/io.h"
 #include "base/path.h"
+#include "build/board_int.h"
 #include "build/ignore_int.h"
 #include "spec/spec.h"
-
-/* ---- states ---- */
-
-void state_layers(const struct state *s, struct strv *out) {
-    for (size_t i = 0; i < s->n; i++)
-        strv_push(out, s->layers[i].chain_id);
-}
-
-void state_push(struct state *s, const struct store_layer_ref *take_layer) {
-    s->layers = mem_resize(s->layers, s->n + 1, sizeof *s->layers);
-    s->layers[s->n++] = *take_layer;
-}
-
-void state_done(struct state *s) {
-    json_free(s->config);
-    for (size_t i = 0; i < s->n; i++)
-        image_layer_done(&s->layers[i]);
-    free(s->layers);
-    strv_done(&s->args);
-    *s = (struct state){.n = 0};
-}
-
-void state_copy(const struct state *s, struct state *ret) {
-    *ret = (struct state){.config = json_copy(s->config)};
-    for (size_t i = 0; i < s->n; i++) {
-        struct store_layer_ref l = s->layers[i];
-        l.blob = mem_dup(l.blob);
-        l.media_type = mem_dup(l.media_type);
-        l.diff_id = mem_dup(l.diff_id);
-        l.chain_id = mem_dup(l.chain_id);
-        state_push(ret, &l);
-    }
-    memcpy(ret->key, s->key, sizeof ret->key);
-    strv_extend(&ret->args, &s->args);
-    ret->when = s->when;
-}
 
 /* ---- variables ---- */
 
@@ -273,7 +238,7 @@ static struct err *triggers(struct exec *x) {
     return NULL;
 }
 
-static struct err *build_stage(struct exec *x, size_t index) {
+struct err *exec_stage(struct exec *x, size_t index) {
     const struct plan_stage *p = &x->plan.stage[index];
     x->at = index;
     x->step = 0;
@@ -384,9 +349,7 @@ static struct err *run_all(struct exec *x, struct build_result *ret) {
     TRY(parse_tags(x->o, &names, &ret->names));
     TRY(load(x));
     x->state = mem_array(x->plan.n, sizeof *x->state);
-    for (size_t i = 0; i < x->plan.n; i++)
-        if (x->plan.stage[i].needed)
-            TRY(build_stage(x, i));
+    TRY(exec_stages(x));
     x->at = x->plan.target;
     TRY(make_image(x, &names, ret));
     unused_args(x);
@@ -406,21 +369,41 @@ static void exec_done(struct exec *x) {
     context_done(x->store, &x->context_files);
 }
 
+static void say_to_board(void *ctx, const struct json *event, int fd) {
+    struct exec *x = ctx;
+    autofd int own = -1;
+    if (fd >= 0)
+        err_free(fd_dup(fd, &own));
+    board_event(x->board, 0, event, take_fd(&own));
+}
+
+/* What the command that failed has said last, and where it stands in the Dockerfile. */
+static void explain(struct exec *x, const struct err *e, struct str *excerpt) {
+    autostr struct str text = STR_INIT;
+    err_format(e, &text);
+    board_fail(x->board, 0, str_c(&text));
+    board_last_lines(x->board, x->failed, excerpt);
+    if (x->fault.first && err_kind(e) != ERR_INTERRUPTED)
+        df_excerpt(str_c(&x->text), x->file, &x->fault, excerpt);
+}
+
 struct err *build_run(const struct build_options *o, struct build_result *ret, struct str *excerpt) {
-    struct exec x = {
-        .o = o, .context = -1, .context_files = CONTEXT_INIT, .progress = {.fd = o->progress_fd}, .excerpt = excerpt};
-    autofd int hold = -1;
+    struct board board;
+    struct exec x = {.o = o, .context = -1, .context_files = CONTEXT_INIT, .board = &board};
+    struct engine_works works = ENGINE_WORKS_INIT;
+    x.progress = (struct progress){.say = say_to_board, .ctx = &x};
+    board_init(&board, &o->look);
     *ret = (struct build_result){.names = {.n = 0}};
-    struct err *e = engine_build_hold(o->engine, &x.store, &hold);
+    struct err *e = engine_works_begin(o->engine, &works);
+    x.store = works.store;
     if (!e)
         e = run_all(&x, ret);
-    if (e && x.fault.first)
-        df_excerpt(str_c(&x.text), x.file, &x.fault, excerpt);
-    if (e && x.progress.fd >= 0) {
-        progress_text(&x.progress, str_c(excerpt));
-        str_clear(excerpt);
-    }
+    if (e)
+        explain(&x, e, excerpt);
+    board_tick(&board);
     exec_done(&x);
+    board_done(&board);
+    engine_works_end(o->engine, &works);
     return e ? err_wrap(e, "failed to build: failed to solve") : NULL;
 }
 

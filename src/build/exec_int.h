@@ -1,6 +1,8 @@
 /* exec_int: what the files of the executor share. */
 #pragma once
 
+#include <errno.h>
+
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/id.h"
@@ -45,8 +47,9 @@ struct exec {
     int context; /* directory, or -1; of context_files */
     struct context context_files;
     struct progress progress;
+    struct board *board; /* of the process that shows what all say */
+    size_t failed;       /* what failed: 0, or a stage, from 1, as the board numbers them */
     struct df_fault fault;
-    struct str *excerpt;
 };
 
 /* The stage that is being built. */
@@ -76,6 +79,19 @@ void state_push(struct state *s, const struct store_layer_ref *take_layer);
 void state_done(struct state *s);
 /* Makes *ret a copy of what a stage has become. */
 void state_copy(const struct state *s, struct state *ret);
+
+/* What a stage has become, in a memory file, and back; with it comes which --build-arg it has used. */
+struct err *state_pack(const struct exec *x, int *ret_fd) __attribute__((warn_unused_result));
+struct err *state_unpack(struct exec *x, int fd, struct state *ret) __attribute__((warn_unused_result));
+struct json *layer_to_json(const struct store_layer_ref *l) __attribute__((returns_nonnull, warn_unused_result));
+void layer_from_json(const struct json *j, struct store_layer_ref *ret);
+
+/* ---- exec.c, exec_stages.c ---- */
+
+/* Builds one stage; those that it takes from are there. */
+struct err *exec_stage(struct exec *x, size_t index) __attribute__((warn_unused_result));
+/* Builds all that the target needs. */
+struct err *exec_stages(struct exec *x) __attribute__((warn_unused_result));
 
 /* ---- exec_config.c ---- */
 

@@ -228,18 +228,36 @@ static struct err *lock_private(struct cache_dir *c, int *ret_fd) {
     }
 }
 
+/* Who finds it missing makes it alone; who shares one that is there waits for nobody who shares it, too. */
+static struct err *lock_shared(const struct cache_dir *c, int *ret_fd) {
+    for (;;) {
+        autofd int fd = -1;
+        bool there = faccessat(c->dir, c->name, F_OK, 0) == 0;
+        TRY(lock_file(c, &fd));
+        TRY(io_lock(fd, there ? IO_LOCK_SHARED : IO_LOCK_EXCLUSIVE));
+        if (!there) {
+            TRY(new_cache(c));
+            TRY(io_lock(fd, IO_LOCK_SHARED));
+        }
+        if (faccessat(c->dir, c->name, F_OK, 0) < 0) /* pruned while we waited */
+            continue;
+        *ret_fd = take_fd(&fd);
+        return NULL;
+    }
+}
+
 static struct err *lock_cache(struct cache_dir *c, int *ret_fd) {
     const char *sharing = c->m->field[M_SHARING];
     if (str_eq(sharing, "private")) {
         TRY(lock_private(c, ret_fd));
         return new_cache(c);
     }
+    if (!str_eq(sharing, "locked"))
+        return lock_shared(c, ret_fd);
     autofd int fd = -1;
     TRY(lock_file(c, &fd));
     TRY(io_lock(fd, IO_LOCK_EXCLUSIVE));
     TRY(new_cache(c));
-    if (!str_eq(sharing, "locked"))
-        TRY(io_lock(fd, IO_LOCK_SHARED));
     *ret_fd = take_fd(&fd);
     return NULL;
 }

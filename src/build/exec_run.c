@@ -112,18 +112,9 @@ static void add_settings(struct run *r) {
 
 /* ---- running ---- */
 
-/* docker's words: the container's last lines, then what did not go well. */
-static struct err *failed(struct run *r, int code, const struct str *last) {
-    struct exec *x = r->x;
+static struct err *failed(const struct run *r, int code) {
     autofree char *words = strv_join(&r->command, " ");
-    struct err *e = err_new(ERR_SYSTEM, "process \"%s\" did not complete successfully: exit code: %d", words, code);
-    progress_failed(&x->progress, e);
-    autofree char *shown = mem_printf("------\n > %s:\n%s------\n", r->in->text, str_c(last));
-    if (x->progress.fd >= 0)
-        progress_text(&x->progress, shown);
-    else
-        str_append(x->excerpt, shown);
-    return e;
+    return err_new(ERR_SYSTEM, "process \"%s\" did not complete successfully: exit code: %d", words, code);
 }
 
 /* What was made for something to be mounted on: not the command's work, and not to be in the layer. */
@@ -172,18 +163,16 @@ static struct err *execute(struct run *r, struct store_layer_ref *ret) {
     struct exec *x = r->x;
     struct state *s = exec_state(x);
     autowork w = NULL;
-    autostr struct str last = STR_INIT;
-    struct progress_tail tail;
+    autofd int out = -1;
     int code = 0;
     TRY(mounts_make(r));
     TRY(exec_work(x, &r->options, r->trees, &w));
-    TRY(progress_tail_start(&x->progress, &tail));
-    const struct monitor_io io = {.in = -1, .out = tail.in, .err = tail.in, .sig_proxy = true};
-    struct err *e = engine_work_run(w, &io, &code);
-    progress_tail_end(&tail, &last);
-    TRY(e);
+    TRY(progress_output(&x->progress, &out));
+    const struct monitor_io io = {.in = -1, .out = out, .err = out};
+    TRY(engine_work_run(w, &io, &code));
+    fd_replace(&out, -1);
     if (code != 0)
-        return failed(r, code, &last);
+        return failed(r, code);
     TRY(clean_mounts(r, w));
     return engine_work_layer(w, s->n ? s->layers[s->n - 1].chain_id : NULL, ret);
 }

@@ -64,6 +64,9 @@ static struct err *find(struct source *s, const char *from) {
         return err_hint(err_new(ERR_USAGE, "variable expansion is not supported for --from"),
                         "define a new stage with FROM using ARG from global scope as a workaround");
     size_t stage = plan_find(&x->plan, from, x->at);
+    if (stage != PLAN_NONE && !x->state[stage].config) /* nobody can know it before the image is there */
+        return err_new(ERR_UNSUPPORTED, "an image's ONBUILD cannot copy from stage %s, which is not needed otherwise",
+                       from);
     if (stage != PLAN_NONE) {
         s->layers = &x->state[stage];
         return NULL;

@@ -64,13 +64,21 @@ static void mount_from(const char *spec, struct strv *out) {
             strv_push(out, fields.v[i] + strlen("from="));
 }
 
+static void take_from(struct plan_stage *s, size_t other) {
+    for (size_t i = 0; i < s->n_from; i++)
+        if (s->from_stages[i] == other)
+            return;
+    s->from_stages = mem_resize(s->from_stages, s->n_from + 1, sizeof *s->from_stages);
+    s->from_stages[s->n_from++] = other;
+}
+
 static void need(struct plan *p, size_t index) {
     struct plan_stage *s = &p->stage[index];
     if (s->needed)
         return;
     s->needed = true;
     if (s->base_stage != PLAN_NONE)
-        need(p, s->base_stage);
+        take_from(s, s->base_stage);
     for (size_t i = 0; i < s->n; i++) {
         autostrv struct strv from = {.n = 0}, mounts = {.n = 0};
         df_flag_all(&s->first[i], "from", &from);
@@ -80,9 +88,11 @@ static void need(struct plan *p, size_t index) {
         for (size_t f = 0; f < from.n; f++) {
             size_t other = plan_find(p, from.v[f], index);
             if (other != PLAN_NONE)
-                need(p, other);
+                take_from(s, other);
         }
     }
+    for (size_t i = 0; i < s->n_from; i++)
+        need(p, s->from_stages[i]);
 }
 
 static struct err *choose_target(struct plan *p, const char *target) {
@@ -129,6 +139,7 @@ void plan_done(struct plan *p) {
         free(p->stage[i].base);
         free(p->stage[i].platform);
         free(p->stage[i].name);
+        free(p->stage[i].from_stages);
     }
     free(p->stage);
     *p = (struct plan){.n = 0};

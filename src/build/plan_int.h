@@ -18,7 +18,9 @@ struct plan_stage {
     char *platform; /* of FROM, or NULL */
     char *name;     /* as given, or "stage-N" */
     bool named;
-    size_t base_stage; /* index of the stage that it starts from, PLAN_NONE: an image */
+    size_t base_stage;   /* index of the stage that it starts from, PLAN_NONE: an image */
+    size_t *from_stages; /* those that it takes from: its base, --from; each once */
+    size_t n_from;
     bool needed;
     size_t steps; /* instructions that make layers, and FROM */
 };

@@ -1,19 +1,25 @@
 /*
- * progress_int: what a build says, in BuildKit's plain form: vertices are numbered, "#5 [2/3] RUN make", their lines
- * follow with the seconds since their start, then DONE, CACHED or ERROR.
+ * progress_int: what a build has to say, from where it is done to where it is shown. A build is vertices, "[2/3] RUN
+ * make"; each begins, says lines, may have a command whose output is its own, and ends. They are said as events, JSON
+ * objects that the process of a stage sends to the one that shows them (board_int.h), and that one hands to itself:
+ *
+ *     {"vertex":n,"name":"[2/3] RUN make"}    it begins; n counts from 1 in each process
+ *     {"vertex":n,"line":"…"}                 a line about it
+ *     {"vertex":n,"output":true} + pipe       what comes out of the pipe are its lines, with the time
+ *     {"vertex":n,"end":"done" | "cached"}
+ *     {"text":"…"}                            about no vertex: a warning
  */
 #pragma once
-
-#include <stdint.h>
 
 #include "base/str.h"
 
 struct err;
+struct json;
 
 struct progress {
-    int fd; /* -1: silent */
+    void (*say)(void *ctx, const struct json *event, int fd); /* fd: borrowed, or -1 */
+    void *ctx;
     unsigned n;
-    int64_t start;
 };
 
 /* A new vertex. */
@@ -22,17 +28,7 @@ void progress_vertex(struct progress *p, const char *fmt, ...) __attribute__((fo
 void progress_line(struct progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void progress_done(struct progress *p);
 void progress_cached(struct progress *p);
-void progress_failed(struct progress *p, const struct err *e);
 /* Text as it is. */
 void progress_text(const struct progress *p, const char *text);
-
-/* The output of a command: a process reads it from a pipe, shows each line with its time, and keeps the last ones. */
-struct progress_tail {
-    int in;   /* the pipe to write to */
-    int kept; /* a memory file */
-    int pid;
-};
-struct err *progress_tail_start(const struct progress *p, struct progress_tail *ret)
-    __attribute__((warn_unused_result));
-/* Closes the pipe, waits for the reader, and appends the last lines. */
-void progress_tail_end(struct progress_tail *t, struct str *out);
+/* Where a command of the vertex writes to; to be closed before its end is told. */
+struct err *progress_output(const struct progress *p, int *ret_fd) __attribute__((warn_unused_result));

@@ -27,6 +27,46 @@ struct err *engine_build_hold(struct engine *e, struct store **ret, int *ret_hol
     return NULL;
 }
 
+struct err *engine_works_begin(struct engine *e, struct engine_works *ret) {
+    struct engine_works w = ENGINE_WORKS_INIT;
+    struct err *bad = engine_build_hold(e, &w.store, &w.hold);
+    if (!bad)
+        bad = store_containers_apart(w.store, &w.tmp, &w.apart);
+    if (bad) {
+        fd_close(w.hold);
+        return bad;
+    }
+    *ret = w;
+    return NULL;
+}
+
+/* Those whose makers were killed: their monitors end at once, and the lock is free. */
+static void clear_works(struct engine *e) {
+    autostrv struct strv ids = {.n = 0};
+    err_free(store_container_ids(e->store, &ids));
+    for (size_t i = 0; i < ids.n; i++) {
+        autofd int lock = -1;
+        autoerr gone = store_container_lock(e->store, ids.v[i], true, &lock);
+        if (!gone)
+            engine_run_dir_remove(e, ids.v[i]);
+    }
+}
+
+void engine_works_end(struct engine *e, struct engine_works *w) {
+    if (!w->tmp)
+        return;
+    clear_works(e);
+    err_free(store_tmp_remove(e->store, w->tmp)); /* files of subordinate ids are debris that is collected below */
+    fd_replace(&w->apart, -1);
+    fd_replace(&w->hold, -1);
+    free(take_ptr(&w->tmp));
+    store_free(take_ptr(&e->store));
+    struct store *s;
+    autoerr bad = engine_store(e, &s);
+    if (!bad)
+        engine_collect(e, false);
+}
+
 void engine_build_sweep(struct engine *e) { engine_collect(e, true); }
 
 struct err *engine_build_call(struct engine *e, struct err *(*fn)(void *ctx), void *ctx) {
@@ -138,7 +178,7 @@ void engine_work_free(struct engine_work *w) {
     files_answer_done(&w->answer);
     files_done(&w->files);
     if (w->made)
-        err_free(engine_container_remove(w->engine, w->id, true, true));
+        err_free(store_container_remove(w->engine->store, w->id)); /* nobody else knows it, and its command has ended */
     free(w);
 }
 

@@ -17,6 +17,21 @@ struct store_layer_ref;
 /* The engine's store, borrowed, held against the sweep until *ret_hold is closed; NULL: not held, only looked at. */
 struct err *engine_build_hold(struct engine *e, struct store **ret, int *ret_hold) __attribute__((warn_unused_result));
 
+/*
+ * For who makes works: the same, with a place for them that nobody else sees: no list, no event, no name is told of
+ * them, and when the last of the processes that work there is gone, however it ended, what is left is debris that the
+ * next command takes away. Ended by engine_works_end().
+ */
+struct engine_works {
+    struct store *store; /* the engine's, borrowed; held against the sweep */
+    int hold, apart;
+    char *tmp;
+};
+#define ENGINE_WORKS_INIT                                                                                              \
+    { .hold = -1, .apart = -1 }
+struct err *engine_works_begin(struct engine *e, struct engine_works *ret) __attribute__((warn_unused_result));
+void engine_works_end(struct engine *e, struct engine_works *w);
+
 /* A work from layers. `options` are a container's (image, cwd; for a command everything that run has); borrowed. */
 struct err *engine_work_new(struct engine *e, const struct engine_base *base, const struct container_options *options,
                             struct engine_work **ret) __attribute__((warn_unused_result));

@@ -187,6 +187,7 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .host = c->engine->host,
         .config = c->engine->config,
         .id = c->id,
+        .containers_root = store_containers_root(c->store),
         .name = name,
         .created = clock_now(),
         .host_resolv = str_c(&resolv),
@@ -332,6 +333,8 @@ static struct err *record_named(struct creation *c) {
         autofree char *random = given ? NULL : id_random_name(attempt);
         const char *name = given ? given : random;
         TRY(build_spec(c, name));
+        if (c->args->base)
+            json_set_bool(c->spec->summary, ENGINE_UNSEEN, true);
         if (attempt == 0)
             TRY(check_machine(c));
         if (c->args->options->replace)

@@ -75,7 +75,7 @@ static struct err *sweep_call(void *ctx) {
 static void collect_child(struct engine *e, bool sweep) {
     autostrv struct strv known = {.n = 0};
     autoerr unread = store_container_ids(e->store, &known);
-    if (!unread)
+    if (!unread && store_apart_hold(e->store) < 0) /* that one does not know the others */
         engine_run_dirs_sweep(e, &known);
     if (!sweep)
         err_free(store_collect(e->store));

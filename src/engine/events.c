@@ -70,6 +70,8 @@ void events_add(struct str *batch, const struct event *ev) {
 
 void events_add_container(struct str *batch, const struct json *summary, const char *action, const char *const *extra) {
     enum { EXTRA_MAX = 12 };
+    if (json_get(summary, ENGINE_UNSEEN))
+        return;
     const char *name = json_text(summary, "Name");
     const char *attributes[4 + EXTRA_MAX + 1] = {"image", json_text(summary, "ImageName"), "name",
                                                  name + (*name == '/')};

@@ -31,6 +31,7 @@ struct str;
 
 #define EVENTS_FILE "events.jsonl"
 #define EVENT_MAX ((size_t)4096)
+#define ENGINE_UNSEEN "Unseen" /* in a container's summary: a step of a build, of which nothing is told */
 #define EVENTS_FILE_MAX ((int64_t)1 << 20)
 
 /* ---- telling ---- */

@@ -48,7 +48,7 @@ static void set_copy(struct json *o, const char *key, const struct json *v, stru
 
 static void set_path(struct json *o, const char *key, const struct engine *e, const struct engine_container *c,
                      const char *file) {
-    autofree char *path = mem_printf("%s/containers/%s/%s", store_root(e->store), c->id, file);
+    autofree char *path = mem_printf("%s/containers/%s/%s", store_containers_root(e->store), c->id, file);
     json_set_str(o, key, path);
 }
 

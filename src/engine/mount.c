@@ -20,7 +20,7 @@
 #define MOUNT_DIR "mount"
 
 static char *mount_path(struct engine *e, const char *id) {
-    return mem_printf("%s/containers/%s/" MOUNT_DIR, store_root(e->store), id);
+    return mem_printf("%s/containers/%s/" MOUNT_DIR, store_containers_root(e->store), id);
 }
 
 static bool is_mounted(const char *path) {
@@ -96,7 +96,7 @@ static struct err *nothing_more(const struct files_call *call, int root) {
 
 /* hosts, resolv.conf … are written by the start, which knows the addresses. */
 static void drop_own_files(struct files *f) {
-    autofree char *own = mem_printf("%s/containers/%s/", store_root(f->engine->store), f->c.id);
+    autofree char *own = mem_printf("%s/containers/%s/", store_containers_root(f->engine->store), f->c.id);
     struct json *kept = json_array();
     JSON_EACH(m, json_get(f->config, "mounts"))
     if (!str_starts(json_text(m, "source"), own))

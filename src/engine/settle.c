@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -87,22 +88,14 @@ static void remove_cgroups(int root, const char *id) {
     runtime_cgroup_remove(&paths);
 }
 
-void engine_run_dir_remove(const struct engine *e, const char *id) {
-    autofd int root = -1;
-    autoerr none = fd_open_dir(AT_FDCWD, e->host->run_root, &root);
-    if (none)
-        return;
-    remove_cgroups(root, id);
-    err_free(io_remove_tree(root, id));
-}
-
-/* Its file "monitor" names a process ("pid starttime") that is no more. */
-static bool is_stale(int root, const char *id) {
-    autofree char *path = mem_printf("%s/monitor", id);
+/* The process that a file of a run directory names ("pid starttime"): *ret_pidfd, -1 when that is no more. False: it
+ * names none. */
+static bool find_process(int root, const char *id, const char *file, int *ret_pidfd) {
+    autofree char *path = mem_printf("%s/%s", id, file);
     autofd int fd = -1;
     autostr struct str text = STR_INIT_MAX(128);
     autoerr none = fd_open_at(root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd);
-    autoerr bad = none ? NULL : io_read_all(fd, 127, "monitor", &text);
+    autoerr bad = none ? NULL : io_read_all(fd, 127, file, &text);
     autostrv struct strv words = {.n = 0};
     strv_split(&words, str_c(&text), ' ');
     int64_t pid = 0, start = 0;
@@ -112,8 +105,36 @@ static bool is_stale(int root, const char *id) {
     if (!str_to_i64(words.v[0], 1, INT32_MAX, &pid) || !str_to_i64(words.v[1], 0, INT64_MAX, &start))
         return false;
     autofd int pidfd = -1;
+    bool ended = false;
     autoerr gone = proc_open((pid_t)pid, (uint64_t)start, &pidfd);
-    return gone != NULL;
+    autoerr unknown = gone ? NULL : proc_wait_end(pidfd, 0, &ended); /* nobody may have reaped it */
+    *ret_pidfd = gone || unknown || ended ? -1 : take_fd(&pidfd);
+    return true;
+}
+
+/* The first process of a build's step, if it outlived the build. */
+static void kill_orphan(int root, const char *id) {
+    autofd int pidfd = -1;
+    bool ended;
+    if (!find_process(root, id, "init", &pidfd) || pidfd < 0)
+        return;
+    err_free(proc_signal(pidfd, SIGKILL));
+    err_free(proc_wait_end(pidfd, 2 * NSEC_PER_SEC, &ended));
+}
+
+void engine_run_dir_remove(const struct engine *e, const char *id) {
+    autofd int root = -1;
+    autoerr none = fd_open_dir(AT_FDCWD, e->host->run_root, &root);
+    if (none)
+        return;
+    kill_orphan(root, id);
+    remove_cgroups(root, id);
+    err_free(io_remove_tree(root, id));
+}
+
+static bool is_stale(int root, const char *id) {
+    autofd int pidfd = -1;
+    return find_process(root, id, "monitor", &pidfd) && pidfd < 0;
 }
 
 struct sweep {

@@ -96,7 +96,7 @@ static void container_event(void *ctx, const char *action, const char *const *at
     struct starting *s = ctx;
     autostr struct str batch = STR_INIT;
     bool start = !strcmp(action, "start"), die = !strcmp(action, "die");
-    if (!read_summary(s))
+    if (!read_summary(s) || json_get(s->c.summary, ENGINE_UNSEEN))
         return;
     if (start) {
         endpoints_tell(s->m.dir_fd, s->c.id, "connect", &batch);
@@ -300,6 +300,8 @@ static struct err *fill_monitor(struct starting *s, const struct engine_start *a
         m->vanish = container_vanishes;
         m->ended = container_ended;
     }
+    m->tied_fd = store_apart_hold(s->engine->store);
+    m->tied_to = m->tied_fd >= 0 ? getpid() : 0;
     m->event = container_event;
     m->started = container_started;
     m->prepare = s->c.state.started ? NULL : container_prepare;
@@ -450,7 +452,7 @@ static struct err *start_and_attach(struct starting *s, const struct engine_star
 #define STARTING_INIT(e)                                                                                               \
     {                                                                                                                  \
         .engine = (e), .c = ENGINE_CONTAINER_INIT, .lock_fd = -1, .neighbour = -1, .sync = {-1, -1},                   \
-        .client = {-1, -1}, .m = {.userns_fd = -1, .stdio = {-1, -1, -1}},                                             \
+        .client = {-1, -1}, .m = {.userns_fd = -1, .tied_fd = -1, .stdio = {-1, -1, -1}},                              \
     }
 
 struct err *engine_container_start(struct engine *e, const char *name, const struct engine_start *args,
@@ -479,7 +481,7 @@ struct err *engine_container_start_created(struct engine *e, struct engine_creat
     s.lock_fd = take_fd(&c->lock_fd);
     s.c.summary = take_ptr(&c->spec->summary);
     s.config = take_ptr(&c->spec->config);
-    s.unsynced = !c->spec->rm;
+    s.unsynced = !c->spec->rm && store_apart_hold(e->store) < 0;
     spec_free(take_ptr(&c->spec)); /* the fork would keep what is left of it as long as the container runs */
     struct err *r = start_and_attach(&s, args, ret);
     starting_done(&s);

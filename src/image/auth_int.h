@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "base/base64.h"
 #include "base/str.h"
 
 struct err;
@@ -59,8 +60,3 @@ struct err *creds_from_auths(const struct json *auths, const char *registry, str
     __attribute__((warn_unused_result));
 /* "host[:port]" of any spelling of a registry's address ("https://index.docker.io/v1/"). Owned. */
 char *creds_hostname(const char *address) __attribute__((returns_nonnull, warn_unused_result));
-
-/* Standard base64. */
-void base64_encode(const void *data, size_t n, struct str *out);
-/* False for anything that is not base64 (padding may be missing, line ends are skipped). */
-bool base64_decode(const char *text, struct str *out);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,9 +29,10 @@
 /* ---- leaving the starter behind ---- */
 
 static void close_inherited(const struct monitor *m) {
-    int keep[8 + ARRAY_LEN(m->join) + RUNTIME_PRESERVE_MAX] = {m->dir_fd,    m->lock_fd,  m->sync_fd,  m->first_client,
-                                                               m->userns_fd, m->stdio[0], m->stdio[1], m->stdio[2]};
-    size_t n = 8;
+    int keep[9 + ARRAY_LEN(m->join) + RUNTIME_PRESERVE_MAX] = {m->dir_fd,       m->lock_fd,   m->sync_fd,
+                                                               m->first_client, m->userns_fd, m->stdio[0],
+                                                               m->stdio[1],     m->stdio[2],  m->tied_fd};
+    size_t n = 9;
     for (int i = 0; i < m->n_join; i++)
         keep[n++] = m->join[i].fd;
     for (int fd = 3; fd < 3 + m->preserve_fds; fd++) {
@@ -86,15 +88,26 @@ static struct err *make_run_dir(struct mon *o) {
     return fd_open_dir(dir, o->m->id, &o->run_fd);
 }
 
-/* "pid starttime": who holds this directory, for whoever looks for debris. Who reads it unfinished finds no debris. */
-static struct err *write_monitor_file(const struct mon *o) {
+/* "pid starttime", for whoever looks for debris. Who reads it unfinished finds no debris. */
+static struct err *write_process_file(const struct mon *o, const char *name, pid_t pid) {
     uint64_t begun;
     char text[64];
     autofd int fd = -1;
-    TRY(proc_start_time(getpid(), &begun));
-    int n = snprintf(text, sizeof text, "%d %llu\n", (int)getpid(), (unsigned long long)begun);
-    TRY(fd_open_at(o->run_fd, "monitor", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600, &fd));
+    TRY(proc_start_time(pid, &begun));
+    int n = snprintf(text, sizeof text, "%d %llu\n", (int)pid, (unsigned long long)begun);
+    TRY(fd_open_at(o->run_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600, &fd));
     return io_write_all(fd, text, (size_t)n);
+}
+
+/* From here on: the change of ids before this clears it. A starter that has died meanwhile is not waited for. */
+static struct err *tie_to_starter(const struct mon *o) {
+    if (!o->m->tied_to)
+        return NULL;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        return err_sys(errno, "set the parent-death signal");
+    if (getppid() != o->m->tied_to)
+        _exit(1);
+    return NULL;
 }
 
 static struct err *enter_namespace(struct mon *o) {
@@ -243,6 +256,8 @@ struct err *mon_start_run(struct mon *o) {
     TRY(make_container(o));
     if (!o->runs++)
         take_first_client(o);
+    if (o->m->tied_to) /* it may have escaped from dying with us: the program that changes its ids has */
+        TRY(write_process_file(o, "init", o->proc.pid));
     o->started = clock_now();
     health_begin(o);
     TRY(mon_state_write(o, "running", ""));
@@ -262,10 +277,11 @@ static struct err *start(struct mon *o) {
     if (o->epoll < 0)
         return err_sys(errno, "make an epoll table");
     TRY(make_run_dir(o));
-    TRY(write_monitor_file(o));
+    TRY(write_process_file(o, "monitor", getpid())); /* who holds this directory */
     /* Before the user namespace: systemd's bus wants to see the user. */
     TRY(make_cgroup(o));
     TRY(enter_namespace(o));
+    TRY(tie_to_starter(o));
     TRY(mon_start_run(o));
     return say_started(o);
 }

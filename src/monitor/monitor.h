@@ -85,6 +85,8 @@ struct monitor {
     struct json *config; /* the OCI config, merged with what this start adds; taken: cut down once the container runs */
     struct rootfs_plan *rootfs;
     bool terminal, open_stdin, stdin_once;
+    pid_t tied_to; /* 0, or who starts it: it dies with them, and the container with it; the step of a build */
+    int tied_fd;   /* -1, or open as long as we live: it says that there is work in progress */
     unsigned short rows, cols;
     struct {                      /* borrowed until `started` */
         const char *driver;       /* NULL: json-file */

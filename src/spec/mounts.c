@@ -294,7 +294,7 @@ static void insert_netfiles(const struct spec_ctx *x, struct mount_list *l) {
     static const char *const files[] = {"resolv.conf", "hostname", "hosts"};
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         autofree char *target = mem_printf("/etc/%s", files[i]);
-        autofree char *source = mem_printf("%s/containers/%s/%s", x->in->host->data_root, x->in->id, files[i]);
+        autofree char *source = mem_printf("%s/containers/%s/%s", x->in->containers_root, x->in->id, files[i]);
         if (!user_has(x, target))
             insert(l, oci_mount(target, "bind", source, x->o->read_only ? "rbind,ro,rprivate" : "rbind,rprivate"));
     }

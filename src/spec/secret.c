@@ -79,8 +79,8 @@ struct err *spec_parse_secret(const char *text, struct spec_secret *ret) {
     return NULL;
 }
 
-char *spec_secret_source(const char *data_root, const char *id, size_t n) {
-    return mem_printf("%s/containers/%s/" SPEC_SECRETS_DIR "/%zu", data_root, id, n);
+char *spec_secret_source(const char *containers_root, const char *id, size_t n) {
+    return mem_printf("%s/containers/%s/" SPEC_SECRETS_DIR "/%zu", containers_root, id, n);
 }
 
 /* ---- in a spec ---- */
@@ -119,7 +119,7 @@ void spec_emit_secrets(const struct spec_ctx *x, spec_secret_fn *add, void *ctx)
             add(ctx, SECRETS_DIR, NULL);
             dir = true;
         }
-        autofree char *source = spec_secret_source(x->in->host->data_root, x->in->id, i);
+        autofree char *source = spec_secret_source(x->in->containers_root, x->in->id, i);
         add(ctx, s.target, source);
     }
 }

@@ -25,5 +25,5 @@ void spec_secret_done(struct spec_secret *x);
 /* Usage errors name what is wrong. Pure. */
 struct err *spec_parse_secret(const char *text, struct spec_secret *ret) __attribute__((warn_unused_result));
 /* Where a container has the copy of its n-th secret; owned. */
-char *spec_secret_source(const char *data_root, const char *id, size_t n)
+char *spec_secret_source(const char *containers_root, const char *id, size_t n)
     __attribute__((returns_nonnull, warn_unused_result));

@@ -11,8 +11,8 @@
  * What the OCI spec has no field for travels in config.annotations under "org.coracle.": user (unresolved "user:group"
  * text: it is resolved in the container's own passwd by the runtime), groups (--group-add as typed), seccomp
  * ("default", "unconfined", or the JSON profile text), init ("true"). hosts, hostname and resolv.conf are bind mounts
- * of <data_root>/containers/<id>/{hosts,hostname,resolv.conf}, whose texts the annotations carry and the engine writes
- * at each start. Errors are usage errors in docker's words.
+ * of <containers_root>/containers/<id>/{hosts,hostname,resolv.conf}, whose texts the annotations carry and the engine
+ * writes at each start. Errors are usage errors in docker's words.
  */
 #pragma once
 
@@ -130,7 +130,8 @@ struct spec_input {
     const struct strv *layers;       /* chain ids, bottom first */
     const struct host *host;
     const struct config *config;
-    const char *id; /* container id */
+    const char *id;              /* container id */
+    const char *containers_root; /* the container's directory is <this>/containers/<id> */
     const char *name;
     int64_t created;
     const char *host_resolv;  /* text of the host's /etc/resolv.conf */

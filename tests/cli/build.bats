@@ -197,7 +197,7 @@ sub
 --------------------
 coracle: failed to build: failed to solve: dockerfile parse error on line 2: unknown instruction: COPPY (did you mean COPY?)" <<<$'FROM busybox\nCOPPY a b'
     refused "------
- > RUN echo told; exit 4:" <<<$'FROM busybox\nRUN echo told; exit 4'
+ > [2/2] RUN echo told; exit 4:" <<<$'FROM busybox\nRUN echo told; exit 4'
     assert_output_has 'did not complete successfully: exit code: 4'
     run -1 --separate-stderr coracle build -q "$T"
     assert_eq "$output" ""

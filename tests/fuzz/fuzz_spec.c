@@ -40,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                   .image_name = "x",
                                   .host = &host,
                                   .id = "0123456789abcdef",
+                                  .containers_root = root,
                                   .name = "n"};
     struct spec *s = NULL;
     autoerr e = spec_build(&in, &s);

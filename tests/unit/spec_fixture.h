@@ -81,6 +81,7 @@ static inline struct err *fixture_build(const struct fixture *f, struct spec **r
         .host = &f->host,
         .config = &f->config,
         .id = FIXTURE_ID,
+        .containers_root = f->host.data_root,
         .name = "jolly_boat",
         .created = INT64_C(1767323045123000000),
         .host_resolv = "# made by hand\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nsearch lan\nsearch example.org "

@@ -179,9 +179,9 @@ static const struct cli_flag flags[] = {
      .type = CLI_STRING,
      .offset = AT(progress),
      .def = "auto",
-     .help = "Set type of progress output (\"auto\", \"none\", \"plain\", \"quiet\", \"tty\")",
+     .help = "Set type of progress output (\"auto\", \"none\", \"plain\", \"quiet\", \"rawjson\", \"tty\")",
      .complete = CLI_COMPLETE_WORDS,
-     .words = "auto none plain quiet tty"},
+     .words = "auto none plain quiet rawjson tty"},
     {.name = "provenance",
      .type = CLI_STRING_OPT,
      .bare = "true",
@@ -237,16 +237,30 @@ static const struct cli_flag flags[] = {
     {.name = NULL},
 };
 
-static struct err *check_progress(const struct opts *o) {
-    static const char *const known[] = {"auto", "plain", "tty", "none", "quiet"};
-    for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (str_eq(o->progress, known[i]))
-            return NULL;
-    return err_new(ERR_USAGE, "invalid progress mode %s: it must be auto, plain, tty, none or quiet", o->progress);
+/* As BuildKit: "tty" is an error where standard error is no terminal; colours are off with NO_COLOR. */
+static struct err *find_look(const struct cli_ctx *c, const struct opts *o, struct build_look *ret) {
+    static const struct {
+        const char *name;
+        enum build_form form;
+    } known[] = {{"plain", BUILD_PLAIN},  {"tty", BUILD_TTY},     {"rawjson", BUILD_RAWJSON},
+                 {"quiet", BUILD_SILENT}, {"none", BUILD_SILENT}, {"auto", BUILD_PLAIN}};
+    const char *mode = o->quiet ? "quiet" : o->progress, *colour = host_env(c->host, "NO_COLOR");
+    size_t i = 0;
+    while (i < ARRAY_LEN(known) && !str_eq(mode, known[i].name))
+        i++;
+    if (i == ARRAY_LEN(known))
+        return err_new(ERR_USAGE, "invalid progress mode %s: it must be auto, plain, tty, rawjson, none or quiet",
+                       mode);
+    if (str_eq(mode, "tty") && !c->host->stderr_tty)
+        return err_hint(err_new(ERR_USAGE, "--progress tty: standard error is not a terminal"),
+                        "use --progress plain, or auto");
+    *ret = (struct build_look){.form = known[i].form, .fd = STDERR_FILENO, .colour = !colour || !*colour};
+    if (str_eq(mode, "auto") && c->host->stderr_tty)
+        ret->form = BUILD_TTY;
+    return NULL;
 }
 
 static struct err *check(const struct opts *o) {
-    TRY(check_progress(o));
     if (o->provenance && !str_eq(o->provenance, "false"))
         return err_new(ERR_UNSUPPORTED, "--provenance=%s: %s", o->provenance, no_attestations);
     if (o->sbom && !str_eq(o->sbom, "false"))
@@ -287,7 +301,9 @@ static struct err *write_results(const struct opts *o, const struct build_result
 static struct err *run(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     struct opts *o = c->opts;
+    struct build_look look;
     TRY(check(o));
+    TRY(find_look(c, o, &look));
     set_network(o);
     int interrupted;
     TRY(cli_interrupt_fd(&interrupted));
@@ -310,7 +326,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         .platform = o->platform,
         .no_cache = o->no_cache,
         .pull = o->pull,
-        .progress_fd = quiet || str_eq(o->progress, "none") ? -1 : STDERR_FILENO,
+        .look = look,
         .interrupted_fd = &interrupted,
     };
     struct build_result r;

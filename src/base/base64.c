@@ -1,8 +1,9 @@
-/* base64: RFC 4648, as far as Basic authentication and docker's config.json need it. */
+/* base64: see base64.h. */
 #include <stdint.h>
 #include <string.h>
 
-#include "image/auth_int.h"
+#include "base/base64.h"
+#include "base/str.h"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

@@ -1,0 +1,123 @@
+#!/usr/bin/env bats
+# How builds are carried out: side by side, unseen, leaving nothing when they are killed; and how they are shown.
+load ../lib/common
+load ../lib/containers
+load ../lib/terminal
+
+file_setup() { image busybox >/dev/null; }
+teardown() { term_close; }
+
+# begin WORD: a build in the background, until a command of it has said WORD; its pid is $build
+begin() {
+    coracle build -t killed . >log 2>&1 &
+    build=$!
+    wait_for grep -q " $1\$" log || fail "no $1" "$(cat log)"
+}
+gone() { ! pgrep -f "$1" >/dev/null; }
+next_command() { coracle build -q - <<<"FROM busybox" >/dev/null && gone "$1"; }
+store_clean() { [ -z "$(ls "$STORE/tmp")" ] && nothing_runs; }
+
+@test "a build that is killed leaves no container, no process, no image, and what it left on disk goes with the next command" {
+    n=1$RANDOM$RANDOM
+    # a program that changes its ids is not tied to its parent any more: that is what a killed build could lose
+    cat >Dockerfile <<E
+FROM busybox
+RUN cp /bin/busybox /busybox-become && chmod 4755 /busybox-become && echo 'echo ready' >/say
+USER 1000
+RUN sh /say && exec /busybox-become sleep $n
+E
+    for signal in KILL TERM INT; do
+        begin ready
+        assert_eq "$(coracle ps -aq)" ""
+        kill -$signal $build
+        code=0
+        wait $build || code=$?
+        assert_eq $code $((128 + $(kill -l $signal)))
+        [ $signal != KILL ] || wait_for next_command "sleep $n"
+        wait_for gone "sleep $n" || fail "the command outlived SIG$signal"
+        wait_for store_clean || fail "after SIG$signal: $(ls "$STORE/tmp"; left_processes)"
+        assert_eq "$(coracle images -q killed)" ""
+    done
+    assert_eq "$(coracle events --since 1h --until 0s --filter type=container)" ""
+    coracle system check >/dev/null
+}
+
+# await FILE: waits, in a step, for a file of the cache mount
+await() { echo "i=0; until [ -e /c/$1 ]; do i=\$((i+1)); [ \$i -lt 600 ] || exit 1; sleep 0.05; done"; }
+
+@test "stages that do not need each other are built side by side; one that fails ends the others" {
+    n=1$RANDOM$RANDOM
+    cat >Dockerfile <<E
+FROM busybox AS a
+RUN --mount=type=cache,id=$n,target=/c touch /c/a; $(await b); echo a >/a
+FROM busybox AS b
+RUN --mount=type=cache,id=$n,target=/c touch /c/b; $(await a); echo b >/b
+FROM busybox AS unneeded
+RUN exit 9
+FROM a
+COPY --from=b /b /
+RUN cat /a /b >/both
+E
+    coracle build -t both . >log 2>&1 || fail "$(cat log)"
+    assert_eq "$(coracle run --rm --network none both cat /both)" "a
+b"
+    assert_eq "$(grep unneeded log)" ""
+    cat >Dockerfile <<E
+FROM busybox AS a
+RUN --mount=type=cache,id=x$n,target=/c $(await b); exit 7
+FROM busybox AS b
+RUN --mount=type=cache,id=x$n,target=/c touch /c/b; exec sleep $n
+FROM a
+COPY --from=b /b /
+E
+    run -1 coracle build .
+    assert_output_has 'did not complete successfully: exit code: 7'
+    assert_output_has 'Dockerfile:2'
+    assert_output_has 'CANCELED'
+    wait_for gone "sleep $n" || fail "the other stage went on"
+}
+
+@test "what is shown: plain with numbers, the last 20 lines of what failed, raw JSON, nothing, a terminal only where there is one" {
+    cat >Dockerfile <<'E'
+FROM busybox AS one
+RUN for i in $(seq 1 25); do echo "line $i"; done; printf 'no end'; exit 3
+E
+    run -1 coracle build --progress plain .
+    assert_output_has '[one 2/2] RUN for i in'
+    assert_output_has ' line 1'
+    told=$(sed '1,/^------$/d; /^------$/,$d' <<<"$output")
+    assert_eq "$(sed 1d <<<"$told" | sed -E 's/^[0-9.]+ //')" "$(seq -f 'line %g' 7 25)
+no end"
+    assert_output_has 'exit code: 3'
+    assert_output_has '   2 | >>> RUN for i'
+    run -1 --separate-stderr coracle build --progress quiet .
+    assert_eq "$output" ""
+    case $stderr in *'line 6'*) fail "$stderr" ;; *'line 7'*'exit code: 3'*) ;; *) fail "$stderr" ;; esac
+    printf 'FROM busybox\nRUN echo told\n' >Dockerfile
+    run -0 --separate-stderr coracle build --progress rawjson .
+    assert_eq "$(jq -r '.logs[]?.data' <<<"$stderr" | base64 -d | sed -n 's/^[0-9.]* told$/told/p')" told
+    assert_eq "$(jq -r '.vertexes[]?|select(.completed)|.name' <<<"$stderr" | grep -c 'RUN echo told')" 1
+    run -1 coracle build --progress tty .
+    assert_output_has 'standard error is not a terminal'
+    run -1 coracle build --progress loud .
+    assert_output_has 'invalid progress mode loud'
+}
+
+@test "on a terminal: a line for each step with its time, the last lines of a command below it, no wider than the terminal" {
+    n=1$RANDOM$RANDOM
+    cat >Dockerfile <<E
+FROM busybox
+RUN echo a-very-long-word-that-does-not-fit-into-a-terminal-of-forty-columns; echo shown-$n; exec sleep $n
+E
+    term_open 40 20
+    term_type "NO_COLOR=1 coracle build ."
+    term_expect " shown-$n"
+    term_expect '[+] Building'
+    term_expect ' => [2/2] RUN echo'
+    [ "$(term_screen | awk '{ if (length > w) w = length } END { print w }')" -le 40 ]
+    assert_eq "$(term_screen | grep -c ' => \[1/2\] FROM busybox')" 1 # drawn in place
+    term_keys C-c
+    term_expect ' => CANCELED [2/2]'
+    term_expect 'canceled'
+    wait_for gone "sleep $n"
+}
