@@ -113,6 +113,7 @@ struct store_unpack {
     int userns_fd; /* the user namespace whose map the owners are shifted by */
     uint32_t ids;  /* number of ids in the map; an owner beyond it is refused with a hint */
     bool refer;    /* to files that others share, where overlay can do that (shared.h) */
+    bool known;    /* the input has just been digested, to blob_digest: that is not done again; diff_id still is */
 };
 struct store_unpacked {
     char blob_digest[72], diff_id[72], chain_id[72];

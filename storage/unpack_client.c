@@ -31,6 +31,7 @@ struct store_unpack_job {
     char *tmp; /* tmp/<tmp> holds diff/ */
     int tmp_fd;
     char *chain_id, *blob_digest, *diff_id; /* expected; NULL where unknown */
+    bool known;                             /* the input has that blob_digest */
     char *parent;                           /* of an unknown chain_id, or NULL */
     int64_t blob_size;                      /* expected, or -1 */
 };
@@ -144,6 +145,7 @@ static struct err *send_order(struct store *s, struct store_unpack_job *job, con
     json_set_bool(order, "bell", u->bell_fd >= 0);
     json_set_bool(order, "copy", u->copy_fd >= 0);
     json_set_bool(order, "refer", shared >= 0);
+    json_set_bool(order, "known", job->known);
     return msg_send(job->helper.chan, order, fds, n);
 }
 
@@ -162,6 +164,7 @@ struct err *store_unpack_start(struct store *s, const struct store_unpack *u, st
                                      .tmp_fd = -1,
                                      .chain_id = mem_dup(u->chain_id),
                                      .blob_digest = mem_dup(u->blob_digest),
+                                     .known = u->known && u->blob_digest,
                                      .diff_id = mem_dup(u->diff_id),
                                      .parent = mem_dup(u->parent),
                                      .blob_size = u->blob_size};
@@ -195,7 +198,10 @@ static struct err *read_result(struct store_unpack_job *job, struct store_unpack
     struct json *ok;
     TRY(unpack_recv(&job->helper, &m));
     TRY(json_get_object(m, "ok", &ok));
-    TRY(get_digest(ok, "blob_digest", r->blob_digest));
+    if (job->known)
+        memcpy(r->blob_digest, job->blob_digest, DIGEST_LEN + 1);
+    else
+        TRY(get_digest(ok, "blob_digest", r->blob_digest));
     TRY(get_digest(ok, "diff_id", r->diff_id));
     TRY(json_get_i64(ok, "blob_size", &r->blob_size));
     TRY(json_get_i64(ok, "diff_size", &r->diff_size));

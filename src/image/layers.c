@@ -84,6 +84,7 @@ static struct err *start_unpack(const struct bringing *b, struct work *w, int in
         .userns_fd = b->l->ns->fd,
         .ids = b->l->ns->ids,
         .refer = b->l->refer,
+        .known = b->l->known,
     };
     return store_unpack_start(b->l->store, &u, &w->job);
 }

@@ -96,7 +96,7 @@ static struct err *bring_in(struct loading *ld, const struct str *manifest, cons
     for (size_t i = 0; i < img->n_layers; i++)
         TRY(adopt(ld, img->layers[i].blob));
     const struct layers l = {
-        .store = s, .ns = &ld->ns, .progress = &ld->l->progress, .interrupted_fd = -1, .parallel = 2};
+        .store = s, .ns = &ld->ns, .progress = &ld->l->progress, .interrupted_fd = -1, .known = true, .parallel = 2};
     TRY(layers_bring_in(&l, img, &fetched));
     TRY(store_blob_put(s, img->config, str_c(config), config->len));
     return store_blob_put(s, digest, str_c(manifest), manifest->len);

@@ -32,6 +32,7 @@ struct layers {
     const struct image_progress_fn *progress;
     int interrupted_fd; /* -1: none */
     bool refer;         /* to others' files where they share them: store_unpack.refer */
+    bool known;         /* the blobs have just been digested: store_unpack.known */
     size_t parallel;    /* layers at work at once: each a download with its unpacker */
 };
 /*

@@ -40,8 +40,7 @@ static la_ssize_t feed_archive(struct archive *a, void *ctx, const void **ret) {
     (void)a;
     struct reader *r = ctx;
     size_t n = 0;
-    r->feed_err = inflate_read(r->inflate, r->buf, SOURCE_CHUNK, &n);
-    *ret = r->buf;
+    r->feed_err = inflate_next(r->inflate, r->buf, SOURCE_CHUNK, ret, &n);
     return r->feed_err ? -1 : (la_ssize_t)n;
 }
 

@@ -227,6 +227,17 @@ struct err *inflate_read(struct inflate *z, void *buf, size_t cap, size_t *ret_n
     return NULL;
 }
 
+struct err *inflate_next(struct inflate *z, void *buf, size_t cap, const void **ret, size_t *ret_n) {
+    *ret = buf;
+    if (z->decode != decode_plain)
+        return inflate_read(z, buf, cap, ret_n);
+    TRY(more(z));
+    *ret = z->in;
+    *ret_n = z->left;
+    z->left = 0;
+    return NULL;
+}
+
 struct err *inflate_finish(struct inflate *z) {
     while (!z->ended) {
         z->left = 0;

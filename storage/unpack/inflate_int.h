@@ -25,5 +25,8 @@ struct err *inflate_new(struct source *src, struct inflate **ret) __attribute__(
 void inflate_free(struct inflate *z);
 /* Fills buf as far as the stream goes: *ret_n < cap only at its end, 0 when there is no more. */
 struct err *inflate_read(struct inflate *z, void *buf, size_t cap, size_t *ret_n) __attribute__((warn_unused_result));
+/* The next bytes, in `buf` or where they lie already, valid until the next call: *ret_n is 0 when there is no more. */
+struct err *inflate_next(struct inflate *z, void *buf, size_t cap, const void **ret, size_t *ret_n)
+    __attribute__((warn_unused_result));
 /* Reads the source to its end, so that its digest covers all of it. */
 struct err *inflate_finish(struct inflate *z) __attribute__((warn_unused_result));

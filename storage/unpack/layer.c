@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "storage/unpack/extract_int.h"
 #include "storage/unpack/inflate_int.h"
 #include "storage/unpack/ops_int.h"
@@ -80,12 +81,12 @@ static struct err *plain_root(int root) {
 
 static struct json *result_of(struct layer *l, const struct extract_result *x) {
     char blob[DIGEST_LEN + 1], diff[DIGEST_LEN + 1];
-    digest_final(l->source.digest, blob);
-    l->source.digest = NULL;
-    digest_final(l->diff, diff);
-    l->diff = NULL;
     struct json *r = json_object();
-    json_set_str(r, "blob_digest", blob);
+    if (l->source.digest) {
+        digest_final(take_ptr(&l->source.digest), blob);
+        json_set_str(r, "blob_digest", blob);
+    }
+    digest_final(take_ptr(&l->diff), diff);
     json_set_int(r, "blob_size", l->source.at);
     json_set_str(r, "diff_id", diff);
     json_set_int(r, "diff_size", l->diff_size);
@@ -119,11 +120,12 @@ static struct err *run(struct op *op, struct layer *l, int dirfd) {
 
 struct err *op_layer(struct op *op) {
     int64_t ids;
-    bool bell, copy, refer;
+    bool bell, copy, refer, known;
     TRY(json_get_i64(op->msg, "ids", &ids));
     TRY(json_get_bool_opt(op->msg, "bell", false, &bell));
     TRY(json_get_bool_opt(op->msg, "copy", false, &copy));
     TRY(json_get_bool_opt(op->msg, "refer", false, &refer));
+    TRY(json_get_bool_opt(op->msg, "known", false, &known));
     size_t wanted = 2U + (bell ? 1U : 0U) + (copy ? 1U : 0U);
     size_t shared = wanted;
     wanted += refer;
@@ -140,7 +142,8 @@ struct err *op_layer(struct op *op) {
     if (refer)
         TRY(shared_open(op->fds[shared], &l.shared));
     l.ring = ring_new(SLOTS, SLOT_SIZE);
-    TRY(digest_new(&l.source.digest));
+    if (!known)
+        TRY(digest_new(&l.source.digest));
     TRY(digest_new(&l.diff));
     TRY(run(op, &l, take_fd(&op->fds[1])));
     if (refer)

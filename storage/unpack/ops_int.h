@@ -3,8 +3,10 @@
  * the descriptors, gets one {"ok": …} or {"error": …} back (members of an archive come as messages before it), and sees
  * EOF when the process is gone.
  *
- *     {"op":"layer","ids":65536,"bell":false,"copy":false,"refer":false}   input, directory, [bell], [copy], [shared
- * layer] → {"ok":{"blob_digest":…,"blob_size":…,"diff_id":…,"diff_size":…,"entries":…,"skipped_devices":…}}
+ *     {"op":"layer","ids":65536,"bell":false,"copy":false,"refer":false,"known":false}
+ *         input, directory, [bell], [copy], [shared layer]
+ *         → {"ok":{"blob_digest":… (unless it is
+ * known),"blob_size":…,"diff_id":…,"diff_size":…,"entries":…,"skipped_devices":…}}
  *     {"op":"archive"}                                     input, directory
  *         → {"member":name,"digest":…,"size":…} or {"member":name,"symlink"|"hardlink":target} …, {"ok":{}}
  *     {"op":"pack"}                                        output
