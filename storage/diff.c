@@ -26,34 +26,14 @@
 #include "base/str.h"
 #include "base/sys/sys.h"
 #include "base/walk.h"
+#include "storage/diff_int.h"
 #include "storage/files.h"
 #include "storage/store_int.h"
-
-struct shown {
-    int *layers; /* those whose directory shows through here, topmost first: indexes into diff.layers */
-    size_t n;
-    size_t first;    /* number of changes before what lies in it */
-    bool below;      /* it was there before */
-    bool same;       /* and has the same owner and mode */
-    struct strv old; /* names that were in it and have not been met, sorted; empty unless they are asked for */
-};
-
-struct diff {
-    int *layers; /* directories of the layers, topmost first */
-    size_t n_layers;
-    const struct id_map *map; /* the container's, or NULL: owners are those of the layers */
-    bool whole;               /* the tree is a whole root file system, not an upper directory */
-    struct shown *at;
-    size_t depth, cap;
-    struct str path; /* of the directory being walked: "/" or "/a/b/" */
-    char **changes;  /* "C /etc" with the letter first and no blank */
-    size_t n_changes, cap_changes;
-};
 
 /* ---- what was there before ---- */
 
 /* Opens a path of a layer; -1 and errno. */
-static int open_lower(int layer, const char *path, int flags) {
+int diff_open_lower(int layer, const char *path, int flags) {
     const struct open_how how = {.flags = (unsigned)(flags | O_NOFOLLOW | O_CLOEXEC),
                                  .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     return sys_openat2(layer, *path ? path : ".", &how);
@@ -75,10 +55,10 @@ static void set_owner(const struct id_map *m, struct stat *st) {
 }
 
 /* The topmost entry of a path in the layers that show through in its directory. *ret_layer: its number, or n. */
-static struct err *find_lower(const struct diff *d, const struct shown *in, const char *path, struct stat *ret,
-                              size_t *ret_layer) {
+struct err *diff_find_lower(const struct diff *d, const struct shown *in, const char *path, struct stat *ret,
+                            size_t *ret_layer) {
     for (size_t i = 0; i < in->n; i++) {
-        autofd int fd = open_lower(d->layers[in->layers[i]], path, O_PATH);
+        autofd int fd = diff_open_lower(d->layers[in->layers[i]], path, O_PATH);
         if (fd < 0) {
             TRY(lower_failed(path));
             continue;
@@ -95,12 +75,12 @@ static struct err *find_lower(const struct diff *d, const struct shown *in, cons
 }
 
 /* Which layers show through in a directory whose topmost layer is in->layers[from]. */
-static struct err *show_through(const struct diff *d, const struct shown *in, size_t from, const char *path,
-                                struct shown *ret) {
+struct err *diff_show_through(const struct diff *d, const struct shown *in, size_t from, const char *path,
+                              struct shown *ret) {
     ret->layers = mem_array(in->n + 1, sizeof *ret->layers);
     for (size_t i = from; i < in->n; i++) {
         struct stat st;
-        autofd int fd = open_lower(d->layers[in->layers[i]], path, O_PATH);
+        autofd int fd = diff_open_lower(d->layers[in->layers[i]], path, O_PATH);
         if (fd < 0) {
             TRY(lower_failed(path));
             continue;
@@ -110,7 +90,7 @@ static struct err *show_through(const struct diff *d, const struct shown *in, si
         if (!S_ISDIR(st.st_mode))
             return NULL;
         ret->layers[ret->n++] = in->layers[i];
-        autofd int dir = open_lower(d->layers[in->layers[i]], path, O_RDONLY | O_DIRECTORY);
+        autofd int dir = diff_open_lower(d->layers[in->layers[i]], path, O_RDONLY | O_DIRECTORY);
         if (dir < 0)
             return err_sys(errno, "open %s", path);
         if (store_is_opaque(dir))
@@ -134,11 +114,11 @@ static struct err *list_name(void *ctx, const char *name, unsigned char d_type) 
 }
 
 /* The names that were in a directory: bottom layer first, so that a higher one has the last word. */
-static struct err *list_lower(const struct diff *d, const struct shown *s, const char *path, struct strv *ret) {
+struct err *diff_list_lower(const struct diff *d, const struct shown *s, const char *path, struct strv *ret) {
     struct listing l = {.dir = -1};
     struct err *e = NULL;
     for (size_t i = s->n; !e && i-- > 0;) {
-        autofd int dir = open_lower(d->layers[s->layers[i]], path, O_RDONLY | O_DIRECTORY);
+        autofd int dir = diff_open_lower(d->layers[s->layers[i]], path, O_RDONLY | O_DIRECTORY);
         if (dir < 0)
             continue;
         l.dir = dir;
@@ -154,7 +134,7 @@ static struct err *list_lower(const struct diff *d, const struct shown *s, const
 
 /* ---- changes ---- */
 
-static void note(struct diff *d, char kind, const char *path) {
+void diff_note(struct diff *d, char kind, const char *path) {
     if (d->n_changes == d->cap_changes) {
         d->cap_changes = d->cap_changes ? 2 * d->cap_changes : 64;
         d->changes = mem_resize(d->changes, d->cap_changes, sizeof *d->changes);
@@ -162,12 +142,12 @@ static void note(struct diff *d, char kind, const char *path) {
     d->changes[d->n_changes++] = mem_printf("%c%s", kind, path);
 }
 
-static const char *path_of(struct diff *d, const char *name) {
+const char *diff_path_of(struct diff *d, const char *name) {
     str_append(&d->path, name);
     return str_c(&d->path);
 }
 
-static void path_back(struct diff *d, size_t len) {
+void diff_path_back(struct diff *d, size_t len) {
     d->path.len = len;
     d->path.ptr[len] = '\0';
 }
@@ -189,12 +169,12 @@ static bool made_by_start(const char *path, const struct stat *st) {
     return false;
 }
 
-static bool same_meta(const struct stat *a, const struct stat *b) {
+bool diff_same_meta(const struct stat *a, const struct stat *b) {
     return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid && a->st_rdev == b->st_rdev;
 }
 
-static bool same_file(const struct stat *a, const struct stat *b) {
-    return same_meta(a, b) && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+bool diff_same_file(const struct stat *a, const struct stat *b) {
+    return diff_same_meta(a, b) && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
            a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
@@ -223,16 +203,18 @@ static int compare_xattrs(int fd, int other) {
     return count;
 }
 
+bool diff_same_xattrs(int fd, int other) {
+    int n = compare_xattrs(fd, other);
+    return n >= 0 && n == compare_xattrs(other, -1);
+}
+
 /* What stat does not tell of two files or directories: their attributes. `old` is a path of the layer. */
 static bool same_xattrs(int at, const char *name, int layer, const char *old, mode_t mode) {
     if (!S_ISREG(mode) && !S_ISDIR(mode))
         return true;
     autofd int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    autofd int was = open_lower(layer, old, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 || was < 0)
-        return true;
-    int n = compare_xattrs(fd, was);
-    return n >= 0 && n == compare_xattrs(was, -1);
+    autofd int was = diff_open_lower(layer, old, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    return fd < 0 || was < 0 || diff_same_xattrs(fd, was);
 }
 
 static void forget_old(struct shown *s, const char *name) {
@@ -255,18 +237,18 @@ static struct err *one_file(struct diff *d, int at, const char *name, const char
     struct stat old;
     size_t layer = 0;
     if (store_is_whiteout(st)) {
-        TRY(find_lower(d, in, path + 1, &old, &layer));
+        TRY(diff_find_lower(d, in, path + 1, &old, &layer));
         if (layer < in->n)
-            note(d, 'D', path);
+            diff_note(d, 'D', path);
         return NULL;
     }
     forget_old(in, name);
-    TRY(find_lower(d, in, path + 1, &old, &layer));
+    TRY(diff_find_lower(d, in, path + 1, &old, &layer));
     if (layer == in->n && !made_by_start(path, st))
-        note(d, 'A', path);
+        diff_note(d, 'A', path);
     else if (layer < in->n &&
-             (!same_file(st, &old) || !same_xattrs(at, name, d->layers[in->layers[layer]], path + 1, st->st_mode)))
-        note(d, 'C', path);
+             (!diff_same_file(st, &old) || !same_xattrs(at, name, d->layers[in->layers[layer]], path + 1, st->st_mode)))
+        diff_note(d, 'C', path);
     return NULL;
 }
 
@@ -277,9 +259,9 @@ static struct err *visit_file(void *ctx, int at, const char *name, const struct 
     size_t len = d->path.len;
     if (!d->whole && str_eq(name, STORE_WH_OPAQUE))
         return NULL;
-    const char *path = path_of(d, gone ? gone : name);
+    const char *path = diff_path_of(d, gone ? gone : name);
     struct err *e = one_file(d, at, name, path, gone ? &hidden : st);
-    path_back(d, len);
+    diff_path_back(d, len);
     return e;
 }
 
@@ -296,7 +278,7 @@ static struct err *enter_root(struct diff *d) {
     for (size_t i = 0; i < d->n_layers; i++)
         s.layers[s.n++] = (int)i;
     if (d->whole)
-        TRY(list_lower(d, &s, "", &s.old));
+        TRY(diff_list_lower(d, &s, "", &s.old));
     push_level(d, s);
     str_append(&d->path, "/");
     return NULL;
@@ -308,14 +290,14 @@ static struct err *look_below(struct diff *d, int dir, const struct stat *st, st
     const char *path = str_c(&d->path) + 1;
     struct stat old;
     size_t layer = 0;
-    TRY(find_lower(d, in, path, &old, &layer));
+    TRY(diff_find_lower(d, in, path, &old, &layer));
     ret->below = layer < in->n;
-    ret->same =
-        ret->below && same_meta(st, &old) && same_xattrs(dir, ".", d->layers[in->layers[layer]], path, st->st_mode);
+    ret->same = ret->below && diff_same_meta(st, &old) &&
+                same_xattrs(dir, ".", d->layers[in->layers[layer]], path, st->st_mode);
     if (ret->below && S_ISDIR(old.st_mode))
-        TRY(show_through(d, in, layer, path, ret));
+        TRY(diff_show_through(d, in, layer, path, ret));
     if (d->whole || store_is_opaque(dir)) /* what is not there any more has left no whiteout */
-        TRY(list_lower(d, ret, path, &ret->old));
+        TRY(diff_list_lower(d, ret, path, &ret->old));
     return NULL;
 }
 
@@ -325,12 +307,12 @@ static struct err *enter_dir(void *ctx, int dir, const char *name, const struct 
     if (!d->depth)
         return enter_root(d);
     forget_old(&d->at[d->depth - 1], name);
-    const char *path = path_of(d, name);
+    const char *path = diff_path_of(d, name);
     struct err *e = look_below(d, dir, st, &s);
     s.first = d->n_changes;
     bool hidden = !s.below && made_by_start(path, st);
     if (!e && !s.below && !hidden)
-        note(d, 'A', path);
+        diff_note(d, 'A', path);
     if (hidden)
         s.below = s.same = true;
     push_level(d, s);
@@ -345,17 +327,16 @@ static struct err *leave_dir(void *ctx, int dir, const char *name, const struct 
     struct shown *s = &d->at[d->depth - 1];
     size_t len = d->path.len;
     for (size_t i = 0; i < s->old.n; i++) {
-        note(d, 'D', path_of(d, s->old.v[i]));
-        path_back(d, len);
+        diff_note(d, 'D', diff_path_of(d, s->old.v[i]));
+        diff_path_back(d, len);
     }
     if (d->depth > 1) {
-        path_back(d, len - 1);
+        diff_path_back(d, len - 1);
         if (s->below && (!s->same || d->n_changes > s->first))
-            note(d, 'C', str_c(&d->path));
-        path_back(d, len - 1 - strlen(name));
+            diff_note(d, 'C', str_c(&d->path));
+        diff_path_back(d, len - 1 - strlen(name));
     }
-    free(s->layers);
-    strv_done(&s->old);
+    diff_shown_done(s);
     d->depth--;
     return NULL;
 }
@@ -372,7 +353,7 @@ static int by_path(const void *a, const void *b) {
     return p - q;
 }
 
-static struct err *write_changes(struct diff *d, int out_fd) {
+struct err *diff_write(struct diff *d, int out_fd) {
     autostr struct str text = STR_INIT;
     if (d->n_changes)
         qsort(d->changes, d->n_changes, sizeof *d->changes, by_path);
@@ -386,10 +367,10 @@ static struct err *write_changes(struct diff *d, int out_fd) {
     return NULL;
 }
 
-static struct err *open_layers(const struct store *s, const struct strv *chain_ids, struct diff *d) {
+struct err *diff_open_layers(const struct store *s, const struct strv *chain_ids, struct diff *d) {
     int layers;
     TRY(store_dir(s, STORE_LAYERS, &layers));
-    d->layers = mem_array(chain_ids->n + 1, sizeof *d->layers);
+    d->layers = mem_resize(d->layers, d->n_layers + chain_ids->n + 1, sizeof *d->layers);
     for (size_t i = chain_ids->n; i-- > 0;) {
         autofree char *diff = mem_printf("%s/diff", digest_hex(chain_ids->v[i]));
         int fd = openat(layers, diff, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -400,11 +381,14 @@ static struct err *open_layers(const struct store *s, const struct strv *chain_i
     return NULL;
 }
 
-static void diff_done(struct diff *d) {
-    while (d->depth) {
-        free(d->at[--d->depth].layers);
-        strv_done(&d->at[d->depth].old);
-    }
+void diff_shown_done(struct shown *s) {
+    free(s->layers);
+    strv_done(&s->old);
+}
+
+void diff_done(struct diff *d) {
+    while (d->depth)
+        diff_shown_done(&d->at[--d->depth]);
     free(d->at);
     for (size_t i = 0; i < d->n_layers; i++)
         fd_close(d->layers[i]);
@@ -429,11 +413,11 @@ struct err *store_container_changes(const struct store *s, const char *id, const
     TRY(store_container_open(s, id, &dir));
     const char *tree = store_changes_dir(dir);
     d.whole = !str_eq(tree, "upper");
-    struct err *e = open_layers(s, chain_ids, &d);
+    struct err *e = diff_open_layers(s, chain_ids, &d);
     if (!e)
         e = walk_tree(dir, tree, &ops);
     if (!e)
-        e = write_changes(&d, out_fd);
+        e = diff_write(&d, out_fd);
     diff_done(&d);
     return e ? err_wrap(e, "changes of container %.12s", id) : NULL;
 }

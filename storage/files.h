@@ -23,6 +23,11 @@ struct err *store_container_changes(const struct store *s, const char *id, const
 struct err *store_container_changes_open(const struct store *s, const char *id, int *ret_fd)
     __attribute__((warn_unused_result));
 
+/* The same of images: how that of the layers `chain_ids` (bottom first) differs from that of `old_chain_ids`. What both
+ * have in common is not looked at. userns. */
+struct err *store_image_changes(const struct store *s, const struct strv *chain_ids, const struct strv *old_chain_ids,
+                                int out_fd) __attribute__((warn_unused_result));
+
 struct store_gather {
     int out_fd, dir_fd; /* borrowed, as all here */
     const char *name;   /* what to take of the directory; "." is itself */

@@ -22,6 +22,7 @@ static const struct config_key {
     {"registry-mirrors", KEY_STRV, offsetof(struct config, registry_mirrors)},
     {"insecure-registries", KEY_STRV, offsetof(struct config, insecure_registries)},
     {"additional-image-stores", KEY_STRV, offsetof(struct config, image_stores)},
+    {"short-name-aliases", KEY_STRMAP, offsetof(struct config, aliases)},
     {"registries", KEY_REGISTRIES, offsetof(struct config, registries)},
     {"dns", KEY_STRV, offsetof(struct config, dns)},
     {"dns-search", KEY_STRV, offsetof(struct config, dns_search)},
@@ -94,8 +95,29 @@ static struct err *read_header(const char *name, const char *value, struct strv 
     return NULL;
 }
 
+static struct err *check_paths(const struct strv *paths, const char *key) {
+    for (size_t i = 0; i < paths->n; i++)
+        if (*paths->v[i] != '/')
+            return err_new(ERR_USAGE, "%s: expected absolute paths, not '%s'", key, paths->v[i]);
+    return NULL;
+}
+
+/* hosts.toml's "ca" and "client". */
+static struct err *read_certificates(const struct json *j, struct config_registry *r) {
+    const char *cert, *key;
+    TRY(json_get_strv_opt(j, "ca", &r->ca));
+    TRY(json_get_str_opt(j, "cert", NULL, &cert));
+    TRY(json_get_str_opt(j, "key", NULL, &key));
+    TRY(check_paths(&r->ca, "ca"));
+    if (!cert != !key || (cert && (*cert != '/' || *key != '/')))
+        return err_new(ERR_USAGE, "cert and key: expected the absolute paths of both");
+    mem_set(&r->cert, cert);
+    mem_set(&r->key, key);
+    return NULL;
+}
+
 static struct err *read_registry(const struct json *j, struct config_registry *r) {
-    static const char *const known[] = {"mirrors", "insecure", "headers"};
+    static const char *const known[] = {"mirrors", "insecure", "headers", "ca", "cert", "key"};
     struct json *headers;
     JSON_EACH(it, j) {
         bool is_known = false;
@@ -106,6 +128,7 @@ static struct err *read_registry(const struct json *j, struct config_registry *r
     }
     TRY(json_get_strv_opt(j, "mirrors", &r->mirrors));
     TRY(json_get_bool_opt(j, "insecure", false, &r->insecure));
+    TRY(read_certificates(j, r));
     TRY(json_get_object_opt(j, "headers", &headers));
     JSON_EACH(it, headers) {
         const char *value;
@@ -171,10 +194,14 @@ static struct err *read_all(const struct json *j, struct config *c) {
     return NULL;
 }
 
-static struct err *check_paths(const struct strv *paths, const char *key) {
-    for (size_t i = 0; i < paths->n; i++)
-        if (*paths->v[i] != '/')
-            return err_new(ERR_USAGE, "%s: expected absolute paths, not '%s'", key, paths->v[i]);
+/* A name as it is typed where nothing says a registry, and a repository without tag: that is typed, too. */
+static struct err *check_aliases(const struct strmap *aliases) {
+    for (size_t i = 0; i < aliases->n; i++) {
+        const char *slash = strrchr(aliases->e[i].value, '/');
+        if (strpbrk(aliases->e[i].key, "/:@") || !*aliases->e[i].key || !slash || strpbrk(slash, ":@"))
+            return err_new(ERR_USAGE, "short-name-aliases: \"%s\": expected a bare name and \"registry/repository\"",
+                           aliases->e[i].key);
+    }
     return NULL;
 }
 
@@ -195,6 +222,7 @@ static struct err *check(const struct config *c) {
         return err_new(ERR_USAGE, "upload-chunk-size: expected a size");
     if (c->shm_size < 0)
         return err_new(ERR_USAGE, "default-shm-size: expected a size");
+    TRY(check_aliases(&c->aliases));
     return check_paths(&c->image_stores, "additional-image-stores");
 }
 
@@ -230,6 +258,7 @@ struct err *config_load(const char *dir, struct config **ret) {
 void config_free(struct config *c) {
     if (!c)
         return;
+    strmap_done(&c->aliases);
     strv_done(&c->registry_mirrors);
     strv_done(&c->insecure_registries);
     strv_done(&c->image_stores);
@@ -237,6 +266,9 @@ void config_free(struct config *c) {
         free(c->registries[i].name);
         strv_done(&c->registries[i].mirrors);
         strv_done(&c->registries[i].headers);
+        strv_done(&c->registries[i].ca);
+        free(c->registries[i].cert);
+        free(c->registries[i].key);
     }
     free(c->registries);
     strv_done(&c->dns);

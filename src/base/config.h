@@ -11,12 +11,15 @@
 
 struct err;
 
-/* "registries": {"quay.io": {"mirrors": ["https://…"], "insecure": true, "headers": {"X-Name": "value"}}} */
+/* "registries": {"quay.io": {"mirrors": ["https://…"], "insecure": true, "headers": {"X-Name": "value"},
+ *                            "ca": ["/path/ca.crt"], "cert": "/path/client.cert", "key": "/path/client.key"}} */
 struct config_registry {
     char *name;          /* host[:port] */
     struct strv mirrors; /* URLs, asked in this order before the registry itself */
     bool insecure;       /* its certificate is not checked, and plain http is fine */
     struct strv headers; /* "Name: value", sent to it and to nobody else */
+    struct strv ca;      /* files of authorities, trusted beside the system's and those of certs.d */
+    char *cert, *key;    /* files of the client's certificate, instead of certs.d's; both or neither */
 };
 
 struct config {
@@ -24,6 +27,7 @@ struct config {
     struct strv insecure_registries;    /* "insecure-registries": host[:port] or CIDR */
     struct config_registry *registries; /* "registries" */
     size_t n_registries;
+    struct strmap aliases; /* "short-name-aliases": repositories ("quay.io/x/y") by names without domain and path */
     struct strv dns, dns_search, dns_opts;
     struct strv image_stores;         /* "additional-image-stores": directories of images that others share */
     char *log_driver;                 /* "log-driver", default json-file */

@@ -270,7 +270,7 @@ static struct err *add_labels(struct exec *x) {
 static struct err *parse_tags(const struct build_options *o, struct strv *canonical, struct strv *shown) {
     for (size_t i = 0; i < o->tags->n; i++) {
         struct image_ref ref = {.domain = NULL};
-        TRY_CTX(image_ref_parse(o->tags->v[i], &ref), "invalid tag \"%s\"", o->tags->v[i]);
+        TRY_CTX(engine_ref_parse(o->engine, o->tags->v[i], &ref), "invalid tag \"%s\"", o->tags->v[i]);
         bool digest = ref.digest != NULL;
         autofree char *name = image_ref_canonical(&ref);
         image_ref_done(&ref);

@@ -38,7 +38,7 @@ static struct err *pull(struct exec *x, const char *reference, const char *platf
 
 static struct err *find(struct exec *x, const char *reference, const char *platform, char ret_id[65]) {
     if (!x->o->pull) {
-        struct err *e = image_find(x->store, reference, ret_id, NULL);
+        struct err *e = engine_image_find(x->o->engine, reference, ret_id, NULL);
         if (!e || err_kind(e) != ERR_NOT_FOUND)
             return e;
         err_free(e);

@@ -71,6 +71,9 @@ struct err *cli_read_text(const char *path, char **ret) __attribute__((warn_unus
  * /dev/null) is written as it is. With `path` NULL it is standard output, which must not be a terminal. */
 struct err *cli_to_file(struct cli_ctx *c, const char *path, struct err *(*fn)(struct cli_ctx *c, int fd))
     __attribute__((warn_unused_result));
+/* Adds the proxies of docker's config.json to variables that the user gave, as docker's client does. A file that cannot
+ * be read is told and is no obstacle. */
+void cli_add_proxies(struct cli_ctx *c, struct strv *env);
 /* Runs `fn` for each name, printing each error and going on as docker does; *ret_code is 1 if one failed. */
 struct err *cli_each(struct cli_ctx *c, struct err *(*fn)(struct cli_ctx *c, const char *name), int *ret_code)
     __attribute__((warn_unused_result));

@@ -14,6 +14,7 @@ extern const struct cmd cmd_init, cmd_mount, cmd_umount, cmd_unmount;
 extern const struct cmd cmd_secret_create, cmd_secret_exists, cmd_secret_inspect, cmd_secret_ls, cmd_secret_rm;
 extern const struct cmd cmd_context_inspect, cmd_context_ls, cmd_context_show, cmd_context_use;
 extern const struct cmd cmd_system_check, cmd_system_reset;
+extern const struct cmd cmd_image_diff, cmd_image_scp;
 extern const struct cmd cmd_login, cmd_logout, cmd_push, cmd_search;
 extern const struct cmd cmd_build, cmd_builder_build, cmd_buildx_build, cmd_builder_prune, cmd_buildx_prune;
 extern const struct cmd cmd_manifest_add, cmd_manifest_annotate, cmd_manifest_create, cmd_manifest_inspect,
@@ -50,10 +51,12 @@ const struct cmd *const cli_commands[] = {
     &cmd_events,
     &cmd_healthcheck_run,
     &cmd_history,
+    &cmd_image_scp,
     &cmd_import,
     &cmd_init,
     &cmd_inspect,
     &cmd_container_inspect,
+    &cmd_image_diff,
     &cmd_image_exists,
     &cmd_image_inspect,
     &cmd_image_prune,

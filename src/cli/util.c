@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/registries.h"
+
 struct err *cli_read_text(const char *path, char **ret) {
     autofd int fd = -1;
     autostr struct str text = STR_INIT;
@@ -37,6 +39,15 @@ struct err *cli_to_file(struct cli_ctx *c, const char *path, struct err *(*fn)(s
     if (e)
         unlink(part);
     return e;
+}
+
+void cli_add_proxies(struct cli_ctx *c, struct strv *env) {
+    autoerr e = engine_proxies(c->engine, env);
+    autostr struct str why = STR_INIT;
+    if (!e)
+        return;
+    err_format(e, &why);
+    fprintf(stderr, "WARNING: Error loading config file: %s\n", str_c(&why));
 }
 
 struct err *cli_each(struct cli_ctx *c, struct err *(*fn)(struct cli_ctx *c, const char *name), int *ret_code) {

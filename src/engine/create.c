@@ -94,7 +94,7 @@ static struct err *resolve_image(struct creation *c) {
         TRY(check_options(c));
         return pull_image(c, policy);
     }
-    struct err *e = image_find(c->store, from.reference, c->image_id, NULL);
+    struct err *e = engine_image_find(c->engine, from.reference, c->image_id, NULL);
     if (!e || err_kind(e) != ERR_NOT_FOUND)
         return e;
     err_free(e);
@@ -102,7 +102,7 @@ static struct err *resolve_image(struct creation *c) {
     if (policy == PULL_NEVER)
         return no_such_image(o->image);
     struct image_ref ref = {.domain = NULL};
-    TRY(image_ref_parse(from.reference, &ref));
+    TRY(engine_ref_parse(c->engine, from.reference, &ref));
     autofree char *canonical = image_ref_canonical(&ref);
     image_ref_done(&ref);
     autofree char *familiar = image_ref_familiar(canonical);

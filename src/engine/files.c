@@ -11,6 +11,7 @@
 
 #include "base/sys/sys.h"
 #include "engine/events.h"
+#include "engine/shared.h"
 #include "runtime/root.h"
 
 #define LIST_MAX ((size_t)1 << 30)
@@ -168,17 +169,74 @@ struct err *files_changes(struct files *f, int *ret_list, int *ret_dir) {
     return NULL;
 }
 
-struct err *engine_container_diff(struct engine *e, const char *name,
-                                  struct err *(*fn)(void *ctx, char kind, const char *path), void *ctx) {
-    autofiles f = FILES_INIT;
-    autofd int list = -1;
+static struct err *each_change(int list, struct err *(*fn)(void *ctx, char kind, const char *path), void *ctx) {
     autostr struct str text = STR_INIT_MAX(LIST_MAX);
-    TRY(files_open(e, name, &f));
-    TRY(files_changes(&f, &list, NULL));
     TRY(io_read_all(list, LIST_MAX, "the list of changes", &text));
     for (size_t at = 0; at < text.len; at += strlen(text.ptr + at) + 1)
         TRY(fn(ctx, text.ptr[at], text.ptr + at + 1));
     return NULL;
+}
+
+struct err *engine_container_diff(struct engine *e, const char *name,
+                                  struct err *(*fn)(void *ctx, char kind, const char *path), void *ctx) {
+    autofiles f = FILES_INIT;
+    autofd int list = -1;
+    TRY(files_open(e, name, &f));
+    TRY(files_changes(&f, &list, NULL));
+    return each_change(list, fn, ctx);
+}
+
+/* ---- changes from image to image ---- */
+
+struct images {
+    const struct store *store;
+    struct strv is, was;
+    int list;
+};
+
+static struct err *images_call(void *ctx) {
+    const struct images *i = ctx;
+    return store_image_changes(i->store, &i->is, &i->was, i->list);
+}
+
+/* The layers of an image, all but the topmost `skip`. */
+static struct err *layers_of(struct engine *e, const char *name, size_t skip, struct strv *out) {
+    char id[65] = "";
+    struct store_image *img = NULL;
+    TRY(engine_image_find(e, name, id, NULL));
+    TRY(store_image_get(e->store, id, &img));
+    struct err *bad = engine_layers_make(e, img);
+    for (size_t i = 0; !bad && i + skip < img->n_layers; i++)
+        strv_push(out, img->layers[i].chain_id);
+    store_image_free(img);
+    return bad;
+}
+
+static struct err *image_changes(struct engine *e, struct images *i) {
+    int userns = -1;
+    TRY(engine_userns(e, &userns, NULL));
+    TRY(runtime_userns_call(userns, images_call, i));
+    return lseek(i->list, 0, SEEK_SET) < 0 ? err_sys(errno, "rewind a memory file") : NULL;
+}
+
+struct err *engine_image_diff(struct engine *e, const char *name, const char *other,
+                              struct err *(*fn)(void *ctx, char kind, const char *path), void *ctx) {
+    struct store *s;
+    autofd int hold = -1;
+    TRY(engine_store(e, &s));
+    TRY(store_hold(s, &hold));
+    autofd int list = sys_memfd("changes", MFD_CLOEXEC);
+    if (list < 0)
+        return err_sys(errno, "make a memory file");
+    struct images i = {.store = s, .list = list};
+    struct err *bad = layers_of(e, name, 0, &i.is);
+    if (!bad)
+        bad = layers_of(e, other ? other : name, !other, &i.was);
+    if (!bad)
+        bad = image_changes(e, &i);
+    strv_done(&i.is);
+    strv_done(&i.was);
+    return bad ? bad : each_change(list, fn, ctx);
 }
 
 /* ---- export ---- */

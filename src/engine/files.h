@@ -22,6 +22,12 @@ struct err *engine_container_diff(struct engine *e, const char *name,
                                   struct err *(*fn)(void *ctx, char kind, const char *path), void *ctx)
     __attribute__((warn_unused_result));
 
+/* podman's image diff: the same for an image against another one (`other`), or without one against all of its layers
+ * but the topmost. */
+struct err *engine_image_diff(struct engine *e, const char *name, const char *other,
+                              struct err *(*fn)(void *ctx, char kind, const char *path), void *ctx)
+    __attribute__((warn_unused_result));
+
 /* docker export: the root file system, without volumes and other mounts, as a tar (PAX, numeric owners of the
  * container's ids, extended attributes) written to fd. */
 struct err *engine_container_export(struct engine *e, const char *name, int fd) __attribute__((warn_unused_result));

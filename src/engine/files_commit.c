@@ -111,7 +111,7 @@ struct err *engine_container_commit(struct engine *e, const struct engine_commit
     struct image_ref ref = {.domain = NULL};
     char id[65];
     if (c->reference)
-        TRY(image_ref_parse(c->reference, &ref));
+        TRY(engine_ref_parse(e, c->reference, &ref));
     struct err *bad = files_open(e, c->container, &m.files);
     if (!bad)
         bad = commit(&m, c->reference ? &ref : NULL, id);

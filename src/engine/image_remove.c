@@ -175,7 +175,7 @@ struct err *engine_image_remove(struct engine *e, const char *name, bool force, 
     struct removal r = {.engine = e, .force = force, .report = json_array()};
     struct err *bad = engine_store(e, &r.store);
     if (!bad)
-        bad = image_find(r.store, name, r.id, &r.reference);
+        bad = engine_image_find(e, name, r.id, &r.reference);
     if (!bad)
         bad = collect_names(&r);
     if (!bad)
@@ -199,7 +199,7 @@ struct err *engine_image_remove(struct engine *e, const char *name, bool force, 
 static struct err *untag_named(struct removal *r, const char *name) {
     char id[65] = "";
     autofree char *reference = NULL;
-    TRY(image_find(r->store, name, id, &reference));
+    TRY(engine_image_find(r->engine, name, id, &reference));
     if (!reference || strcmp(id, r->id) != 0)
         return err_new(ERR_NOT_FOUND, "%s: tag not known", name);
     return untag(r, reference);
@@ -218,7 +218,7 @@ struct err *engine_image_untag(struct engine *e, const char *image, const struct
     struct removal r = {.engine = e, .report = json_array()};
     struct err *bad = engine_store(e, &r.store);
     if (!bad)
-        bad = image_find(r.store, image, r.id, NULL);
+        bad = engine_image_find(e, image, r.id, NULL);
     if (!bad && !names->n)
         bad = untag_all(&r);
     for (size_t i = 0; !bad && i < names->n; i++)

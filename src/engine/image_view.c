@@ -213,7 +213,7 @@ static struct err *find_image(struct engine *e, const char *name, const char *pl
     struct store_image *img = NULL;
     char id[65] = "";
     TRY(engine_store(e, &s));
-    TRY(image_find(s, name, id, NULL));
+    TRY(engine_image_find(e, name, id, NULL));
     TRY(store_image_get(s, id, &img));
     struct err *bad = engine_image_platform_check(e, name, img, platform);
     if (bad) {

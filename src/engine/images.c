@@ -8,6 +8,31 @@
 #include <string.h>
 #include <unistd.h>
 
+/* ---- names, as the user's aliases would have them ---- */
+
+/* What a bare name stands for, with the tag or digest that follows it; NULL: for itself. Owned. */
+static char *expand_alias(const struct engine *e, const char *text) {
+    const struct strmap *aliases = &e->config->aliases;
+    if (!aliases->n || strchr(text, '/'))
+        return NULL;
+    size_t n = strcspn(text, ":@");
+    autofree char *name = mem_dupn(text, n);
+    const char *repository = strmap_get(aliases, name);
+    return repository ? mem_printf("%s%s", repository, text + n) : NULL;
+}
+
+struct err *engine_ref_parse(const struct engine *e, const char *text, struct image_ref *ret) {
+    autofree char *whole = expand_alias(e, text);
+    return image_ref_parse(whole ? whole : text, ret);
+}
+
+struct err *engine_image_find(struct engine *e, const char *text, char ret_id[65], char **ret_reference) {
+    struct store *s;
+    autofree char *whole = expand_alias(e, text);
+    TRY(engine_store(e, &s));
+    return image_find(s, whole ? whole : text, ret_id, ret_reference);
+}
+
 void engine_image_tell(struct engine *e, const char *id, const char *action, const char *actor, const char *name) {
     struct store_image *img = NULL;
     autojson config = NULL;
@@ -28,7 +53,7 @@ void engine_image_tell(struct engine *e, const char *id, const char *action, con
 static void tell_named(struct engine *e, const struct strv *names, const char *action) {
     for (size_t i = 0; i < names->n; i++) {
         char id[65] = "";
-        autoerr gone = image_find(e->store, names->v[i], id, NULL);
+        autoerr gone = engine_image_find(e, names->v[i], id, NULL);
         if (!gone)
             engine_image_tell(e, id, action, NULL, NULL);
     }
@@ -158,7 +183,7 @@ static struct err *pull_from_file(struct engine *e, const struct engine_pull *p,
     if (!references.n && !ids.n)
         return err_new(ERR_NOT_FOUND, "%s holds no image", from->path);
     const char *name = references.n ? references.v[references.n - 1] : ids.v[ids.n - 1];
-    TRY(image_find(e->store, name, got.id, NULL));
+    TRY(engine_image_find(e, name, got.id, NULL));
     TRY(store_image_get(e->store, got.id, &img));
     (void)snprintf(got.digest, sizeof got.digest, "%s", img->manifest ? img->manifest : img->config);
     store_image_free(img);
@@ -172,7 +197,7 @@ static struct err *pull_from_registry_name(struct engine *e, const struct engine
     struct image_ref ref = {.domain = NULL};
     struct engine_pull named = *p;
     named.reference = name;
-    TRY(image_ref_parse(name, &ref));
+    TRY(engine_ref_parse(e, name, &ref));
     struct err *r = pull_by_policy(e, &named, &ref, ret);
     image_ref_done(&ref);
     return r;
@@ -189,7 +214,7 @@ struct err *engine_image_pull(struct engine *e, const struct engine_pull *p, str
 
 struct err *engine_image_tags(struct engine *e, const char *reference, const int *interrupted_fd, struct strv *out) {
     struct image_ref ref = {.domain = NULL};
-    TRY(image_ref_parse(reference, &ref));
+    TRY(engine_ref_parse(e, reference, &ref));
     const struct image_pull p = {.host = e->host, .config = e->config, .ref = &ref, .interrupted_fd = interrupted_fd};
     struct err *r = image_tags(&p, out);
     image_ref_done(&ref);
@@ -200,7 +225,7 @@ struct err *engine_image_tag(struct engine *e, const char *source, const char *t
     struct store *s;
     TRY(engine_store(e, &s));
     struct image_ref ref = {.domain = NULL};
-    TRY_CTX(image_ref_parse(target, &ref), "Error parsing reference: \"%s\" is not a valid repository/tag", target);
+    TRY_CTX(engine_ref_parse(e, target, &ref), "Error parsing reference: \"%s\" is not a valid repository/tag", target);
     autofree char *canonical = image_ref_canonical(&ref);
     bool by_digest = ref.digest != NULL;
     image_ref_done(&ref);
@@ -209,7 +234,7 @@ struct err *engine_image_tag(struct engine *e, const char *source, const char *t
     autofd int hold = -1;
     TRY(store_hold(s, &hold));
     char id[65] = "";
-    TRY(image_find(s, source, id, NULL));
+    TRY(engine_image_find(e, source, id, NULL));
     TRY(store_ref_set(s, canonical, id));
     autofree char *familiar = image_ref_familiar(canonical);
     engine_image_tell(e, id, "tag", NULL, familiar);
@@ -234,9 +259,38 @@ struct err *engine_image_load(struct engine *e, int fd, const char *platform, st
 
 struct err *engine_image_save(struct engine *e, const struct strv *names, enum image_format format, int fd) {
     struct store *s;
+    autostrv struct strv meant = {.n = 0};
+    for (size_t i = 0; i < names->n; i++) {
+        char *whole = expand_alias(e, names->v[i]);
+        strv_push_take(&meant, whole ? whole : mem_dup(names->v[i]));
+    }
     TRY(engine_store(e, &s));
-    TRY(image_save(s, names, format, fd));
+    const struct image_save save = {.store = s, .names = &meant, .format = format, .fd = fd};
+    TRY(image_save(&save));
     tell_named(e, names, "save");
+    return NULL;
+}
+
+struct err *engine_image_write(struct engine *e, const char *name, const struct image_location *to, int fd) {
+    static const enum image_format formats[] = {[IMAGE_DOCKER_ARCHIVE] = IMAGE_SAVE_DOCKER,
+                                                [IMAGE_OCI_ARCHIVE] = IMAGE_SAVE_OCI,
+                                                [IMAGE_OCI] = IMAGE_SAVE_OCI_DIR,
+                                                [IMAGE_DIR] = IMAGE_SAVE_DIR};
+    struct store *s;
+    char id[65] = "";
+    autostrv struct strv names = {.n = 0};
+    autofree char *reference = NULL;
+    TRY(engine_store(e, &s));
+    TRY(engine_image_find(e, name, id, &reference));
+    strv_push(&names, reference ? reference : id);
+    const struct image_save save = {.store = s,
+                                    .names = &names,
+                                    .format = formats[to->transport],
+                                    .as = to->reference,
+                                    .add = to->transport == IMAGE_OCI,
+                                    .fd = fd};
+    TRY(image_save(&save));
+    engine_image_tell(e, id, "save", NULL, NULL);
     return NULL;
 }
 
@@ -259,7 +313,7 @@ struct err *engine_image_import(struct engine *e, const struct engine_import *i,
         TRY(download(e, i, &fetched));
     struct image_ref ref = {.domain = NULL};
     if (i->reference)
-        TRY(image_ref_parse(i->reference, &ref));
+        TRY(engine_ref_parse(e, i->reference, &ref));
     const struct image_import import = {
         .store = s,
         .host = e->host,

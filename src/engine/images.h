@@ -18,6 +18,13 @@ struct engine;
 struct err;
 struct json;
 
+/* What a user typed as a reference, and the image that a reference, an id or a prefix of one means (image.h's
+ * image_ref_parse() and image_find()), with the "short-name-aliases" of the configuration applied to bare names. */
+struct err *engine_ref_parse(const struct engine *e, const char *text, struct image_ref *ret)
+    __attribute__((warn_unused_result));
+struct err *engine_image_find(struct engine *e, const char *text, char ret_id[65], char **ret_reference)
+    __attribute__((warn_unused_result));
+
 /* When a registry is asked: always; only where the image is not stored; never; or always, but what is stored is good
  * enough when the registry has no other image or cannot be asked. */
 enum engine_pull_policy { PULL_ALWAYS, PULL_MISSING, PULL_NEVER, PULL_NEWER };
@@ -72,6 +79,11 @@ struct err *engine_image_load(struct engine *e, int fd, const char *platform, st
                               struct strv *ret_references, struct strv *ret_ids) __attribute__((warn_unused_result));
 /* docker save to a descriptor, of a directory where the format is one. */
 struct err *engine_image_save(struct engine *e, const struct strv *names, enum image_format format, int fd)
+    __attribute__((warn_unused_result));
+
+/* One image to where `to` says, which is no registry; `fd` is the file or directory. An OCI layout that is there gets
+ * it beside what it has. */
+struct err *engine_image_write(struct engine *e, const char *name, const struct image_location *to, int fd)
     __attribute__((warn_unused_result));
 
 struct engine_import {

@@ -49,7 +49,7 @@ void engine_ancestor_find(struct engine *e, const char *name, struct engine_ance
     struct store_image *img = NULL;
     *ret = (struct engine_ancestor){.name = mem_dup(name)};
     autoerr no_store = engine_store(e, &s);
-    autoerr gone = no_store ? NULL : image_find(s, name, ret->id, NULL);
+    autoerr gone = no_store ? NULL : engine_image_find(e, name, ret->id, NULL);
     if (no_store || gone) {
         ret->id[0] = '\0';
         return;

@@ -29,7 +29,7 @@ static void place_done(struct place *p) {
 static struct err *place_of(struct engine *e, const char *list, struct place *p) {
     struct store *s;
     TRY(engine_store(e, &s));
-    TRY(image_ref_parse(list, &p->ref));
+    TRY(engine_ref_parse(e, list, &p->ref));
     if (p->ref.digest)
         return err_new(ERR_USAGE, "a list is named by a tag, not by a digest: %s", list);
     p->canonical = image_ref_canonical(&p->ref);
@@ -65,7 +65,7 @@ static struct err *add_to(struct engine *e, struct json *list, const char *refer
     const struct image_remote r = remote_of(e);
     struct image_ref ref = {.domain = NULL};
     autojson found = json_array();
-    TRY(image_ref_parse(reference, &ref));
+    TRY(engine_ref_parse(e, reference, &ref));
     autofree char *canonical = image_ref_canonical(&ref);
     struct err *bad = image_manifest_entries(&r, &ref, found);
     image_ref_done(&ref);
@@ -102,7 +102,7 @@ struct err *engine_manifest_annotate(struct engine *e, const char *list, const c
     struct image_ref ref = {.domain = NULL};
     TRY(place_of(e, list, &p));
     TRY(read_list(&p, &j));
-    TRY(image_ref_parse(reference, &ref));
+    TRY(engine_ref_parse(e, reference, &ref));
     autofree char *canonical = image_ref_canonical(&ref);
     struct json *entry = find_entry(j, canonical, ref.digest ? ref.digest : "");
     image_ref_done(&ref);
@@ -174,7 +174,7 @@ static struct err *inspect_remote(struct engine *e, const struct image_ref *ref,
 struct err *engine_manifest_inspect(struct engine *e, const char *reference, bool verbose, struct json **ret) {
     struct image_ref ref = {.domain = NULL};
     autojson list = NULL;
-    TRY(image_ref_parse(reference, &ref));
+    TRY(engine_ref_parse(e, reference, &ref));
     struct err *none = ref.digest ? err_new(ERR_NOT_FOUND, "%s", reference) : engine_manifest_list(e, reference, &list);
     struct err *bad = NULL;
     if (none && err_kind(none) == ERR_NOT_FOUND)

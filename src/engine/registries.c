@@ -15,13 +15,17 @@ static void tell_push(struct engine *e, const struct image_ref *ref, const char 
 struct err *engine_image_push(struct engine *e, const struct engine_push *p, struct image_pushed *ret, char **ret_tag) {
     struct image_ref ref = {.domain = NULL};
     struct store *s = NULL;
-    TRY(image_ref_parse(p->reference, &ref));
+    TRY(engine_ref_parse(e, p->reference, &ref));
+    char id[65] = "";
     struct err *r = engine_store(e, &s);
+    if (!r && p->image)
+        r = engine_image_find(e, p->image, id, NULL);
     if (!r) {
         const struct image_push push = {.host = e->host,
                                         .config = e->config,
                                         .store = s,
                                         .ref = &ref,
+                                        .id = p->image ? id : NULL,
                                         .platform = p->platform,
                                         .compression = p->compression,
                                         .progress = p->progress,
@@ -37,26 +41,26 @@ struct err *engine_image_push(struct engine *e, const struct engine_push *p, str
 }
 
 /* "domain/path:" of a name without tag and digest. */
-static struct err *repository_of(const char *name, char **ret_prefix, char **ret_familiar) {
+static struct err *repository_of(const struct engine *e, const char *name, char **ret_prefix, char **ret_familiar) {
     struct image_ref ref = {.domain = NULL};
     const char *slash = strrchr(name, '/');
-    TRY(image_ref_parse(name, &ref));
-    struct err *e = NULL;
+    TRY(engine_ref_parse(e, name, &ref));
+    struct err *bad = NULL;
     if (strchr(slash ? slash : name, ':') || ref.digest) {
-        e = err_new(ERR_USAGE, "tag can't be used with --all-tags/-a");
+        bad = err_new(ERR_USAGE, "tag can't be used with --all-tags/-a");
     } else {
         *ret_prefix = mem_printf("%s/%s:", ref.domain, ref.path);
         *ret_familiar = image_ref_familiar_name(&ref);
     }
     image_ref_done(&ref);
-    return e;
+    return bad;
 }
 
 struct err *engine_push_tags(struct engine *e, const char *name, struct strv *out) {
     struct store *s;
     struct strmap refs = {0};
     autofree char *prefix = NULL, *familiar = NULL;
-    TRY(repository_of(name, &prefix, &familiar));
+    TRY(repository_of(e, name, &prefix, &familiar));
     TRY(engine_store(e, &s));
     TRY(store_refs(s, &refs));
     for (size_t i = 0; i < refs.n; i++)
@@ -93,6 +97,10 @@ struct err *engine_logout(struct engine *e, const char *server) {
     autofree char *registry = NULL, *key = NULL;
     TRY(image_login_server(server, &registry, &key));
     return image_logout(e->host, registry);
+}
+
+struct err *engine_proxies(struct engine *e, struct strv *env) {
+    return image_proxies(e->host, env);
 }
 
 struct err *engine_search(struct engine *e, const char *term, int64_t limit, const int *interrupted_fd,

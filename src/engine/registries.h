@@ -12,6 +12,7 @@ struct strv;
 
 struct engine_push {
     const char *reference;             /* name[:tag] */
+    const char *image;                 /* what is pushed under that name; NULL: what has it */
     const char *platform;              /* that the image must be for, or NULL */
     const char *compression;           /* "gzip" or "zstd" for layers that are not compressed yet; NULL: gzip */
     struct image_progress_fn progress; /* its line without an id: "The push refers to repository […]" */
@@ -37,6 +38,9 @@ struct err *engine_login_user(struct engine *e, const char *server, char **ret_u
 struct err *engine_login_server(const char *server, char **ret_name) __attribute__((warn_unused_result));
 /* Forgets the credentials for a server. */
 struct err *engine_logout(struct engine *e, const char *server) __attribute__((warn_unused_result));
+
+/* The proxies that docker's config.json has for containers and builds, as NAME=VALUE; what `env` says already stays. */
+struct err *engine_proxies(struct engine *e, struct strv *env) __attribute__((warn_unused_result));
 
 /* Repositories whose names have a word in them: docker's API objects (name, description, star_count, is_official,
  * is_automated), at most `limit`. */

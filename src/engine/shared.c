@@ -84,7 +84,7 @@ static struct err *choose(struct sharing *s, const struct strv *names) {
     TRY(store_refs(store, &s->refs));
     for (size_t i = 0; i < names->n; i++) {
         char id[65] = "";
-        TRY(image_find(store, names->v[i], id, NULL));
+        TRY(engine_image_find(s->engine, names->v[i], id, NULL));
         TRY(add_image(s, id));
     }
     for (size_t i = 0; !names->n && i < s->refs.n; i++)

@@ -105,7 +105,7 @@ static struct err *image_json(struct engine *e, const char *name, struct json **
     const struct store *s = e->store;
     char id[65] = "";
     struct store_image *img = NULL;
-    TRY(image_find(s, name, id, NULL));
+    TRY(engine_image_find(e, name, id, NULL));
     TRY(store_image_get(s, id, &img));
     struct err *bad = engine_layers_make(e, img);
     if (bad) {

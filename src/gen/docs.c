@@ -147,7 +147,8 @@ static struct err *man_main(struct gen *g) {
     man_flags(&s, "GLOBAL OPTIONS", cli_global_flags, NULL);
     str_append(&s, ".SH FILES\n.TP\n~/.local/share/coracle\nThe store.\n.TP\n~/.config/coracle/config.json\nSettings, "
                    "with the key names of docker's daemon.json.\n"
-                   ".TP\n~/.docker/config.json\nCredentials of registries, as docker keeps them.\n"
+                   ".TP\n~/.docker/config.json\nCredentials of registries, as docker keeps "
+                   "them, and the \\(dqproxies\\(dq that containers and builds get as their environment.\n"
                    ".SH EXIT STATUS\n125 for errors of coracle's own in \\fBrun\\fR and \\fBexec\\fR, 126 for a "
                    "command that cannot be executed, 127 for one that is not there, "
                    "128 plus the signal's number for one that a signal ended, else the command's own; 1 for errors of "

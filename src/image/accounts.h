@@ -11,6 +11,7 @@ struct config;
 struct err;
 struct host;
 struct json;
+struct strv;
 
 /* What a user typed ("https://quay.io/v2/", NULL for docker's own) as the registry's name, and as docker's config.json
  * and its messages call it ("https://index.docker.io/v1/"). Both owned. */
@@ -31,6 +32,10 @@ struct err *image_login_user(const struct host *h, const char *registry, char **
     __attribute__((warn_unused_result));
 /* Forgets what is stored for a registry. */
 struct err *image_logout(const struct host *h, const char *registry) __attribute__((warn_unused_result));
+
+/* The proxies for containers and builds that docker's config.json names ("proxies", "default"), as NAME=VALUE in both
+ * spellings; what `env` says already, with a value or bare, stays. Appended. */
+struct err *image_proxies(const struct host *h, struct strv *env) __attribute__((warn_unused_result));
 
 struct image_search {
     const struct host *host;

@@ -58,5 +58,7 @@ bool creds_have(const struct creds *c);
 /* The entry of a parsed config.json's "auths" for a registry; pure. */
 struct err *creds_from_auths(const struct json *auths, const char *registry, struct creds *ret)
     __attribute__((warn_unused_result));
+/* What an entry of config.json's "proxies" says, added to an environment (accounts.h). Pure. */
+void proxies_add(const struct json *proxies, struct strv *env);
 /* "host[:port]" of any spelling of a registry's address ("https://index.docker.io/v1/"). Owned. */
 char *creds_hostname(const char *address) __attribute__((returns_nonnull, warn_unused_result));

@@ -123,6 +123,7 @@ struct image_push {
     const struct config *config;
     struct store *store;
     const struct image_ref *ref; /* with a tag */
+    const char *id;              /* of the image; NULL: the one that has that name */
     const char *platform;        /* that the image must be for, or NULL */
     const char *compression;     /* of layers that are not compressed yet: "gzip", "zstd"; NULL: gzip */
     struct image_progress_fn progress;

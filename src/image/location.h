@@ -49,9 +49,17 @@ enum image_format {
     IMAGE_SAVE_OCI_DIR, /* an OCI layout, in a directory */
     IMAGE_SAVE_DIR      /* skopeo's directory of one image */
 };
-/* Writes images, named as typed by the user and resolved here, to a file, or into an empty directory. */
-struct err *image_save(struct store *s, const struct strv *names, enum image_format format, int out_fd)
-    __attribute__((warn_unused_result));
+struct image_save {
+    struct store *store;
+    const struct strv *names; /* as typed by the user, resolved here */
+    enum image_format format;
+    const char *as; /* what the one image is called there: a reference in docker's archive, a tag in a layout; NULL: its
+                       own names */
+    bool add;       /* a directory may be a layout already, which gets the image beside what it has */
+    int fd;         /* a file, or an empty directory */
+};
+/* Writes images. */
+struct err *image_save(const struct image_save *s) __attribute__((warn_unused_result));
 
 struct image_load {
     const struct host *host;

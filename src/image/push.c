@@ -87,11 +87,11 @@ static struct err *check_platform(const struct image_push *p, const struct store
 
 static struct err *find_image(struct pushing *ps, const char *canonical) {
     char id[ID_LEN + 1];
-    autoerr absent = store_ref_get(ps->p->store, canonical, id);
+    autoerr absent = ps->p->id ? NULL : store_ref_get(ps->p->store, canonical, id);
     if (absent && err_kind(absent) == ERR_NOT_FOUND)
         TRY(no_such_tag(ps->p, canonical));
     TRY(take_ptr(&absent));
-    TRY(store_image_get(ps->p->store, id, &ps->img));
+    TRY(store_image_get(ps->p->store, ps->p->id ? ps->p->id : id, &ps->img));
     TRY(check_platform(ps->p, ps->img, canonical));
     return push_compress(ps->p->store, ps->img, ps->p->compression ? ps->p->compression : "gzip");
 }

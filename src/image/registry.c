@@ -36,6 +36,17 @@ void registry_free(struct registry *r) {
     free(r);
 }
 
+/* What the configuration says of this one goes before what lies in certs.d. */
+static void configured_tls(const struct config_registry *said, struct tls_files *tls) {
+    if (!said)
+        return;
+    strv_extend(&tls->ca, &said->ca);
+    if (said->cert) {
+        mem_set(&tls->cert, said->cert);
+        mem_set(&tls->key, said->key);
+    }
+}
+
 static void choose_schemes(struct registry *r, const char *mirror) {
     const struct config_registry *said = config_registry(r->config, r->name);
     bool insecure = host_is_insecure(&r->config->insecure_registries, r->address) || (said && said->insecure);
@@ -69,6 +80,7 @@ struct err *registry_new(const struct host *h, const struct config *config, stru
     r->name = mirror ? creds_hostname(mirror) : mem_dup(domain);
     r->address = mem_dup(str_eq(r->name, REF_DOCKER_DOMAIN) ? "registry-1.docker.io" : r->name);
     struct err *e = tls_find(h, r->address, &r->tls);
+    configured_tls(config_registry(config, r->name), &r->tls);
     choose_schemes(r, mirror);
     if (!e && mirror)
         e = check_mirror(r, mirror);

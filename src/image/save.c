@@ -5,8 +5,11 @@
  */
 #include "image/image.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
@@ -28,6 +31,7 @@ struct saved {
 };
 
 struct saving {
+    const struct image_save *s;
     struct store *store;
     enum image_format format;
     struct saved *images;
@@ -162,15 +166,45 @@ static struct json *docker_entry(const struct store_image *img, const struct str
     return j;
 }
 
-static struct err *describe(struct saving *s, const struct saved *image, struct store_image *img, struct json *index,
+/* A tag in a layout, as skopeo writes it. */
+static void set_tag(struct json *entry, const char *tag) {
+    struct json *a = json_object();
+    json_set_str(a, "org.opencontainers.image.ref.name", tag);
+    json_set(entry, "annotations", a);
+}
+
+/* What the image is called in an archive of docker's where the user has said it. */
+static struct err *rename_saved(struct saved *image, const char *as) {
+    struct image_ref ref = {.domain = NULL};
+    TRY(image_ref_parse(as, &ref));
+    bool by_digest = ref.digest != NULL;
+    autofree char *canonical = image_ref_canonical(&ref);
+    image_ref_done(&ref);
+    if (by_digest)
+        return err_new(ERR_USAGE, "an archive names images by tags, not by digests: %s", as);
+    strv_done(&image->references);
+    image->references = (struct strv){.n = 0};
+    strv_push(&image->references, canonical);
+    return NULL;
+}
+
+static struct err *describe(struct saving *s, struct saved *image, struct store_image *img, struct json *index,
                             struct json *docker) {
     autofd int fd = -1;
     int64_t size = 0;
+    const char *tag = s->format == IMAGE_SAVE_DOCKER ? NULL : s->s->as;
     TRY(ensure_manifest(s, img));
     TRY(store_blob_open(s->store, img->manifest, &fd, &size));
-    for (size_t i = 0; i < image->references.n; i++)
+    if (s->s->as && !tag)
+        TRY(rename_saved(image, s->s->as));
+    if (tag) {
+        struct json *entry = index_entry(img, size, NULL);
+        set_tag(entry, tag);
+        json_push(index, entry);
+    }
+    for (size_t i = 0; !tag && i < image->references.n; i++)
         json_push(index, index_entry(img, size, image->references.v[i]));
-    if (image->references.n == 0)
+    if (!tag && image->references.n == 0)
         json_push(index, index_entry(img, size, NULL));
     json_push(docker, docker_entry(img, &image->references));
     for (size_t i = 0; i < img->n_layers; i++)
@@ -196,9 +230,20 @@ static void files_of(const struct saving *s, const struct description *d, struct
     *ret_n = n;
 }
 
+/* What a layout has already by that name and in that size is what its name says. */
+static bool there(int dir, const char *name, int64_t size) {
+    struct stat st;
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_size == size;
+}
+
 static struct err *put_blob(const struct saving *s, int dir, const char *name, const char *digest) {
     autofd int from = -1, to = -1;
-    TRY(store_blob_open(s->store, digest, &from, NULL));
+    int64_t size = 0;
+    TRY(store_blob_open(s->store, digest, &from, &size));
+    if (s->s->add && there(dir, name, size))
+        return NULL;
+    if (s->s->add && unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+        return err_sys(errno, "replace %s", name);
     TRY(fd_open_at(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0644, &to));
     return io_copy(from, to, UINT64_MAX, NULL);
 }
@@ -237,11 +282,42 @@ static struct err *check_empty(void *ctx, const char *name, unsigned char d_type
     return err_hint(err_new(ERR_CONFLICT, "the directory is not empty: \"%s\" is in it", name), "name a new one");
 }
 
+static const char *tag_of(const struct json *entry) {
+    return json_text(json_get(entry, "annotations"), "org.opencontainers.image.ref.name");
+}
+
+/* One of `ours` has its name, or where neither has one it is the same manifest. */
+static bool replaced_by(const struct json *entry, const struct json *ours) {
+    JSON_EACH(new, ours)
+    if (str_eq(tag_of(new), tag_of(entry)) &&
+        (*tag_of(new) || str_eq(json_text(new, "digest"), json_text(entry, "digest"))))
+        return true;
+    return false;
+}
+
+/* Puts what a layout lists already behind `manifests`. *ret_layout: it is one; else it must be empty. */
+static struct err *list_others(int dir, struct json *manifests, bool *ret_layout) {
+    autojson old = NULL;
+    autojson ours = json_copy(manifests);
+    struct err *none = json_read_file(dir, "index.json", &old);
+    if (none && err_kind(none) != ERR_NOT_FOUND)
+        return none;
+    err_free(none);
+    *ret_layout = old != NULL;
+    JSON_EACH(entry, json_get(old, "manifests"))
+    if (!replaced_by(entry, ours))
+        json_push(manifests, json_copy(entry));
+    return NULL;
+}
+
 static struct err *write_out(struct saving *s, struct json *manifests, const struct json *docker, int out_fd) {
     autojson index = json_object();
     struct description d = {.index = STR_INIT, .docker = STR_INIT};
-    bool into_dir = s->format == IMAGE_SAVE_OCI_DIR || s->format == IMAGE_SAVE_DIR;
+    bool into_dir = s->format == IMAGE_SAVE_OCI_DIR || s->format == IMAGE_SAVE_DIR, layout = false;
     size_t n = 0;
+    struct err *e = NULL;
+    if (s->s->add && s->format == IMAGE_SAVE_OCI_DIR)
+        e = list_others(out_fd, manifests, &layout);
     json_set_int(index, "schemaVersion", 2);
     json_set_str(index, "mediaType", MEDIA_OCI_INDEX);
     json_set(index, "manifests", manifests);
@@ -249,7 +325,8 @@ static struct err *write_out(struct saving *s, struct json *manifests, const str
     json_render(docker, JSON_COMPACT, &d.docker);
     struct store_tar_file *files = mem_array(s->digests.n + 3, sizeof *files);
     files_of(s, &d, files, &n);
-    struct err *e = into_dir ? io_each_entry(out_fd, check_empty, NULL) : NULL;
+    if (!e && into_dir && !layout)
+        e = io_each_entry(out_fd, check_empty, NULL);
     if (!e && !into_dir)
         e = store_archive_write(s->store, out_fd, files, n);
     else if (!e)
@@ -274,14 +351,14 @@ static struct err *save_chosen(struct saving *s, int out_fd) {
     return write_out(s, take_ptr(&manifests), docker, out_fd);
 }
 
-struct err *image_save(struct store *store, const struct strv *names, enum image_format format, int out_fd) {
-    struct saving s = {.store = store, .format = format};
+struct err *image_save(const struct image_save *args) {
+    struct saving s = {.s = args, .store = args->store, .format = args->format};
     autofd int hold = -1;
-    struct err *e = store_hold(store, &hold);
-    for (size_t i = 0; !e && i < names->n; i++)
-        e = choose_one(&s, names->v[i]);
+    struct err *e = store_hold(args->store, &hold);
+    for (size_t i = 0; !e && i < args->names->n; i++)
+        e = choose_one(&s, args->names->v[i]);
     if (!e)
-        e = save_chosen(&s, out_fd);
+        e = save_chosen(&s, args->fd);
     for (size_t i = 0; i < s.n; i++)
         strv_done(&s.images[i].references);
     free(s.images);

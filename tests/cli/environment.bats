@@ -177,6 +177,33 @@ works() { # the whole life of a container, with the given words before coracle
     assert_output_has config.json
 }
 
+@test "proxies of docker's config.json reach containers and builds, below what the user says" {
+    mkdir -p "$HOME/.docker"
+    echo '{"proxies":{"default":{"httpProxy":"http://proxy.example:3128","noProxy":"internal"}}}' >"$HOME/.docker/config.json"
+    run -0 coracle run --rm -e HTTP_PROXY=mine -e no_proxy busybox env
+    assert_output_has HTTP_PROXY=mine
+    assert_output_has http_proxy=http://proxy.example:3128
+    assert_output_has NO_PROXY=internal
+    refute_output_has no_proxy=
+    coracle create --name proxied busybox true
+    run -0 coracle inspect -f '{{json .Config.Env}}' proxied
+    assert_output_has '"HTTP_PROXY=http://proxy.example:3128"'
+    coracle rm proxied
+    run -0 coracle build -t proxied - <<<$'FROM busybox\nRUN env >/seen'
+    refute_output_has consumed
+    echo '{}' >"$HOME/.docker/config.json"
+    run -0 coracle run --rm proxied grep -i proxy /seen
+    assert_output_has http_proxy=http://proxy.example:3128
+    run -0 coracle inspect -f '{{json .Config.Env}}' proxied
+    refute_output_has proxy.example
+    echo '{"proxies":' >"$HOME/.docker/config.json"
+    run -0 coracle run --rm busybox echo ran
+    rm "$HOME/.docker/config.json"
+    assert_output_has "WARNING: Error loading config file"
+    assert_output_has ran
+    coracle rmi proxied
+}
+
 @test "an image of 60 layers runs, and shows each of them" {
     dir=$BATS_TEST_TMPDIR
     image_tar busybox >/dev/null

@@ -399,6 +399,33 @@ make() { coracle import --change 'CMD ["/bin/sh"]' --change "ENV N=${2:-$1}" "$(
     assert_status 64
 }
 
+@test "image diff: the topmost layer, or from one image to another, as the container that made it says" {
+    image busybox
+    coracle run --name d1 busybox sh -c 'echo x >/new; rm /etc/group; chmod 700 /home; rm -r /usr; mkdir -p /opt/deep; echo y >/opt/deep/f'
+    coracle diff d1 >"$BATS_TEST_TMPDIR/one"
+    coracle commit d1 diff:1 >/dev/null
+    run -0 coracle image diff diff:1
+    assert_eq "$output" "$(cat "$BATS_TEST_TMPDIR/one")"
+    run -0 coracle image diff diff:1 busybox
+    assert_eq "$output" "$(cat "$BATS_TEST_TMPDIR/one")"
+    coracle run --name d2 diff:1 sh -c 'rm /new; rm -r /opt/deep; mkdir /opt/deep; echo z >/opt/deep/g; ln -s f /opt/link; echo root:x:0: >/etc/group'
+    coracle commit d2 diff:2 >/dev/null
+    run -0 coracle image diff diff:2 diff:1
+    assert_eq "$output" $'C /etc\nA /etc/group\nD /new\nC /opt\nC /opt/deep\nD /opt/deep/f\nA /opt/deep/g\nA /opt/link'
+    run -0 coracle image diff diff:1 diff:2
+    assert_eq "$output" $'C /etc\nD /etc/group\nA /new\nC /opt\nC /opt/deep\nA /opt/deep/f\nD /opt/deep/g\nD /opt/link'
+    run -0 coracle image diff diff:2 diff:2
+    assert_eq "$output" ""
+    run -0 coracle image diff --format json busybox diff:1
+    assert_eq "$(jq -c '.added | sort' <<<"$output")" '["/etc/group","/usr","/usr/bin"]'
+    assert_eq "$(jq -c '.deleted' <<<"$output")" '["/new","/opt"]'
+    run coracle image diff diff:1 nosuch
+    assert_status 1
+    assert_output_has "No such image"
+    coracle rm d1 d2
+    coracle rmi diff:1 diff:2
+}
+
 @test "write errors are errors" {
     make a
     run bash -c 'coracle images >/dev/full'

@@ -219,6 +219,43 @@ E
 {"headers": {"Authorization": "Basic x"}}|is no header that can be sent
 {"headers": {"X": "a\nb"}}|is no header that can be sent
 {"mirrors": ["http://mirror.example"]}|uses plain http
+{"ca": ["ca.crt"]}|absolute paths
+{"cert": "/client.cert"}|the absolute paths of both
 []|expected an object
 E
+}
+
+@test "the configuration's own authority for one registry; names that stand for repositories" {
+    mkdir -p "$HOME/.config/coracle"
+    configure() { echo "$1" >"$HOME/.config/coracle/config.json"; }
+    configure "{\"registries\": {\"$S\": {\"ca\": [\"/etc/ssl/certs/ca-certificates.crt\"]}}}"
+    run coracle login -u tester -p secret "$S"
+    assert_status 1
+    assert_output_has certificate
+    configure "{\"registries\": {\"$S\": {\"ca\": [\"$(registry_ca)\"]}}}"
+    coracle login -u tester -p secret "$S"
+    # a bare name; with a path or a registry it is what it says
+    tar -C "$CTR_HOME/bin" -cf "$CTR_HOME/tmp/some.tar" .
+    coracle import "$CTR_HOME/tmp/some.tar" "$P/team/base:1" >/dev/null
+    coracle push -q "$P/team/base:1"
+    coracle rmi "$P/team/base:1" >/dev/null
+    configure "{\"short-name-aliases\": {\"base\": \"$P/team/base\"}}"
+    run -0 coracle pull -q base:1
+    assert_eq "$output" "$P/team/base:1"
+    id=$(coracle image inspect -f '{{.Id}}' base:1)
+    coracle tag base:1 base:2
+    assert_eq "$(coracle images --format '{{.Repository}}:{{.Tag}}' | grep team/base | sort | paste -sd' ')" "$P/team/base:1 $P/team/base:2"
+    coracle push -q base:2
+    assert_eq "$(coracle image inspect -f '{{.Id}}' "$P/team/base:2")" "$id"
+    run coracle image inspect docker.io/library/base:1
+    assert_status 1
+    coracle save base:1 >"$CTR_HOME/tmp/base.tar"
+    coracle rmi base:1 base:2 >/dev/null
+    for bad in '{"a/b": "x/y"}' '{"a": "x"}' '{"a": "x/y:1"}'; do
+        configure "{\"short-name-aliases\": $bad}"
+        run coracle images
+        assert_status 1
+        assert_output_has short-name-aliases
+    done
+    rm "$HOME/.config/coracle/config.json"
 }

@@ -128,3 +128,82 @@ id_of() { coracle image inspect -f '{{.Id}}' "$1"; }
     assert_status 1
     assert_output_has "dir:$(realpath .)/plain is rejected by policy"
 }
+
+@test "push to files: each kind is what skopeo takes it for; a layout keeps what it has, an archive is not added to" {
+    coracle load -qi both.tar >/dev/null
+    rm -rf pushed && mkdir pushed
+    coracle push one:1 oci:pushed/layout:one
+    coracle push two:2 oci:pushed/layout:two
+    coracle push two:2 oci:pushed/layout:moves
+    coracle push one:1 oci:pushed/layout:moves
+    assert_eq "$(jq -r '[.manifests[].annotations["org.opencontainers.image.ref.name"]] | sort | join(" ")' pushed/layout/index.json)" "moves one two"
+    coracle push one:1 oci-archive:pushed/one.tar:1
+    coracle push one:1 docker-archive:pushed/docker.tar:other:3
+    coracle push one:1 dir:pushed/dir
+    for source in oci:pushed/layout:one oci:pushed/layout:moves oci-archive:pushed/one.tar:1 dir:pushed/dir; do
+        rm -rf copy
+        skopeo --insecure-policy copy -q "$source" oci:copy:x || fail "skopeo does not take $source"
+        assert_eq "$(jq -r .config.digest "copy/blobs/sha256/$(jq -r '.manifests[0].digest[7:]' copy/index.json)")" "$ID"
+    done
+    skopeo --insecure-policy copy -q oci:pushed/layout:two dir:pushed/two
+    no_images
+    coracle pull -q docker-archive:pushed/docker.tar >/dev/null
+    assert_eq "$(names)" other:3
+    run coracle push other:3 docker-archive:pushed/docker.tar
+    assert_status 1
+    assert_output_has "there already"
+    run coracle push other:3 dir:pushed/dir
+    assert_status 1
+    assert_output_has "not empty"
+    run coracle push -a other oci:pushed/x
+    assert_status 1
+    assert_output_has "for registries"
+    run coracle push nosuch:1 oci:pushed/x
+    assert_status 1
+    assert_output_has "No such image"
+    run coracle push other:3 docker-daemon:other:3
+    assert_status 1
+}
+
+@test "scp: to a host, from it, and from one to another; ports, quiet, and what cannot be" {
+    mkdir -p "$CTR_HOME/bin"
+    cat >"$CTR_HOME/bin/ssh" <<'S'
+#!/bin/bash
+# runs the command here, in a store of the host's own
+echo "$*" >>"$CTR_HOME/ssh.log"
+[ "$1" != -p ] || shift 2
+[ "$1" = -- ] && shift
+case $1 in *unreachable*) echo "ssh: connect to host: No route to host" >&2; exit 255 ;; esac
+export CORACLE_ROOT=$CTR_HOME/store-of-${1##*@}
+shift
+exec sh -c "$*"
+S
+    chmod +x "$CTR_HOME/bin/ssh"
+    PATH=$CTR_HOME/bin:$PATH
+    coracle load -qi both.tar >/dev/null
+    run -0 coracle image scp one:1 alice@there::
+    assert_eq "$output" "Loaded image: one:1"
+    assert_eq "$(CORACLE_ROOT=$CTR_HOME/store-of-there coracle image inspect -f '{{.Id}}' one:1)" "$ID"
+    no_images
+    run -0 coracle image scp ssh://alice@there:2222::one:1
+    assert_eq "$output" "Loaded image: one:1"
+    assert_eq "$(id_of one:1)" "$ID"
+    grep -q -- '-p 2222 -- alice@there ' "$CTR_HOME/ssh.log" || fail "$(cat "$CTR_HOME/ssh.log")"
+    run -0 coracle image scp -q there::one:1 elsewhere::
+    assert_eq "$output" ""
+    assert_eq "$(CORACLE_ROOT=$CTR_HOME/store-of-elsewhere coracle image inspect -f '{{.Id}}' one:1)" "$ID"
+    run coracle image scp one:1 bob@unreachable::
+    assert_status 1
+    assert_output_has "No route to host"
+    assert_output_has "exit status 255"
+    run coracle image scp there::nosuch:1
+    assert_status 1
+    assert_output_has "No such image"
+    rm "$CTR_HOME/ssh.log"
+    for args in "nosuch:1 there::" "one:1" "one:1 there" "one:1 there::name" "there::" "-- one:1 -oProxyCommand=x::" "one:1 a;b::" "there::\$(x) " "one:1 there:99999::"; do
+        run coracle image scp $args
+        [ "$status" != 0 ] || fail "$args"
+    done
+    [ ! -e "$CTR_HOME/ssh.log" ] || fail "somebody was asked: $(cat "$CTR_HOME/ssh.log")"
+    for s in there elsewhere; do CORACLE_ROOT=$CTR_HOME/store-of-$s coracle rmi one:1; done
+}

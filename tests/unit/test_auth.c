@@ -5,6 +5,20 @@
 #include "base/mem.h"
 #include "image/registry_int.h"
 
+static void test_proxies(void) {
+    static const char text[] = "{\"httpProxy\":\"http://p:1\",\"noProxy\":\"x,y\",\"ftpProxy\":\"\",\"other\":\"z\"}";
+    autojson j = NULL;
+    autostrv struct strv env = {.n = 0};
+    CHECK_OK(json_parse(text, strlen(text), "proxies", 0, &j));
+    strv_push(&env, "HTTP_PROXY=mine");
+    strv_push(&env, "no_proxy");
+    proxies_add(j, &env);
+    autofree char *all = strv_join(&env, " ");
+    CHECK_STR(all, "HTTP_PROXY=mine no_proxy http_proxy=http://p:1 NO_PROXY=x,y");
+    proxies_add(NULL, &env);
+    CHECK_INT(env.n, 4);
+}
+
 static void test_challenge(void) {
     static const struct {
         const char *header;
@@ -155,4 +169,4 @@ static void test_hostname(void) {
 
 UNIT_MAIN({"challenge", test_challenge}, {"challenge_bad", test_challenge_bad}, {"base64", test_base64},
           {"auths", test_auths}, {"loopback", test_loopback}, {"insecure", test_insecure}, {"realm", test_realm},
-          {"hostname", test_hostname})
+          {"hostname", test_hostname}, {"proxies", test_proxies})

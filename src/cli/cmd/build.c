@@ -305,6 +305,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     TRY(check(o));
     TRY(find_look(c, o, &look));
     set_network(o);
+    cli_add_proxies(c, &o->build_arg);
     int interrupted;
     TRY(cli_interrupt_fd(&interrupted));
     bool quiet = o->quiet || str_eq(o->progress, "quiet");

@@ -69,6 +69,7 @@ struct err *container_flags_finish(struct cli_ctx *c, struct container_flags *f)
         strv_push(&o->command, c->args[i]);
     o->cwd = getcwd(NULL, 0);
     o->no_passwd = !f->passwd;
+    cli_add_proxies(c, &o->env);
     TRY(read_files(&f->env_file, &o->env_files));
     TRY(read_files(&f->label_file, &o->label_files));
     TRY(read_seccomp(&o->security_opt));
