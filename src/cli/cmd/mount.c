@@ -67,10 +67,12 @@ static struct err *chosen(struct cli_ctx *c, bool (*wanted)(struct cli_ctx *c, c
 }
 
 /* Goes on where one fails, as with names. */
-static struct err *each(struct cli_ctx *c, const struct strv *names,
-                        struct err *(*fn)(struct cli_ctx *c, const char *name), int *ret_code) {
-    for (size_t i = 0; i < names->n; i++) {
-        autoerr e = fn(c, names->v[i]);
+static struct err *each_chosen(struct cli_ctx *c, bool (*wanted)(struct cli_ctx *c, const struct engine_row *r),
+                               struct err *(*fn)(struct cli_ctx *c, const char *name), int *ret_code) {
+    autostrv struct strv names = {.n = 0};
+    TRY(chosen(c, wanted, &names));
+    for (size_t i = 0; i < names.n; i++) {
+        autoerr e = fn(c, names.v[i]);
         if (!e)
             continue;
         fflush(c->out);
@@ -131,14 +133,12 @@ static struct err *mount_one(struct cli_ctx *c, const char *name) {
 
 static struct err *run_mount(struct cli_ctx *c, int *ret_code) {
     const struct opts *o = c->opts;
-    autostrv struct strv names = {.n = 0};
     if (o->format && strcmp(o->format, "json") != 0)
         return err_new(ERR_USAGE, "unknown --format argument: \"%s\": it is \"json\" or nothing", o->format);
     TRY(check_arguments(c, false));
     if (!c->n_args && !o->all && !o->latest)
         return list(c);
-    TRY(chosen(c, any, &names));
-    TRY(each(c, &names, mount_one, ret_code));
+    TRY(each_chosen(c, any, mount_one, ret_code));
     return c->n_args == 1 ? NULL : list(c);
 }
 
@@ -152,10 +152,8 @@ static struct err *unmount_one(struct cli_ctx *c, const char *name) {
 }
 
 static struct err *run_umount(struct cli_ctx *c, int *ret_code) {
-    autostrv struct strv names = {.n = 0};
     TRY(check_arguments(c, true));
-    TRY(chosen(c, is_mounted, &names));
-    return each(c, &names, unmount_one, ret_code);
+    return each_chosen(c, is_mounted, unmount_one, ret_code);
 }
 
 static struct err *init_one(struct cli_ctx *c, const char *name) {
@@ -165,10 +163,8 @@ static struct err *init_one(struct cli_ctx *c, const char *name) {
 }
 
 static struct err *run_init(struct cli_ctx *c, int *ret_code) {
-    autostrv struct strv names = {.n = 0};
     TRY(check_arguments(c, true));
-    TRY(chosen(c, is_created, &names));
-    return each(c, &names, init_one, ret_code);
+    return each_chosen(c, is_created, init_one, ret_code);
 }
 
 #define CONTAINERS                                                                                                     \
@@ -191,27 +187,13 @@ const struct cmd cmd_mount = {
     CONTAINERS,
 };
 
-const struct cmd cmd_umount = {
-    .name = "umount",
-    .group = "container",
-    .aliases = "unmount",
-    .top_level = true,
-    .summary = "Unmount a container's root filesystem, within 'coracle unshare'",
-    .usage = "[OPTIONS] CONTAINER [CONTAINER...]",
-    .flags = umount_flags,
-    .run = run_umount,
-    CONTAINERS,
-};
+/* The alias is a word of its own at the top level, where aliases are not looked for. */
+#define UMOUNT                                                                                                         \
+    .top_level = true, .summary = "Unmount a container's root filesystem, within 'coracle unshare'",                   \
+    .usage = "[OPTIONS] CONTAINER [CONTAINER...]", .flags = umount_flags, .run = run_umount, CONTAINERS
 
-const struct cmd cmd_unmount = {
-    .name = "unmount",
-    .top_level = true,
-    .summary = "Unmount a container's root filesystem, within 'coracle unshare'",
-    .usage = "[OPTIONS] CONTAINER [CONTAINER...]",
-    .flags = umount_flags,
-    .run = run_umount,
-    CONTAINERS,
-};
+const struct cmd cmd_umount = {.name = "umount", .group = "container", .aliases = "unmount", UMOUNT};
+const struct cmd cmd_unmount = {.name = "unmount", UMOUNT};
 
 const struct cmd cmd_init = {
     .name = "init",
