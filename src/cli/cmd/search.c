@@ -36,18 +36,10 @@ static const char *const headers[][2] = {
 
 /* At most DESCRIPTION_MAX characters of UTF-8, with docker's ellipsis for the rest; on one line. */
 static void describe(const char *text, bool whole, struct str *out) {
-    size_t chars = 0;
-    const char *end = text, *last = text; /* last: where one character less would end */
-    for (; *end && (whole || chars <= DESCRIPTION_MAX); end++)
-        if (((unsigned char)*end & 0xc0) != 0x80 && ++chars == DESCRIPTION_MAX)
-            last = end;
-    bool cut = !whole && chars > DESCRIPTION_MAX;
-    autofree char *kept = mem_dupn(text, cut ? (size_t)(last - text) : strlen(text));
-    for (char *p = kept; *p; p++)
-        if (*p == '\n' || *p == '\r')
-            *p = ' ';
-    str_append(out, kept);
-    str_append(out, cut ? "…" : "");
+    autofree char *line = mem_dup(text);
+    for (char *end = line; (end = strpbrk(end, "\r\n"));)
+        *end = ' ';
+    cli_ellipsis(line, whole ? SIZE_MAX : DESCRIPTION_MAX, out);
 }
 
 static struct json *row_of(const struct json *r, bool whole) {
