@@ -42,7 +42,6 @@ struct pushing {
     struct fetch_client *client;
     struct registry *registry;
     struct str manifest;
-    int64_t config_size;
     struct item *items;
     size_t n, running;
 };
