@@ -72,7 +72,8 @@ static bool duty_matches(const struct engine_row *r, const char *key, const char
         return engine_row_on_boot(r) == !strcmp(value, "true");
     if (!strcmp(key, "isolation"))
         return !strcmp(value, "default");
-    return !strcmp(key, "is-task") && (!strcmp(value, "false") || !strcmp(value, "0"));
+    bool task = true;
+    return !strcmp(key, "is-task") && cli_filter_truth(value, &task) && !task;
 }
 
 static bool network_matches(const struct cli_containers *q, const struct engine_row *r, const char *wanted) {

@@ -200,12 +200,10 @@ static const char *const filter_keys[] = {"before",    "dangling", "label", "rea
                                           "reference", "since",    "until", NULL};
 
 static struct err *parse_truth(const char *key, const char *text, int *ret) {
-    if (!strcmp(text, "1") || !strcmp(text, "true"))
-        *ret = 1;
-    else if (!strcmp(text, "0") || !strcmp(text, "false"))
-        *ret = 0;
-    else
+    bool truth = false;
+    if (!cli_filter_truth(text, &truth))
         return err_new(ERR_USAGE, "invalid filter '%s=%s'", key, text);
+    *ret = truth;
     return NULL;
 }
 

@@ -55,8 +55,6 @@ static struct json *row_of(const struct json *r, bool whole) {
     return row;
 }
 
-static bool is_true(const char *value) { return str_eq(value, "true") || str_eq(value, "1"); }
-
 /* One value of a filter against a result. */
 static bool value_matches(const void *result, const char *key, const char *value) {
     const struct json *r = result;
@@ -64,16 +62,18 @@ static bool value_matches(const void *result, const char *key, const char *value
     if (!strcmp(key, "stars"))
         return str_to_i64(value, 0, INT64_MAX, &stars) && json_int_value(json_get(r, "star_count"), 0) >= stars;
     const char *field = !strcmp(key, "is-official") ? "is_official" : "is_automated";
-    return json_bool_value(json_get(r, field), false) == is_true(value);
+    bool wanted = false;
+    return cli_filter_truth(value, &wanted) && json_bool_value(json_get(r, field), false) == wanted;
 }
 
 static struct err *check_filters(const struct strv *texts) {
     int64_t stars;
+    bool truth;
     for (size_t i = 0; i < texts->n; i++) {
         const char *value = strchr(texts->v[i], '=');
         bool number = str_starts(texts->v[i], "stars=");
-        bool good = !value || (number ? str_to_i64(value + 1, 0, INT64_MAX, &stars)
-                                      : is_true(value + 1) || str_eq(value + 1, "false") || str_eq(value + 1, "0"));
+        bool good =
+            !value || (number ? str_to_i64(value + 1, 0, INT64_MAX, &stars) : cli_filter_truth(value + 1, &truth));
         if (!good)
             return err_new(ERR_USAGE, "invalid filter '%s'", texts->v[i]);
     }
