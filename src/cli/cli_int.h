@@ -103,6 +103,8 @@ bool cli_container_matches(const struct cli_containers *q, const struct engine_r
 struct json *cli_row_json(const char *text);
 /* Prints warnings as docker does: "WARNING: text" on stderr. */
 void cli_warnings(const struct strv *warnings);
+/* The colon before the tag of "host:5000/name:tag", borrowed, or NULL. */
+const char *cli_tag_of(const char *name);
 /* Appends at most `max` code points of a text, the last one "…" where something was cut off. */
 void cli_ellipsis(const char *text, size_t max, struct str *out);
 /* The columns of a terminal that n bytes of UTF-8 take. */

@@ -97,6 +97,11 @@ int cli_interrupt_code(void) {
     return 128 + SIGINT;
 }
 
+const char *cli_tag_of(const char *name) {
+    const char *slash = strrchr(name, '/');
+    return strrchr(slash ? slash : name, ':');
+}
+
 void cli_ellipsis(const char *text, size_t max, struct str *out) {
     size_t runes = 0, cut = 0, n = 0;
     for (; text[n]; n++) {

@@ -129,7 +129,7 @@ static struct err *summary(struct cli_ctx *c, const struct json *usage, const st
 
 static struct json *image_row(const struct json *image, const char *name, int64_t now) {
     struct json *row = json_object();
-    const char *slash = strrchr(name, '/'), *colon = strrchr(slash ? slash : name, ':');
+    const char *colon = cli_tag_of(name);
     autofree char *repository = mem_dupn(name, colon ? (size_t)(colon - name) : strlen(name));
     autofree char *id = mem_dupn(json_text(image, "Id") + strlen("sha256:"), ID_SHORT_LEN);
     autostr struct str ago = STR_INIT;

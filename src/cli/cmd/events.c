@@ -75,7 +75,7 @@ static bool image_matches(const struct listener *l, const struct json *ev) {
     if (!strmap_get(&l->filters, "image"))
         return true;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const char *slash = strrchr(names[i], '/'), *colon = strrchr(slash ? slash : names[i], ':');
+        const char *colon = cli_tag_of(names[i]);
         autofree char *untagged = mem_dupn(names[i], colon ? (size_t)(colon - names[i]) : strlen(names[i]));
         if (*names[i] && (any_value(l, "image", names[i], false) || any_value(l, "image", untagged, false)))
             return true;

@@ -56,12 +56,6 @@ static const char *const headers[][2] = {
     {NULL, NULL},
 };
 
-/* Where the tag of "host:5000/name:tag" begins, or NULL. */
-static const char *tag_of(const char *name) {
-    const char *slash = strrchr(name, '/');
-    return strrchr(slash ? slash : name, ':');
-}
-
 static void set_times(struct json *row, int64_t seconds, int64_t now) {
     autostr struct str at = STR_INIT;
     autostr struct str ago = STR_INIT;
@@ -116,7 +110,7 @@ static char *digest_in(const struct json *view, const char *repository) {
 
 /* docker's pattern of a reference is met by the whole of it, and by its repository. */
 static bool reference_matches(const char *pattern, const char *name) {
-    const char *at = strchr(name, '@'), *end = at ? at : tag_of(name);
+    const char *at = strchr(name, '@'), *end = at ? at : cli_tag_of(name);
     autofree char *repository = end ? mem_dupn(name, (size_t)(end - name)) : mem_dup(name);
     return fnmatch(pattern, name, FNM_PATHNAME) == 0 || fnmatch(pattern, repository, FNM_PATHNAME) == 0;
 }
@@ -174,7 +168,7 @@ static void add_rows(struct json *rows, const struct json *view, const struct qu
                      int64_t now) {
     size_t tags = 0;
     JSON_EACH(t, json_get(view, "RepoTags")) {
-        const char *name = json_str_value(t), *colon = tag_of(name);
+        const char *name = json_str_value(t), *colon = cli_tag_of(name);
         tags++;
         if (!colon || !any_matches(&q->references, name))
             continue;

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <stddef.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "engine/registries.h"
@@ -103,11 +102,6 @@ static struct err *push_to(struct cli_ctx *c) {
 
 /* ---- docker's ---- */
 
-static bool has_tag(const char *name) {
-    const char *slash = strrchr(name, '/');
-    return strchr(slash ? slash : name, ':') != NULL;
-}
-
 static struct err *run(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     const struct opts *o = c->opts;
@@ -120,7 +114,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         TRY(engine_push_tags(c->engine, c->args[0], &names));
     else
         strv_push(&names, c->args[0]);
-    if (!o->all_tags && !o->quiet && !has_tag(c->args[0]))
+    if (!o->all_tags && !o->quiet && !cli_tag_of(c->args[0]))
         fputs("Using default tag: latest\n", c->out);
     for (size_t i = 0; i < names.n; i++)
         TRY(push_one(c, names.v[i], NULL));
