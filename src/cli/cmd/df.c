@@ -213,8 +213,7 @@ static struct json *cache_rows(const struct json *cache, int64_t now) {
     struct json *rows = json_array();
     JSON_EACH(it, cache) {
         struct json *row = json_object();
-        autostr struct str size = STR_INIT, created = STR_INIT;
-        autostr struct str used = STR_INIT;
+        autostr struct str size = STR_INIT, created = STR_INIT, used = STR_INIT;
         autofree char *id = mem_dupn(json_text(it, "ID"), ID_SHORT_LEN);
         cli_human_size(json_int_value(json_get(it, "Size"), 0), 3, &size);
         clock_format_ago(json_int_value(json_get(it, "Created"), 0), now, &created);
@@ -228,7 +227,6 @@ static struct json *cache_rows(const struct json *cache, int64_t now) {
         json_set_str(row, "UsageCount", "1");
         json_set_str(row, "Shared", json_bool_value(json_get(it, "Shared"), false) ? "true" : "false");
         json_push(rows, row);
-        str_done(&created);
     }
     return rows;
 }
