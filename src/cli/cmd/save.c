@@ -7,14 +7,14 @@ struct opts {
     char *output, *format;
 };
 
-static const struct {
+static const struct form {
     const char *word;
     enum image_format format;
     bool dir;
-} formats[] = {{"docker-archive", IMAGE_SAVE_DOCKER, false},
-               {"oci-archive", IMAGE_SAVE_OCI, false},
-               {"oci-dir", IMAGE_SAVE_OCI_DIR, true},
-               {"docker-dir", IMAGE_SAVE_DIR, true}};
+} forms[] = {{"docker-archive", IMAGE_SAVE_DOCKER, false},
+             {"oci-archive", IMAGE_SAVE_OCI, false},
+             {"oci-dir", IMAGE_SAVE_OCI_DIR, true},
+             {"docker-dir", IMAGE_SAVE_DIR, true}};
 
 static const struct cli_flag flags[] = {
     {.name = "format",
@@ -39,15 +39,19 @@ static const struct cli_flag flags[] = {
     {.name = NULL},
 };
 
+static const struct form *find_form(const char *word) {
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+        if (str_eq(word, forms[i].word))
+            return &forms[i];
+    return NULL;
+}
+
 static struct err *save_to(struct cli_ctx *c, int fd) {
     const struct opts *o = c->opts;
     autostrv struct strv names = {.n = 0};
-    size_t i = 0;
-    for (int k = 0; k < c->n_args; k++)
-        strv_push(&names, c->args[k]);
-    while (!str_eq(o->format, formats[i].word))
-        i++;
-    return engine_image_save(c->engine, &names, formats[i].format, fd);
+    for (int i = 0; i < c->n_args; i++)
+        strv_push(&names, c->args[i]);
+    return engine_image_save(c->engine, &names, find_form(o->format)->format, fd);
 }
 
 static struct err *save_to_dir(struct cli_ctx *c, const char *path) {
@@ -60,15 +64,13 @@ static struct err *save_to_dir(struct cli_ctx *c, const char *path) {
 static struct err *run(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     const struct opts *o = c->opts;
-    size_t i = 0;
-    while (i < ARRAY_LEN(formats) && !str_eq(o->format, formats[i].word))
-        i++;
-    if (i == ARRAY_LEN(formats))
+    const struct form *form = find_form(o->format);
+    if (!form)
         return err_new(ERR_USAGE, "unknown format \"%s\": choose docker-archive, oci-archive, oci-dir or docker-dir",
                        o->format);
-    if (formats[i].dir && !o->output)
+    if (form->dir && !o->output)
         return err_new(ERR_USAGE, "--format %s wants a directory: name it with -o", o->format);
-    return formats[i].dir ? save_to_dir(c, o->output) : cli_to_file(c, o->output, save_to);
+    return form->dir ? save_to_dir(c, o->output) : cli_to_file(c, o->output, save_to);
 }
 
 const struct cmd cmd_save = {
