@@ -59,8 +59,8 @@ bool cli_confirm(struct cli_ctx *c, const char *warning);
  * owned. interrupted: the terminal is as before. */
 struct err *cli_prompt(struct cli_ctx *c, const char *question, bool echo, char **ret)
     __attribute__((warn_unused_result));
-/* A descriptor that becomes readable when the user interrupts (SIGINT, SIGTERM, SIGHUP), for long operations; kept
- * until exit. */
+/* A descriptor that becomes readable when the user interrupts (SIGINT, SIGTERM, SIGHUP), for long operations; one,
+ * kept until exit. */
 struct err *cli_interrupt_fd(int *ret_fd) __attribute__((warn_unused_result));
 /* 128+n of the signal that made it readable; whoever waits on the descriptor does not read it. */
 int cli_interrupt_code(void);

@@ -73,14 +73,19 @@ struct err *cli_io_end(const struct monitor_io_result *r, int *ret_code) {
 }
 
 struct err *cli_interrupt_fd(int *ret_fd) {
+    static int fd = -1; /* of the process, as the signals are */
     sigset_t set;
+    if (fd >= 0) {
+        *ret_fd = fd;
+        return NULL;
+    }
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return err_sys(errno, "block signals");
-    int fd = signalfd(-1, &set, SFD_CLOEXEC);
+    fd = signalfd(-1, &set, SFD_CLOEXEC);
     if (fd < 0)
         return err_sys(errno, "make a signal descriptor");
     *ret_fd = fd;
