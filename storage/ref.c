@@ -38,8 +38,7 @@ static bool ref_ok(const char *ref) {
     return true;
 }
 
-/* The file's name, owned. */
-static struct err *file_of_ref(const char *ref, char **ret) {
+struct err *store_ref_file(const char *ref, char **ret) {
     if (!ref_ok(ref))
         return err_new(ERR_USAGE, "%s is not a reference", ref);
     if (strlen(ref) > REF_FILE_MAX)
@@ -70,7 +69,7 @@ struct err *store_ref_read(const struct store *s, const char *file, char ret[65]
     for (char *p = ref; (p = strchr(p, '+')); p++)
         *p = '/';
     TRY(store_dir(s, STORE_REFS, &refs));
-    struct err *e = file_of_ref(ref, &canonical);
+    struct err *e = store_ref_file(ref, &canonical);
     if (e) {
         err_free(e);
         return err_new(ERR_CORRUPT, "it is not called like a reference");
@@ -93,7 +92,7 @@ static bool image_known(const struct store *s, const char *id) {
 struct err *store_ref_write(int refs, const char *ref, const char *image_id, mode_t mode) {
     autofree char *name = NULL;
     autojson j = json_object();
-    TRY(file_of_ref(ref, &name));
+    TRY(store_ref_file(ref, &name));
     json_set_str(j, "image", image_id);
     json_set_str(j, "reference", ref);
     TRY_CTX(json_write_file(refs, name, j, mode, IO_DURABLE), "tag %s", ref);
@@ -108,7 +107,7 @@ static struct err *write_ref(struct store *s, const char *ref, const char *image
 
 struct err *store_ref_set(struct store *s, const char *ref, const char *image_id) {
     autofree char *name = NULL;
-    TRY(file_of_ref(ref, &name));
+    TRY(store_ref_file(ref, &name));
     if (!path_is_hex64(image_id) || !image_known(s, image_id))
         return err_new(ERR_NOT_FOUND, "No such image: %s", image_id);
     TRY(write_ref(s, ref, image_id));
@@ -153,7 +152,7 @@ struct err *store_image_put_named(struct store *s, const struct store_image *img
 static struct err *own_ref_get(const struct store *s, const char *ref, char ret[65]) {
     autofree char *name = NULL;
     int refs;
-    TRY(file_of_ref(ref, &name));
+    TRY(store_ref_file(ref, &name));
     TRY(store_dir(s, STORE_REFS, &refs));
     struct err *e = read_ref(refs, name, ref, ret);
     if (e && err_kind(e) == ERR_NOT_FOUND && err_errno(e) == ENOENT) {
@@ -178,7 +177,7 @@ int64_t store_ref_time(const struct store *s, const char *ref) {
     int refs;
     struct stat st;
     autofree char *name = NULL;
-    autoerr e = file_of_ref(ref, &name);
+    autoerr e = store_ref_file(ref, &name);
     autoerr closed = e ? NULL : store_dir(s, STORE_REFS, &refs);
     if (e || closed || fstatat(refs, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
@@ -188,7 +187,7 @@ int64_t store_ref_time(const struct store *s, const char *ref) {
 struct err *store_ref_remove(struct store *s, const char *ref) {
     autofree char *name = NULL;
     int refs;
-    TRY(file_of_ref(ref, &name));
+    TRY(store_ref_file(ref, &name));
     TRY(store_dir(s, STORE_REFS, &refs));
     if (unlinkat(refs, name, 0) < 0)
         return errno == ENOENT ? err_new(ERR_NOT_FOUND, "No such image: %s", ref) : err_sys(errno, "untag %s", ref);
@@ -218,7 +217,7 @@ static struct err *list_refs(const struct store *s, const struct strv *images, s
     for (size_t i = 0; i < names.n; i++) {
         char id[ID_LEN + 1], *key = id;
         autofree char *name = NULL;
-        autoerr e = file_of_ref(names.v[i], &name);
+        autoerr e = store_ref_file(names.v[i], &name);
         if (!e)
             e = read_ref(refs, name, names.v[i], id);
         if (e && err_errno(e) != ENOENT) /* else it was removed just now */

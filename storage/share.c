@@ -284,13 +284,13 @@ static struct err *mark(const struct store *x, const struct strv *ids, struct ke
         store_image_free(img);
     }
     TRY(store_refs(x, &refs));
-    for (size_t i = 0; i < refs.n; i++)
-        if (strv_has(ids, refs.e[i].value)) {
-            char *file = mem_dup(refs.e[i].key);
-            for (char *c = file; *c; c++)
-                *c = *c == '/' ? '+' : *c;
-            strv_push_take(&k->refs, file);
-        }
+    for (size_t i = 0; i < refs.n; i++) {
+        char *file = NULL;
+        if (!strv_has(ids, refs.e[i].value))
+            continue;
+        TRY(store_ref_file(refs.e[i].key, &file));
+        strv_push_take(&k->refs, file);
+    }
     return NULL;
 }
 
