@@ -81,9 +81,9 @@ static struct err *make_shared(const char *dir, int fd) {
 /* ---- layers ---- */
 
 struct giving {
-    int top, data; /* layers/.making, and its data/<n> */
-    int diff;      /* its diff */
-    int cur;       /* the directory below diff that matches the walk's */
+    int data; /* layers/.making/data/<n> */
+    int diff; /* layers/.making/diff */
+    int cur;  /* the directory below diff that matches the walk's */
     size_t depth;
     size_t closed; /* levels of directories that others may not enter: nothing below them is given */
 };
@@ -105,6 +105,13 @@ static struct err *give_entry(void *ctx, int at, const char *name, const struct 
     return give_file(g->cur, name, g->data, ino);
 }
 
+/* A new directory that everybody may look into, whatever the umask. */
+static struct err *make_open(int at, const char *name, int *ret_fd) {
+    if (mkdirat(at, name, 0755) < 0 || fchmodat(at, name, 0755, 0) < 0)
+        return err_sys(errno, "make the directory %s", name);
+    return fd_open_at(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, ret_fd);
+}
+
 static struct err *enter_dir(void *ctx, int dir, const char *name, const struct stat *st) {
     struct giving *g = ctx;
     autofd int fd = -1;
@@ -115,9 +122,7 @@ static struct err *enter_dir(void *ctx, int dir, const char *name, const struct 
         return NULL;
     }
     if (g->depth) {
-        if (mkdirat(g->cur, name, 0755) < 0 || fchmodat(g->cur, name, 0755, 0) < 0)
-            return err_sys(errno, "make the directory %s", name);
-        TRY(fd_open_at(g->cur, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &fd));
+        TRY(make_open(g->cur, name, &fd));
     } else {
         TRY(fd_dup(g->diff, &fd));
     }
@@ -143,12 +148,6 @@ static struct err *leave_dir(void *ctx, int dir, const char *name, const struct 
     return NULL;
 }
 
-static struct err *make_open(int at, const char *name, int *ret_fd) {
-    if (mkdirat(at, name, 0755) < 0 || fchmodat(at, name, 0755, 0) < 0)
-        return err_sys(errno, "make the directory %s", name);
-    return fd_open_dir(at, name, ret_fd);
-}
-
 static struct err *fill_layer(int layer, int making, size_t number) {
     autofd int data = -1, at = -1, diff = -1;
     char place[24];
@@ -156,7 +155,7 @@ static struct err *fill_layer(int layer, int making, size_t number) {
     TRY(make_open(making, "diff", &diff));
     TRY(make_open(making, "data", &data));
     TRY(make_open(data, place, &at));
-    struct giving g = {.top = making, .data = at, .diff = diff, .cur = -1};
+    struct giving g = {.data = at, .diff = diff, .cur = -1};
     const struct walk_ops ops = {.file = give_entry, .enter = enter_dir, .leave = leave_dir, .ctx = &g};
     struct err *e = walk_tree(layer, "diff", &ops);
     fd_close(g.cur);
