@@ -127,7 +127,24 @@ static struct err *copy_attributes(const struct copy *c, int from, int to, const
     return NULL;
 }
 
-/* ---- entries ---- */
+/* ---- files whose data is elsewhere ---- */
+
+enum { REDIRECT_MAX = 64 };
+
+/* Makes `to` a file of `size` bytes without data, which overlay takes from `redirect`. */
+static struct err *set_reference(int to, const char *redirect, off_t size, const char *name) {
+    if (ftruncate(to, size) < 0 || fsetxattr(to, "user.overlay.metacopy", "", 0, 0) < 0 ||
+        fsetxattr(to, "user.overlay.redirect", redirect, strlen(redirect), 0) < 0)
+        return err_sys(errno, "refer to the data of %s", name);
+    return NULL;
+}
+
+/* What a file refers to; false when its data is its own. */
+static bool get_reference(int from, char ret[REDIRECT_MAX + 1]) {
+    ssize_t n = fgetxattr(from, "user.overlay.redirect", ret, REDIRECT_MAX);
+    ret[n > 0 ? n : 0] = '\0';
+    return n > 0 && fgetxattr(from, "user.overlay.metacopy", NULL, 0) >= 0;
+}
 
 /*
  * An inode without data that says where overlay finds it. Not where the data cannot be linked to (too many links): a
@@ -135,42 +152,34 @@ static struct err *copy_attributes(const struct copy *c, int from, int to, const
  */
 static struct err *refer(const struct copy *c, int at, const char *name, const struct stat *st, int to,
                          bool *ret_done) {
-    char ino[32], redirect[64];
+    char ino[32], redirect[REDIRECT_MAX];
     (void)snprintf(ino, sizeof ino, "%llx", (unsigned long long)st->st_ino);
-    int n = snprintf(redirect, sizeof redirect, "/%zu/%s", c->shift->depth, ino);
+    (void)snprintf(redirect, sizeof redirect, "/%zu/%s", c->shift->depth, ino);
     if (linkat(at, name, c->shift->data, ino, 0) < 0)
         return errno == EMLINK || errno == EPERM ? NULL : err_sys(errno, "link to %s", name);
-    if (ftruncate(to, st->st_size) < 0 || fsetxattr(to, "user.overlay.metacopy", "", 0, 0) < 0 ||
-        fsetxattr(to, "user.overlay.redirect", redirect, (size_t)n, 0) < 0)
-        return err_sys(errno, "refer to the data of %s", name);
+    TRY(set_reference(to, redirect, st->st_size, name));
     *ret_done = true;
     return NULL;
 }
 
 /* The same reference for the copy. */
 static struct err *refer_too(int from, int to, const char *name, const struct stat *st, bool *ret_done) {
-    char redirect[64];
-    ssize_t n = fgetxattr(from, "user.overlay.redirect", redirect, sizeof redirect);
-    *ret_done = n > 0 && fgetxattr(from, "user.overlay.metacopy", NULL, 0) >= 0;
-    if (!*ret_done)
-        return NULL;
-    if (fsetxattr(to, "user.overlay.redirect", redirect, (size_t)n, 0) < 0 ||
-        fsetxattr(to, "user.overlay.metacopy", "", 0, 0) < 0 || ftruncate(to, st->st_size) < 0)
-        return err_sys(errno, "refer to the data of %s", name);
-    return NULL;
+    char redirect[REDIRECT_MAX + 1];
+    *ret_done = get_reference(from, redirect);
+    return *ret_done ? set_reference(to, redirect, st->st_size, name) : NULL;
 }
 
 /* The file that another one refers to (storage/shared.h), in its place; the attributes stay those of the one. */
 static struct err *open_referred(const struct copy *c, int from, const char *name, int *ret_fd) {
-    char redirect[64];
-    ssize_t n = fgetxattr(from, "user.overlay.redirect", redirect, sizeof redirect - 1);
-    if (n < 2 || redirect[0] != '/' || fgetxattr(from, "user.overlay.metacopy", NULL, 0) < 0)
+    char redirect[REDIRECT_MAX + 1];
+    if (!get_reference(from, redirect) || redirect[0] != '/' || !redirect[1])
         return NULL;
-    redirect[n] = '\0';
     TRY_CTX(fd_open_at(c->data, redirect + 1, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, ret_fd), "the shared data of %s",
             name);
     return NULL;
 }
+
+/* ---- entries ---- */
 
 static struct err *copy_regular(const struct copy *c, int at, const char *name, const struct stat *st) {
     autofd int from = -1, to = -1, shared = -1;
