@@ -87,8 +87,6 @@ static struct err *refresh(struct engine *e, struct engine_container *c) {
 /* A power cut before a new container was synced leaves something that nobody was told of: away with it. */
 static struct err *drop_torn(struct store *s, const char *id) {
     bool torn = false;
-    if (!store_container_unsynced(s, id))
-        return NULL;
     TRY(store_container_check_torn(s, id, &torn));
     if (!torn)
         return NULL;
@@ -96,21 +94,30 @@ static struct err *drop_torn(struct store *s, const char *id) {
     return err_new(ERR_NOT_FOUND, "no such container: %s", id);
 }
 
+/* *ret_held: its lock is held, where that says more than its state. */
+static struct err *read_records(const struct store *s, struct engine_container *c, bool *ret_held) {
+    TRY(json_read_file(c->dirfd, "container.json", &c->summary));
+    if (!json_str_value(json_get(c->summary, "Name")))
+        return err_new(ERR_CORRUPT, "the record of container %.12s is damaged", c->id);
+    TRY(monitor_state_read(c->dirfd, &c->state));
+    /* what is being removed looks as if it had never been started */
+    if (engine_state_alive(&c->state) || !strcmp(c->state.status, "created"))
+        TRY(store_container_running(s, c->id, ret_held));
+    return NULL;
+}
+
 struct err *engine_container_load_id(struct engine *e, const char *id, struct engine_container *ret) {
     struct store *s;
+    bool held = false;
     TRY(engine_store(e, &s));
-    TRY(drop_torn(s, id));
     autocontainer c = ENGINE_CONTAINER_INIT;
     memcpy(c.id, id, ID_LEN);
     TRY(store_container_open(s, id, &c.dirfd));
-    TRY(json_read_file(c.dirfd, "container.json", &c.summary));
-    if (!json_str_value(json_get(c.summary, "Name")))
-        return err_new(ERR_CORRUPT, "the record of container %.12s is damaged", id);
-    TRY(monitor_state_read(c.dirfd, &c.state));
-    bool held = true, alive = engine_state_alive(&c.state);
-    if (alive || !strcmp(c.state.status, "created")) /* what is being removed looks as if it had never been started */
-        TRY(store_container_running(s, id, &held));
-    if (alive && !held)
+    autoerr bad = read_records(s, &c, &held);
+    if (bad || !held) /* what runs is whole */
+        TRY(drop_torn(s, id));
+    TRY(take_ptr(&bad));
+    if (engine_state_alive(&c.state) && !held)
         TRY(refresh(e, &c));
     *ret = c;
     c = (struct engine_container)ENGINE_CONTAINER_INIT;
