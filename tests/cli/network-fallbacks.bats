@@ -1,31 +1,21 @@
 #!/usr/bin/env bats
 # network-fallbacks: machines that lack something, made by a coracle-net that takes it from itself before it begins.
 load ../lib/common
+load ../lib/networks
 load ../lib/lacking
 
 file_setup() {
-    image busybox tools
-    export HOST_ADDR
-    HOST_ADDR=$(ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
+    networks_setup
     lacking_setup
-    python3 "$TESTS_DIR/net/connections.py" serve >"$CTR_HOME/port" 3>&- &
-    echo $! >"$CTR_HOME/server.pid"
-    wait_for test -s "$CTR_HOME/port"
+    outside_start
 }
-file_teardown() { kill "$(cat "$CTR_HOME/server.pid")"; }
+file_teardown() { outside_stop; }
 setup() { PATH=$CTR_HOME/bin:/usr/sbin:/usr/bin:/sbin:/bin; }
 teardown() {
     coracle ps -aq | xargs -r coracle rm -f >/dev/null
     coracle network rm lacking >/dev/null 2>&1 || true
     # the next test has another helper
     pkill -KILL -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/" || true
-}
-
-address() { coracle inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
-within() {
-    local pid
-    pid=$(coracle inspect -f '{{.State.Pid}}' "$1")
-    nsenter -t "$pid" -U --preserve-credentials -n python3 "$TESTS_DIR/net/connections.py" "${@:2}"
 }
 
 # everything_works: out over TCP and UDP, by name, in by the true address

@@ -2,19 +2,16 @@
 # network-servers: nginx, redis and postgres in containers, their clients, and what connections look like from both ends: bytes, ends,
 # refusals, thousands of them, and 64 containers at once.
 load ../lib/common
+load ../lib/networks
 
 file_setup() {
-    image busybox tools
-    export HOST_ADDR CONNECTIONS="$TESTS_DIR/net/connections.py"
-    HOST_ADDR=$(ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
+    networks_setup
     coracle network create servers >/dev/null
-    python3 "$CONNECTIONS" serve >"$CTR_HOME/port" 3>&- &
-    echo $! >"$CTR_HOME/server.pid"
-    wait_for test -s "$CTR_HOME/port"
+    outside_start
     head -c "${TEST_TRANSFER:-256M}" /dev/urandom >"$CTR_HOME/data"
 }
 file_teardown() {
-    kill "$(cat "$CTR_HOME/server.pid")"
+    outside_stop
     coracle network rm servers >/dev/null
 }
 setup() {
@@ -53,14 +50,6 @@ start() {
     made+=("$1")
 }
 host_addr() { [ -n "$HOST_ADDR" ] || skip "this machine has no address but loopback"; }
-address() { coracle inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
-# within NAME ARG…: connections.py in a container's network namespace
-within() {
-    local pid
-    pid=$(coracle inspect -f '{{.State.Pid}}' "$1")
-    shift
-    nsenter -t "$pid" -U --preserve-credentials -n python3 "$CONNECTIONS" "$@"
-}
 
 @test "redis: a client finds the server by its name, and by an alias" {
     server_image

@@ -1,32 +1,18 @@
 #!/usr/bin/env bats
 # network-slirp: containers alone, each behind a libslirp of its own.
 load ../lib/common
+load ../lib/networks
 
 file_setup() {
-    image busybox tools
-    mkdir -p "$CTR_HOME/www/cgi-bin"
-    printf '#!/bin/sh\necho\necho "$REMOTE_ADDR"\n' >"$CTR_HOME/www/cgi-bin/addr"
-    chmod +x "$CTR_HOME/www/cgi-bin/addr"
-    echo served >"$CTR_HOME/www/file"
-    export HOST_ADDR
-    HOST_ADDR=$(ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
-    python3 "$TESTS_DIR/net/connections.py" serve >"$CTR_HOME/port" 3>&- &
-    echo $! >"$CTR_HOME/server.pid"
-    wait_for test -s "$CTR_HOME/port"
+    networks_setup
+    www_files
+    outside_start
 }
-file_teardown() { kill "$(cat "$CTR_HOME/server.pid")"; }
+file_teardown() { outside_stop; }
 teardown() { coracle ps -aq | xargs -r coracle rm -f >/dev/null; }
 
-address() { coracle inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'; }
 get() { curl -sS --max-time 10 "$@"; }
 answers() { get "$1" >/dev/null 2>&1; }
-helper_pid() { pgrep -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/" | head -1; }
-within() {
-    local pid
-    pid=$(coracle inspect -f '{{.State.Pid}}' "$1")
-    nsenter -t "$pid" -U --preserve-credentials -n python3 "$TESTS_DIR/net/connections.py" "${@:2}"
-}
 # serve NAME OPTION…: a web server on port 80 that tells the client's address, and an echo of datagrams on port 7
 serve() {
     coracle run -d --name "$1" --network slirp -v "$CTR_HOME/www:/www:ro" "${@:2}" busybox \

@@ -1,15 +1,11 @@
 #!/usr/bin/env bats
 # network: docker's networks as a user meets them: addresses, names, ports, isolation, and what is left when somebody is killed.
 load ../lib/common
+load ../lib/networks
 
 file_setup() {
-    image busybox tools
-    mkdir -p "$CTR_HOME/www/cgi-bin"
-    printf '#!/bin/sh\necho\necho "$REMOTE_ADDR"\n' >"$CTR_HOME/www/cgi-bin/addr"
-    chmod +x "$CTR_HOME/www/cgi-bin/addr"
-    echo served >"$CTR_HOME/www/file"
-    export HOST_ADDR
-    HOST_ADDR=$(ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
+    networks_setup
+    www_files
 }
 
 file_teardown() {
@@ -31,10 +27,8 @@ serve() {
     coracle run -d --name "$1" -v "$CTR_HOME/www:/www:ro" "${@:2}" busybox httpd -f -p 80 -h /www >/dev/null
     made+=("$1")
 }
-address() { coracle inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
 get() { curl -sS --max-time 5 "$@"; }
 answers() { get "$1" >/dev/null 2>&1; }
-helper_pid() { pgrep -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/" | head -1; }
 helper_gone() { [ -z "$(helper_pid)" ]; }
 
 @test "by default a container has an address, a way out and a resolver" {
