@@ -5,14 +5,12 @@ load ../lib/registry
 load ../lib/images
 
 file_setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     registry_start plain
     registry_push plain "$(layout tiny):latest" tiny:1
     image busybox
 }
 file_teardown() { registry_stop_all; }
 setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     P=$(registry_addr plain)
 }
 

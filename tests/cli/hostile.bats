@@ -6,7 +6,6 @@ load ../lib/registry
 load ../lib/images
 
 file_setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     scripted_start evil
     scripted_start other
     scripted_start sealed --tls
@@ -20,7 +19,6 @@ file_setup() {
 file_teardown() { registry_stop_all; }
 
 setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     X=$(registry_addr evil) O=$(registry_addr other) T=$(registry_addr sealed)
     rm -rf "$HOME/.docker" "$HOME/.config"
     docker_auth "$HOME/.docker" "$X" tester:secret

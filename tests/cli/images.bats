@@ -16,7 +16,6 @@ file_setup() {
 file_teardown() { registry_stop_all; }
 
 setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     P=$(registry_addr plain)
     local all
     all=$(coracle ps -aq)

@@ -18,7 +18,6 @@ file_teardown() {
 }
 
 setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     P=$(registry_addr plain)
     T=$BATS_TEST_TMPDIR
     no_images

@@ -4,7 +4,6 @@ load ../lib/common
 load ../lib/registry
 
 file_setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     registry_start secured tls-basic
     registry_start plain
     scripted_start script
@@ -26,7 +25,6 @@ H
 file_teardown() { registry_stop_all; }
 
 setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     S=$(registry_addr secured) X=$(registry_addr script) P=$(registry_addr plain)
     rm -rf "$HOME/.docker" "$HOME/.config"
     scripted_set script

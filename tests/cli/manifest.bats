@@ -5,7 +5,6 @@ load ../lib/registry
 load ../lib/images
 
 file_setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     registry_start plain
     registry_push plain "$(layout one):latest" team/one:1
     registry_push plain "$(layout x86 --arch amd64):latest" team/x86:1
@@ -15,7 +14,6 @@ file_setup() {
 }
 file_teardown() { registry_stop_all; }
 setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     P=$(registry_addr plain) L=$P/team/app:all
     rm -rf "$STORE/manifests"
 }

@@ -5,7 +5,6 @@ load ../lib/registry
 load ../lib/images
 
 file_setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     registry_start plain
     proxy_start proxy plain
     registry_push plain "$(layout one):latest" team/app:1
@@ -16,7 +15,6 @@ file_setup() {
 file_teardown() { registry_stop_all; }
 
 setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     P=$(registry_addr plain) X=$(registry_addr proxy)
     no_images
     proxy_fault proxy '[]'

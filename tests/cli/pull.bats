@@ -5,7 +5,6 @@ load ../lib/registry
 load ../lib/images
 
 file_setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     registry_start plain
     registry_start secured tls-basic
     proxy_start proxy plain
@@ -21,7 +20,6 @@ file_setup() {
 file_teardown() { registry_stop_all; }
 
 setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     P=$(registry_addr plain) S=$(registry_addr secured) X=$(registry_addr proxy)
     rm -rf "$HOME/.docker" "$HOME/.config"
     no_images

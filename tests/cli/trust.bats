@@ -5,7 +5,6 @@ load ../lib/registry
 load ../lib/images
 
 file_setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     registry_start plain
     registry_push plain "$(layout tiny):latest" team/app:1
     registry_push plain "$(layout tiny):latest" other/app:1
@@ -31,7 +30,6 @@ file_teardown() {
 }
 
 setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     P=$(registry_addr plain) K=$BATS_FILE_TMPDIR
     D=$(cat "$K/digest")
     rm -rf "$HOME/.config/containers" "$HOME/.local/share/containers/sigstore"

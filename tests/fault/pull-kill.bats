@@ -16,7 +16,6 @@ file_setup() {
 file_teardown() { registry_stop_all; }
 
 setup() {
-    registry_dir "$BATS_FILE_TMPDIR/registry"
     R=$(registry_addr static-files)
     forget_images
 }

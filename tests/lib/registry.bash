@@ -1,6 +1,6 @@
 # registry.bash: registries for tests. Source it; every function is documented here.
 #
-#   registry_dir DIR                 where all of the below keep their files (default $BATS_FILE_TMPDIR/registry, else mktemp)
+#   registry_dir DIR                 where all of the below keep their files (default, in a bats file: $BATS_FILE_TMPDIR/registry)
 #   registry_start NAME [plain|tls|basic|tls-basic]
 #                                    a docker-registry of its own on a free port of 127.0.0.1; its address ("localhost:PORT")
 #                                    is then in $REGISTRY and given by registry_addr NAME. basic: user "tester", password "secret"
@@ -23,7 +23,7 @@
 # Needs: docker-registry skopeo openssl apache2-utils python3 busybox-static.
 
 REGISTRY_LIB=${BASH_SOURCE[0]%/*}
-REGISTRY_BASE=
+REGISTRY_BASE=${BATS_FILE_TMPDIR:+$BATS_FILE_TMPDIR/registry}
 
 registry_dir() {
     REGISTRY_BASE=$1
@@ -31,7 +31,7 @@ registry_dir() {
 }
 
 _registry_home() {
-    [ -n "$REGISTRY_BASE" ] || registry_dir "${BATS_FILE_TMPDIR:-$(mktemp -d)}/registry"
+    [ -n "$REGISTRY_BASE" ] || registry_dir "$(mktemp -d)/registry"
 }
 
 # _registry_wait LOG PATTERN PID: prints the first match's last word
