@@ -24,18 +24,16 @@ pass first, and one of
     "stall": seconds      wait before the answer
 }
 """
-import argparse, base64, ctypes, http.client, http.server, json, re, secrets, signal, socket, ssl, struct, threading, time
+import argparse, base64, http.client, json, secrets, time
+
+import testserver
+from testserver import lock
 
 state = {"rules": [], "log": [], "tokens": set()}
-lock = threading.Lock()
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Handler(testserver.Handler):
     options = None
-
-    def log_message(self, *args):
-        pass
 
     def reply(self, status, body=b"", headers=None):
         self.send_response(status)
@@ -61,9 +59,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             data = json.dumps(state["log"]).encode()
         elif self.path == "/_fault":
             rules = json.loads(body or b"[]")
-            for r in rules:
-                r.setdefault("times", 1)
-                r.setdefault("skip", 0)
+            testserver.complete(rules)
             with lock:
                 state["rules"], state["log"] = rules, []
             data = b"ok"
@@ -74,20 +70,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
-
-    def rule(self):
-        line = "%s %s" % (self.command, self.path)
-        with lock:
-            for r in state["rules"]:
-                if not re.search(r["match"], line) or r["times"] == 0:
-                    continue
-                if r["skip"] > 0:
-                    r["skip"] -= 1
-                    continue
-                if r["times"] > 0:
-                    r["times"] -= 1
-                return r
-        return {}
 
     def basic(self):
         auth = self.headers.get("Authorization") or ""
@@ -152,10 +134,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
             self.entry["status"] = answer.status
             time.sleep(0.05)  # so that the bytes are read before the reset
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            self.connection.close()
-            return
+            return self.reset()
         self.reply(answer.status, data, out)
 
     def serve(self):
@@ -166,7 +145,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.note()
         if self.path.startswith("/token"):
             return self.give_token(body)
-        rule = self.rule()
+        rule = self.find_rule(state["rules"])
         if "stall" in rule:
             time.sleep(rule["stall"])
         if "status" in rule:
@@ -180,14 +159,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = serve
 
 
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request, client_address):
-        pass
-
-
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--upstream", required=True)
@@ -196,15 +167,8 @@ def main():
     ap.add_argument("--basic")
     ap.add_argument("--realm", help="names this token service instead of its own")
     ap.add_argument("--port", type=int, default=0)
-    Handler.options = ap.parse_args()
-    server = Server(("127.0.0.1", Handler.options.port), Handler)
-    if Handler.options.tls:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*Handler.options.tls)
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    print("listening on %d" % server.server_address[1], flush=True)
-    server.serve_forever()
+    Handler.options = o = ap.parse_args()
+    testserver.Server(Handler, port=o.port, tls=o.tls).run()
 
 
 main()

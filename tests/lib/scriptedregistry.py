@@ -21,9 +21,11 @@ pass first, "least": bytes that the request's body has at least, and one of
     "endless": true a body without end, as fast as it goes        "drip": seconds   one byte of the answer in so many seconds
     "fat": N        N bytes of headers more}
 """
-import argparse, base64, ctypes, hashlib, http.server, json, re, signal, socket, ssl, struct, threading, time, urllib.parse, uuid
+import argparse, base64, hashlib, json, re, time, urllib.parse, uuid
 
-lock = threading.Lock()
+import testserver
+from testserver import lock
+
 FRESH = {"rules": [], "auth": None, "anonymous": False, "resume": True, "search": [], "realm": None, "identity": False}
 S = dict(FRESH, log=[], tokens={}, blobs={}, manifests={}, uploads={})
 BASIC = "Basic " + base64.b64encode(b"tester:secret").decode()
@@ -33,12 +35,8 @@ class Gone(Exception):
     pass
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Handler(testserver.Handler):
     scheme = "http"
-
-    def log_message(self, *args):
-        pass
 
     # ---- answers ----
 
@@ -78,9 +76,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.reply(status, json.dumps({"errors": [{"code": code, "message": code.lower().replace("_", " ")}]}), headers)
 
     def reset(self):
-        self.close_connection = True
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
+        super().reset()
         raise Gone
 
     def address(self):
@@ -195,25 +191,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     S.update(blobs={}, manifests={}, uploads={})
                 times = -1 if new.pop("always", False) else 1
                 S.update(FRESH, log=[], tokens={}, **new)
-                for r in S["rules"]:
-                    r.setdefault("times", times)
-                    r.setdefault("skip", 0)
+                testserver.complete(S["rules"], times)
         self.rule, self.entry = {}, {}
         self.reply(200, json.dumps(S["log"]))
-
-    def find_rule(self):
-        line = "%s %s" % (self.command, self.path)
-        with lock:
-            for r in S["rules"]:
-                length = int(self.headers.get("Content-Length") or 0)
-                if r["times"] == 0 or length < r.get("least", 0) or not re.search(r["match"], line):
-                    continue
-                if r["skip"] > 0:
-                    r["skip"] -= 1
-                    continue
-                r["times"] -= 1
-                return r
-        return {}
 
     def take(self, n, length):
         """The body's first bytes; of an upload they are kept where the registry can resume."""
@@ -231,7 +211,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         if self.path.startswith("/_"):
             return self.control(self.rfile.read(length))
-        self.rule = self.find_rule()
+        self.rule = self.find_rule(S["rules"])
         self.entry = {"method": self.command, "path": self.path, "auth": self.headers.get("Authorization"), "form": None,
                       "got": 0, "range": self.headers.get("Content-Range"), "status": None, "host": self.headers.get("Host"),
                       "headers": dict(self.headers)}
@@ -266,25 +246,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = serve
 
 
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request, client_address):
-        pass
-
-
 if __name__ == "__main__":
     ap = argparse.ArgumentParser()
     ap.add_argument("--tls", nargs=2)
     ap.add_argument("--bind", default="127.0.0.1")
     o = ap.parse_args()
-    s = Server((o.bind, 0), Handler)
-    if o.tls:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*o.tls)
-        s.socket = context.wrap_socket(s.socket, server_side=True, do_handshake_on_connect=False)
-        Handler.scheme = "https"
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    print("listening on %d" % s.server_address[1], flush=True)
-    s.serve_forever()
+    Handler.scheme = "https" if o.tls else "http"
+    testserver.Server(Handler, o.bind, tls=o.tls).run()

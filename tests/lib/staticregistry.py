@@ -10,18 +10,15 @@ with Range, and also as an HTTP proxy for any host. DIR/<repo>/headers.json repl
 a line of DIR/log: method, path, Authorization's scheme or "-", first byte, status, body bytes sent; it is written when the
 answer ends, also when the client hung up. --rate paces the blobs, in pieces of 16 KiB, so that what was sent is what arrived.
 """
-import argparse, ctypes, hashlib, http.server, json, os, re, signal, socket, ssl, threading, time
+import argparse, hashlib, json, os, re, socket, time
+
+import testserver
 
 PIECE = 16384
-lock = threading.Lock()
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Handler(testserver.Handler):
     options = None
-
-    def log_message(self, *args):
-        pass
 
     def find(self):
         m = re.fullmatch(r"(?:http://[^/]+)?/v2/(.+)/(manifests|blobs)/([^/]+)", self.path)
@@ -94,33 +91,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         finally:
             auth = (self.headers.get("Authorization") or "-").split()[0]
             line = "%s %s %s %d %d %d\n" % (self.command, self.path, auth, self.first, self.status, self.sent)
-            with lock, open(os.path.join(self.options.dir, "log"), "a") as f:
+            with testserver.lock, open(os.path.join(self.options.dir, "log"), "a") as f:
                 f.write(line)
 
     do_HEAD = do_GET
 
 
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
+class Server(testserver.Server):
     def get_request(self):
         conn, addr = super().get_request()
         conn.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE)
         return conn, addr
 
-    def handle_error(self, request, client_address):
-        pass
-
 
 def serve(directory, rate=0, tls=None):
     """Makes the server; the caller runs serve_forever()."""
     Handler.options = argparse.Namespace(dir=directory, rate=rate)
-    server = Server(("127.0.0.1", 0), Handler)
-    if tls:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*tls)
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    return server
+    return Server(Handler, tls=tls)
 
 
 if __name__ == "__main__":
@@ -129,7 +116,4 @@ if __name__ == "__main__":
     ap.add_argument("--rate", type=int, default=0)
     ap.add_argument("--tls", nargs=2)
     o = ap.parse_args()
-    s = serve(o.dir, o.rate, o.tls)
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    print("listening on %d" % s.server_address[1], flush=True)
-    s.serve_forever()
+    serve(o.dir, o.rate, o.tls).run()
