@@ -35,16 +35,17 @@ state = {"rules": [], "log": [], "tokens": set()}
 class Handler(testserver.Handler):
     options = None
 
-    def reply(self, status, body=b"", headers=None):
+    def send(self, status, headers, body):
+        self.entry["status"] = status  # who has the answer finds it in the log
         self.send_response(status)
-        for k, v in (headers or {}).items():
+        for k, v in headers.items():
             self.send_header(k, v)
-        if "Content-Length" not in (headers or {}):
-            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-        self.entry["status"] = status
+
+    def reply(self, status, body=b"", headers=None):
+        self.send(status, {"Content-Length": str(len(body)), **(headers or {})}, body)
 
     def note(self):
         auth = self.headers.get("Authorization")
@@ -113,26 +114,11 @@ class Handler(testserver.Handler):
             i = rule["flip"] % len(data)
             data = data[:i] + bytes([data[i] ^ 255]) + data[i + 1:]
         if "append" in rule:
-            out.pop("Content-Length", None)
-            out["Connection"] = "close"
             self.close_connection = True
-            data += b"x" * rule["append"]
             out = {k: v for k, v in out.items() if k.lower() != "content-length"}
-            self.send_response(answer.status)
-            for k, v in out.items():
-                self.send_header(k, v)
-            self.end_headers()
-            self.wfile.write(data)
-            self.entry["status"] = answer.status
-            return
+            return self.send(answer.status, {**out, "Connection": "close"}, data + b"x" * rule["append"])
         if "cut" in rule and self.command != "HEAD":
-            self.send_response(answer.status)
-            for k, v in out.items():
-                self.send_header(k, v)
-            self.end_headers()
-            self.wfile.write(data[:rule["cut"]])
-            self.wfile.flush()
-            self.entry["status"] = answer.status
+            self.send(answer.status, out, data[:rule["cut"]])
             time.sleep(0.05)  # so that the bytes are read before the reset
             return self.reset()
         self.reply(answer.status, data, out)

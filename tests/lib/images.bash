@@ -2,7 +2,7 @@
 #
 #   layout NAME [mklayout options]   an OCI layout (see mklayout.py) in $CTR_HOME/layouts/NAME; prints its path
 #   static_start NAME [options]      a staticregistry.py over $CTR_HOME/static/NAME; its address is then in $REGISTRY
-#   static_log NAME                  its log;  static_reset NAME  empties it
+#   static_log NAME                  its log, when it has answered all requests;  static_reset NAME  empties it
 #   store_is_clean                   nothing in tmp, no partial blob, no layer or blob without an image
 #   store_settles                    waits until tmp is empty: the collector that a command leaves behind has done its work
 #   image_ids                        the ids of all images, sorted
@@ -36,8 +36,9 @@ static_start() {
     REGISTRY=localhost:$port
     echo "$REGISTRY" >"$REGISTRY_BASE/static-$name/addr"
 }
-static_log() { cat "$CTR_HOME/static/$1/log" 2>/dev/null; }
-static_reset() { : >"$CTR_HOME/static/$1/log"; }
+static_quiet() { curl -sf --noproxy '*' --max-time 30 "http://$(registry_addr "static-$1")/_quiet"; }
+static_log() { static_quiet "$1" && cat "$CTR_HOME/static/$1/log" 2>/dev/null; }
+static_reset() { static_quiet "$1" && : >"$CTR_HOME/static/$1/log"; }
 
 tmp_is_empty() { [ -z "$(ls -A "${CORACLE_ROOT:-$STORE}/tmp" 2>/dev/null)" ]; }
 store_settles() { wait_for tmp_is_empty || fail "debris: $(ls -la "$STORE/tmp")"; }

@@ -8,13 +8,15 @@ Prints "listening on PORT" and serves until its parent ends:
     GET /v2/<repo>/blobs/<digest>    DIR/<repo>/blobs/<digest>, else DIR/blobs/<digest>
 with Range, and also as an HTTP proxy for any host. DIR/<repo>/headers.json replaces headers of manifests ("Docker-Content-Digest": a lie, null: none). Every request is
 a line of DIR/log: method, path, Authorization's scheme or "-", first byte, status, body bytes sent; it is written when the
-answer ends, also when the client hung up. --rate paces the blobs, in pieces of 16 KiB, so that what was sent is what arrived.
+answer ends, also when the client hung up; GET /_quiet is answered when all others have been. --rate paces the blobs, in pieces of 16 KiB, so that what was sent is what arrived.
 """
-import argparse, hashlib, json, os, re, socket, time
+import argparse, hashlib, json, os, re, socket, threading, time
 
 import testserver
 
 PIECE = 16384
+quiet = threading.Condition()
+running = 0  # requests whose line is not in the log yet
 
 
 class Handler(testserver.Handler):
@@ -81,18 +83,33 @@ class Handler(testserver.Handler):
         if self.command == "GET" and self.status != 416:
             self.body(kind, data[first:])
 
+    def write_log(self):
+        auth = (self.headers.get("Authorization") or "-").split()[0]
+        with open(os.path.join(self.options.dir, "log"), "a") as f:
+            f.write("%s %s %s %d %d %d\n" % (self.command, self.path, auth, self.first, self.status, self.sent))
+
+    def say_quiet(self):
+        with quiet:
+            quiet.wait_for(lambda: running == 0)
+        self.send_response(204)
+        self.end_headers()
+
     def do_GET(self):
-        self.sent = self.first = 0
-        self.status = 0
+        global running
+        if self.path == "/_quiet":
+            return self.say_quiet()
+        with quiet:
+            running += 1
+        self.status = self.sent = self.first = 0
         try:
             self.answer()
         except OSError:
             self.close_connection = True
         finally:
-            auth = (self.headers.get("Authorization") or "-").split()[0]
-            line = "%s %s %s %d %d %d\n" % (self.command, self.path, auth, self.first, self.status, self.sent)
-            with testserver.lock, open(os.path.join(self.options.dir, "log"), "a") as f:
-                f.write(line)
+            with quiet:
+                self.write_log()
+                running -= 1
+                quiet.notify_all()
 
     do_HEAD = do_GET
 
