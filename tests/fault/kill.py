@@ -13,87 +13,20 @@ after a random part of the time that this command takes, and then asks of the pr
 At the end, after one more command, store and run directory must be as empty as before.
 Several rounds run side by side, so that the cleaning up of one meets the work of the others.
 """
-import collections, json, os, random, select, signal, subprocess, sys, threading, time
+import itertools, os, random, subprocess, sys, threading, time
+
+from killing import LIMIT, Problem, children, command_lines, coracle, ended, inspect, kill, killed, lock, monitor_pid, run_root, store, tell, wait_for
 
 WORKERS = 4
-LIMIT = 30  # seconds a command may take on a busy machine
 
-lock = threading.Lock()
-killed = collections.Counter()
 problems = []
-store = os.path.join(os.environ["HOME"], ".local/share/coracle")
-run_root = os.path.join(os.environ["XDG_RUNTIME_DIR"], "coracle")
 after = []  # seconds that the next command took
 typical = {}  # command → seconds that it takes when left alone
 
 
-class Problem(Exception):
-    pass
-
-
-def coracle(*args, check=True, stdin=subprocess.DEVNULL):
-    try:
-        p = subprocess.run(["coracle", *args], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
-    except subprocess.TimeoutExpired:
-        raise Problem(f"coracle {' '.join(args)} hangs")
-    if check and p.returncode != 0:
-        raise Problem(f"coracle {' '.join(args)}: exit {p.returncode}: {p.stderr.decode().strip()}")
-    return p
-
-
 def processes(mark):
     """Pids whose command line has the mark as an argument of its own, apart from coracle's own."""
-    found = []
-    for pid in os.listdir("/proc"):
-        if not pid.isdigit():
-            continue
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                args = f.read().split(b"\0")
-            if mark.encode() in args and not args[0].startswith(b"coracle"):
-                found.append(int(pid))
-        except OSError:
-            pass
-    return found
-
-
-def wait_for(condition, seconds=10.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.005)
-    return False
-
-
-def children(pid):
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as f:
-            return [int(c) for c in f.read().split()]
-    except OSError:
-        return []
-
-
-def kill(pid, what):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return False
-    with lock:
-        killed[what] += 1
-    return True
-
-
-def ended(pid):
-    try:
-        fd = os.pidfd_open(pid)
-    except OSError:
-        return True
-    p = select.poll()
-    p.register(fd, select.POLLIN)
-    gone = bool(p.poll(10000))
-    os.close(fd)
-    return gone
+    return [pid for pid, args in command_lines() if mark.encode() in args and not args[0].startswith(b"coracle")]
 
 
 class Round:
@@ -115,12 +48,7 @@ class Round:
         coracle("create", "--name", self.name, *self.sleeper())
 
     def state(self):
-        return json.loads(coracle("inspect", "-f", "json", self.name).stdout)[0]["State"]
-
-    def monitor_pid(self):
-        cid = json.loads(coracle("inspect", "-f", "json", self.name).stdout)[0]["Id"]
-        with open(os.path.join(store, "containers", cid, "state.json")) as f:
-            return json.load(f)["monitor_pid"]
+        return inspect(self.name)["State"]
 
     # ---- killing ----
 
@@ -186,7 +114,7 @@ class Round:
     def rename(self):
         self.created()
         self.interrupt("rename", ["rename", self.name, self.name + "-new"])
-        names = coracle("ps", "-a", "--format", "{{.Names}}").stdout.decode().split()
+        names = coracle("ps", "-a", "--format", "{{.Names}}").stdout.split()
         both = [n for n in (self.name, self.name + "-new") if n in names]
         if len(both) != 1:
             raise Problem(f"after a rename was killed the container has the names {both}")
@@ -261,7 +189,7 @@ class Round:
     def update(self):
         self.created()
         self.interrupt("update", ["update", "--restart", "on-failure:3", self.name])
-        if json.loads(coracle("inspect", "-f", "json", self.name).stdout)[0]["HostConfig"]["RestartPolicy"]["Name"] not in ("no", "on-failure"):
+        if inspect(self.name)["HostConfig"]["RestartPolicy"]["Name"] not in ("no", "on-failure"):
             raise Problem("a killed update left half a policy")
 
     def volume(self):
@@ -278,9 +206,9 @@ class Round:
         """A new volume gets the image's files: all of them, however often the copy was cut short."""
         args = ["run", "--rm", "--name", self.name, "--network", "none", "-v", self.name + ":/etc", "busybox"]
         self.interrupt("run with a new volume", [*args, "true"], whole_tree=True)
-        wait_for(lambda: self.name not in coracle("ps", "-a", "--format", "{{.Names}}").stdout.decode().split(), 5)
+        wait_for(lambda: self.name not in coracle("ps", "-a", "--format", "{{.Names}}").stdout.split(), 5)
         coracle("rm", "-f", self.name, check=False)
-        files = coracle(*args, "ls", "/etc").stdout.decode().split()
+        files = coracle(*args, "ls", "/etc").stdout.split()
         if not {"passwd", "group"} <= set(files):
             raise Problem(f"the volume has only {files} of the image's files")
         coracle("volume", "rm", self.name)
@@ -314,7 +242,7 @@ class Round:
 
     def monitor(self):
         self.running()
-        monitor, init = self.monitor_pid(), self.state()["Pid"]
+        monitor, init = monitor_pid(self.name), self.state()["Pid"]
         self.history.append("kill -9 of the monitor")
         if not kill(monitor, "monitor"):
             raise Problem(f"the monitor {monitor} does not run")
@@ -357,18 +285,18 @@ class Round:
         deep = [] if self.rng.random() < 0.1 else ["--quick"]
         found = coracle("system", "check", *deep, check=False)
         if found.returncode:
-            raise Problem(f"system check: {found.stdout.decode()} {found.stderr.decode()}")
+            raise Problem(f"system check: {found.stdout} {found.stderr}")
 
         def truth():
             """What ps -a says of us agrees with what runs. A start that goes on without its command line needs a moment."""
-            for line in coracle("ps", "-a", "--no-trunc", "--format", "{{.Names}}\t{{.State}}").stdout.decode().splitlines():
+            for line in coracle("ps", "-a", "--no-trunc", "--format", "{{.Names}}\t{{.State}}").stdout.splitlines():
                 name, state = line.split("\t")
                 if name == self.name:
                     return (state == "running") == bool(processes(self.mark))
             return not processes(self.mark)
 
         if not wait_for(truth):
-            raise Problem(f"ps says {coracle('ps', '-a').stdout.decode()}, the processes are {processes(self.mark)}")
+            raise Problem(f"ps says {coracle('ps', '-a').stdout}, the processes are {processes(self.mark)}")
         there = coracle("inspect", self.name, check=False).returncode == 0
         if there:
             coracle("rm", "-f", self.name)
@@ -430,7 +358,7 @@ def main():
     wanted = int(sys.argv[1])
     seed = sys.argv[2] if len(sys.argv) > 2 and sys.argv[2] else str(time.time_ns())
     print(f"seed {seed}")
-    numbers = iter(range(10**6))
+    numbers = itertools.count()
     coracle("import", os.environ["SMALL_TAR"], "loaded:1")
     coracle("save", "-o", archive, "loaded:1")
     # the first of each kind, one after another, tells how long its command takes
@@ -446,8 +374,7 @@ def main():
     for t in threads:
         t.join()
     took = time.monotonic() - begun
-    for what, n in sorted(killed.items()):
-        print(f"{n:5d}  {what}")
+    tell()
     print(f"{sum(killed.values())} kills in {took:.0f} s")
     after.sort()
     print(f"the next command: {after[len(after) // 2] * 1000:.0f} ms, {after[len(after) * 99 // 100] * 1000:.0f} ms in 99 of 100")
@@ -460,7 +387,7 @@ def main():
         problems.append(f"left behind: {leftovers()}")
     if coracle("ps", "-aq").stdout:
         problems.append("containers are left")
-    images = coracle("images", "-q").stdout.decode().split()
+    images = coracle("images", "-q").stdout.split()
     if len(images) != 1:
         problems.append(f"images are left: {images}")
     for p in problems:

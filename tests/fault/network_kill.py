@@ -13,61 +13,26 @@ ended ones are started again, and the product is asked:
   * the helper's namespace holds the links of these containers and no others
 At the end nothing is left: no process, no port, no lock, and the next `run` works.
 """
-import collections, fcntl, json, os, random, signal, socket, subprocess, sys, time
+import fcntl, os, random, socket, subprocess, sys, time
 
-LIMIT = 30
+import killing
+from killing import LIMIT, Problem, children, command_lines, coracle, ended, inspect, killed, monitor_pid, run_root, wait_for
+
 NETWORKS = ("kill1", "kill2")
 SIZE = 3
-run_root = os.path.join(os.environ["XDG_RUNTIME_DIR"], "coracle")
-store = os.path.join(os.environ["HOME"], ".local/share/coracle")
-killed = collections.Counter()
 history = []
 
 
-class Problem(Exception):
-    pass
-
-
-def coracle(*args, check=True):
-    try:
-        p = subprocess.run(["coracle", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
-    except subprocess.TimeoutExpired:
-        raise Problem(f"coracle {' '.join(args)} hangs")
-    if check and p.returncode != 0:
-        raise Problem(f"coracle {' '.join(args)}: exit {p.returncode}: {p.stderr.strip()}")
-    return p.stdout
-
-
 def eventually(what, condition, seconds=10.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise Problem(what() if callable(what) else what)
-        time.sleep(0.01)
+    if not wait_for(condition, seconds):
+        raise Problem(what() if callable(what) else what)
 
 
 # ---- processes ----
 
 
 def wardens():
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                args = f.read().split(b"\0")
-        except OSError:
-            continue
-        if args[:3] == [b"coracle-net", b"--run-root", run_root.encode()]:
-            found.append(int(pid))
-    return found
-
-
-def children(pid):
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as f:
-            return [int(c) for c in f.read().split()]
-    except OSError:
-        return []
+    return [pid for pid, args in command_lines() if args[:3] == [b"coracle-net", b"--run-root", run_root.encode()]]
 
 
 def ours():
@@ -90,13 +55,10 @@ def ours():
 
 def kill(pid, what):
     """Returns when it has died: until then its locks are held, and what it kept alive looks well."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except (ProcessLookupError, TypeError):
-        return
-    killed[what] += 1
-    history.append(what)
-    eventually(f"{what} survives SIGKILL", lambda: not lives(pid))
+    if killing.kill(pid, what):
+        history.append(what)
+        if not ended(pid):
+            raise Problem(f"{what} survives SIGKILL")
 
 
 # ---- containers ----
@@ -137,19 +99,12 @@ class Member:
         serve = ["socat", "TCP-LISTEN:7,fork,reuseaddr", "PIPE"]
         return ["run", "-d", "--name", self.name, "-p", f"{self.port}:7", *networks, "busybox", *serve]
 
-    def inspect(self):
-        return json.loads(coracle("inspect", "-f", "json", self.name))[0]
-
     def state(self):
-        return self.inspect()["State"]
+        return inspect(self.name)["State"]
 
     def addresses(self):
-        of = self.inspect()["NetworkSettings"]["Networks"]
+        of = inspect(self.name)["NetworkSettings"]["Networks"]
         return [of[n]["IPAddress"] for n in NETWORKS]
-
-    def monitor(self):
-        with open(os.path.join(store, "containers", self.inspect()["Id"], "state.json")) as f:
-            return json.load(f)["monitor_pid"]
 
 
 class Alone(Member):
@@ -165,7 +120,7 @@ class Alone(Member):
     def check(self):
         start_again(self)
         eventually(lambda: f"port {self.port} of {self.name} is not served", lambda: serves(self.port))
-        routes = lambda: coracle("exec", self.name, "sh", "-c", "ip route; ping -c 1 -W 5 10.0.2.2 >/dev/null && echo answers")
+        routes = lambda: coracle("exec", self.name, "sh", "-c", "ip route; ping -c 1 -W 5 10.0.2.2 >/dev/null && echo answers").stdout
         eventually(lambda: f"{self.name} has no way out: {routes()}", lambda: {"default", "answers"} <= set(routes().split()))
 
 
@@ -214,7 +169,7 @@ def victims(rng, members):
         for pid in [c for w in wardens() for c in children(w)]:
             kill(pid, "loop")
 
-    monitor, init = m.monitor(), m.state()["Pid"]
+    monitor, init = monitor_pid(m.name), m.state()["Pid"]
     return {
         "warden": warden,
         "loop": loop,
@@ -250,8 +205,7 @@ def reaches(a, b):
 def newcomer(name, before):
     """Comes while monitors take up their leases again: it gets nobody's address, and is where they are."""
     coracle("run", "-d", "--name", name, "--network", NETWORKS[0], "busybox", "sleep", "1000")
-    info = json.loads(coracle("inspect", "-f", "json", name))[0]
-    address = info["NetworkSettings"]["Networks"][NETWORKS[0]]["IPAddress"]
+    address = inspect(name)["NetworkSettings"]["Networks"][NETWORKS[0]]["IPAddress"]
     for m, addresses in before.items():
         if address in addresses and m.addresses() == addresses:
             raise Problem(f"{name} was given the address of {m.name}")
@@ -279,7 +233,7 @@ def check(members, before, hit):
     if len(set(addresses)) != len(addresses) or "" in addresses:
         raise Problem(f"addresses are given out twice: {addresses}")
     for i, m in enumerate(members):
-        eventually(lambda: f"port {m.port} of {m.name} is not served; it has {m.inspect()['NetworkSettings']}", lambda: serves(m.port))
+        eventually(lambda: f"port {m.port} of {m.name} is not served; it has {inspect(m.name)['NetworkSettings']}", lambda: serves(m.port))
         eventually(f"{m.name} does not reach its neighbour", lambda: reaches(m, members[i - 1]))
 
 
@@ -320,7 +274,7 @@ def one_round(number, rng, members, alone):
 
 
 def check_nothing_left(members):
-    for name in coracle("ps", "-aq").split():
+    for name in coracle("ps", "-aq").stdout.split():
         coracle("rm", "-f", name)
     eventually(lambda: f"processes are left: {ours()}", lambda: not ours(), 15)
     for m in members:
@@ -355,8 +309,7 @@ def kills(rounds, seed):
         check_nothing_left([*members, alone])
     except (Problem, subprocess.TimeoutExpired, OSError, ValueError, KeyError) as e:
         raise Problem(f"round {number} after killing {', '.join(history)}: {type(e).__name__}: {e}")
-    for what, n in sorted(killed.items()):
-        print(f"{n:5d}  {what}")
+    killing.tell()
     return f"{rounds} rounds, {sum(killed.values())} kills"
 
 
@@ -372,7 +325,7 @@ def pair(number):
         raise Problem("a start failed")
     if len(wardens()) != 1:
         raise Problem(f"there are {len(wardens())} helpers")
-    a, b = (json.loads(coracle("inspect", "-f", "json", n))[0]["NetworkSettings"]["IPAddress"] for n in names)
+    a, b = (inspect(n)["NetworkSettings"]["IPAddress"] for n in names)
     if a == b or not a or not b:
         raise Problem(f"addresses: {a!r}, {b!r}")
     coracle("exec", names[0], "ping", "-c", "1", "-W", "10", b)
