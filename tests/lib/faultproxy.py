@@ -119,7 +119,7 @@ class Handler(testserver.Handler):
             return self.send(answer.status, {**out, "Connection": "close"}, data + b"x" * rule["append"])
         if "cut" in rule and self.command != "HEAD":
             self.send(answer.status, out, data[:rule["cut"]])
-            time.sleep(0.05)  # so that the bytes are read before the reset
+            self.drain()
             return self.reset()
         self.reply(answer.status, data, out)
 

@@ -1,6 +1,6 @@
 """testserver: what the registries of the tests share: an HTTP server of threads that says its port and ends with its parent, connections that
 are reset instead of ended, and rules that are used up. Imported by staticregistry, scriptedregistry and faultproxy."""
-import ctypes, http.server, re, signal, socket, ssl, struct, threading
+import ctypes, fcntl, http.server, re, signal, socket, ssl, struct, termios, threading, time
 
 lock = threading.Lock()  # over what the threads of a server share
 
@@ -10,6 +10,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+    def drain(self):
+        """Waits until the other end has what was sent: a reset takes back what has not arrived."""
+        left, end = bytearray(4), time.monotonic() + 30
+        while fcntl.ioctl(self.connection, termios.TIOCOUTQ, left) == 0 and any(left) and time.monotonic() < end:
+            time.sleep(0.001)
 
     def reset(self):
         self.close_connection = True
