@@ -224,22 +224,6 @@ static struct err *check_ref(void *ctx, const char *name, unsigned char d_type) 
 
 /* ---- blobs ---- */
 
-/* Whether a sorted list has it. */
-static bool needed(const struct strv *sv, const char *s) {
-    size_t low = 0, high = sv->n;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        int order = strcmp(sv->v[mid], s);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return false;
-}
-
 static void check_content(struct check *c, const char *digest) {
     autofd int fd = -1;
     char got[DIGEST_LEN + 1];
@@ -259,7 +243,7 @@ static struct err *check_blob(void *ctx, const char *name, unsigned char d_type)
     bool named = path_is_hex64(name);
     if (fstatat(c->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return NULL;
-    if (!named || !needed(&c->blobs, name)) {
+    if (!named || !strv_find_sorted(&c->blobs, name, NULL)) {
         if (named || str_starts(name, ".tmp-"))
             store_findings_add(c->out, STORE_LEFTOVER, "blob", name, "is needed by nothing");
         else
@@ -292,7 +276,7 @@ static struct err *check_info(struct check *c, const char *hex, const char *chai
 static struct err *check_layer(void *ctx, const char *name, unsigned char d_type) {
     (void)d_type;
     struct check *c = ctx;
-    if (!path_is_hex64(name) || !needed(&c->layers, name)) {
+    if (!path_is_hex64(name) || !strv_find_sorted(&c->layers, name, NULL)) {
         if (path_is_hex64(name))
             store_findings_add(c->out, STORE_LEFTOVER, "layer", name, "is needed by nothing");
         else

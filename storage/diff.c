@@ -218,18 +218,9 @@ static bool same_xattrs(int at, const char *name, int layer, const char *old, mo
 }
 
 static void forget_old(struct shown *s, const char *name) {
-    for (size_t lo = 0, hi = s->old.n; lo < hi;) {
-        size_t mid = (lo + hi) / 2;
-        int order = strcmp(s->old.v[mid], name);
-        if (order == 0) {
-            strv_remove(&s->old, mid);
-            return;
-        }
-        if (order < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
+    size_t at;
+    if (strv_find_sorted(&s->old, name, &at))
+        strv_remove(&s->old, at);
 }
 
 static struct err *one_file(struct diff *d, int at, const char *name, const char *path, const struct stat *st) {

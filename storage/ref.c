@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -202,8 +201,6 @@ static struct err *add_name(void *ctx, const char *name, unsigned char d_type) {
     return NULL;
 }
 
-static int compare(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
 /* All references, or, with `images` (sorted ids), those that count. */
 static struct err *list_refs(const struct store *s, const struct strv *images, struct strmap *out) {
     autostrv struct strv names = {0};
@@ -215,14 +212,14 @@ static struct err *list_refs(const struct store *s, const struct strv *images, s
             *p = '/';
     strv_sort(&names);
     for (size_t i = 0; i < names.n; i++) {
-        char id[ID_LEN + 1], *key = id;
+        char id[ID_LEN + 1];
         autofree char *name = NULL;
         autoerr e = store_ref_file(names.v[i], &name);
         if (!e)
             e = read_ref(refs, name, names.v[i], id);
         if (e && err_errno(e) != ENOENT) /* else it was removed just now */
             log_warn("skipping the damaged reference %s in %s/refs", names.v[i], s->root);
-        else if (!e && (!images || (images->n && bsearch(&key, images->v, images->n, sizeof *images->v, compare))))
+        else if (!e && (!images || strv_find_sorted(images, id, NULL)))
             strmap_set(out, names.v[i], id);
     }
     return NULL;

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -123,17 +122,11 @@ static struct err *mark_containers(struct sweep *sw) {
 
 /* ---- sweep ---- */
 
-static int compare(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-static bool marked(const struct strv *set, const char *hex) {
-    return set->n && bsearch(&hex, set->v, set->n, sizeof *set->v, compare);
-}
-
 static struct err *sweep_layer(void *ctx, const char *name, unsigned char d_type) {
     (void)d_type;
     struct sweep *sw = ctx;
     struct store_usage usage = {0};
-    if (!path_is_hex64(name) || marked(&sw->layers, name))
+    if (!path_is_hex64(name) || strv_find_sorted(&sw->layers, name, NULL))
         return NULL;
     err_free(
         store_measure(sw->dir, name, &usage)); /* the number is for the user; not knowing it is no reason to stop */
@@ -152,7 +145,7 @@ static struct err *sweep_shifted(void *ctx, const char *name, unsigned char d_ty
     (void)d_type;
     const struct sweep_map *m = ctx;
     autofree char *layer = mem_dupn(name, strcspn(name, "."));
-    if (!path_is_hex64(layer) || marked(&m->sw->layers, layer))
+    if (!path_is_hex64(layer) || strv_find_sorted(&m->sw->layers, layer, NULL))
         return NULL;
     return store_trash(m->sw->s, m->dir, name);
 }
@@ -167,7 +160,7 @@ static struct err *sweep_map(void *ctx, const char *name, unsigned char d_type) 
     autofd int dir = -1;
     if (!path_is_hex64(name))
         return NULL;
-    if (!marked(&sw->maps, name))
+    if (!strv_find_sorted(&sw->maps, name, NULL))
         return store_trash(sw->s, sw->dir, name);
     TRY(fd_open_dir(sw->dir, name, &dir));
     struct sweep_map m = {sw, dir};
@@ -185,7 +178,7 @@ static struct err *sweep_blob(void *ctx, const char *name, unsigned char d_type)
     struct stat st;
     if (fstatat(sw->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return NULL;
-    if (!old_temp(name, &st) && (!path_is_hex64(name) || marked(&sw->blobs, name)))
+    if (!old_temp(name, &st) && (!path_is_hex64(name) || strv_find_sorted(&sw->blobs, name, NULL)))
         return NULL;
     if (unlinkat(sw->dir, name, 0) < 0)
         return errno == ENOENT ? NULL : err_sys(errno, "remove blob %s", name);

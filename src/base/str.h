@@ -80,6 +80,8 @@ bool strv_has(const struct strv *sv, const char *s);
 char *strv_join(const struct strv *sv, const char *sep) __attribute__((returns_nonnull, warn_unused_result));
 /* Sorts by strcmp. */
 void strv_sort(struct strv *sv);
+/* True if a string is in the vector, which is sorted; *ret_at, unless NULL, is where. */
+bool strv_find_sorted(const struct strv *sv, const char *s, size_t *ret_at);
 /* Frees all. */
 void strv_done(struct strv *sv);
 /* For NAME=VALUE vectors: replaces the entry with the same NAME or appends. `assignment` holds '='. */

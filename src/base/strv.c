@@ -72,6 +72,13 @@ void strv_sort(struct strv *sv) {
         qsort(sv->v, sv->n, sizeof *sv->v, strv_compare);
 }
 
+bool strv_find_sorted(const struct strv *sv, const char *s, size_t *ret_at) {
+    char *const *at = sv->n ? bsearch(&s, sv->v, sv->n, sizeof *sv->v, strv_compare) : NULL;
+    if (at && ret_at)
+        *ret_at = (size_t)(at - sv->v);
+    return at != NULL;
+}
+
 void strv_done(struct strv *sv) {
     for (size_t i = 0; i < sv->n; i++)
         free(sv->v[i]);

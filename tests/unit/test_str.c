@@ -94,11 +94,17 @@ static void test_vector(void) {
     CHECK_STR(v.v[0], "007");
     CHECK_STR(v.v[4], "b");
     CHECK(strv_has(&v, "a") && !strv_has(&v, "c"));
+    size_t at = 99;
+    CHECK(!strv_find_sorted(&v, "c", &at) && !strv_find_sorted(&v, "", &at));
+    CHECK_INT(at, 99);
+    CHECK(strv_find_sorted(&v, "b", NULL) && strv_find_sorted(&v, "007", &at));
+    CHECK_INT(at, 0);
     autostrv struct strv one = {0};
     strv_split(&one, "", ',');
     CHECK_INT(one.n, 1);
     autostrv struct strv none = {0};
     strv_sort(&none);
+    CHECK(!strv_find_sorted(&none, "", NULL));
     autofree char *nothing = strv_join(&none, ",");
     CHECK_STR(nothing, "");
 }
