@@ -66,7 +66,7 @@ bool context_is_archive(const void *start, size_t n) {
 
 /* ---- directories that are made ---- */
 
-static struct err *new_directory(struct store *s, struct context *c) {
+struct err *context_new_directory(struct store *s, struct context *c) {
     c->remote = true;
     TRY(store_tmp_new(s, &c->tmp, &c->tmp_fd));
     TRY(io_mkdirs(c->tmp_fd, "context", 0755));
@@ -75,8 +75,8 @@ static struct err *new_directory(struct store *s, struct context *c) {
 
 static struct err *unpack(struct store *s, int file, struct context *c) {
     struct store_files_job *job = NULL;
-    TRY(new_directory(s, c));
-    const struct store_place p = {.in_fd = file, .dir_fd = c->dir, .mounts_fd = -1, .userns_fd = -1};
+    TRY(context_new_directory(s, c));
+    const struct store_place p = {.in_fd = file, .dir_fd = c->dir, .mounts_fd = -1, .userns_fd = -1, .ids = UINT32_MAX};
     TRY(store_place_start(s, &p, &job));
     return store_files_finish(job, NULL);
 }
@@ -111,7 +111,7 @@ static struct err *from_input(const struct build_options *o, struct store *s, st
 static struct err *download(const struct build_options *o, struct store *s, const char *url, int *ret_fd) {
     autofd int file = -1;
     TRY(unnamed_file(s, &file));
-    TRY_CTX(image_download(o->host, url, o->interrupted_fd, file), "failed to load remote");
+    TRY_CTX(image_download(o->host, url, o->interrupted_fd, file, NULL), "failed to load remote");
     TRY(rewind_file(file));
     *ret_fd = take_fd(&file);
     return NULL;
@@ -129,19 +129,18 @@ struct err *context_fetch_text(const struct build_options *o, struct store *s, c
     return io_read_all(file, DOCKERFILE_MAX, "the Dockerfile", out);
 }
 
-struct err *context_git(const struct build_options *o, struct store *s, const char *text, bool keep_git_dir,
-                        struct context *ret) {
+struct err *context_git(const struct build_options *o, struct store *s, struct context_git *g, struct context *ret) {
     autogiturl url = {.remote = NULL};
     autofd int sub = -1;
-    TRY(git_url_parse(text, &url));
-    TRY(new_directory(s, ret));
+    TRY(git_url_parse(g->url, &url));
+    TRY(context_new_directory(s, ret));
     autofree char *path = mem_printf("%s/tmp/%s/context", store_root(s), ret->tmp);
-    const struct git_fetch g = {
-        .host = o->host, .text = text, .url = &url, .directory = path, .keep_git_dir = keep_git_dir};
-    TRY(git_fetch(&g));
+    const struct git_fetch fetch = {
+        .host = o->host, .text = g->url, .url = &url, .directory = path, .keep_git_dir = g->keep_git_dir};
+    TRY(git_fetch(&fetch, g->commit));
     if (!url.subdir)
         return NULL;
-    TRY_CTX(path_open_in_root(ret->dir, url.subdir, O_RDONLY | O_DIRECTORY, 0, &sub), "%s: %s", text, url.subdir);
+    TRY_CTX(path_open_in_root(ret->dir, url.subdir, O_RDONLY | O_DIRECTORY, 0, &sub), "%s: %s", g->url, url.subdir);
     fd_replace(&ret->dir, take_fd(&sub));
     return NULL;
 }
@@ -158,11 +157,12 @@ static struct err *directory(const char *path, struct context *c) {
 }
 
 struct err *context_open(const struct build_options *o, struct store *s, const char *text, struct context *ret) {
-    bool keep = str_eq(strv_env_get(o->args, "BUILDKIT_CONTEXT_KEEP_GIT_DIR"), "1");
+    struct context_git git = {.url = text,
+                              .keep_git_dir = str_eq(strv_env_get(o->args, "BUILDKIT_CONTEXT_KEEP_GIT_DIR"), "1")};
     if (str_eq(text, "-"))
         return from_input(o, s, ret);
     if (git_url_is(text))
-        return context_git(o, s, text, keep, ret);
+        return context_git(o, s, &git, ret);
     if (context_is_remote(text))
         return from_url(o, s, text, ret);
     if (strstr(text, "://"))

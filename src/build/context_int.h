@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "base/str.h"
+#include "build/git_int.h"
 
 struct err;
 struct build_options;
@@ -33,9 +34,16 @@ struct err *context_open(const struct build_options *o, struct store *s, const c
 void context_done(struct store *s, struct context *c);
 /* Whether a text is a URL that is fetched. */
 bool context_is_remote(const char *text);
-/* A new directory of the store with a repository's files; subdirectories of the URL are gone into. */
-struct err *context_git(const struct build_options *o, struct store *s, const char *text, bool keep_git_dir,
-                        struct context *ret) __attribute__((warn_unused_result));
+/* A new directory of the store, empty, that goes with context_done(). */
+struct err *context_new_directory(struct store *s, struct context *ret) __attribute__((warn_unused_result));
+struct context_git {
+    const char *url;
+    bool keep_git_dir;
+    char commit[GIT_COMMIT_MAX]; /* that was checked out */
+};
+/* The same with a repository's files; subdirectories of the URL are gone into. */
+struct err *context_git(const struct build_options *o, struct store *s, struct context_git *g, struct context *ret)
+    __attribute__((warn_unused_result));
 /* The text of a Dockerfile at a URL. */
 struct err *context_fetch_text(const struct build_options *o, struct store *s, const char *url, struct str *out)
     __attribute__((warn_unused_result));

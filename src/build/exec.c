@@ -341,7 +341,8 @@ static struct err *load(struct exec *x) {
     progress_done(&x->progress);
     TRY(global_args(x));
     const struct expand global = exec_expand(x);
-    return plan_make(&x->d, &global, x->o->target, &x->plan, &x->fault);
+    const struct plan_wish wish = {.target = x->o->target, .contexts = x->o->contexts};
+    return plan_make(&x->d, &global, &wish, &x->plan, &x->fault);
 }
 
 static struct err *run_all(struct exec *x, struct build_result *ret) {

@@ -13,8 +13,10 @@
 
 #include "base/io.h"
 #include "base/path.h"
+#include "build/chmod_int.h"
 #include "build/ignore_int.h"
 #include "build/pack_int.h"
+#include "build/remote_int.h"
 #include "spec/spec.h"
 
 struct copy {
@@ -22,10 +24,13 @@ struct copy {
     const struct df_instruction *in;
     struct pack pack;
     struct ignore *exclude;
-    struct strv archives; /* ADD: sources that are unpacked */
+    struct strv archives;   /* ADD: sources that are unpacked */
+    struct remote *remotes; /* and that are fetched */
+    size_t n_remotes;
     struct pack_text *texts;
     struct strv owned; /* texts of heredocs */
-    char *dest, *chown;
+    char *dest, *chown, *chmod;
+    struct chmod mode;
     struct source source;
     struct str recipe;
 };
@@ -38,6 +43,10 @@ static void copy_done(struct copy *c) {
     strv_done(&c->owned);
     free(c->dest);
     free(c->chown);
+    free(c->chmod);
+    for (size_t i = 0; i < c->n_remotes; i++)
+        remote_done(&c->remotes[i]);
+    free(c->remotes);
     source_done(&c->source);
     str_done(&c->recipe);
 }
@@ -66,15 +75,6 @@ static bool is_archive(const struct copy *c, const char *source) {
     return false;
 }
 
-static struct err *remote(const struct copy *c, const char *source) {
-    bool git = str_starts(source, "git@") || str_starts(source, "git://") || str_ends(source, ".git");
-    if (c->in->kind != DF_ADD || (!git && !str_starts(source, "http://") && !str_starts(source, "https://")))
-        return NULL;
-    return err_hint(
-        err_new(ERR_UNSUPPORTED, "ADD from a %s is not supported: %s", git ? "git repository" : "URL", source),
-        "fetch it into the build context first, or with RUN");
-}
-
 static struct err *take_heredoc(struct copy *c, const struct df_heredoc *h) {
     struct expand x = exec_expand(c->x);
     autostr struct str data = STR_INIT;
@@ -89,6 +89,11 @@ static struct err *take_heredoc(struct copy *c, const struct df_heredoc *h) {
     return NULL;
 }
 
+static struct err *take_remote(struct copy *c, const char *url) {
+    c->remotes = mem_resize(c->remotes, c->n_remotes + 1, sizeof *c->remotes);
+    return remote_new(c->x, c->in, url, &c->remotes[c->n_remotes++]);
+}
+
 static struct err *find_sources(struct copy *c) {
     const struct df_instruction *in = c->in;
     for (size_t i = 0; i + 1 < in->args.n; i++) {
@@ -99,7 +104,10 @@ static struct err *find_sources(struct copy *c) {
             continue;
         }
         TRY(exec_word(c->x, in->args.v[i], &word));
-        TRY(remote(c, word));
+        if (in->kind == DF_ADD && remote_is(word)) {
+            TRY(take_remote(c, word));
+            continue;
+        }
         strv_push_take(&c->pack.sources, take_ptr(&word));
     }
     c->pack.texts = c->texts;
@@ -140,6 +148,10 @@ static struct err *find_dest(struct copy *c) {
     c->dest = path_clean(joined);
     c->pack.dest = c->dest;
     c->pack.dest_is_dir = str_ends(word, "/") || str_ends(word, "/.") || str_eq(word, ".") || !*word;
+    for (size_t i = 0; i < c->n_remotes; i++)
+        if (c->pack.dest_is_dir && !c->remotes[i].git && !c->remotes[i].name)
+            return err_hint(err_new(ERR_USAGE, "could not determine the filename for %s", c->remotes[i].url),
+                            "name the file in the destination");
     if (c->in->args.n > 2 && !c->pack.dest_is_dir)
         return err_new(
             ERR_USAGE,
@@ -150,16 +162,11 @@ static struct err *find_dest(struct copy *c) {
 
 static struct err *find_mode(struct copy *c) {
     const char *typed = df_flag(c->in, "chmod");
-    autofree char *word = NULL;
-    uint64_t mode = 0;
-    c->pack.mode = -1;
     if (!typed)
         return NULL;
-    TRY(exec_word(c->x, typed, &word));
-    if (!str_to_u64(word, 8, 07777, &mode))
-        return err_new(ERR_UNSUPPORTED,
-                       "invalid chmod parameter: '%s'. it should be octal string and between 0 and 07777", word);
-    c->pack.mode = (int)mode;
+    TRY(exec_word(c->x, typed, &c->chmod));
+    TRY(chmod_parse(c->chmod, &c->mode));
+    c->pack.mode = &c->mode;
     return NULL;
 }
 
@@ -200,6 +207,28 @@ static struct err *resolve_owner(const char *text, int root, int64_t *ret_uid, i
 
 /* ---- the cache ---- */
 
+/* What a checksum vouches for is not fetched to know what it is. */
+static struct err *remote_digests(struct copy *c) {
+    for (size_t i = 0; i < c->n_remotes; i++) {
+        struct remote *r = &c->remotes[i];
+        struct source s = SOURCE_INIT;
+        struct pack p;
+        char digest[DIGEST_LEN + 1];
+        str_appendf(&c->recipe, "remote %s\n", r->url);
+        if (r->checksum)
+            continue;
+        TRY(remote_fetch(r));
+        s.x = c->x;
+        s.root = r->files.dir;
+        remote_pack(r, &c->pack, &p);
+        struct err *e = source_digest(&s, &p, "", digest);
+        strv_done(&p.sources);
+        TRY_CTX(e, "%s", r->url);
+        str_appendf(&c->recipe, "content %s\n", digest);
+    }
+    return NULL;
+}
+
 /* The digest of what is copied. */
 static struct err *content_digest(struct copy *c) {
     char digest[DIGEST_LEN + 1] = "";
@@ -210,7 +239,7 @@ static struct err *content_digest(struct copy *c) {
     p.sources = sources;
     TRY(source_digest(&c->source, &p, str_c(&c->recipe), digest));
     str_appendf(&c->recipe, "content %s\n", digest);
-    return NULL;
+    return remote_digests(c);
 }
 
 static void settings(struct copy *c) {
@@ -222,8 +251,8 @@ static void settings(struct copy *c) {
         str_appendf(&c->recipe, "archive %s\n", c->archives.v[i]);
     for (size_t i = 0; i < c->pack.n_texts; i++)
         str_appendf(&c->recipe, "text %s %zu %s\n", c->texts[i].name, strlen(c->texts[i].data), c->texts[i].data);
-    str_appendf(&c->recipe, "dest %s%s\nowner %s\nmode %o\n", c->dest, c->pack.dest_is_dir ? "/" : "",
-                c->chown ? c->chown : "", (unsigned)c->pack.mode);
+    str_appendf(&c->recipe, "dest %s%s\nowner %s\nmode %s\n", c->dest, c->pack.dest_is_dir ? "/" : "",
+                c->chown ? c->chown : "", c->chmod ? c->chmod : "");
 }
 
 /* ---- doing it ---- */
@@ -240,17 +269,44 @@ static struct err *make_dirs(void *ctx) {
     return path_mkdirs_in_root(m->root, m->path, 0755, (uid_t)m->uid, (gid_t)m->gid, &fd);
 }
 
+struct archive {
+    int root;
+    const char *path;
+};
+
+static struct err *place_archive(struct copy *c, struct engine_work *w, int root, const struct archive *a) {
+    autofree char *clean = path_clean(a->path);
+    autofd int fd = -1;
+    autofd int dir = -1;
+    struct making m = {root, c->dest, c->pack.uid, c->pack.gid};
+    TRY(engine_build_call(c->x->o->engine, make_dirs, &m));
+    TRY(path_open_in_root(root, c->dest, O_RDONLY | O_DIRECTORY, 0, &dir));
+    TRY(path_open_in_root(a->root, clean + strspn(clean, "/"), O_RDONLY, 0, &fd));
+    TRY_CTX(engine_work_place(w, dir, fd), "ADD %s", a->path);
+    TRY_CTX(engine_work_placed(w), "ADD %s", a->path);
+    return NULL;
+}
+
 static struct err *place_archives(struct copy *c, struct engine_work *w, int root) {
-    for (size_t i = 0; i < c->archives.n; i++) {
-        autofree char *clean = path_clean(c->archives.v[i]);
-        autofd int fd = -1;
-        autofd int dir = -1;
-        struct making m = {root, c->dest, c->pack.uid, c->pack.gid};
-        TRY(engine_build_call(c->x->o->engine, make_dirs, &m));
-        TRY(path_open_in_root(root, c->dest, O_RDONLY | O_DIRECTORY, 0, &dir));
-        TRY(path_open_in_root(c->pack.root, clean + strspn(clean, "/"), O_RDONLY, 0, &fd));
-        TRY_CTX(engine_work_place(w, dir, fd), "ADD %s", c->archives.v[i]);
-        TRY_CTX(engine_work_placed(w), "ADD %s", c->archives.v[i]);
+    for (size_t i = 0; i < c->archives.n; i++)
+        TRY(place_archive(c, w, root, &(struct archive){c->pack.root, c->archives.v[i]}));
+    return NULL;
+}
+
+/* Fetched files; one that --unpack is said of, or a repository, goes into the destination as a tree. */
+static struct err *place_remotes(struct copy *c, struct engine_work *w, int root) {
+    for (size_t i = 0; i < c->n_remotes; i++) {
+        struct remote *r = &c->remotes[i];
+        struct pack p;
+        TRY(remote_fetch(r));
+        if (!r->git && df_flag_set(c->in, "unpack")) {
+            TRY(place_archive(c, w, root, &(struct archive){r->files.dir, r->name ? r->name : "download"}));
+            continue;
+        }
+        remote_pack(r, &c->pack, &p);
+        struct err *e = source_place(c->x, w, root, &p);
+        strv_done(&p.sources);
+        TRY_CTX(e, "ADD %s", r->url);
     }
     return NULL;
 }
@@ -269,6 +325,7 @@ static struct err *do_copy(struct copy *c, struct store_layer_ref *ret) {
         TRY(resolve_owner(c->chown, root, &c->pack.uid, &c->pack.gid));
     TRY(source_place(x, w, root, &c->pack));
     TRY(place_archives(c, w, root));
+    TRY(place_remotes(c, w, root));
     return engine_work_layer(w, s->n ? s->layers[s->n - 1].chain_id : NULL, ret);
 }
 
@@ -278,8 +335,8 @@ static void history(struct copy *c) {
     str_append(&by, df_kind_name(c->in->kind));
     if (c->chown)
         str_appendf(&by, " --chown=%s", c->chown);
-    if (c->pack.mode >= 0)
-        str_appendf(&by, " --chmod=%s", df_flag(c->in, "chmod"));
+    if (c->chmod)
+        str_appendf(&by, " --chmod=%s", c->chmod);
     if (df_flag_set(c->in, "link"))
         str_append(&by, " --link");
     for (size_t i = 0; i < c->in->args.n; i++)
@@ -288,18 +345,28 @@ static void history(struct copy *c) {
     exec_history(c->x, str_c(&by), true);
 }
 
+/* Which flags are for which sources. */
+static struct err *check_remote(const struct copy *c) {
+    bool keep = df_flag_set(c->in, "keep-git-dir"), git = false;
+    for (size_t i = 0; i < c->n_remotes; i++)
+        git |= c->remotes[i].git;
+    if (df_flag(c->in, "checksum") && (c->n_remotes != 1 || c->pack.sources.n))
+        return err_new(ERR_USAGE, c->n_remotes ? "checksum can't be specified for multiple sources"
+                                               : "checksum requires HTTP(S) or Git sources");
+    if (keep && !git)
+        return err_new(ERR_USAGE, "--keep-git-dir is for sources that are git repositories");
+    return NULL;
+}
+
 static struct err *prepare(struct copy *c) {
     autostrv struct strv exclude = {.n = 0};
     const char *chown = df_flag(c->in, "chown");
-    if (df_flag(c->in, "checksum") || df_flag_set(c->in, "keep-git-dir"))
-        return err_new(ERR_USAGE, "%s is for sources from the network only",
-                       df_flag(c->in, "checksum") ? "checksum can't be specified for local sources: --checksum"
-                                                  : "--keep-git-dir");
     c->pack.parents = df_flag_set(c->in, "parents");
     df_flag_all(c->in, "exclude", &exclude);
     TRY(ignore_new(&exclude, &c->exclude));
     c->pack.exclude = c->exclude;
     TRY(find_sources(c));
+    TRY(check_remote(c));
     TRY(find_dest(c));
     TRY(find_mode(c));
     if (chown)

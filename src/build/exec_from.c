@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/host.h"
+#include "build/pack_int.h"
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -37,7 +38,7 @@ static struct err *pull(struct exec *x, const char *reference, const char *platf
 }
 
 static struct err *find(struct exec *x, const char *reference, const char *platform, char ret_id[65]) {
-    if (!x->o->pull) {
+    if (!x->o->pull && !str_starts(reference, "oci:")) {
         struct err *e = engine_image_find(x->o->engine, reference, ret_id, NULL);
         if (!e || err_kind(e) != ERR_NOT_FOUND)
             return e;
@@ -100,34 +101,40 @@ struct err *exec_image(struct exec *x, const char *reference, const char *platfo
     return NULL;
 }
 
-/* "name=…" of --build-context for an image's name: an image in its place; a directory is no base. */
-static struct err *named_context(struct exec *x, const char **base) {
-    size_t n = strlen(*base);
-    for (size_t i = 0; i < x->o->contexts->n; i++) {
-        const char *text = x->o->contexts->v[i];
-        if (strncmp(text, *base, n) != 0 || text[n] != '=')
-            continue;
-        if (!str_starts(text + n + 1, "docker-image://"))
-            return err_new(ERR_UNSUPPORTED, "FROM %s: the build context %s is no image (docker-image://…)", *base,
-                           text);
-        *base = text + n + 1 + strlen("docker-image://");
-        return NULL;
-    }
+/* A base that is a build context of files: they are its only layer. */
+static struct err *from_files(struct exec *x, const struct plan_stage *p, const char *platform, struct state *ret) {
+    autosource s = SOURCE_INIT;
+    struct pack all;
+    struct store_layer_ref layer;
+    char content[DIGEST_LEN + 1];
+    TRY(scratch(x, platform, ret));
+    TRY(source_find(x, p->base, &s));
+    source_pack(&s, NULL, &all);
+    struct err *e = source_digest(&s, &all, "all", content);
+    if (!e)
+        e = source_snapshot(&s, &all, content, &layer);
+    strv_done(&all.sources);
+    TRY(e);
+    state_push(ret, &layer);
+    memcpy(ret->key, content, sizeof ret->key);
     return NULL;
 }
 
 struct err *exec_from(struct exec *x) {
     const struct plan_stage *p = &x->plan.stage[x->at];
     struct state *s = exec_state(x);
-    const char *platform = p->platform ? p->platform : x->o->platform, *base = p->base;
-    TRY(named_context(x, &base));
+    const char *platform = p->platform ? p->platform : x->o->platform, *named = source_named(x, p->base);
+    autofree char *image = NULL;
+    bool is_image = named && source_is_image(named, &image);
     exec_vertex(x, p->from);
-    if (p->base_stage != PLAN_NONE)
+    if (named && !is_image)
+        TRY(from_files(x, p, platform, s));
+    else if (p->base_stage != PLAN_NONE)
         state_copy(&x->state[p->base_stage], s);
-    else if (str_eq(base, "scratch"))
+    else if (str_eq(p->base, "scratch") && !named)
         TRY(scratch(x, platform, s));
     else
-        TRY(exec_image(x, base, platform, s));
+        TRY(exec_image(x, image ? image : p->base, platform, s));
     s->no_cache = x->o->no_cache || strv_has(x->o->no_cache_filter, p->name);
     progress_done(&x->progress);
     return NULL;

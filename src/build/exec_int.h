@@ -122,14 +122,20 @@ struct source {
     struct state image;          /* behind `layers`, where it is an image */
     struct engine_work *work;    /* that `root` is of */
     struct ignore *own_ignore;
-    int dir;
+    struct context files; /* behind `root`, where it is a build context of its own */
 };
 #define SOURCE_INIT                                                                                                    \
-    { .root = -1, .uid = -1, .gid = -1, .dir = -1 }
+    { .root = -1, .uid = -1, .gid = -1, .files = CONTEXT_INIT }
 /* What a --from means; NULL: the context. Done with source_done(), also on failure. */
 struct err *source_find(struct exec *x, const char *from, struct source *ret) __attribute__((warn_unused_result));
 /* Puts its root together, where that was not done. A usage error where there is no context. */
 struct err *source_open(struct source *s) __attribute__((warn_unused_result));
+/* What a path in it is (NULL: all), as the content of "/"; the caller frees ret->sources. */
+void source_pack(const struct source *s, const char *path, struct pack *ret);
+/* The value of the --build-context that has an image's or stage's name, borrowed; NULL: there is none. */
+const char *source_named(const struct exec *x, const char *name);
+/* Whether such a value means an image; then *ret_reference is what exec_image() takes, owned. */
+bool source_is_image(const char *value, char **ret_reference);
 /* The digest of what `p` (its root is this one) takes of it; `recipe` says all that `p` says, as text. */
 struct err *source_digest(struct source *s, const struct pack *p, const char *recipe, char ret[DIGEST_LEN + 1])
     __attribute__((warn_unused_result));

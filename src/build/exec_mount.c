@@ -201,24 +201,11 @@ static struct err *complete(struct run *r, struct mount *m) {
 
 /* ---- the cache ---- */
 
-void mount_pack(const struct mount *m, const struct source *s, struct pack *ret) {
-    *ret = (struct pack){.root = s->root,
-                         .literal = true,
-                         .ignore = s->ignore,
-                         .dest_root = -1,
-                         .dest = "/",
-                         .dest_is_dir = true,
-                         .uid = s->uid,
-                         .gid = s->gid,
-                         .mode = -1};
-    strv_push(&ret->sources, m->field[M_SOURCE] ? m->field[M_SOURCE] : "/");
-}
-
 static struct err *content(struct run *r, struct mount *m) {
     autosource s = SOURCE_INIT;
     struct pack p;
     TRY(source_find(r->x, m->field[M_FROM], &s));
-    mount_pack(m, &s, &p);
+    source_pack(&s, m->field[M_SOURCE], &p);
     autofree char *recipe = mem_printf("mount %s\n", p.sources.v[0]);
     struct err *e = source_digest(&s, &p, recipe, m->content);
     strv_done(&p.sources);

@@ -107,7 +107,7 @@ static struct err *snapshot(struct source *s, const struct mount *m, struct strv
     struct store_layer_ref layer;
     struct stat st;
     TRY(source_open(s));
-    mount_pack(m, s, &p);
+    source_pack(s, m->field[M_SOURCE], &p);
     autofree char *clean = path_clean(p.sources.v[0]);
     autofd int fd = path_find_in_root(s->root, clean, O_PATH);
     if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode))
@@ -180,7 +180,7 @@ static struct err *fill_cache(const struct cache_dir *c, int dir) {
     int unused;
     TRY(source_find(c->r->x, c->m->field[M_FROM], &s));
     TRY(source_open(&s));
-    mount_pack(c->m, &s, &p);
+    source_pack(&s, c->m->field[M_SOURCE], &p);
     struct err *e = exec_root(c->r->x, &nothing, &w);
     if (!e)
         e = engine_work_root(w, &unused);

@@ -50,9 +50,6 @@ struct err *mounts_make(struct run *r) __attribute__((warn_unused_result));
 /* Ends agents, gives locks back, removes files. */
 void mounts_done(struct run *r);
 
-/* What a bind, or a cache with a source, takes of its tree. The caller frees ret->sources. */
-void mount_pack(const struct mount *m, const struct source *s, struct pack *ret);
-
 struct mounted_file {
     const char *data;
     size_t len;

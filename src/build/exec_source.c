@@ -20,40 +20,44 @@ void source_done(struct source *s) {
     engine_work_free(s->work);
     state_done(&s->image);
     ignore_free(s->own_ignore);
-    fd_close(s->dir);
+    if (s->x)
+        context_done(s->x->store, &s->files);
 }
 
 /* ---- where ---- */
 
-static struct err *directory(struct source *s, const char *name, const char *path) {
-    TRY_CTX(fd_open_dir(AT_FDCWD, path, &s->dir), "build context %s", name);
-    TRY_CTX(ignore_read(s->dir, ".dockerignore", &s->own_ignore), "build context %s", name);
-    s->root = s->dir;
+const char *source_named(const struct exec *x, const char *name) { return plan_context(x->o->contexts, name); }
+
+bool source_is_image(const char *value, char **ret_reference) {
+    static const char image[] = "docker-image://", layout[] = "oci-layout://";
+    if (str_starts(value, image))
+        *ret_reference = mem_dup(value + strlen(image));
+    else if (str_starts(value, layout))
+        *ret_reference = mem_printf("oci:%s", value + strlen(layout));
+    else
+        return false;
+    return true;
+}
+
+/* A --build-context. */
+static struct err *named(struct source *s, const char *name, const char *value) {
+    autofree char *reference = NULL;
+    if (source_is_image(value, &reference)) {
+        s->layers = &s->image;
+        return exec_image(s->x, reference, NULL, &s->image);
+    }
+    TRY_CTX(context_open(s->x->o, s->x->store, value, &s->files), "build context %s", name);
+    if (s->files.is_dockerfile)
+        return err_new(ERR_USAGE, "build context %s: %s is no archive", name, value);
+    TRY_CTX(ignore_read(s->files.dir, ".dockerignore", &s->own_ignore), "build context %s", name);
+    s->root = s->files.dir;
     s->ignore = s->own_ignore;
     s->uid = s->gid = 0;
     return NULL;
 }
 
-/* A --build-context; *ret_found. */
-static struct err *named(struct source *s, const char *name, bool *ret_found) {
-    struct exec *x = s->x;
-    const char *value = strv_env_get(x->o->contexts, name);
-    *ret_found = value != NULL;
-    if (!value)
-        return NULL;
-    if (str_starts(value, "docker-image://")) {
-        s->layers = &s->image;
-        return exec_image(x, value + strlen("docker-image://"), NULL, &s->image);
-    }
-    if (strstr(value, "://"))
-        return err_new(ERR_UNSUPPORTED, "--build-context %s=%s: only directories and docker-image:// are supported",
-                       name, value);
-    return directory(s, name, value);
-}
-
 static struct err *find(struct source *s, const char *from) {
     struct exec *x = s->x;
-    bool found = false;
     if (!from) {
         s->root = x->context;
         s->ignore = x->ignore;
@@ -63,6 +67,9 @@ static struct err *find(struct source *s, const char *from) {
     if (strchr(from, '$'))
         return err_hint(err_new(ERR_USAGE, "variable expansion is not supported for --from"),
                         "define a new stage with FROM using ARG from global scope as a workaround");
+    const char *value = source_named(x, from);
+    if (value)
+        return named(s, from, value);
     size_t stage = plan_find(&x->plan, from, x->at);
     if (stage != PLAN_NONE && !x->state[stage].config) /* nobody can know it before the image is there */
         return err_new(ERR_UNSUPPORTED, "an image's ONBUILD cannot copy from stage %s, which is not needed otherwise",
@@ -71,9 +78,6 @@ static struct err *find(struct source *s, const char *from) {
         s->layers = &x->state[stage];
         return NULL;
     }
-    TRY(named(s, from, &found));
-    if (found)
-        return NULL;
     s->layers = &s->image;
     return exec_image(x, from, NULL, &s->image);
 }
@@ -95,6 +99,18 @@ struct err *source_open(struct source *s) {
 }
 
 /* ---- what ---- */
+
+void source_pack(const struct source *s, const char *path, struct pack *ret) {
+    *ret = (struct pack){.root = s->root,
+                         .literal = true,
+                         .ignore = s->ignore,
+                         .dest_root = -1,
+                         .dest = "/",
+                         .dest_is_dir = true,
+                         .uid = s->uid,
+                         .gid = s->gid};
+    strv_push(&ret->sources, path ? path : "/");
+}
 
 static struct err *compute(const struct source *s, const struct pack *what, char ret[DIGEST_LEN + 1]) {
     int pair[2];

@@ -2,6 +2,7 @@
 #include "build/git_int.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -102,11 +103,10 @@ static char *last_line(const struct str *said) {
     return mem_dup("");
 }
 
-/* `git -C directory …`; what it says on failure is the error. */
-static struct err *run(const struct git *git, const char *const *words) {
+/* `git -C directory …`; what it says is put out, or, on failure, the error. */
+static struct err *ask(const struct git *git, const char *const *words, struct str *said) {
     int from[2], code = 0;
     autostrv struct strv argv = {.n = 0};
-    autostr struct str said = STR_INIT;
     const char *const first[] = {"git",
                                  "-C",
                                  git->g->directory,
@@ -132,54 +132,69 @@ static struct err *run(const struct git *git, const char *const *words) {
     autofd int pidfd = -1;
     TRY(proc_spawn(&p, &pid, &pidfd));
     fd_replace(&in, -1);
-    err_free(io_read_all(out, MESSAGE_MAX, "git", &said)); /* who says more is not listened to */
+    err_free(io_read_all(out, MESSAGE_MAX, "git", said)); /* who says more is not listened to */
     fd_replace(&out, -1);
     TRY(proc_reap(pid, &code));
     if (code == 0)
         return NULL;
-    autofree char *why = last_line(&said);
+    autofree char *why = last_line(said);
     return err_new(ERR_NETWORK, "git %s: %s", argv.v[ARRAY_LEN(first)], why);
 }
 
+static struct err *run(const struct git *git, const char *const *words) {
+    autostr struct str said = STR_INIT;
+    return ask(git, words, &said);
+}
+
+/* One commit alone; or all of a server that gives nothing less; or whatever has a name, for a commit that has none. */
 static struct err *fetch(const struct git *git) {
     const struct git_url *u = git->g->url;
     const char *ref = u->ref ? u->ref : "HEAD";
     const char *const init[] = {"init", "-q", "--template=", NULL};
     const char *const origin[] = {"remote", "add", "--", "origin", u->remote, NULL};
     const char *const shallow[] = {"fetch", "-q", "--depth=1", "--no-tags", "--", "origin", ref, NULL};
+    const char *const deep[] = {"fetch", "-q", "--no-tags", "--", "origin", ref, NULL};
     const char *const whole[] = {"fetch", "-q", "--tags", "--", "origin", "+refs/heads/*:refs/remotes/origin/*", NULL};
     const char *const head[] = {"checkout", "-q", "--force", "FETCH_HEAD", NULL};
     const char *const commit[] = {"checkout", "-q", "--force", "--detach", ref, NULL};
     TRY(run(git, init));
     TRY(run(git, origin));
-    struct err *e = run(git, shallow);
-    if (!e)
+    autoerr first = run(git, shallow);
+    if (!first)
         return run(git, head);
-    if (!u->ref)
-        return e;
-    /* An abbreviated commit, or a server that gives only what has a name, or all. */
-    autoerr first = e;
-    autoerr second = run(git, whole);
+    autoerr second = run(git, deep);
     if (!second)
-        second = run(git, commit);
-    return second ? take_ptr(&first) : NULL;
+        return run(git, head);
+    autoerr third = run(git, whole);
+    if (!third)
+        third = run(git, commit);
+    return third ? take_ptr(&second) : NULL;
 }
 
-static struct err *check_out(const struct git *git) {
+static struct err *commit_of(const struct git *git, char ret[GIT_COMMIT_MAX]) {
+    const char *const words[] = {"rev-parse", "HEAD", NULL};
+    autostr struct str said = STR_INIT;
+    TRY(ask(git, words, &said));
+    snprintf(ret, GIT_COMMIT_MAX, "%.*s", (int)strcspn(str_c(&said), "\n"), str_c(&said));
+    return NULL;
+}
+
+static struct err *check_out(const struct git *git, char ret_commit[GIT_COMMIT_MAX]) {
     const char *const modules[] = {"submodule", "update", "-q", "--init", "--recursive", "--depth=1", NULL};
     autofd int dir = -1;
     TRY(fetch(git));
+    TRY(commit_of(git, ret_commit));
     TRY(fd_open_dir(AT_FDCWD, git->g->directory, &dir));
     if (faccessat(dir, ".gitmodules", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         TRY(run(git, modules));
     return git->g->keep_git_dir ? NULL : io_remove_tree(dir, ".git");
 }
 
-struct err *git_fetch(const struct git_fetch *g) {
+struct err *git_fetch(const struct git_fetch *g, char ret_commit[GIT_COMMIT_MAX]) {
     struct git git = {.g = g};
     TRY_CTX(host_find_program(g->host, "git", "git", &git.program), "%s: repositories are fetched by git", g->text);
     environment(g->host, &git.environment);
-    struct err *e = check_out(&git);
+    struct err *e = check_out(&git, ret_commit);
     strv_done(&git.environment);
     free(git.program);
     return e ? err_wrap(e, "failed to fetch %s", g->text) : NULL;

@@ -29,7 +29,8 @@ struct git_fetch {
     const char *directory; /* absolute, empty: gets the files */
     bool keep_git_dir;
 };
+#define GIT_COMMIT_MAX 80
 /* Checks out the tree of a repository, with its submodules. */
-struct err *git_fetch(const struct git_fetch *g) __attribute__((warn_unused_result));
+struct err *git_fetch(const struct git_fetch *g, char ret_commit[GIT_COMMIT_MAX]) __attribute__((warn_unused_result));
 /* "repo" of "https://host/path/repo.git#ref": the directory that ADD makes of it. Owned. */
 char *git_url_name(const struct git_url *u) __attribute__((returns_nonnull, warn_unused_result));

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/walk.h"
+#include "build/chmod_int.h"
 #include "build/glob_int.h"
 #include "build/ignore_int.h"
 #include "build/tar_int.h"
@@ -27,7 +28,8 @@ struct packing {
     struct walk_inodes links;
     struct strv made; /* directories of the destination that have their entries */
     int depth;
-    size_t base; /* bytes of a path before what --exclude is about: the part below the source that was named */
+    size_t pivot; /* components of the source's path that --parents leaves away */
+    size_t base;  /* bytes of a path before what --exclude is about: the part below the source that was named */
 };
 
 /* ---- entries ---- */
@@ -39,8 +41,8 @@ static struct stat shown(const struct packing *k, const struct stat *st) {
         s.st_uid = (uid_t)p->uid;
     if (p->gid >= 0)
         s.st_gid = (gid_t)p->gid;
-    if (p->mode >= 0 && !S_ISLNK(s.st_mode))
-        s.st_mode = (s.st_mode & S_IFMT) | (mode_t)p->mode;
+    if (p->mode && !S_ISLNK(s.st_mode))
+        s.st_mode = chmod_apply(p->mode, s.st_mode);
     if (p->digest)
         s.st_mtim = (struct timespec){.tv_sec = 0};
     return s;
@@ -166,11 +168,36 @@ static struct err *not_found(const char *path) {
                     "sources are relative to the build context; .dockerignore may leave it out");
 }
 
+/* What --parents keeps of a source's path. */
+static const char *kept(const struct packing *k, const char *path) {
+    for (size_t i = 0; i < k->pivot && *path; i++) {
+        path += strcspn(path, "/");
+        path += *path == '/';
+    }
+    return path;
+}
+
+/* Components in front of "/./". */
+static size_t pivot_of(const char *typed) {
+    const char *dot = strstr(typed, "/./");
+    size_t n = 0;
+    if (!dot)
+        return 0;
+    autofree char *head = mem_dupn(typed, (size_t)(dot - typed));
+    autofree char *clean = path_clean(head);
+    const char *p = clean + strspn(clean, "/");
+    if (!*p || str_eq(p, "."))
+        return 0;
+    for (n = 1; (p = strchr(p, '/')); p++)
+        n++;
+    return n;
+}
+
 /* Where a source that is no directory goes. */
 static char *file_dest(const struct packing *k, const char *path) {
     const struct pack *p = k->p;
     bool into = p->dest_is_dir || (p->dest_root >= 0 && is_there(k, p->dest));
-    const char *name = p->parents ? path : path_base(path);
+    const char *name = p->parents ? kept(k, path) : path_base(path);
     if (!into && !p->parents)
         return mem_dup(p->dest);
     return mem_printf("%s/%s", str_eq(p->dest, "/") ? "" : p->dest, name);
@@ -181,7 +208,8 @@ static struct err *source_dir(struct packing *k, const char *path, const struct 
     const struct pack *p = k->p;
     autofd int dir = -1;
     const char *top = str_eq(p->dest, "/") ? "" : p->dest;
-    autofree char *to = p->parents && *path ? mem_printf("%s/%s", top, path) : mem_dup(p->dest);
+    const char *as = kept(k, path);
+    autofree char *to = p->parents && *as ? mem_printf("%s/%s", top, as) : mem_dup(p->dest);
     if (*path && ignore_path(p->ignore, path) && !ignore_may_keep_below(p->ignore, path))
         return not_found(path);
     TRY(path_open_in_root(p->root, *path ? path : ".", O_RDONLY | O_DIRECTORY, 0, &dir));
@@ -253,6 +281,7 @@ static struct err *named(struct packing *k, const char *typed) {
     autostrv struct strv found = {.n = 0};
     if (str_eq(path, "."))
         path = "";
+    k->pivot = k->p->parents ? pivot_of(typed) : 0;
     if (k->p->literal || !glob_is_pattern(path))
         return source(k, path);
     TRY(expand_source(k, "", path, &found));

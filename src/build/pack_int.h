@@ -10,6 +10,7 @@
 
 #include "base/str.h"
 
+struct chmod;
 struct digest_ctx;
 struct err;
 struct ignore;
@@ -29,11 +30,11 @@ struct pack {
     int dest_root;                /* where it will go; -1 where that does not matter */
     const char *dest;             /* absolute, clean */
     bool dest_is_dir;             /* it ended in '/' */
-    bool parents;                 /* --parents: a source's directories come with it */
-    int64_t uid, gid;             /* of everything; -1: as they are */
-    int mode;                     /* of everything; -1: as they are */
-    int out;                      /* the tar; or, with `digest`, gets the digest's text */
-    struct digest_ctx *digest;    /* taken; NULL: the tar is written */
+    bool parents;              /* --parents: a source's directories come with it, those behind "/./" if it has that */
+    int64_t uid, gid;          /* of everything; -1: as they are */
+    const struct chmod *mode;  /* what everything's becomes; NULL: as they are */
+    int out;                   /* the tar; or, with `digest`, gets the digest's text */
+    struct digest_ctx *digest; /* taken; NULL: the tar is written */
 };
 
 /* Writes the tar, or the digest. For a child in the user namespace; ctx is a struct pack. */

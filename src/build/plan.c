@@ -19,6 +19,24 @@ size_t plan_find(const struct plan *p, const char *name, size_t before) {
     return str_to_u64(name, 10, SIZE_MAX, &n) && n < before ? (size_t)n : PLAN_NONE;
 }
 
+/* The length of a name without ":latest". */
+static size_t bare_len(const char *name, size_t n) {
+    static const char latest[] = ":latest";
+    size_t l = sizeof latest - 1;
+    return n > l && !strncmp(name + n - l, latest, l) ? n - l : n;
+}
+
+const char *plan_context(const struct strv *contexts, const char *name) {
+    size_t n = bare_len(name, strlen(name));
+    for (size_t i = 0; i < contexts->n; i++) {
+        const char *text = contexts->v[i];
+        size_t end = strcspn(text, "=");
+        if (text[end] && bare_len(text, end) == n && !strncasecmp(text, name, n))
+            return text + end + 1;
+    }
+    return NULL;
+}
+
 static struct err *expanded(const struct expand *x, const char *text, char **ret) {
     autostr struct str out = STR_INIT;
     TRY(expand_word(x, text, &out));
@@ -46,7 +64,7 @@ static struct err *add_stage(struct plan *p, const struct df_instruction *in, co
                                          .named = named,
                                          .base_stage = PLAN_NONE,
                                          .steps = 1};
-    for (size_t i = p->n; i-- > 0;)
+    for (size_t i = plan_context(p->contexts, base) ? 0 : p->n; i-- > 0;)
         if (p->stage[i].named && !strcasecmp(p->stage[i].name, base) && p->stage[p->n].base_stage == PLAN_NONE)
             p->stage[p->n].base_stage = i;
     p->stage[p->n].base = take_ptr(&base);
@@ -86,7 +104,7 @@ static void need(struct plan *p, size_t index) {
         for (size_t m = 0; m < mounts.n; m++)
             mount_from(mounts.v[m], &from);
         for (size_t f = 0; f < from.n; f++) {
-            size_t other = plan_find(p, from.v[f], index);
+            size_t other = plan_context(p->contexts, from.v[f]) ? PLAN_NONE : plan_find(p, from.v[f], index);
             if (other != PLAN_NONE)
                 take_from(s, other);
         }
@@ -108,9 +126,9 @@ static struct err *choose_target(struct plan *p, const char *target) {
     return NULL;
 }
 
-struct err *plan_make(const struct dockerfile *d, const struct expand *global, const char *target, struct plan *ret,
-                      struct df_fault *fault) {
-    struct plan p = {.n = 0};
+struct err *plan_make(const struct dockerfile *d, const struct expand *global, const struct plan_wish *wish,
+                      struct plan *ret, struct df_fault *fault) {
+    struct plan p = {.contexts = wish->contexts};
     struct err *e = NULL;
     for (size_t i = 0; !e && i < d->n; i++) {
         const struct df_instruction *in = &d->v[i];
@@ -124,7 +142,7 @@ struct err *plan_make(const struct dockerfile *d, const struct expand *global, c
     }
     if (!e) {
         *fault = (struct df_fault){0, 0};
-        e = choose_target(&p, target);
+        e = choose_target(&p, wish->target);
     }
     if (e) {
         plan_done(&p);

@@ -28,12 +28,20 @@ struct plan {
     struct plan_stage *stage;
     size_t n;
     size_t target;
+    const struct strv *contexts; /* borrowed */
 };
 
-/* `global` replaces variables of FROM: the ARGs before the first one. `target`: a name or number, NULL: the last stage.
- * `fault` is set on failure. Done with plan_done(). */
-struct err *plan_make(const struct dockerfile *d, const struct expand *global, const char *target, struct plan *ret,
-                      struct df_fault *fault) __attribute__((warn_unused_result));
+struct plan_wish {
+    const char *target;          /* a name or number; NULL: the last stage */
+    const struct strv *contexts; /* "name=value": what stands for images and stages of that name */
+};
+/* `global` replaces variables of FROM: the ARGs before the first one. `fault` is set on failure. Done with plan_done().
+ */
+struct err *plan_make(const struct dockerfile *d, const struct expand *global, const struct plan_wish *wish,
+                      struct plan *ret, struct df_fault *fault) __attribute__((warn_unused_result));
+/* The value of the context that an image or stage of that name is replaced by, borrowed; NULL: none. ":latest" and the
+ * case of letters do not matter. */
+const char *plan_context(const struct strv *contexts, const char *name);
 void plan_done(struct plan *p);
 /* The stage before `before` that a --from means, PLAN_NONE: none is called so. */
 size_t plan_find(const struct plan *p, const char *name, size_t before);

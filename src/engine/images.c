@@ -298,7 +298,7 @@ struct err *engine_image_write(struct engine *e, const char *name, const struct 
 static struct err *download(struct engine *e, const struct engine_import *i, int *ret_fd) {
     autofd int fd = -1;
     TRY(fd_open_at(store_dirfd(e->store, "tmp"), ".", O_TMPFILE | O_RDWR, 0600, &fd));
-    TRY(image_download(e->host, i->url, i->interrupted_fd, fd));
+    TRY(image_download(e->host, i->url, i->interrupted_fd, fd, NULL));
     if (lseek(fd, 0, SEEK_SET) < 0)
         return err_sys(errno, "rewind a download");
     *ret_fd = take_fd(&fd);

@@ -86,7 +86,7 @@ static bool header_wanted(const char *name) {
         "retry-after",          "link",
         "docker-upload-uuid",   "docker-distribution-api-version",
         "content-encoding",     "range",
-        "oci-chunk-min-length",
+        "oci-chunk-min-length", "last-modified",
     };
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
         if (str_eq(name, wanted[i]))

@@ -137,9 +137,10 @@ struct image_pushed {
 /* Uploads one image. What the registry has got when it fails, it keeps: the next push goes on from there. */
 struct err *image_push(const struct image_push *p, struct image_pushed *ret) __attribute__((warn_unused_result));
 
-/* Fetches an http or https URL to the end of an open file. */
-struct err *image_download(const struct host *h, const char *url, const int *interrupted_fd, int file)
-    __attribute__((warn_unused_result));
+/* Fetches an http or https URL to the end of an open file. *ret_modified (may be NULL): Last-Modified in seconds, or 0
+ * where the server does not tell. */
+struct err *image_download(const struct host *h, const char *url, const int *interrupted_fd, int file,
+                           int64_t *ret_modified) __attribute__((warn_unused_result));
 
 struct image_import {
     struct store *store;

@@ -182,7 +182,6 @@ struct err *spec_check_link_local(const char *text) __attribute__((warn_unused_r
 const char *spec_network_mode(const struct container_options *o);
 
 /* ---- limits: three steps, for create (spec_build() takes them) and update ---- */
-
 /* Puts what was typed into docker's HostConfig object. Errors name the flag. */
 struct err *spec_resources_patch(const struct spec_resources *r, struct json *host_config)
     __attribute__((warn_unused_result));

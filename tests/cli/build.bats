@@ -202,7 +202,6 @@ coracle: failed to build: failed to solve: dockerfile parse error on line 2: unk
     run -1 --separate-stderr coracle build -q "$T"
     assert_eq "$output" ""
     [[ $stderr == *"told"*"Dockerfile:2"* ]]
-    refused 'ADD from a URL is not supported' <<<$'FROM busybox\nADD http://example.org/x /x'
     refused 'RUN --security=insecure is not allowed' <<<$'FROM busybox\nRUN --security=insecure true'
     refused 'variable expansion is not supported for --from' <<<$'FROM busybox\nCOPY --from=$X a b'
     rm Dockerfile
