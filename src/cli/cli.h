@@ -182,9 +182,9 @@ struct err *template_execute(const struct template *t, const struct json *data, 
  * The same with docker's other rules for missing keys. TEMPLATE_INSPECT: an error, but in maps of names (Labels, Ports
  * …) and for what docker leaves out when it is empty (Health …); null prints by its type ("[]", "map[]", "<nil>").
  * TEMPLATE_ROW: an error, as for a row's fields. TEMPLATE_HEADER: over the titles of columns, which functions leave
- * alone.
+ * alone. TEMPLATE_OCI: manifests and configs, whose members have Go's names but for the case of letters.
  */
-enum { TEMPLATE_INSPECT = 1, TEMPLATE_ROW = 2, TEMPLATE_HEADER = 4 };
+enum { TEMPLATE_INSPECT = 1, TEMPLATE_ROW = 2, TEMPLATE_HEADER = 4, TEMPLATE_OCI = 8 };
 struct err *template_execute_with(const struct template *t, const struct json *data, int flags, struct str *out)
     __attribute__((warn_unused_result));
 void template_free(struct template *t);

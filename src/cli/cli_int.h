@@ -71,6 +71,9 @@ struct err *cli_read_text(const char *path, char **ret) __attribute__((warn_unus
  * /dev/null) is written as it is. With `path` NULL it is standard output, which must not be a terminal. */
 struct err *cli_to_file(struct cli_ctx *c, const char *path, struct err *(*fn)(struct cli_ctx *c, int fd))
     __attribute__((warn_unused_result));
+/* Prints what a registry has (engine_manifest_look) by a template, whose names are buildx's. */
+struct err *cli_render_oci(struct cli_ctx *c, const struct json *object, const char *format)
+    __attribute__((warn_unused_result));
 /* Adds the proxies of docker's config.json to variables that the user gave, as docker's client does. A file that cannot
  * be read is told and is no obstacle. */
 void cli_add_proxies(struct cli_ctx *c, struct strv *env);

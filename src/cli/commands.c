@@ -14,7 +14,7 @@ extern const struct cmd cmd_init, cmd_mount, cmd_umount, cmd_unmount;
 extern const struct cmd cmd_secret_create, cmd_secret_exists, cmd_secret_inspect, cmd_secret_ls, cmd_secret_rm;
 extern const struct cmd cmd_context_inspect, cmd_context_ls, cmd_context_show, cmd_context_use;
 extern const struct cmd cmd_system_check, cmd_system_reset;
-extern const struct cmd cmd_image_diff, cmd_image_scp;
+extern const struct cmd cmd_buildx_imagetools, cmd_image_diff, cmd_image_scp;
 extern const struct cmd cmd_login, cmd_logout, cmd_push, cmd_search;
 extern const struct cmd cmd_build, cmd_builder_build, cmd_buildx_build, cmd_builder_prune, cmd_buildx_prune;
 extern const struct cmd cmd_manifest_add, cmd_manifest_annotate, cmd_manifest_create, cmd_manifest_inspect,
@@ -38,6 +38,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_builder_build,
     &cmd_builder_prune,
     &cmd_buildx_build,
+    &cmd_buildx_imagetools,
     &cmd_buildx_prune,
     &cmd_container_exists,
     &cmd_container_prune,

@@ -266,6 +266,17 @@ struct err *cli_check_format(const char *format, int *ret_code) {
     return e ? err_wrap(e, "template parsing error") : NULL;
 }
 
+struct err *cli_render_oci(struct cli_ctx *c, const struct json *object, const char *format) {
+    struct template *t = NULL;
+    autostr struct str text = STR_INIT;
+    TRY(template_parse(format, &t));
+    struct err *e = template_execute_with(t, object, TEMPLATE_OCI, &text);
+    template_free(t);
+    if (!e)
+        fprintf(c->out, "%s\n", str_c(&text));
+    return e;
+}
+
 struct err *cli_render_objects(struct cli_ctx *c, const struct json *array, const char *format) {
     autostr struct str s = STR_INIT;
     if (!format || !*format) {

@@ -3,6 +3,7 @@
 #include "cli/template_int.h"
 
 #include <string.h>
+#include <strings.h>
 
 struct variable {
     const char *name;
@@ -76,6 +77,14 @@ static struct err *missing(struct exec *x, const struct json *object, const char
     return exec_err(x, "map has no entry for key \"%s\"", key);
 }
 
+/* OCI's members are called as Go's, but for the case of letters. */
+static const struct json *folded(const struct json *v, const char *key) {
+    JSON_EACH(member, v)
+    if (!strcasecmp(json_key(member), key))
+        return member;
+    return NULL;
+}
+
 static struct err *field_of(struct exec *x, const struct json *v, const struct strv *chain, size_t i,
                             const struct json **ret) {
     const char *key = chain->v[i];
@@ -87,6 +96,8 @@ static struct err *field_of(struct exec *x, const struct json *v, const struct s
     const struct json *member = str_starts(key, "__") ? NULL : json_get(v, key);
     if (!member && x->flags & TEMPLATE_INSPECT)
         member = json_get(v, template_json_name(key));
+    if (!member && x->flags & TEMPLATE_OCI)
+        member = folded(v, key);
     if (!member)
         return missing(x, v, key, i + 1 == chain->n, ret);
     *ret = member;

@@ -232,6 +232,16 @@ struct err *engine_image_inspect(struct engine *e, const char *name, const char 
     return bad;
 }
 
+struct err *engine_image_manifest(struct engine *e, const char *name, const char *platform, struct str *out) {
+    struct store_image *img = NULL;
+    TRY(find_image(e, name, platform, &img));
+    struct err *bad = img->manifest ? store_blob_read(e->store, img->manifest, JSON_SIZE_MAX, out)
+                                    : err_hint(err_new(ERR_NOT_FOUND, "image %s has no manifest", name),
+                                               "it gets one when it is pushed or saved");
+    store_image_free(img);
+    return bad;
+}
+
 /* ---- one of them: history, content ---- */
 
 static struct json *history_entry(const struct json *h, int64_t size) {

@@ -55,6 +55,10 @@ struct err *engine_image_list(struct engine *e, struct json **ret) __attribute__
  */
 struct err *engine_image_inspect(struct engine *e, const char *name, const char *platform, struct json **ret)
     __attribute__((warn_unused_result));
+/* The image's manifest as it is stored, appended; not_found for one that never had any (it gets one when it is pushed
+ * or saved). */
+struct err *engine_image_manifest(struct engine *e, const char *name, const char *platform, struct str *out)
+    __attribute__((warn_unused_result));
 /*
  * docker's history, newest first: an array of {"Id","Created","CreatedBy","Tags","Size","Comment"}. Only the first has
  * an id: the others are "<missing>", as layers have no images of their own.

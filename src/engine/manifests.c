@@ -193,3 +193,43 @@ struct err *engine_manifest_inspect(struct engine *e, const char *reference, boo
         *ret = verbose && json_count(list) == 1 ? json_copy(json_first(list)) : take_ptr(&list);
     return bad;
 }
+
+/* ---- looking at registries ---- */
+
+static struct err *look(const struct image_remote *r, const struct image_ref *ref, bool image, struct str *raw,
+                        struct json *out) {
+    automanifest m = {.media_type = NULL};
+    autojson parsed = NULL;
+    struct json *d = json_object(), *configs = NULL;
+    autofree char *name = image_ref_canonical(ref);
+    json_set_str(out, "Name", name);
+    json_set(out, "Manifest", d);
+    TRY(image_manifest_get(r, ref, &m));
+    TRY(json_parse(str_c(&m.text), m.text.len, "manifest", 0, &parsed));
+    if (json_get(parsed, "manifests"))
+        json_set_int(d, "schemaVersion", 2);
+    json_set_str(d, "mediaType", m.media_type);
+    json_set_str(d, "digest", m.digest);
+    json_set_int(d, "size", (int64_t)m.text.len);
+    if (json_get(parsed, "manifests"))
+        json_set(d, "manifests", json_copy(json_get(parsed, "manifests")));
+    if (image) {
+        TRY(image_manifest_configs(r, ref, &m, &configs));
+        json_set(out, "Image", configs);
+    }
+    str_append_n(raw, str_c(&m.text), m.text.len);
+    return NULL;
+}
+
+struct err *engine_manifest_look(struct engine *e, const char *reference, bool image, struct str *raw,
+                                 struct json **ret) {
+    struct image_ref ref = {.domain = NULL};
+    const struct image_remote r = remote_of(e);
+    autojson out = json_object();
+    TRY(engine_ref_parse(e, reference, &ref));
+    struct err *bad = look(&r, &ref, image, raw, out);
+    image_ref_done(&ref);
+    if (!bad)
+        *ret = take_ptr(&out);
+    return bad;
+}

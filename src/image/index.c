@@ -64,19 +64,25 @@ struct err *image_manifest_get(const struct image_remote *r, const struct image_
     return get(s.registry, ref->digest ? ref->digest : ref->tag, ret);
 }
 
-static struct err *config_platform(struct registry *r, const struct descriptor *config, struct json *platform) {
+/* An image config, its digest verified; appended. */
+static struct err *get_config(struct registry *r, const struct descriptor *config, struct str *out) {
     struct registry_answer a = {.digest = NULL};
-    struct image_conf c = {.os = NULL};
     char digest[DIGEST_LEN + 1];
     TRY(registry_small_blob(r, config->digest, config->size, &a));
     struct err *e = digest_of(str_c(&a.body), a.body.len, digest);
     if (!e && !str_eq(digest, config->digest))
         e = err_new(ERR_CORRUPT, "image config %s arrived with the digest %s", config->digest, digest);
     if (!e)
-        e = image_conf_parse(&a.body, &c);
+        str_append_n(out, str_c(&a.body), a.body.len);
     registry_answer_done(&a);
-    if (e)
-        return e;
+    return e;
+}
+
+static struct err *config_platform(struct registry *r, const struct descriptor *config, struct json *platform) {
+    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
+    struct image_conf c = {.os = NULL};
+    TRY(get_config(r, config, &text));
+    TRY(image_conf_parse(&text, &c));
     json_set_str(platform, "architecture", c.arch);
     json_set_str(platform, "os", c.os);
     if (*c.variant)
@@ -137,6 +143,56 @@ struct err *image_manifest_entries(const struct image_remote *r, const struct im
     TRY(manifest_parse(&m.text, m.media_type, &parsed));
     struct err *e =
         parsed.is_index ? add_children(s.registry, ref, &parsed, out) : add_entry(s.registry, ref, &m, NULL, out);
+    manifest_done(&parsed);
+    return e;
+}
+
+/* ---- configs ---- */
+
+static struct err *config_json(struct registry *r, const struct manifest *m, struct json **ret) {
+    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
+    TRY(get_config(r, &m->config, &text));
+    return json_parse(str_c(&text), text.len, "image config", 0, ret);
+}
+
+/* That of one manifest of an index, under its platform. */
+static struct err *add_config(struct registry *r, const struct json *child, struct json *out) {
+    automanifest m = {.media_type = NULL};
+    struct manifest parsed = {.media_type = NULL};
+    struct json *config = NULL;
+    const struct json *p = json_get(child, "platform");
+    const char *os = json_text(p, "os"), *arch = json_text(p, "architecture"), *variant = json_text(p, "variant");
+    if (!*os || str_eq(os, "unknown")) /* what is said about an image, and is none */
+        return NULL;
+    TRY(get(r, json_text(child, "digest"), &m));
+    TRY(manifest_parse(&m.text, m.media_type, &parsed));
+    struct err *e = parsed.is_index ? NULL : config_json(r, &parsed, &config);
+    manifest_done(&parsed);
+    autofree char *key = mem_printf("%s/%s%s%s", os, arch, *variant ? "/" : "", variant);
+    if (config)
+        json_set(out, key, config);
+    return e;
+}
+
+static struct err *add_configs(struct registry *r, const struct manifest *index, struct json **ret) {
+    struct json *list = NULL;
+    autojson all = json_object();
+    TRY(json_get_array(index->json, "manifests", &list));
+    if (json_count(list) > ENTRIES_MAX)
+        return err_new(ERR_UNSUPPORTED, "the index lists more than %d manifests", ENTRIES_MAX);
+    JSON_EACH(child, list)
+    TRY(add_config(r, child, all));
+    *ret = take_ptr(&all);
+    return NULL;
+}
+
+struct err *image_manifest_configs(const struct image_remote *r, const struct image_ref *ref,
+                                   const struct image_manifest *m, struct json **ret) {
+    autosession s = {.client = NULL};
+    struct manifest parsed = {.media_type = NULL};
+    TRY(session_open(r, ref, &s));
+    TRY(manifest_parse(&m->text, m->media_type, &parsed));
+    struct err *e = parsed.is_index ? add_configs(s.registry, &parsed, ret) : config_json(s.registry, &parsed, ret);
     manifest_done(&parsed);
     return e;
 }

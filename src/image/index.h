@@ -39,6 +39,10 @@ struct err *image_manifest_get(const struct image_remote *r, const struct image_
  * its manifests. Appended to an array; each has its "Manifest" with it, parsed. */
 struct err *image_manifest_entries(const struct image_remote *r, const struct image_ref *ref, struct json *out)
     __attribute__((warn_unused_result));
+/* The image config that a manifest names; of an index an object of them by platform ("linux/arm64/v8"). */
+struct err *image_manifest_configs(const struct image_remote *r, const struct image_ref *ref,
+                                   const struct image_manifest *m, struct json **ret)
+    __attribute__((warn_unused_result));
 /* Puts an index of `entries` under a reference, and what it lists beside it; docker's kind unless all of them are
  * OCI's.
  */

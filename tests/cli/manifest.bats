@@ -68,3 +68,29 @@ raw() { skopeo --insecure-policy inspect --raw --tls-verify=false "docker://$1";
     assert_output_has "No such manifest: $P/team/none:1"
     assert_eq "$(ls "$STORE/manifests")" ""
 }
+
+@test "buildx imagetools inspect, image inspect --remote and --raw: what there is, byte for byte, and nothing pulled" {
+    digest=sha256:$(raw "$P/team/multi:1" | sha256sum | cut -c1-64)
+    arm=$(raw "$P/team/multi:1" | jq -r '.manifests[] | select(.platform.architecture == "arm64").digest')
+    run -0 coracle buildx imagetools inspect "$P/team/multi:1"
+    assert_output_has "Name:      $P/team/multi:1"
+    assert_output_has "Digest:    $digest"
+    assert_output_has "  Name:      $P/team/multi@$arm"
+    assert_output_has "  Platform:  linux/arm64"
+    coracle buildx imagetools inspect --raw "$P/team/multi:1" | cmp - <(raw "$P/team/multi:1")
+    coracle image inspect --remote --raw "$P/team/one:1" | cmp - <(raw "$P/team/one:1")
+    run -0 coracle buildx imagetools inspect --format '{{.Manifest.Digest}} {{(index .Image "linux/arm64").Architecture}}' "$P/team/multi:1"
+    assert_eq "$output" "$digest arm64"
+    run -0 coracle image inspect --remote --format '{{.Image.Architecture}} {{.Manifest.Size}}' "$P/team/one:1"
+    assert_eq "$output" "amd64 $(raw "$P/team/one:1" | wc -c)"
+    assert_eq "$(coracle images -q)" ""
+    coracle pull -q "$P/team/one:1" >/dev/null
+    coracle image inspect --raw "$P/team/one:1" | cmp - <(raw "$P/team/one:1")
+    coracle rmi "$P/team/one:1" >/dev/null
+    for args in "create x" "inspect" "inspect --raw --format x $P/team/one:1" "inspect $P/team/none:1"; do
+        run coracle buildx imagetools $args
+        assert_status 1
+    done
+    run coracle image inspect --raw nosuch
+    assert_status 1
+}

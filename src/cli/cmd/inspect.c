@@ -5,9 +5,11 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "engine/manifests.h"
+
 struct opts {
     char *format, *type, *platform;
-    bool size, verbose;
+    bool size, verbose, raw, remote;
 };
 
 #define AT(m) offsetof(struct opts, m)
@@ -41,6 +43,9 @@ static struct err *inspect_one(struct cli_ctx *c, const char *name, enum kind ki
     const struct opts *o = c->opts;
     if (kind == KIND_CONTAINER)
         return engine_container_inspect(c->engine, name, o->size, ret);
+    autostr struct str unused = STR_INIT;
+    if (kind == KIND_IMAGE && o->remote)
+        return engine_manifest_look(c->engine, name, true, &unused, ret);
     if (kind == KIND_IMAGE)
         return engine_image_inspect(c->engine, name, o->platform, ret);
     if (kind == KIND_NETWORK)
@@ -94,7 +99,38 @@ static struct err *run_any(struct cli_ctx *c, int *ret_code) {
 }
 
 static struct err *run_container(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_CONTAINER, ret_code); }
-static struct err *run_image(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_IMAGE, ret_code); }
+
+/* --raw: the manifest's bytes, stored or in the registry. */
+static struct err *print_manifest(struct cli_ctx *c, const char *name) {
+    const struct opts *o = c->opts;
+    autostr struct str text = STR_INIT;
+    autojson unused = NULL;
+    TRY(o->remote ? engine_manifest_look(c->engine, name, false, &text, &unused)
+                  : engine_image_manifest(c->engine, name, o->platform, &text));
+    fwrite(str_c(&text), 1, text.len, c->out);
+    return NULL;
+}
+
+static struct err *print_remote(struct cli_ctx *c, const char *name) {
+    const struct opts *o = c->opts;
+    autostr struct str unused = STR_INIT;
+    autojson look = NULL;
+    TRY(engine_manifest_look(c->engine, name, true, &unused, &look));
+    return cli_render_oci(c, look, o->format);
+}
+
+static struct err *run_image(struct cli_ctx *c, int *ret_code) {
+    const struct opts *o = c->opts;
+    if (o->raw && o->format)
+        return err_new(ERR_USAGE, "--raw shows the manifest as it is: it has no --format");
+    if (o->remote && o->platform)
+        return err_hint(err_new(ERR_USAGE, "--remote shows all platforms that there are"),
+                        "one of them is in the template {{index .Image \"linux/arm64\"}}");
+    if (o->remote && o->format && !str_eq(o->format, "json"))
+        return cli_each(c, print_remote, ret_code);
+    return o->raw ? cli_each(c, print_manifest, ret_code) : inspect(c, KIND_IMAGE, ret_code);
+}
+
 static struct err *run_network(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_NETWORK, ret_code); }
 static struct err *run_volume(struct cli_ctx *c, int *ret_code) { return inspect(c, KIND_VOLUME, ret_code); }
 
@@ -138,6 +174,11 @@ static const struct cli_flag image_flags[] = {
      .type = CLI_STRING,
      .offset = AT(platform),
      .help = "Inspect a specific platform of the image (linux/arm64)"},
+    {.name = "raw", .type = CLI_BOOL, .offset = AT(raw), .help = "Show the image's manifest, byte for byte"},
+    {.name = "remote",
+     .type = CLI_BOOL,
+     .offset = AT(remote),
+     .help = "Show what the registry has under that name, without pulling it"},
     {.name = NULL},
 };
 
