@@ -251,11 +251,64 @@ struct err *endpoints_attach(struct endpoints *n, int netns_fd, int *ret_watch) 
     return record(n, wanted);
 }
 
+static bool has_port(const struct json *list, const struct json *port) {
+    static const char *const texts[] = {"proto", "host_ip"}, *const numbers[] = {"host_port", "port"};
+    JSON_EACH(p, list) {
+        bool same = true;
+        for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+            same &= str_eq(json_text(p, texts[i]), json_text(port, texts[i])) &&
+                    json_int_value(json_get(p, numbers[i]), 0) == json_int_value(json_get(port, numbers[i]), 0);
+        if (same)
+            return true;
+    }
+    return false;
+}
+
+/* Of each port that is in one list and not in the other. */
+static void tell_ports(const struct json *summary, const struct json *here, const struct json *not_there,
+                       struct str *batch) {
+    JSON_EACH(p, here) {
+        const char *why = json_str_value(json_get(p, "why"));
+        autofree char *port = endpoints_port_key(p);
+        autofree char *host = mem_printf("%d", (int)json_int_value(json_get(p, "host_port"), 0));
+        const char *const attributes[] = {
+            "port", port, "hostIp", json_text(p, "host_ip"), "hostPort", host, why ? "error" : NULL, why, NULL};
+        if (!has_port(not_there, p))
+            events_add_container(batch, summary, why ? "port_lost" : "port_restored", attributes);
+    }
+}
+
+/* What the last helper published, the next one may find taken; what that lost, free. */
+static void tell_lost(const struct endpoints *n, const struct json *before) {
+    autojson summary = NULL;
+    autostr struct str batch = STR_INIT;
+    const struct json *lost = json_get(n->lease.answer, "lost"), *ports = json_get(n->lease.answer, "ports");
+    autojson back = json_array();
+    JSON_EACH(p, json_get(before, "lost"))
+    if (has_port(ports, p)) {
+        struct json *port = json_copy(p);
+        json_remove(port, "why");
+        json_push(back, port);
+    }
+    if (!json_count(lost) && !json_count(back))
+        return;
+    autoerr gone = json_read_file(n->dirfd, "container.json", &summary);
+    if (gone)
+        return;
+    tell_ports(summary, lost, json_get(before, "lost"), &batch);
+    tell_ports(summary, back, NULL, &batch);
+    events_write(n->host, &batch);
+}
+
 /* `network connect` may have changed what is wanted. */
 static struct err *record_change(const struct endpoints *n) {
     autojson wanted = NULL;
+    autojson before = NULL;
     TRY(json_read_file(n->dirfd, NETWORK_FILE, &wanted));
-    return record(n, wanted);
+    err_free(json_read_file(n->dirfd, ENDPOINTS_FILE, &before));
+    TRY(record(n, wanted));
+    tell_lost(n, before);
+    return NULL;
 }
 
 void endpoints_event(struct endpoints *n, int *watch) {

@@ -15,6 +15,10 @@ static void each_binding(const struct json *port, void (*fn)(void *ctx, const st
     fn(ctx, port, "::");
 }
 
+char *endpoints_port_key(const struct json *port) {
+    return mem_printf("%d/%s", (int)json_int_value(json_get(port, "port"), 0), json_text(port, "proto"));
+}
+
 /* ---- ps ---- */
 
 static struct json *port_view(const char *proto, int64_t port) {
@@ -68,7 +72,7 @@ void endpoints_lost(const struct json *endpoints, struct json *ports) {
 
 static void add_binding(void *ctx, const struct json *port, const char *ip) {
     struct json *all = ctx, *one = json_object();
-    autofree char *key = mem_printf("%d/%s", (int)json_int_value(json_get(port, "port"), 0), json_text(port, "proto"));
+    autofree char *key = endpoints_port_key(port);
     autofree char *number = mem_printf("%d", (int)json_int_value(json_get(port, "host_port"), 0));
     if (json_type(json_get(all, key)) != JSON_ARRAY)
         json_set(all, key, json_array());
@@ -147,6 +151,22 @@ static struct json *networks_map(const struct json *wanted, const struct json *e
     return all;
 }
 
+/* Not docker's, whose daemon does not lose any: those that somebody else has got while the helper was replaced. */
+static struct json *lost_ports(const struct json *lost) {
+    struct json *list = json_array();
+    JSON_EACH(p, lost) {
+        struct json *one = json_object();
+        autofree char *key = endpoints_port_key(p);
+        autofree char *number = mem_printf("%d", (int)json_int_value(json_get(p, "host_port"), 0));
+        json_set_str(one, "Port", key);
+        json_set_str(one, "HostIp", json_text(p, "host_ip"));
+        json_set_str(one, "HostPort", number);
+        json_set_str(one, "Error", json_text(p, "why"));
+        json_push(list, one);
+    }
+    return list;
+}
+
 struct json *endpoints_settings(const struct engine_container *c) {
     static const char *const on_top[] = {"EndpointID", "Gateway",     "GlobalIPv6Address", "GlobalIPv6PrefixLen",
                                          "IPAddress",  "IPPrefixLen", "IPv6Gateway",       "MacAddress"};
@@ -161,6 +181,8 @@ struct json *endpoints_settings(const struct engine_container *c) {
     json_set_str(o, "SandboxKey", "");
     json_set(o, "Ports", ports_map(endpoints, endpoints ? json_get(c->summary, "Exposed") : NULL));
     json_set_bool(o, "HairpinMode", false);
+    if (json_count(json_get(endpoints, "lost")))
+        json_set(o, "LostPorts", lost_ports(json_get(endpoints, "lost")));
     struct json *networks = networks_map(wanted, endpoints, json_text(c->summary, "NetworkMode"));
     const struct json *bridge = json_get(networks, "bridge");
     autojson none = settings(NULL, NULL);

@@ -136,6 +136,8 @@ bool engine_wants_network(const struct json *wanted, const char *network);
 /* docker's list of ports (ps): what is published of an ENDPOINTS_FILE object (may be NULL), and what is only exposed.
  */
 struct json *endpoints_ports(const struct json *endpoints, const struct json *exposed);
+/* "80/tcp", of a port of ENDPOINTS_FILE; owned. */
+char *endpoints_port_key(const struct json *port) __attribute__((returns_nonnull, warn_unused_result));
 /* Adds those that were taken by somebody else while there was no helper: with "Lost", why. */
 void endpoints_lost(const struct json *endpoints, struct json *ports);
 /* docker's NetworkSettings. */

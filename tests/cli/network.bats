@@ -357,29 +357,41 @@ P
     [ "$(address late)" != "$before" ]
 }
 
-@test "a port that somebody takes while there is no helper is missed: port says so, and a restart brings it back" {
-    local port monitor thief
+@test "a port that somebody takes while there is no helper is missed and told; a restart or the next helper brings it back" {
+    local port other thief
     port=$(free_port)
     serve robbed -p "$port:80" -p 0:81
-    monitor=$(pgrep -u "$(id -u)" -f "^coracle-mon $(coracle ps -q -f name=robbed)")
-    kill -STOP "$monitor"
+    other=$(free_port)
+    serve patient -p "$other:80"
+    monitors() { pgrep -u "$(id -u)" -f "^coracle-mon ($(coracle ps -q -f name=robbed)|$(coracle ps -q -f name=patient))"; }
+    told() { coracle events --since 1h --until 0s -f container="$1" -f event="$2" --format '{{with .Actor.Attributes}}{{.port}} {{.hostPort}} {{.error}}{{end}}' | grep -q "^80/tcp $3"; }
+    monitors | xargs kill -STOP
     kill -KILL "$(helper_pid)"
-    wait_for python3 -c "import socket; socket.create_server(('', $port))"
-    python3 -c "import socket, time; s = socket.create_server(('', $port)); print('taken', flush=True); time.sleep(100)" >"$CTR_HOME/thief" 3>&- &
+    wait_for python3 -c "import socket; socket.create_server(('', $port)), socket.create_server(('', $other))"
+    python3 -c "import socket, time; s = socket.create_server(('', $port)), socket.create_server(('', $other)); print('taken', flush=True); time.sleep(100)" >"$CTR_HOME/thief" 3>&- &
     thief=$!
     wait_for test -s "$CTR_HOME/thief"
-    kill -CONT "$monitor"
-    wait_for eval '[ -z "$(coracle port robbed 80 2>/dev/null)" ]'
+    monitors | xargs kill -CONT
+    wait_for told robbed port_lost "$port .*in use"
+    wait_for told patient port_lost "$other .*in use"
     run -0 coracle port robbed
     assert_output_has "port $port/tcp is no longer published for port 80 of robbed"
     assert_output_has '81/tcp -> 0.0.0.0:'
     run coracle port robbed 80
     assert_status 1
     assert_eq "$(coracle ps --format '{{.Ports}}' -f name=robbed | grep -c ":$port->")" 0
+    run -0 coracle inspect -f '{{range .NetworkSettings.LostPorts}}{{.Port}} {{.HostPort}} {{.Error}}{{end}} {{json (index .NetworkSettings.Ports "80/tcp")}}' robbed
+    assert_output_has "80/tcp $port "
+    assert_output_has "in use"
     kill "$thief"
     coracle restart -t 0 robbed
     wait_for answers "http://127.0.0.1:$port/file"
     assert_eq "$(coracle port robbed 80 2>&1 | head -1)" "0.0.0.0:$port"
+    kill -KILL "$(helper_pid)"
+    wait_for told patient port_restored "$other"
+    answers "http://127.0.0.1:$other/file" || fail "it is told, and not published"
+    run -0 coracle inspect -f '{{json .NetworkSettings}}' patient
+    refute_output_has LostPorts
 }
 
 @test "nothing is left when the last container has gone" {
