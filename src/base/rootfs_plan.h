@@ -23,6 +23,7 @@ struct rootfs_plan {
     char *fuse_program;        /* absolute path for ROOTFS_FUSE_OVERLAY */
     char *fuse_dir;            /* where that mounts it; NULL: on base_dir */
     bool read_only;            /* --read-only */
+    bool exclusive;            /* upper may be in use: then it is not mounted a second time, but an error (in_use) */
     bool adopt;                /* upper is new: it gets owner and mode of the topmost lower */
     struct rootfs_tree *trees; /* what else is put together, for mounts of type overlay */
     size_t n_trees;

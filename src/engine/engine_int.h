@@ -71,6 +71,8 @@ const char *engine_container_name(const struct engine_container *c);
 /* The map of ids of a container's own that its config.json has: *ret_map is `ret`, or NULL where it has none. */
 struct err *engine_id_map(const struct json *config, struct id_map *ret, const struct id_map **ret_map)
     __attribute__((warn_unused_result));
+/* Where `coracle mount` mounts a container's files, in its directory. It is not there before the first time. */
+#define ENGINE_MOUNT_DIR "mount"
 /* How its root is to be put together now; its lock is ours. `config` is its config.json. Done with rootfs_plan_done().
  */
 struct err *engine_rootfs_plan(struct engine *e, const struct engine_container *c, const struct json *config,

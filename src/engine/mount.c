@@ -3,6 +3,10 @@
  * `coracle unshare`, at containers/<id>/mount. It is there for who is in that namespace, and goes with it. What is
  * mounted is what the container has, or would have: its overlay, cloned from a running one's namespace, else put
  * together for it; without volumes, which have mount points of their own. See files.h.
+ *
+ * The directory stays when that is unmounted: to remove it would take it away from others' namespaces. While it is
+ * there the container's files may be mounted somewhere, whoever has that mount and for how long, so a start asks the
+ * kernel for them alone, and removes it when it has got them (start.c).
  */
 #include "engine/files_int.h"
 
@@ -17,10 +21,8 @@
 #include "base/path.h"
 #include "base/sys/sys.h"
 
-#define MOUNT_DIR "mount"
-
 static char *mount_path(struct engine *e, const char *id) {
-    return mem_printf("%s/containers/%s/" MOUNT_DIR, store_containers_root(e->store), id);
+    return mem_printf("%s/containers/%s/" ENGINE_MOUNT_DIR, store_containers_root(e->store), id);
 }
 
 static bool is_mounted(const char *path) {
@@ -75,8 +77,6 @@ struct err *engine_container_unmount(struct engine *e, const char *name, bool fo
         return err_new(ERR_CONFLICT, "container %s is not mounted here", name);
     if (umount2(path, UMOUNT_NOFOLLOW | (force ? MNT_DETACH : 0)) < 0)
         return err_hint(err_sys(errno, "unmount %s", path), "--force takes it from where it is in use");
-    if (rmdir(path) < 0 && errno != EBUSY) /* another unshare's mount may be on it */
-        log_debug("the directory %s stays", path);
     return NULL;
 }
 

@@ -4,6 +4,9 @@
 #include "storage/rootfs.h"
 #include "storage/trees.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 static enum store_driver driver_of(const struct config *config) {
     const char *d = config->storage_driver;
     if (str_eq(d, "overlay"))
@@ -70,6 +73,7 @@ struct err *engine_rootfs_plan(struct engine *e, const struct engine_container *
     TRY(engine_id_map(config, &ids, &map));
     TRY(dir ? directory_plan(e, c, dir, &plan) : image_plan(e, c, map, &plan));
     plan.read_only = json_bool_value(json_path(config, "root.readonly"), false);
+    plan.exclusive = faccessat(c->dirfd, ENGINE_MOUNT_DIR, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
     *ret = plan;
     return NULL;
 }

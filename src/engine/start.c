@@ -112,9 +112,16 @@ static void container_event(void *ctx, const char *action, const char *const *at
         json_free(take_ptr(&s->c.summary));
 }
 
+/* Gone from wherever it is mounted, in all namespaces. */
+static void remove_mount_dir(const struct starting *s) {
+    if (s->plan.exclusive && unlinkat(s->m.dir_fd, ENGINE_MOUNT_DIR, AT_REMOVEDIR) < 0)
+        log_debug("the mount point of container %.12s stays: %m", s->c.id);
+}
+
 /* The monitor lives long; what described the start to it does not. */
 static void container_started(void *ctx) {
     struct starting *s = ctx;
+    remove_mount_dir(s);
     rootfs_plan_done(&s->plan);
     json_free(take_ptr(&s->c.summary));
     free(take_ptr(&s->init_program));
@@ -148,6 +155,7 @@ static struct err *container_again(void *ctx) {
     rootfs_plan_done(&s->plan);
     TRY(json_read_file(m->dir_fd, "container.json", &s->c.summary));
     struct err *e = prepare_start(s);
+    remove_mount_dir(s); /* nobody is there who could be told to unmount it */
     fd_replace(&s->neighbour, -1);
     fd_replace(&m->userns_fd, -1);
     store_free(take_ptr(&s->engine->store));

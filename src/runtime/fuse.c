@@ -4,6 +4,8 @@
  * own.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -38,12 +40,25 @@ static void options_of(const struct rootfs_plan *p, struct str *s) {
     append_layer(s, "/", p->work);
 }
 
+/* What the kernel's overlay does by itself: one that has the upper layer keeps others out, by a lock that it inherits
+ * and ends with. */
+static struct err *lock_upper(const struct rootfs_plan *p, int *ret_fd) {
+    if (!p->upper)
+        return NULL;
+    TRY(fd_open_dir(AT_FDCWD, p->upper, ret_fd));
+    if (flock(*ret_fd, LOCK_EX | LOCK_NB) == 0)
+        return NULL;
+    return errno == EWOULDBLOCK ? rootfs_in_use() : err_sys(errno, "lock %s", p->upper);
+}
+
 /* The program puts itself into the background once the mount is there, so its end is the news. */
 struct err *fuse_mount(const struct rootfs_plan *p, int alive_fd) {
     autostr struct str options = STR_INIT, said = STR_INIT;
     autofd int child = -1;
     int pipefd[2], code;
     pid_t pid;
+    autofd int lock = -1;
+    TRY(lock_upper(p, &lock));
     if (p->adopt)
         TRY(rootfs_adopt(p));
     options_of(p, &options);
@@ -51,8 +66,14 @@ struct err *fuse_mount(const struct rootfs_plan *p, int alive_fd) {
     TRY(fd_pipe(0, pipefd));
     autofd int from = pipefd[0];
     autofd int to = pipefd[1];
-    const struct proc_spawn spawn = {
-        .path = p->fuse_program, .argv = argv, .stdio = {-1, -1, to}, .fds = {{alive_fd, 3}}, .n_fds = alive_fd >= 0};
+    struct proc_spawn spawn = {.path = p->fuse_program, .argv = argv, .stdio = {-1, -1, to}};
+    const int kept[] = {alive_fd, lock};
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        if (kept[i] >= 0) {
+            spawn.fds[spawn.n_fds].from = kept[i];
+            spawn.fds[spawn.n_fds].to = 3 + (int)spawn.n_fds;
+            spawn.n_fds++;
+        }
     TRY_CTX(proc_spawn(&spawn, &pid, &child), "start %s", p->fuse_program);
     fd_replace(&to, -1);
     TRY(proc_reap(pid, &code));

@@ -38,7 +38,12 @@ static bool fits_fsconfig(const struct rootfs_plan *p) {
                          strlen(from_base(p, p->work)) <= FSCONFIG_VALUE_MAX);
 }
 
-/* Paths are relative to the working directory, which is base_dir. */
+/*
+ * Paths are relative to the working directory, which is base_dir. Two overlays with one upper layer would each take it
+ * for its own, and the kernel lets them unless it is asked for an index. It refuses then (EBUSY) whoever has it,
+ * wherever that is mounted, or open still; and where nobody has it goes on without the index, which is not for user
+ * namespaces.
+ */
 static int overlay_options(int fs, const struct rootfs_plan *p, bool volatile_upper) {
     for (size_t i = 0; i < p->lowers.n; i++)
         if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", p->lowers.v[i], 0) < 0)
@@ -53,6 +58,8 @@ static int overlay_options(int fs, const struct rootfs_plan *p, bool volatile_up
         return 0;
     if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", from_base(p, p->upper), 0) < 0 ||
         sys_fsconfig(fs, FSCONFIG_SET_STRING, "workdir", from_base(p, p->work), 0) < 0)
+        return -1;
+    if (p->exclusive && sys_fsconfig(fs, FSCONFIG_SET_STRING, "index", "on", 0) < 0)
         return -1;
     return volatile_upper ? sys_fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) : 0;
 }
@@ -92,6 +99,7 @@ static int overlay_classic(const struct rootfs_plan *p, bool volatile_upper) {
         append_escaped(&data, from_base(p, p->upper));
         str_append(&data, ",workdir=");
         append_escaped(&data, from_base(p, p->work));
+        str_append(&data, p->exclusive ? ",index=on" : "");
         str_append(&data, volatile_upper ? ",volatile" : "");
     }
     if (!str_ok(&data)) {
@@ -133,6 +141,11 @@ struct err *rootfs_adopt(const struct rootfs_plan *p) {
     return chmod(p->upper, st.st_mode & 07777) < 0 ? err_sys(errno, "set the mode of %s", p->upper) : NULL;
 }
 
+struct err *rootfs_in_use(void) {
+    return err_hint(err_new(ERR_IN_USE, "the container's files are mounted by 'coracle mount'"),
+                    "in the shell of 'coracle unshare' that has them: 'coracle umount', or leave it");
+}
+
 static struct err *overlay_mount(const struct rootfs_plan *p, int *ret_fd) {
     if (p->adopt && p->upper)
         TRY(rootfs_adopt(p));
@@ -141,6 +154,8 @@ static struct err *overlay_mount(const struct rootfs_plan *p, int *ret_fd) {
     int fd = overlay_any(p, true);
     if (fd < 0 && p->upper && errno == EINVAL)
         fd = overlay_any(p, false);
+    if (fd < 0 && errno == EBUSY)
+        return rootfs_in_use();
     if (fd < 0)
         return err_hint(err_sys(errno, "mount overlay of %zu layers in %s", p->lowers.n, p->base_dir),
                         "set \"storage-driver\" to \"fuse-overlayfs\" or \"copy\" in config.json if this kernel "

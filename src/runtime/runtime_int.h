@@ -166,6 +166,8 @@ struct err *sysctls_apply(struct init *in) __attribute__((warn_unused_result));
 struct err *masks_apply(struct init *in) __attribute__((warn_unused_result));
 struct err *readonly_apply(struct init *in) __attribute__((warn_unused_result));
 
+/* The error for an upper layer that is in use. */
+struct err *rootfs_in_use(void) __attribute__((returns_nonnull, warn_unused_result));
 /* fuse.c: mounts by fuse-overlayfs on plan->base_dir in the calling (own) mount namespace; returns when it is there.
  * The program keeps `alive_fd` (or -1) open as long as it runs. */
 struct err *fuse_mount(const struct rootfs_plan *plan, int alive_fd) __attribute__((warn_unused_result));

@@ -137,6 +137,48 @@ died_with() {
     coracle volume rm kept
 }
 
+@test "mount: files that are mounted somewhere are not given to a second overlay; a restart takes them" {
+    coracle create --name m1 busybox sh -c 'cat /made; exec sleep 1000'
+    mkfifo "$TMPDIR/go"
+    # holds CONTAINER TEXT: a shell that has it mounted until a line comes, and says so
+    holds() {
+        coracle unshare sh -c 'at=$(coracle mount "$1") && echo "$2" >"$at/made" && cd "$at" && echo "$at" >"$3/ready" && read -r _ <"$3/go"; cd /
+            coracle umount "$1"; echo >"$3/unmounted"; read -r _ <"$3/go"' - "$1" "$2" "$TMPDIR" >/dev/null 3>&- &
+        wait_for test -s "$TMPDIR/ready"
+        rm "$TMPDIR/ready"
+    }
+    lets_go() { echo >"$TMPDIR/go" && wait_for test -e "$TMPDIR/unmounted" && rm "$TMPDIR/unmounted"; }
+    holds m1 one
+    run -1 coracle start m1
+    assert_output_has "the container's files are mounted by 'coracle mount'"
+    run coracle cp m1:/made -
+    [ "$status" != 0 ] || fail "copied from a second overlay"
+    lets_go
+    coracle start m1
+    wait_for eval '[ "$(coracle logs m1)" = one ]'
+    echo >"$TMPDIR/go"
+    # unmounted while it runs; and mounted beyond its end
+    coracle unshare sh -ec 'coracle mount m1; coracle umount m1' >/dev/null
+    assert_eq "$(coracle exec m1 cat /made)" one
+    holds m1 two
+    assert_eq "$(coracle exec m1 cat /made)" two
+    coracle kill m1
+    run -1 coracle start m1
+    lets_go
+    coracle start m1
+    echo >"$TMPDIR/go"
+    coracle rm -f m1
+    coracle run -d --name m2 --restart always busybox sh -c 'until [ -e /end ]; do sleep 0.05; done; rm /end'
+    coracle unshare sh -c 'coracle mount m2 >"$1/ready"; read -r _ <"$1/go"; ls "$(cat "$1/ready")"; coracle mount | wc -l' - "$TMPDIR" >"$TMPDIR/seen" 3>&- &
+    wait_for test -s "$TMPDIR/ready"
+    coracle exec m2 touch /end
+    wait_for eval '[ "$(coracle inspect -f "{{.RestartCount}} {{.State.Status}}" m2)" = "1 running" ]'
+    echo >"$TMPDIR/go"
+    wait $!
+    assert_eq "$(cat "$TMPDIR/seen")" 0
+    coracle rm -f m2
+}
+
 @test "init: what a start would fail of is said before it; the container stays created" {
     mkdir "$BATS_TEST_TMPDIR/source"
     coracle create --name first -v "$BATS_TEST_TMPDIR/source:/source" busybox cat /source/file
