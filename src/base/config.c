@@ -23,6 +23,7 @@ static const struct config_key {
     {"insecure-registries", KEY_STRV, offsetof(struct config, insecure_registries)},
     {"additional-image-stores", KEY_STRV, offsetof(struct config, image_stores)},
     {"short-name-aliases", KEY_STRMAP, offsetof(struct config, aliases)},
+    {"cdi-spec-dirs", KEY_STRV, offsetof(struct config, cdi_spec_dirs)},
     {"registries", KEY_REGISTRIES, offsetof(struct config, registries)},
     {"dns", KEY_STRV, offsetof(struct config, dns)},
     {"dns-search", KEY_STRV, offsetof(struct config, dns_search)},
@@ -223,6 +224,7 @@ static struct err *check(const struct config *c) {
     if (c->shm_size < 0)
         return err_new(ERR_USAGE, "default-shm-size: expected a size");
     TRY(check_aliases(&c->aliases));
+    TRY(check_paths(&c->cdi_spec_dirs, "cdi-spec-dirs"));
     return check_paths(&c->image_stores, "additional-image-stores");
 }
 
@@ -262,6 +264,7 @@ void config_free(struct config *c) {
     strv_done(&c->registry_mirrors);
     strv_done(&c->insecure_registries);
     strv_done(&c->image_stores);
+    strv_done(&c->cdi_spec_dirs);
     for (size_t i = 0; i < c->n_registries; i++) {
         free(c->registries[i].name);
         strv_done(&c->registries[i].mirrors);

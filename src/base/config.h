@@ -41,8 +41,9 @@ struct config {
     int64_t max_concurrent_uploads;   /* "max-concurrent-uploads", default 5 */
     int64_t upload_chunk_size;        /* "upload-chunk-size" bytes of a request, 0: a blob is sent whole */
     int64_t shutdown_timeout;         /* "shutdown-timeout", seconds */
-    char *network_fallback;           /* "network-fallback": host, error, or NULL for host */
-    char *storage_driver;             /* "storage-driver": overlay, fuse-overlayfs, copy, or NULL to choose */
+    struct strv cdi_spec_dirs; /* "cdi-spec-dirs": where CDI files are, the last one wins; none: the usual ones */
+    char *network_fallback;    /* "network-fallback": host, error, or NULL for host */
+    char *storage_driver;      /* "storage-driver": overlay, fuse-overlayfs, copy, or NULL to choose */
 };
 
 /* Reads dir/config.json. */

@@ -2,6 +2,7 @@
  * Creating a container: image by policy, spec, record. Nothing is mounted and no process is made; after this the
  * container is a directory with a reserved name, whole or absent.
  */
+#include "engine/cdi.h"
 #include "engine/engine_int.h"
 #include "engine/idmaps.h"
 #include "engine/secrets_int.h"
@@ -34,6 +35,7 @@ struct creation {
     struct json *volume_mounts;
     struct json *mount_images;
     struct json *secrets;
+    struct json *cdi;
     struct idmaps ids;
     int volumes_lock;   /* while there are volumes that no record tells of yet */
     int dirfd, lock_fd; /* of the new container, when it is to be started */
@@ -50,6 +52,7 @@ static void creation_done(struct creation *c) {
     json_free(c->volume_mounts);
     json_free(c->mount_images);
     json_free(c->secrets);
+    json_free(c->cdi);
     idmaps_done(&c->ids);
     fd_close(c->volumes_lock);
     fd_close(c->dirfd);
@@ -202,6 +205,7 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .volume_mounts = c->volume_mounts,
         .mount_images = c->mount_images,
         .secrets = c->secrets,
+        .cdi = c->cdi,
         .map = c->ids.mapped ? &c->ids.map : NULL,
         .map_auto = c->ids.mode.kind == SPEC_USERNS_AUTO,
         .map_user = *c->ids.user ? c->ids.user : NULL,
@@ -391,6 +395,7 @@ static struct err *prepare(struct creation *c) {
     else
         TRY(volumes_images(c->engine, c->args->options, &c->mount_images));
     TRY(secrets_load(c->engine, c->args->options, &c->secrets));
+    TRY(cdi_resolve(c->engine->host, c->engine->config, c->args->options, &c->cdi));
     id_random(c->id);
     if (c->args->base) {
         TRY(take_base(c));

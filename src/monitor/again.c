@@ -41,7 +41,8 @@ static void let_go(struct mon *o) {
     mon_unwatch(o, o->proc.pidfd);
     fd_replace(&o->proc.pidfd, -1);
     o->proc = (struct runtime_proc){.pidfd = -1, .sync_fd = -1, .console = -1};
-    err_free(runtime_poststop(o->m->config, o->m->id, NULL));
+    autofree char *bundle = mon_bundle(o);
+    err_free(runtime_poststop(o->m->config, o->m->id, bundle));
 }
 
 /* False when the start is not wanted any more, or no timer can be had to wait for it. */

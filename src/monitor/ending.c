@@ -132,8 +132,9 @@ void ending(struct mon *o) {
         o->m->vanish(o->m->ctx);
     control_answer_end(o);
     clients_deliver(o);
+    autofree char *bundle = mon_bundle(o);
     if (o->proc.pid > 0)
-        err_free(runtime_poststop(o->m->config, o->m->id, NULL));
+        err_free(runtime_poststop(o->m->config, o->m->id, bundle));
     finish(o);
 }
 

@@ -159,12 +159,18 @@ static struct err *prepare_root(void *ctx, int root) {
     return m->prepare(m->ctx, root);
 }
 
+char *mon_bundle(const struct mon *o) {
+    return json_get(o->m->config, "hooks") ? mem_printf("%s/containers/%s", o->m->host->data_root, o->m->id) : NULL;
+}
+
 static struct err *create(struct mon *o, const int stdio[3]) {
     const struct monitor *m = o->m;
+    autofree char *bundle = mon_bundle(o);
     struct runtime_create c = {
         .config = m->config,
         .rootfs = m->rootfs,
         .id = m->id,
+        .bundle = bundle,
         .init_program = m->init_program,
         .stdio = {stdio[0], stdio[1], stdio[2]},
         .terminal = m->terminal,
@@ -250,6 +256,12 @@ static struct err *write_pidfile(const struct mon *o) {
     return NULL;
 }
 
+/* Hooks of a CDI device: what is not there when they have failed the program may not miss in silence. */
+static struct err *run_poststart(const struct mon *o) {
+    autofree char *bundle = mon_bundle(o);
+    return bundle ? runtime_poststart(o->m->config, o->m->id, bundle, o->proc.pid) : NULL;
+}
+
 struct err *mon_start_run(struct mon *o) {
     if (o->runs)
         sys_signals_reset();
@@ -264,6 +276,7 @@ struct err *mon_start_run(struct mon *o) {
     TRY(watch_begin(o));
     TRY(write_pidfile(o));
     TRY(runtime_start(&o->proc));
+    TRY(run_poststart(o));
     mon_tell(o, "start", NULL);
     int64_t limit = 0;
     const char *seconds = json_str_value(json_get(json_get(o->m->config, "annotations"), SPEC_ANN_TIMEOUT));

@@ -320,6 +320,8 @@ void health_event(struct mon *o, unsigned index);
 
 /* ---- monitor.c ---- */
 
+/* The container's directory, for its hooks, owned; NULL where it has none. */
+char *mon_bundle(const struct mon *o) __attribute__((warn_unused_result));
 /* Makes the container and runs it: of the first start, and of those after it. */
 struct err *mon_start_run(struct mon *o) __attribute__((warn_unused_result));
 

@@ -86,6 +86,11 @@ struct err *hooks_run(const char *name, const struct hook_state *st) {
     return NULL;
 }
 
+struct err *runtime_poststart(const struct json *config, const char *id, const char *bundle, pid_t pid) {
+    const struct hook_state st = {config, id, bundle, "running", pid};
+    return hooks_run("poststart", &st);
+}
+
 struct err *runtime_poststop(const struct json *config, const char *id, const char *bundle) {
     const struct hook_state st = {config, id, bundle, "stopped", 0};
     struct err *first = NULL;

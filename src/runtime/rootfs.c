@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/sys/sys.h"
@@ -190,10 +191,24 @@ struct err *rootfs_open(const struct rootfs_plan *p, int *ret_fd) {
     return mount_fs_clone(AT_FDCWD, dir, &bind, ret_fd);
 }
 
+/* Over the host's root, where no directory is needed for it; but hooks of the container look for its root where its
+ * config says that it is. */
+static struct err *place_of_root(const struct init *in, char **ret) {
+    const char *path = json_str_value(json_path(in->c->config, "root.path"));
+    if (!in->c->bundle || !path || !hooks_any(in->c->config, "createContainer")) {
+        *ret = mem_dup("/");
+        return NULL;
+    }
+    *ret = path_join(in->c->bundle, path);
+    return mkdir(*ret, 0700) < 0 && errno != EEXIST ? err_sys(errno, "make %s", *ret) : NULL;
+}
+
 struct err *rootfs_attach(struct init *in) {
+    autofree char *place = NULL;
     if (in->root < 0)
         TRY(rootfs_open(in->c->rootfs, &in->root));
-    if (sys_move_mount(in->root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+    TRY(place_of_root(in, &place));
+    if (sys_move_mount(in->root, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return err_sys(errno, "mount the root file system");
     return NULL;
 }

@@ -95,6 +95,9 @@ struct err *runtime_start(struct runtime_proc *p) __attribute__((warn_unused_res
 struct err *runtime_detach(struct runtime_proc *p) __attribute__((warn_unused_result));
 /* Kills and reaps a created process and closes its descriptors. */
 void runtime_proc_done(struct runtime_proc *p);
+/* Runs the poststart hooks of a config, for the process `pid`. */
+struct err *runtime_poststart(const struct json *config, const char *id, const char *bundle, pid_t pid)
+    __attribute__((warn_unused_result));
 /* Runs the poststop hooks of a config. Best effort; the first failure is returned. */
 struct err *runtime_poststop(const struct json *config, const char *id, const char *bundle)
     __attribute__((warn_unused_result));

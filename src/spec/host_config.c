@@ -57,6 +57,11 @@ static struct json *devices(const struct spec_ctx *x) {
     return list;
 }
 
+static struct json *device_requests(const struct spec_ctx *x) {
+    const struct json *requests = json_get(x->in->cdi, "Requests");
+    return requests ? json_copy(requests) : json_null();
+}
+
 static int64_t limit(uint64_t v) { return v == UINT64_MAX ? -1 : (int64_t)v; }
 
 /* As docker names them: "nofile", not RLIMIT_NOFILE. */
@@ -302,7 +307,7 @@ static void isolation_part(const struct spec_ctx *x, struct json *h) {
 static void resource_part(const struct spec_ctx *x, struct json *h) {
     static const struct {
         const char *key;
-        char kind; /* 0: 0, s: "", a: [], n: null, d: devices, u: ulimits */
+        char kind; /* 0: 0, s: "", a: [], n: null, d: devices, r: requests of devices, u: ulimits */
     } members[] = {
         {"CpuShares", '0'},
         {"Memory", '0'},
@@ -322,7 +327,7 @@ static void resource_part(const struct spec_ctx *x, struct json *h) {
         {"CpusetMems", 's'},
         {"Devices", 'd'},
         {"DeviceCgroupRules", 'n'},
-        {"DeviceRequests", 'n'},
+        {"DeviceRequests", 'r'},
         {"MemoryReservation", '0'},
         {"MemorySwap", '0'},
         {"MemorySwappiness", 'n'},
@@ -342,6 +347,7 @@ static void resource_part(const struct spec_ctx *x, struct json *h) {
                          : kind == 's' ? json_string("")
                          : kind == 'a' ? json_array()
                          : kind == 'd' ? devices(x)
+                         : kind == 'r' ? device_requests(x)
                          : kind == 'u' ? ulimits(x)
                                        : json_null();
         json_set(h, members[i].key, v);

@@ -33,7 +33,7 @@ static const char *csv_quoted(const char *s, struct str *out) {
 }
 
 /* One record of RFC 4180 fields: quotes only around whole fields, "" for a quote inside. A newline ends a record. */
-static struct err *csv_split(const char *text, struct strv *out) {
+struct err *spec_csv_split(const char *text, struct strv *out) {
     const char *s = text;
     for (;;) {
         autostr struct str field = STR_INIT;
@@ -348,7 +348,7 @@ static struct err *settle_type(struct mount_parse *p) {
 struct err *spec_parse_mount(const char *text, struct spec_mount *ret) {
     __attribute__((cleanup(parse_donep))) struct mount_parse p = {.m = {.tmpfs_size = -1, .tmpfs_mode = -1}};
     autostrv struct strv fields = {0};
-    TRY(csv_split(text, &fields));
+    TRY(spec_csv_split(text, &fields));
     for (size_t i = 0; i < fields.n; i++)
         TRY(mount_field(&p, fields.v[i]));
     if (!p.m.target || !*p.m.target)

@@ -5,6 +5,7 @@
 #include "spec/spec_int.h"
 
 #include "base/path.h"
+#include "spec/cdi.h"
 
 /* ---- resolve ---- */
 
@@ -84,7 +85,8 @@ struct err *spec_resolve_mounts(struct spec_ctx *x) {
     }
     TRY(spec_resolve_volumes(x));
     for (size_t i = 0; i < o->device.n; i++)
-        TRY(add_device(x, o->device.v[i]));
+        if (!spec_cdi_is_name(o->device.v[i]))
+            TRY(add_device(x, o->device.v[i]));
     if (o->shm_size < 0)
         return err_new(ERR_USAGE, "SHM size can not be less than 0");
     if (o->shm_size && (x->ipc.mode == SPEC_NS_HOST || x->ipc_none || user_has(x, "/dev/shm")))
@@ -312,6 +314,8 @@ static void insert_devices(const struct spec_ctx *x, struct mount_list *l) {
             insert(l, oci_mount(all->v[i], "bind", all->v[i], "bind,rprivate,nosuid,noexec"));
 }
 
+static void insert_mount(void *ctx, struct json *take_mount) { insert(ctx, take_mount); }
+
 static void insert_secret(void *ctx, const char *target, const char *source) {
     insert(ctx, source ? oci_mount(target, "bind", source, "bind,ro,rprivate,nosuid,nodev,noexec")
                        : oci_mount(target, "tmpfs", "tmpfs", "nosuid,nodev,noexec,mode=755,size=65536"));
@@ -357,6 +361,7 @@ struct json *spec_emit_mounts(const struct spec_ctx *x) {
     for (size_t i = 0; i < x->n_mounts; i++)
         insert(&l, user_mount(x, &x->mounts[i].m));
     insert_devices(x, &l);
+    spec_emit_cdi_mounts(x, insert_mount, &l);
     spec_emit_secrets(x, insert_secret, &l);
     for (size_t i = 0; i < l.n; i++)
         json_push(out, l.v[i].mount);

@@ -175,12 +175,14 @@ static struct json *annotations(const struct spec_ctx *x) {
         json_set_str(a, x->annotations.e[i].key, x->annotations.e[i].value);
     json_set_str(a, SPEC_ANN_USER, x->user);
     account(x, a);
-    if (x->o->group_add.n) {
-        struct json *groups = json_array();
-        for (size_t i = 0; i < x->o->group_add.n; i++)
-            json_push_str(groups, x->o->group_add.v[i]);
+    struct json *groups = json_array();
+    for (size_t i = 0; i < x->o->group_add.n; i++)
+        json_push_str(groups, x->o->group_add.v[i]);
+    spec_emit_cdi_groups(x, groups);
+    if (json_count(groups))
         set_rendered(a, SPEC_ANN_GROUPS, groups);
-    }
+    else
+        json_free(groups);
     json_set_str(a, SPEC_ANN_SECCOMP, x->seccomp);
     if (x->o->init || (c && c->init))
         json_set_str(a, SPEC_ANN_INIT, "true");
@@ -208,10 +210,10 @@ static struct json *annotations(const struct spec_ctx *x) {
 }
 
 struct json *spec_emit_oci(const struct spec_ctx *x) {
-    struct json *c = json_object(), *root = json_object();
+    struct json *c = json_object(), *root = json_object(), *hooks = spec_emit_cdi_hooks(x);
     json_set_str(c, "ociVersion", "1.1.0");
     json_set(c, "process", process(x));
-    json_set_str(root, "path", "rootfs");
+    json_set_str(root, "path", hooks ? "root" : "rootfs"); /* hooks find it there; rootfs may be a copy of layers */
     json_set_bool(root, "readonly", x->o->read_only);
     json_set(c, "root", root);
     if (x->uts.mode == SPEC_NS_PRIVATE) {
@@ -220,6 +222,8 @@ struct json *spec_emit_oci(const struct spec_ctx *x) {
             json_set_str(c, "domainname", x->o->domainname);
     }
     json_set(c, "mounts", spec_emit_mounts(x));
+    if (hooks)
+        json_set(c, "hooks", hooks);
     json_set(c, "linux", linux_section(x));
     json_set(c, "annotations", annotations(x));
     return c;

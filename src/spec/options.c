@@ -54,6 +54,7 @@ static const struct member {
     STRV("--device-write-iops", resources.write_iops),
     STRV("--sysctl", sysctl),
     STRV("--device", device),
+    STRV("--gpus", gpus),
     STRV("--add-host", add_host),
     STRV("--dns", dns),
     STRV("--dns-search", dns_search),

@@ -69,11 +69,11 @@ static struct err *check_image(const struct json *img) {
 
 static struct err *resolve(struct spec_ctx *x) {
     static struct err *(*const steps[])(struct spec_ctx *) = {
-        spec_resolve_namespaces, spec_resolve_process,  spec_resolve_env,      spec_resolve_labels,
-        spec_resolve_caps,       spec_resolve_security, spec_resolve_rlimits,  spec_resolve_resources,
-        spec_resolve_sysctls,    spec_resolve_mounts,   spec_resolve_netfiles, spec_resolve_ports,
-        spec_resolve_restart,    spec_resolve_health,   spec_resolve_misc,     spec_resolve_secrets,
-        spec_resolve_account,
+        spec_resolve_namespaces, spec_resolve_process,  spec_resolve_env,     spec_resolve_labels,
+        spec_resolve_caps,       spec_resolve_security, spec_resolve_rlimits, spec_resolve_resources,
+        spec_resolve_sysctls,    spec_resolve_mounts,   spec_resolve_cdi,     spec_resolve_netfiles,
+        spec_resolve_ports,      spec_resolve_restart,  spec_resolve_health,  spec_resolve_misc,
+        spec_resolve_secrets,    spec_resolve_account,
     };
     for (size_t i = 0; i < ARRAY_LEN(steps); i++)
         TRY(steps[i](x));

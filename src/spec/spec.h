@@ -81,7 +81,7 @@ struct container_options {
     struct strv volumes_from;
     struct strv secrets; /* --secret as typed (secret.h) */
     char *volume_driver;
-    struct strv group_add, cap_add, cap_drop, security_opt, ulimit, sysctl, device;
+    struct strv group_add, cap_add, cap_drop, security_opt, ulimit, sysctl, device, gpus;
     struct strv add_host, dns, dns_search, dns_option;
     struct strv expose, publish;
     struct strv networks; /* as typed: a name, none, host, container:X, ns:PATH, or name=X,alias=Y,…; empty: bridge */
@@ -156,6 +156,7 @@ struct spec_input {
     const struct json *secrets;
     /* For each --volumes-from the "Mounts" of that container, as `options` of its spec has them; or NULL. */
     const struct json *volumes_from;
+    const struct json *cdi;   /* what CDI devices want (cdi.h); NULL: none */
     const struct id_map *map; /* of ids of its own, from spec_userns_map() or elsewhere; NULL: it has the user's */
     bool map_auto;            /* its ids are nobody else's */
     const char *map_user;     /* who runs there where neither options nor image say it, or NULL */

@@ -142,6 +142,9 @@ bool spec_has_control(const char *s);
 /* The way to docs/compat.md, for features of later releases. */
 #define SPEC_HINT_COMPAT "docs/compat.md lists what this release does"
 
+/* The fields of one record of CSV, appended. */
+struct err *spec_csv_split(const char *text, struct strv *out) __attribute__((warn_unused_result));
+
 /* ---- resolve: one step each, in this order ---- */
 
 /* The network mode and the networks to join (network.c). */
@@ -215,7 +218,16 @@ struct err *spec_resolve_log(struct spec_ctx *x) __attribute__((warn_unused_resu
 /* --timeout, --oom-score-adj, and the log. */
 struct err *spec_resolve_misc(struct spec_ctx *x) __attribute__((warn_unused_result));
 
+/* What CDI devices add to the environment; after the mounts, whose places they must leave alone. */
+struct err *spec_resolve_cdi(struct spec_ctx *x) __attribute__((warn_unused_result));
+
 /* ---- emit ---- */
+
+/* cdi.c: their nodes and mounts (each taken by `add`), hooks (NULL: none) and groups. */
+typedef void spec_mount_fn(void *ctx, struct json *take_mount);
+void spec_emit_cdi_mounts(const struct spec_ctx *x, spec_mount_fn *add, void *ctx);
+struct json *spec_emit_cdi_hooks(const struct spec_ctx *x);
+void spec_emit_cdi_groups(const struct spec_ctx *x, struct json *groups);
 
 /* The OCI config. */
 struct json *spec_emit_oci(const struct spec_ctx *x) __attribute__((returns_nonnull, warn_unused_result));

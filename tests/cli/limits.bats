@@ -73,14 +73,14 @@ outcome() {
 told() {
     local text=$1
     shift
-    run coracle run --rm "$@" busybox true
+    run coracle run --rm --network none "$@" busybox true
     case $output in *"$text"*) ;; *) fail "not said: $* ($text)" ;; esac
 }
 # inside WANT COMMAND FLAG…: a container with the flags has no warning, and the command prints that in it
 inside() {
     local want=$1 command=$2
     shift 2
-    run --separate-stderr coracle run --rm "$@" busybox sh -c "$command"
+    run --separate-stderr coracle run --rm --network none "$@" busybox sh -c "$command"
     assert_eq "$output$stderr" "$want"
 }
 

@@ -85,6 +85,9 @@ struct err *runtime_freeze(const struct runtime_cgroup *g, pid_t init, struct ru
 struct err *runtime_thaw(const struct runtime_cgroup *g, pid_t init, struct runtime_stopped *s) {
     return (void)g, (void)s, kill(init, SIGCONT), NULL;
 }
+struct err *runtime_poststart(const struct json *config, const char *id, const char *bundle, pid_t pid) {
+    return (void)config, (void)id, (void)bundle, (void)pid, NULL;
+}
 struct err *runtime_poststop(const struct json *config, const char *id, const char *bundle) {
     return (void)config, (void)id, (void)bundle, NULL;
 }

@@ -6,7 +6,6 @@
 #define AT(member) offsetof(struct container_flags, member)
 #define WINDOWS_ONLY "it exists on Windows only"
 #define NEEDS_ROOT "the kernel allows it to root only"
-#define NO_CDI "there is nothing that would read CDI files; --device gives a GPU's nodes, -v its driver's files"
 #define OWN_IDS "containers have the subordinate ids of the user who runs coracle; --uidmap chooses among them"
 
 const struct cli_flag cli_container_flags[] = {
@@ -113,7 +112,7 @@ const struct cli_flag cli_container_flags[] = {
      .type = CLI_LIST,
      .offset = AT(o.device),
      .complete = CLI_COMPLETE_FILES,
-     .help = "Give the container a device of the host"},
+     .help = "Give the container a device of the host (a path, or vendor.com/class=name by CDI)"},
     {.name = "device-cgroup-rule",
      .type = CLI_LIST,
      .standing = CLI_REFUSED,
@@ -169,11 +168,10 @@ const struct cli_flag cli_container_flags[] = {
      .offset = AT(o.gidmap),
      .help = "Group ids of the container (CONTAINER:FROM[:AMOUNT])"},
     {.name = "gpus",
-     .type = CLI_STRING,
+     .type = CLI_LIST,
      .metavar = "gpu-request",
-     .standing = CLI_REFUSED,
-     .reason = NO_CDI,
-     .help = "GPU devices for the container"},
+     .offset = AT(o.gpus),
+     .help = "GPU devices for the container, by their CDI specification ('all': all of them)"},
     {.name = "group-add", .type = CLI_LIST, .offset = AT(o.group_add), .help = "Join additional groups"},
     {.name = "group-entry",
      .type = CLI_STRING,

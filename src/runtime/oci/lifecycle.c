@@ -33,8 +33,7 @@ static struct err *claim(const struct record *r, int *ret_conn) {
 static struct err *run_poststart(const struct record *r) {
     autojson config = NULL;
     TRY(record_config(r, &config));
-    const struct hook_state st = {config, r->id, json_str_value(json_get(r->state, "bundle")), "running", r->pid};
-    return hooks_run("poststart", &st);
+    return runtime_poststart(config, r->id, json_str_value(json_get(r->state, "bundle")), r->pid);
 }
 
 struct err *container_start(const struct oci *o, const char *id) {
