@@ -165,12 +165,13 @@ def judge(case, call, error, n):
     case.before()
     kept = ["image inspect base:1", "inspect made", "volume inspect precious"]
     code, said = strace(case.words, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={n}")
-    hit = "(INJECTED)" in open(os.path.join(HOME, "trace")).read()
-    if not hit:
+    trace = open(os.path.join(HOME, "trace")).read()
+    silenced = re.search(r"\bwrite\(2, .*\(INJECTED\)", trace)  # the words themselves could not be said
+    if "(INJECTED)" not in trace:
         return "missed"
     if code < 0 or code in (128 + signal.SIGSEGV, 128 + signal.SIGABRT, 128 + signal.SIGBUS, 128 + signal.SIGSYS):
         raise Problem(f"crashed: {code}: {said.strip()}")
-    if code and not said.strip():
+    if code and not said.strip() and not silenced:
         raise Problem(f"exit {code}, and nothing was said")
     if not code and not case.done():
         raise Problem(f"exit 0, but it was not done: {said.strip()}")
