@@ -62,9 +62,12 @@ bench: all
 PROOF_KILLS ?= 2000
 PROOF_STATES ?= 10000
 PROOF_FAULTS ?= 3000
-.PHONY: proof-kills proof-states proof-faults proof-power
+PROOF_SECONDS ?= 600
+.PHONY: proof-kills proof-concurrency proof-states proof-faults proof-power
 proof-kills: all
 	@tests/fault/proof kills $(B) $(PROOF_KILLS) $(SEED)
+proof-concurrency: all
+	@tests/fault/proof concurrency $(B) $(PROOF_SECONDS) $(SEED)
 proof-states: all
 	@tests/fault/proof states $(B) $(PROOF_STATES) $(SEED)
 proof-faults: all

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -49,18 +50,39 @@ static struct err *reach_stopped(struct files *f) {
     return engine_rootfs_plan(f->engine, &f->c, f->config, &f->plan);
 }
 
+/* Its first process is dead, or was never found. One that has let go of its memory, but is not dead yet, looks like one
+ * that may not be looked at. */
+static bool has_ended(const struct files *f, const struct err *e) {
+    enum { DYING_MS = 500 };
+    struct pollfd p = {.fd = f->pidfd, .events = POLLIN};
+    return f->pidfd < 0 || poll(&p, 1, err_kind(e) == ERR_DENIED ? DYING_MS : 0) > 0;
+}
+
+/* One that ends just now is reached when its monitor has said so. */
+static struct err *reach_settled(struct files *f) {
+    enum { TRIES = 500 }; /* of 20 ms at most */
+    for (int i = 0;; i++) {
+        TRY(engine_container_settle(f->engine, &f->c, &f->lock_fd));
+        if (f->lock_fd >= 0)
+            return reach_stopped(f);
+        struct err *e = reach_running(f);
+        if (!e || !has_ended(f, e) || i == TRIES)
+            return e && err_kind(e) == ERR_NOT_FOUND ? err_with_kind(e, ERR_CONFLICT) : e;
+        err_free(e);
+        fd_replace(&f->pidfd, -1);
+        fd_replace(&f->shared_fd, -1);
+        TRY(engine_container_await_change(&f->c));
+    }
+}
+
 static struct err *reach(struct files *f) {
     int userns;
-    TRY(engine_container_settle(f->engine, &f->c, &f->lock_fd));
     TRY(json_read_file(f->c.dirfd, "config.json", &f->config));
     TRY_CTX(idmap_from_json(json_get(f->config, "linux"), &f->id_map, &f->mapped), "config.json");
     TRY(engine_userns(f->engine, &userns, &f->ids));
     if (f->mapped)
         f->ids = idmap_end(f->id_map.uid, f->id_map.n_uid);
-    if (f->lock_fd >= 0)
-        return reach_stopped(f);
-    struct err *e = reach_running(f);
-    return e && err_kind(e) == ERR_NOT_FOUND ? err_with_kind(e, ERR_CONFLICT) : e;
+    return reach_settled(f);
 }
 
 struct err *files_open(struct engine *e, const char *name, struct files *ret) {

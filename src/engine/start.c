@@ -463,8 +463,9 @@ static struct err *start_and_attach(struct starting *s, const struct engine_star
         .client = {-1, -1}, .m = {.userns_fd = -1, .tied_fd = -1, .stdio = {-1, -1, -1}},                              \
     }
 
-struct err *engine_container_start(struct engine *e, const char *name, const struct engine_start *args,
-                                   struct monitor_io_result *ret) {
+/* *ret_joined: it was alive already, and was attached to. */
+static struct err *start_or_join(struct engine *e, const char *name, const struct engine_start *args,
+                                 struct monitor_io_result *ret, bool *ret_joined) {
     struct starting s = STARTING_INIT(e);
     struct err *r = engine_container_load(e, name, &s.c);
     if (!r && !engine_state_alive(&s.c.state))
@@ -473,12 +474,24 @@ struct err *engine_container_start(struct engine *e, const char *name, const str
         r = err_new(ERR_CONFLICT, "cannot start a paused container, try unpause instead");
     if (!r && s.lock_fd < 0) { /* alive already, or by now */
         starting_done(&s);
+        *ret_joined = args->attach;
         return args->attach ? engine_container_attach(e, name, &args->io, ret) : NULL;
     }
     if (!r)
         r = start_and_attach(&s, args, ret);
     starting_done(&s);
     return r;
+}
+
+struct err *engine_container_start(struct engine *e, const char *name, const struct engine_start *args,
+                                   struct monitor_io_result *ret) {
+    for (;;) {
+        bool joined = false;
+        struct err *r = start_or_join(e, name, args, ret, &joined);
+        if (!r || !joined || err_kind(r) != ERR_CONFLICT)
+            return r;
+        err_free(r); /* whoever started it was quicker, and so was its end */
+    }
 }
 
 struct err *engine_container_start_created(struct engine *e, struct engine_created *c, const struct engine_start *args,
@@ -506,7 +519,12 @@ struct err *engine_container_attach(struct engine *e, const char *name, const st
         return err_new(ERR_CONFLICT, "cannot attach to a paused container, unpause it first");
     autofd int conn = -1;
     bool tty = false;
-    TRY(monitor_attach(e->host, c.id, io->in >= 0, io->out >= 0, io->err >= 0, &tty, &conn));
+    struct err *bad = monitor_attach(e->host, c.id, io->in >= 0, io->out >= 0, io->err >= 0, &tty, &conn);
+    if (bad && err_kind(bad) == ERR_NOT_FOUND) { /* ended just now */
+        err_free(bad);
+        return err_new(ERR_CONFLICT, "cannot attach to a stopped container, start it first");
+    }
+    TRY(bad);
     events_tell_container(e->host, c.summary, "attach", NULL);
     struct monitor_io with_tty = *io;
     with_tty.tty = tty;

@@ -174,7 +174,7 @@ struct err *monitor_health(const struct host *h, const char *id, int *ret_code) 
 
 /* ---- attach ---- */
 
-static struct err *send_line(int fd, const struct json *j) {
+static struct err *send_line(int fd, const char *id, const struct json *j) {
     autostr struct str s = STR_INIT;
     json_render(j, JSON_COMPACT, &s);
     str_append_c(&s, '\n');
@@ -182,6 +182,8 @@ static struct err *send_line(int fd, const struct json *j) {
         ssize_t n = send(fd, s.ptr + done, s.len - done, MSG_NOSIGNAL);
         if (n > 0)
             done += (size_t)n;
+        else if (errno == EPIPE || errno == ECONNRESET)
+            return not_running(id);
         else if (errno != EINTR)
             return err_sys(errno, "ask the container's monitor");
     }
@@ -218,7 +220,7 @@ struct err *monitor_attach(const struct host *h, const char *id, bool in, bool o
     json_set_bool(j, "stdin", in);
     json_set_bool(j, "stdout", out);
     json_set_bool(j, "stderr", err);
-    TRY(send_line(fd, j));
+    TRY(send_line(fd, id, j));
     char line[ANSWER_MAX];
     size_t n;
     TRY(receive_line(fd, id, line, &n));

@@ -545,16 +545,19 @@ static_repo() {
     for f in "$l"/blobs/sha256/*; do cp "$f" "$d/blobs/sha256:${f##*/}"; done
 }
 
-@test "two pulls of the same image at once fetch it once, and both succeed" {
+@test "eight pulls of the same image at once fetch each blob once, and all succeed" {
     layout slow --layers 2 --size 2000000 >/dev/null
     static_repo slow slow
     static_start paced --rate 4000000
     static_reset paced
-    coracle pull -q "$REGISTRY/slow:1" >"$BATS_TEST_TMPDIR/a" 2>&1 3>&- &
-    pid=$!
-    coracle pull -q "$REGISTRY/slow:1"
-    wait "$pid"
+    pids=()
+    for n in 1 2 3 4 5 6 7 8; do
+        coracle pull -q "$REGISTRY/slow:1" >"$BATS_TEST_TMPDIR/$n" 2>&1 3>&- &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid" || fail "$(cat "$BATS_TEST_TMPDIR"/[1-8])"; done
     works "$REGISTRY/slow:1"
+    assert_eq "$(static_log paced | awk '/blobs/ { print $0 }' | grep -o 'sha256:[0-9a-f]*' | sort | uniq -d)" ""
     sent=$(static_log paced | awk '/blobs/ { n += $6 } END { print n }')
     size=$(cat "$CTR_HOME"/layouts/slow/blobs/sha256/* | wc -c)
     [ "$sent" -le $((size * 105 / 100)) ] || fail "$sent bytes of $size"

@@ -271,7 +271,12 @@ static struct err *add_tree(struct cli_ctx *c, struct json *rows, const struct j
         return NULL;
     if (!names.n)
         strv_push(&names, "<untagged>");
-    TRY(engine_image_content(c->engine, id, &content));
+    struct err *gone = engine_image_content(c->engine, id, &content);
+    if (gone && err_kind(gone) == ERR_NOT_FOUND) { /* removed since it was listed */
+        err_free(gone);
+        return NULL;
+    }
+    TRY(gone);
     const char *manifest = json_text(content, "Manifest");
     cli_human_size(json_int_value(json_get(view, "Size"), 0), 3, &disk);
     cli_human_size(json_int_value(json_get(content, "ContentSize"), 0), 3, &blobs);
