@@ -123,6 +123,23 @@ logged() { coracle logs "$1" 2>&1 | grep -q "$2"; }
     coracle rm tail
 }
 
+@test "--tail of a large log reads its end, not all of it" {
+    [ -r /proc/self/io ] || skip "this kernel counts no reads"
+    local file driver
+    for driver in json-file local; do
+        coracle run --name large --log-driver $driver busybox seq 100000 >/dev/null
+        file=$STORE/containers/$(coracle inspect -f '{{.Id}}' large)/log
+        cp "$file" "$BATS_TEST_TMPDIR/once"
+        for i in {1..12}; do cat "$BATS_TEST_TMPDIR/once" >>"$file"; done
+        [ "$(stat -c %s "$file")" -gt 30000000 ]
+        assert_eq "$(coracle logs --tail 10 large)" "$(seq 99991 100000)"
+        # what a shell has read includes what the commands have that it waited for
+        read=$(sh -c 'coracle logs --tail 10 large >/dev/null; awk "/^rchar/ { print \$2 }" /proc/$$/io')
+        [ "$read" -lt 1000000 ] || fail "$driver: it has read $read bytes"
+        coracle rm large
+    done
+}
+
 @test "-t puts the file's own time before each line" {
     coracle run --name stamp busybox sh -c 'echo a; echo b >&2; echo c' >/dev/null 2>&1
     run -0 coracle logs -t stamp
