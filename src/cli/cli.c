@@ -174,9 +174,12 @@ static bool arguments_ok(const struct invocation *v, size_t n) {
 
 static int unknown_command(const char *words, const struct cli_group *g) {
     autostr struct str visible = STR_INIT;
+    const char *why = g ? cli_absent_why(g->name, words + strlen(g->name) + 1) : cli_absent_why(NULL, words);
     str_append_visible(&visible, words);
-    fprintf(stderr, "coracle: unknown command: coracle %s\n\n", str_c(&visible));
-    if (g)
+    fprintf(stderr, "coracle: unknown command: coracle %s\n%s", str_c(&visible), why ? "" : "\n");
+    if (why)
+        fprintf(stderr, "hint: %s\n", why);
+    else if (g)
         fprintf(stderr, "Usage:  coracle %s\n\nRun 'coracle %s --help' for more information\n", g->name, g->name);
     else
         fprintf(stderr, "Run 'coracle --help' for more information\n");

@@ -43,6 +43,16 @@ struct cli_group {
 extern const struct cli_group cli_groups[];
 extern const struct cli_flag cli_global_flags[];
 
+/* What docker and podman have and coracle has not: said to who calls it, and listed in docs/compat.md. Ends with NULL.
+ */
+struct cli_absent {
+    const char *group; /* or NULL */
+    const char *names; /* space-separated */
+    const char *why;
+};
+extern const struct cli_absent cli_absent[];
+/* Why there is no such command, or NULL where nobody has it. */
+const char *cli_absent_why(const char *group, const char *name);
 /* A command by its name at the top level, or within a group (aliases included). NULL if there is none. */
 const struct cmd *cli_command_find(const char *group_or_null, const char *name);
 /* A command's name within its group. */

@@ -158,18 +158,6 @@ static struct err *man_main(struct gen *g) {
 
 /* ---- compat.md ---- */
 
-/* What docker 28 has and coracle does not have yet. */
-static const struct {
-    const char *commands, *standing;
-} missing[] = {
-    {"compose", "later"},
-    {"checkpoint", "not without root: the kernel's checkpoints need it"},
-    {"context create export import rm update", "there is no daemon to choose: the one context is \"default\""},
-    {"volume update", "there is no swarm"},
-    {"swarm config node service stack", "never: coracle is for one machine"},
-    {"plugin trust", "never: plugins belong to a daemon, notary is retired"},
-};
-
 static void compat_flags(struct str *out, const struct cmd *c) {
     str_append(out, "\n| flag | standing |\n|---|---|\n");
     for (const struct cli_flag *f = c->flags; f && f->name; f++) {
@@ -192,9 +180,9 @@ static struct err *compat(struct gen *g) {
                    "flag that is *refused* is recognised and ends the command with "
                    "the reason; one with *no effect* is accepted and says so once on standard error; nothing is "
                    "dropped silently.\n\n## Commands that coracle does not have\n\n"
-                   "| docker | standing |\n|---|---|\n");
-    for (size_t i = 0; i < ARRAY_LEN(missing); i++)
-        str_appendf(&s, "| %s | %s |\n", missing[i].commands, missing[i].standing);
+                   "| docker, podman | why |\n|---|---|\n");
+    for (const struct cli_absent *a = cli_absent; a->names; a++)
+        str_appendf(&s, "| %s%s%s | %s |\n", a->group ? a->group : "", a->group ? " " : "", a->names, a->why);
     for (const struct cmd *const *c = cli_commands; *c; c++) {
         if (!(*c)->summary)
             continue;

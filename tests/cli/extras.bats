@@ -266,9 +266,30 @@ root_dir() {
     coracle secret rm sa sb >/dev/null
 }
 
+@test "--rmi: the image goes with its container, unless another has it" {
+    coracle tag busybox gone:1
+    run -3 coracle run --rmi --network none gone:1 sh -c 'exit 3'
+    run -1 coracle image exists gone:1
+    coracle create --name base busybox >/dev/null
+    coracle commit base used:1 >/dev/null
+    coracle create --name user used:1 true >/dev/null
+    run -0 coracle run --rmi --network none used:1 true
+    assert_eq "$output" ""
+    coracle image exists used:1
+    fails 125 "conflicting options: --rmi and --detach" run -d --rmi busybox true
+    coracle rm user base >/dev/null
+    coracle rmi used:1 >/dev/null
+}
+
 @test "what is refused says why and what to do" {
     fails 125 "coracle secret ls" run --secret x busybox true
     fails 125 "passwd" run --hostuser me busybox true
+    fails 125 "start those first" run --requires x busybox true
+    fails 125 "--health-start-period" run --health-startup-cmd x busybox true
+    fails 1 "need root" checkpoint create x
+    fails 1 "need root" container restore x
+    fails 1 "'coracle commit'" container clone x
+    fails 1 "one machine" swarm init
     fails 1 "'coracle container start' requires at least 1 argument" container start
     fails 1 "'coracle start' requires at least 1 argument" start
 }

@@ -11,7 +11,7 @@ struct container_flags {
     struct strv attach, env_file, label_file;
     char *cidfile, *detach_keys;
     int64_t preserve_fds;
-    bool quiet, sig_proxy, print_spec, passwd;
+    bool quiet, sig_proxy, print_spec, passwd, rmi;
 };
 
 /* The table of both; detach, detach-keys and sig-proxy are run's only, preserve-fds too, print-spec is create's. */

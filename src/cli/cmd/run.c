@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/images.h"
+
 static struct err *check_terminal(const struct cli_ctx *c, const struct container_options *o) {
     if (!o->tty || !o->attach_stdin || c->host->stdin_tty)
         return NULL;
@@ -51,10 +53,30 @@ static struct engine_start start_of(const struct cli_ctx *c, const struct contai
     return s;
 }
 
+/* podman's --rmi. Who is detached is not there any more when the container ends. */
+static struct err *check_rmi(struct container_flags *f) {
+    if (f->rmi && f->o.detach)
+        return err_hint(err_new(ERR_USAGE, "conflicting options: --rmi and --detach"),
+                        "'coracle wait' and then 'coracle rmi' remove the image when the container has ended");
+    f->o.rm |= f->rmi;
+    return NULL;
+}
+
+/* One that others use stays, as podman has it. */
+static void remove_image(struct cli_ctx *c, const char *image, bool ended) {
+    autojson report = NULL;
+    autoerr kept = ended ? engine_image_remove(c->engine, image, false, &report) : NULL;
+    if (!ended)
+        log_warn("image %s stays: the container goes on", image);
+    else if (kept && err_kind(kept) != ERR_CONFLICT && err_kind(kept) != ERR_IN_USE)
+        cli_error(c, kept);
+}
+
 static struct err *run(struct cli_ctx *c, int *ret_code) {
     struct container_flags *f = c->opts;
     autocreated created = ENGINE_CREATED_INIT;
     TRY(check_preserved(f->preserve_fds));
+    TRY(check_rmi(f));
     TRY(container_flags_finish(c, f));
     autoerr no_terminal = check_terminal(c, &f->o);
     if (no_terminal) { /* the one error before a start for which docker's run gives 1, not 125 */
@@ -66,6 +88,8 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     const struct engine_start start = start_of(c, f);
     struct monitor_io_result result = {.detached = false};
     TRY(engine_container_start_created(c->engine, &created, &start, &result));
+    if (f->rmi)
+        remove_image(c, f->o.image, result.ended);
     if (!f->o.detach)
         return cli_io_end(&result, ret_code);
     fprintf(c->out, "%s\n", created.id);
