@@ -51,7 +51,11 @@ static void listing_done(struct listing *l) {
 
 /* ---- facts ---- */
 
+/* What overlay notes where it has copied a file up says nothing of the file: a layer that was an upper directory has
+ * it. */
 static bool attribute_counts(const char *name) {
+    if (str_eq(name, "user.overlay.origin") || str_eq(name, "user.overlay.impure"))
+        return false;
     return str_starts(name, "user.") || str_eq(name, "security.capability") || str_eq(name, "system.posix_acl_access");
 }
 

@@ -6,10 +6,15 @@
  *
  * The layers are looked at by paths beneath their directories that lead through no link. Which of them show through is
  * worked out once a directory: from the top, until one hides the rest.
+ *
+ * An upper directory may become a layer itself (store_container_take_upper()). Then the walk also makes it what the tar
+ * of its changes unpacks to: what is no change goes, a directory that hides another one has whiteouts instead, and
+ * times are whole seconds.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -238,10 +243,65 @@ static struct err *one_file(struct diff *d, int at, const char *name, const char
     if (layer == in->n && !made_by_start(path, st))
         diff_note(d, 'A', path);
     else if (layer < in->n &&
-             (!diff_same_file(st, &old) || !same_xattrs(at, name, d->layers[in->layers[layer]], path + 1, st->st_mode)))
+             (!diff_same_file(st, &old) || (d->settle && st->st_nlink > 1) /* its other name may be new */ ||
+              !same_xattrs(at, name, d->layers[in->layers[layer]], path + 1, st->st_mode)))
         diff_note(d, 'C', path);
     return NULL;
 }
+
+/* ---- an upper directory that becomes a layer ---- */
+
+/* A socket is nothing without its server; no tar holds it. */
+static struct err *settle_file(const struct diff *d, int at, const char *name, const struct stat *st, bool changed) {
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = st->st_mtim.tv_sec}};
+    if (!d->settle)
+        return NULL;
+    if (!changed || S_ISSOCK(st->st_mode))
+        return unlinkat(at, name, 0) < 0 ? err_sys(errno, "remove %s", name) : NULL;
+    if (st->st_mtim.tv_nsec && utimensat(at, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_sys(errno, "set the time of %s", name);
+    return NULL;
+}
+
+/* It has hidden all that lies below: now what is gone has a whiteout each, as the tar says it. */
+static struct err *settle_opaque(const struct diff *d, int dir, const struct shown *s) {
+    if (!d->settle)
+        return NULL;
+    for (size_t i = 0; i < s->old.n; i++)
+        if (mknodat(dir, s->old.v[i], S_IFCHR, 0) < 0)
+            return err_sys(errno, "make a whiteout");
+    if (fremovexattr(dir, "user.overlay.opaque") < 0 && errno != ENODATA && errno != ENOTSUP)
+        return err_sys(errno, "open a directory to what lies below");
+    return NULL;
+}
+
+static struct err *settle_dir(struct diff *d, int dir, const struct shown *s, const struct stat *st, bool changed) {
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = st->st_mtim.tv_sec}};
+    if (!d->settle || d->depth == 1)
+        return NULL;
+    TRY(settle_opaque(d, dir, s));
+    if (!changed)
+        strv_push(&d->unchanged, str_c(&d->path) + 1);
+    return futimens(dir, times) < 0 ? err_sys(errno, "set the time of a directory") : NULL;
+}
+
+/* After the walk, which goes up from them. The directory above looks as if it had not been touched. */
+static struct err *remove_unchanged(const struct diff *d, int top) {
+    for (size_t i = 0; i < d->unchanged.n; i++) {
+        const char *path = d->unchanged.v[i];
+        autofree char *above = mem_dupn(path, (size_t)(path_base(path) - path));
+        autofd int dir = diff_open_lower(top, above, O_RDONLY | O_DIRECTORY);
+        struct stat st;
+        if (dir < 0 || fstat(dir, &st) < 0 || unlinkat(dir, path_base(path), AT_REMOVEDIR) < 0)
+            return err_sys(errno, "remove %s", path);
+        const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st.st_mtim};
+        if (futimens(dir, times) < 0)
+            return err_sys(errno, "set the time of a directory");
+    }
+    return NULL;
+}
+
+/* ---- the walk ---- */
 
 static struct err *visit_file(void *ctx, int at, const char *name, const struct stat *st) {
     struct diff *d = ctx;
@@ -251,9 +311,10 @@ static struct err *visit_file(void *ctx, int at, const char *name, const struct 
     if (!d->whole && str_eq(name, STORE_WH_OPAQUE))
         return NULL;
     const char *path = diff_path_of(d, gone ? gone : name);
+    size_t before = d->n_changes;
     struct err *e = one_file(d, at, name, path, gone ? &hidden : st);
     diff_path_back(d, len);
-    return e;
+    return e ? e : settle_file(d, at, name, st, d->n_changes > before);
 }
 
 static void push_level(struct diff *d, struct shown s) {
@@ -312,24 +373,25 @@ static struct err *enter_dir(void *ctx, int dir, const char *name, const struct 
 }
 
 static struct err *leave_dir(void *ctx, int dir, const char *name, const struct stat *st) {
-    (void)dir;
-    (void)st;
     struct diff *d = ctx;
     struct shown *s = &d->at[d->depth - 1];
+    struct err *e = NULL;
     size_t len = d->path.len;
     for (size_t i = 0; i < s->old.n; i++) {
         diff_note(d, 'D', diff_path_of(d, s->old.v[i]));
         diff_path_back(d, len);
     }
     if (d->depth > 1) {
+        bool changed = s->below && (!s->same || d->n_changes > s->first);
         diff_path_back(d, len - 1);
-        if (s->below && (!s->same || d->n_changes > s->first))
+        if (changed)
             diff_note(d, 'C', str_c(&d->path));
+        e = settle_dir(d, dir, s, st, changed || !s->below);
         diff_path_back(d, len - 1 - strlen(name));
     }
     diff_shown_done(s);
     d->depth--;
-    return NULL;
+    return e;
 }
 
 /* A directory comes before what lies in it, and siblings in the order of their names. */
@@ -388,12 +450,43 @@ void diff_done(struct diff *d) {
         free(d->changes[i]);
     free(d->changes);
     str_done(&d->path);
+    strv_done(&d->unchanged);
 }
 
 struct err *store_container_changes_open(const struct store *s, const char *id, int *ret_fd) {
     autofd int dir = -1;
     TRY(store_container_open(s, id, &dir));
     return fd_open_at(dir, store_changes_dir(dir), O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, ret_fd);
+}
+
+/* As a layer's root is after unpacking; the mark is that of the overlay, which is no more. */
+static struct err *move_upper(int container, int upper, int tmp_fd) {
+    if (fremovexattr(upper, "user.overlay.uuid") < 0 && errno != ENODATA && errno != ENOTSUP)
+        return err_sys(errno, "remove a mark of overlay");
+    if (fchown(upper, 0, 0) < 0 || fchmod(upper, 0755) < 0 || renameat(container, "upper", tmp_fd, "diff") < 0)
+        return err_sys(errno, "move the upper directory");
+    return NULL;
+}
+
+struct err *store_container_take_upper(const struct store *s, const char *id, const struct strv *chain_ids, int out_fd,
+                                       int tmp_fd) {
+    autofd int dir = -1;
+    autofd int upper = -1;
+    struct diff d = {.settle = true};
+    const struct walk_ops ops = {.file = visit_file, .enter = enter_dir, .leave = leave_dir, .ctx = &d};
+    TRY(store_container_open(s, id, &dir));
+    TRY(fd_open_dir(dir, "upper", &upper));
+    struct err *e = diff_open_layers(s, chain_ids, &d);
+    if (!e)
+        e = walk_tree(dir, "upper", &ops);
+    if (!e)
+        e = remove_unchanged(&d, upper);
+    if (!e)
+        e = diff_write(&d, out_fd);
+    diff_done(&d);
+    if (!e)
+        e = move_upper(dir, upper, tmp_fd);
+    return e ? err_wrap(e, "changes of container %.12s", id) : NULL;
 }
 
 struct err *store_container_changes(const struct store *s, const char *id, const struct strv *chain_ids,

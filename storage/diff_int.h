@@ -27,6 +27,8 @@ struct diff {
     size_t n_layers;
     const struct id_map *map; /* the container's, or NULL: owners are those of the layers */
     bool whole;               /* the tree is a whole root file system, not an upper directory */
+    bool settle;              /* the tree is to become a layer */
+    struct strv unchanged;    /* its directories that are no change, those that lie in others first */
     struct shown *at;
     size_t depth, cap;
     struct str path; /* of the directory being walked: "/" or "/a/b/" */

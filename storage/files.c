@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/id.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -64,6 +65,7 @@ struct err *store_gather_start(const struct store *s, const struct store_gather 
     json_set_bool(order, "changes", g->changes_fd >= 0);
     json_set_bool(order, "as_root", g->as_root);
     json_set_bool(order, "sparse", g->sparse);
+    json_set_bool(order, "digest", g->digest);
     json_set_bool(order, "progress", g->progress != NULL);
     const int fds[4] = {g->out_fd, g->dir_fd, g->changes_fd >= 0 ? g->changes_fd : names, g->root_fd};
     TRY(job_start(s, g->userns_fd, order, fds, ret));
@@ -98,11 +100,27 @@ static struct err *receive(struct store_files_job *job, struct json **ret) {
     }
 }
 
-struct err *store_files_finish(struct store_files_job *take_job, int64_t *ret_bytes) {
-    autojson m = NULL;
-    struct err *e = receive(take_job, &m);
+static struct err *finish(struct store_files_job *take_job, struct json **ret) {
+    struct err *e = receive(take_job, ret);
     unpack_stop(&take_job->helper);
     free(take_job);
+    return e;
+}
+
+struct err *store_gather_finish(struct store_files_job *take_job, int64_t *ret_bytes, char ret_digest[DIGEST_LEN + 1]) {
+    autojson m = NULL;
+    TRY(finish(take_job, &m));
+    const char *digest = json_text(json_get(m, "ok"), "digest");
+    if (!digest_ok(digest))
+        return err_new(ERR_CORRUPT, "coracle-unpack has sent no digest");
+    memcpy(ret_digest, digest, DIGEST_LEN + 1);
+    *ret_bytes = json_int_value(json_path(m, "ok.bytes"), 0);
+    return NULL;
+}
+
+struct err *store_files_finish(struct store_files_job *take_job, int64_t *ret_bytes) {
+    autojson m = NULL;
+    struct err *e = finish(take_job, &m);
     if (!e && ret_bytes)
         *ret_bytes = json_int_value(json_path(m, "ok.bytes"), 0);
     return e;

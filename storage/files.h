@@ -19,6 +19,12 @@ struct strv;
  */
 struct err *store_container_changes(const struct store *s, const char *id, const struct strv *chain_ids,
                                     const struct id_map *map, int out_fd) __attribute__((warn_unused_result));
+/*
+ * The same for a container of overlay that has ended and is of no use any more: its upper directory becomes "diff" in
+ * the directory tmp_fd, and is what a layer unpacked from the tar of the changes would be. userns.
+ */
+struct err *store_container_take_upper(const struct store *s, const char *id, const struct strv *chain_ids, int out_fd,
+                                       int tmp_fd) __attribute__((warn_unused_result));
 /* The directory that the changes are in. */
 struct err *store_container_changes_open(const struct store *s, const char *id, int *ret_fd)
     __attribute__((warn_unused_result));
@@ -38,6 +44,7 @@ struct store_gather {
     bool as_root;       /* everything belongs to 0:0 */
     void (*progress)(void *ctx, int64_t bytes); /* called now and then by store_files_finish(); NULL: nobody asks */
     void *progress_ctx;
+    bool digest; /* wanted by store_gather_finish() */
     bool sparse; /* holes stay holes, for a reader who knows GNU's sparse files */
 };
 struct store_place {
@@ -50,6 +57,9 @@ struct store_place {
 struct store_files_job; /* a running coracle-unpack */
 /* A tree, or a list of changes, as a tar (PAX) written to out_fd. */
 struct err *store_gather_start(const struct store *s, const struct store_gather *g, struct store_files_job **ret)
+    __attribute__((warn_unused_result));
+/* store_files_finish() for one whose digest was wanted. */
+struct err *store_gather_finish(struct store_files_job *take_job, int64_t *ret_bytes, char ret_digest[72])
     __attribute__((warn_unused_result));
 /* A tar's entries below a directory, by docker cp's rules: see storage/unpack/extract_int.h. */
 struct err *store_place_start(const struct store *s, const struct store_place *p, struct store_files_job **ret)

@@ -124,6 +124,10 @@ struct store_unpack_job; /* a running coracle-unpack */
 /* Starts coracle-unpack on a new tmp directory; several jobs may run side by side. */
 struct err *store_unpack_start(struct store *s, const struct store_unpack *u, struct store_unpack_job **ret)
     __attribute__((warn_unused_result));
+/* A layer that was made in tmp/<name>: "diff", and its tar, "blob", with the digest and size that *r has; the chain_id
+ * is put there. As store_unpack_finish() then. */
+struct err *store_layer_adopt(struct store *s, const char *name, int tmp_fd, const char *parent,
+                              struct store_unpacked *r) __attribute__((warn_unused_result));
 /* Readable when store_unpack_finish() will not block. Borrowed. */
 int store_unpack_fd(const struct store_unpack_job *job);
 /* Waits for the result, verifies digests and sizes, syncs and renames the layer into place (an equal layer that arrived

@@ -221,7 +221,7 @@ static struct err *verify(const struct store_unpack_job *job, const struct store
     return NULL;
 }
 
-static struct err *write_info(const struct store_unpack_job *job, const struct store_unpacked *r) {
+static struct err *write_info(int tmp_fd, const struct store_unpacked *r) {
     autojson info = json_object();
     autostr struct str when = STR_INIT;
     clock_format_rfc3339(clock_now(), &when);
@@ -233,23 +233,30 @@ static struct err *write_info(const struct store_unpack_job *job, const struct s
     json_set_int(info, "entries", r->entries);
     json_set_int(info, "skipped_devices", r->skipped_devices);
     json_set_str(info, "created", str_c(&when));
-    return json_write_file(job->tmp_fd, "info.json", info, 0644, 0); /* the syncfs below makes it last */
+    return json_write_file(tmp_fd, "info.json", info, 0644, 0); /* the syncfs below makes it last */
 }
 
 /* Makes the layer last, then visible. */
-static struct err *commit(struct store *s, struct store_unpack_job *job, const struct store_unpacked *r) {
+static struct err *commit(struct store *s, const char *name, int tmp_fd, const struct store_unpacked *r) {
     int layers = -1, tmp = -1;
     TRY(store_dir(s, STORE_LAYERS, &layers));
     TRY(store_dir(s, STORE_TMP, &tmp));
-    TRY(write_info(job, r));
-    if (syncfs(job->tmp_fd) != 0)
+    TRY(write_info(tmp_fd, r));
+    if (syncfs(tmp_fd) != 0)
         return err_sys(errno, "write the layer to disk");
-    if (renameat(tmp, job->tmp, layers, digest_hex(r->chain_id)) != 0) {
+    if (renameat(tmp, name, layers, digest_hex(r->chain_id)) != 0) {
         if (errno != EEXIST && errno != ENOTEMPTY)
             return err_sys(errno, "move the layer into the store");
         log_debug("layer %s arrived meanwhile", r->chain_id);
     }
     return io_sync(layers);
+}
+
+struct err *store_layer_adopt(struct store *s, const char *name, int tmp_fd, const char *parent,
+                              struct store_unpacked *r) {
+    TRY(store_chain_id(parent, r->diff_id, r->chain_id));
+    TRY(store_blob_adopt(s, r->blob_digest, tmp_fd, "blob"));
+    return commit(s, name, tmp_fd, r);
 }
 
 static struct err *receive(struct store_unpack_job *job, struct store_unpacked *r) {
@@ -264,14 +271,14 @@ static struct err *receive(struct store_unpack_job *job, struct store_unpacked *
 
 static struct err *finish(struct store *s, struct store_unpack_job *job, struct store_unpacked *r) {
     TRY(receive(job, r));
-    return commit(s, job, r);
+    return commit(s, job->tmp, job->tmp_fd, r);
 }
 
 struct err *unpack_keep(struct store_unpack_job *take_job, char **ret_tmp, int *ret_hold) {
     struct store_unpacked r = {.blob_size = -1};
     struct err *e = receive(take_job, &r);
     if (!e)
-        e = write_info(take_job, &r);
+        e = write_info(take_job->tmp_fd, &r);
     if (!e) {
         *ret_tmp = take_ptr(&take_job->tmp);
         *ret_hold = take_fd(&take_job->tmp_fd);

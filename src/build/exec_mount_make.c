@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -190,8 +191,7 @@ static struct err *fill_cache(const struct cache_dir *c, int dir) {
     return e;
 }
 
-/* A new one is made beside its place, and is there at once with what it begins with. */
-static struct err *new_cache(const struct cache_dir *c) {
+static struct err *make_new(const struct cache_dir *c) {
     autofree char *new = mem_printf("%s.new", c->name);
     autofd int dir = -1;
     if (faccessat(c->dir, c->name, F_OK, 0) == 0)
@@ -204,6 +204,16 @@ static struct err *new_cache(const struct cache_dir *c) {
     const struct owner o = {c->dir, new, c->m->uid, c->m->gid, c->m->mode < 0 ? 0755 : c->m->mode};
     TRY(mounts_own(c->r, &o));
     return renameat(c->dir, new, c->dir, c->name) < 0 ? err_sys(errno, "name a cache mount") : NULL;
+}
+
+/* A new one is made beside its place, by one build at a time, and is there at once with what it begins with. */
+static struct err *new_cache(const struct cache_dir *c) {
+    while (flock(c->dir, LOCK_EX) < 0)
+        if (errno != EINTR)
+            return err_sys(errno, "lock the cache mounts");
+    struct err *e = make_new(c);
+    flock(c->dir, LOCK_UN);
+    return e;
 }
 
 static struct err *lock_file(const struct cache_dir *c, int *ret_fd) {
@@ -228,18 +238,14 @@ static struct err *lock_private(struct cache_dir *c, int *ret_fd) {
     }
 }
 
-/* Who finds it missing makes it alone; who shares one that is there waits for nobody who shares it, too. */
+/* Who shares one waits for nobody who shares it, too. */
 static struct err *lock_shared(const struct cache_dir *c, int *ret_fd) {
     for (;;) {
         autofd int fd = -1;
-        bool there = faccessat(c->dir, c->name, F_OK, 0) == 0;
+        TRY(new_cache(c));
         TRY(lock_file(c, &fd));
-        TRY(io_lock(fd, there ? IO_LOCK_SHARED : IO_LOCK_EXCLUSIVE));
-        if (!there) {
-            TRY(new_cache(c));
-            TRY(io_lock(fd, IO_LOCK_SHARED));
-        }
-        if (faccessat(c->dir, c->name, F_OK, 0) < 0) /* pruned while we waited */
+        TRY(io_lock(fd, IO_LOCK_SHARED));
+        if (faccessat(c->dir, c->name, F_OK, 0) < 0) /* pruned meanwhile */
             continue;
         *ret_fd = take_fd(&fd);
         return NULL;

@@ -1,9 +1,13 @@
 /* build: see build.h. */
 #include "engine/build.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/sys/sys.h"
 #include "engine/files_int.h"
 #include "image/build.h"
 
@@ -134,14 +138,80 @@ struct err *engine_work_placed(struct engine_work *w) {
     return store_files_finish(take_ptr(&w->job), NULL);
 }
 
-struct err *engine_work_layer(struct engine_work *w, const char *parent, struct store_layer_ref *ret) {
+/* ---- layers ---- */
+
+/* Its upper directory, as it is, can be a layer. */
+static bool has_upper(const struct files *f) {
+    enum rootfs_driver driver = f->plan.driver;
+    return !f->mapped && !f->plan.data.n && (driver == ROOTFS_OVERLAY || driver == ROOTFS_DIR);
+}
+
+struct taking {
+    const struct engine_work *w;
+    struct strv layers;
+    int list, tmp;
+};
+
+static struct err *take_upper(void *ctx) {
+    const struct taking *t = ctx;
+    return store_container_take_upper(t->w->engine->store, t->w->id, &t->layers, t->list, t->tmp);
+}
+
+/* The one time that the layer's files are read: for its tar, which is the blob, and the digest. */
+static struct err *write_blob(const struct engine_work *w, int list, int tmp, struct store_unpacked *ret) {
+    autofd int dir = -1;
+    autofd int out = -1;
+    struct store_files_job *job = NULL;
+    TRY(fd_open_dir(tmp, "diff", &dir));
+    TRY(fd_open_at(tmp, "blob", O_RDWR | O_CREAT | O_EXCL, 0600, &out));
+    const struct store_gather g = {.out_fd = out,
+                                   .dir_fd = dir,
+                                   .changes_fd = list,
+                                   .root_fd = dir,
+                                   .userns_fd = w->files.userns_fd,
+                                   .digest = true,
+                                   .sparse = true};
+    TRY(store_gather_start(w->engine->store, &g, &job));
+    TRY(store_gather_finish(job, &ret->blob_size, ret->blob_digest));
+    memcpy(ret->diff_id, ret->blob_digest, sizeof ret->diff_id);
+    ret->diff_size = ret->blob_size;
+    return NULL;
+}
+
+static struct err *adopt(struct taking *t, const char *name, const char *parent, struct store_unpacked *ret) {
+    const struct engine_work *w = t->w;
+    autofd int list = sys_memfd("changes", MFD_CLOEXEC);
+    if (list < 0)
+        return err_sys(errno, "make a memory file");
+    t->list = list;
+    TRY(json_get_strv_opt(w->files.c.summary, "Layers", &t->layers));
+    TRY(runtime_userns_call(w->files.shared_fd, take_upper, t));
+    if (lseek(list, 0, SEEK_SET) < 0)
+        return err_sys(errno, "rewind a memory file");
+    TRY(write_blob(w, list, t->tmp, ret));
+    return store_layer_adopt(w->engine->store, name, t->tmp, parent, ret);
+}
+
+/* The upper directory becomes the layer: nothing is copied but into the tar. */
+static struct err *layer_of_upper(struct engine_work *w, const char *parent, struct store_layer_ref *ret) {
+    autofree char *name = NULL;
+    autofd int tmp = -1;
+    struct store_unpacked u = {.blob_size = -1};
+    TRY(store_tmp_new(w->engine->store, &name, &tmp));
+    struct taking t = {.w = w, .tmp = tmp};
+    struct err *e = adopt(&t, name, parent, &u);
+    strv_done(&t.layers);
+    TRY(e);
+    *ret = image_layer_plain(&u);
+    return NULL;
+}
+
+/* Where there is no upper directory of overlay's, what has changed is copied. */
+static struct err *layer_of_changes(struct engine_work *w, const char *parent, struct store_layer_ref *ret) {
     autofd int list = -1;
     autofd int dir = -1;
     int pair[2], found[2] = {-1, -1};
     struct store_files_job *job = NULL;
-    TRY(open_files(w));
-    files_answer_done(&w->answer); /* the mounts go, and with them whatever the kernel still holds back */
-    w->answer = (struct files_answer){.n_fds = 0};
     TRY(files_changes(&w->files, &found[0], &found[1]));
     list = found[0];
     dir = found[1];
@@ -167,6 +237,13 @@ struct err *engine_work_layer(struct engine_work *w, const char *parent, struct 
         return e;
     err_free(e);
     return unread;
+}
+
+struct err *engine_work_layer(struct engine_work *w, const char *parent, struct store_layer_ref *ret) {
+    TRY(open_files(w));
+    files_answer_done(&w->answer); /* the mounts go, and with them whatever the kernel still holds back */
+    w->answer = (struct files_answer){.n_fds = 0};
+    return has_upper(&w->files) ? layer_of_upper(w, parent, ret) : layer_of_changes(w, parent, ret);
 }
 
 void engine_work_free(struct engine_work *w) {

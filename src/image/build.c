@@ -23,6 +23,15 @@ struct err *image_layer_read(const struct image_layer *l, struct store_layer_ref
     return e;
 }
 
+struct store_layer_ref image_layer_plain(const struct store_unpacked *u) {
+    return (struct store_layer_ref){.blob = mem_dup(u->blob_digest),
+                                    .media_type = mem_dup(MEDIA_OCI_LAYER),
+                                    .diff_id = mem_dup(u->diff_id),
+                                    .chain_id = mem_dup(u->chain_id),
+                                    .size = u->blob_size,
+                                    .diff_size = u->diff_size};
+}
+
 void image_layer_done(struct store_layer_ref *l) {
     free(l->blob);
     free(l->media_type);

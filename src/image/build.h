@@ -12,6 +12,7 @@ struct err;
 struct json;
 struct store;
 struct store_layer_ref;
+struct store_unpacked;
 struct strv;
 
 struct image_layer {
@@ -25,6 +26,8 @@ struct image_layer {
  * The members of *ret are owned: image_layer_done(). */
 struct err *image_layer_read(const struct image_layer *l, struct store_layer_ref *ret)
     __attribute__((warn_unused_result));
+/* The same for one that the store has adopted with a plain tar. */
+struct store_layer_ref image_layer_plain(const struct store_unpacked *u);
 void image_layer_done(struct store_layer_ref *l);
 /* Records an image of layers that are in the store, with a config (its "rootfs" is filled in here) and names (canonical
  * references, may be none), all at one moment. */

@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/id.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -48,6 +49,7 @@ struct gather {
     size_t depth;
     struct walk_inodes linked;
     bool as_root, sparse;
+    struct digest_ctx *digest; /* of what is written, or NULL */
     char *buf;
 };
 
@@ -66,6 +68,8 @@ static la_ssize_t write_out(struct archive *a, void *ctx, const void *data, size
     struct gather *g = ctx;
     g->write_err = io_write_all(g->out, data, n);
     if (!g->write_err) {
+        if (g->digest)
+            digest_update(g->digest, data, n);
         g->bytes += (int64_t)n;
         g->write_err = tell_progress(g);
     }
@@ -330,6 +334,11 @@ static struct err *finish(struct gather *g, struct op *op) {
     TRY(written(g, archive_write_close(g->archive)));
     struct json *r = json_object();
     json_set_int(r, "bytes", g->bytes);
+    if (g->digest) {
+        char digest[DIGEST_LEN + 1];
+        digest_final(take_ptr(&g->digest), digest);
+        json_set_str(r, "digest", digest);
+    }
     return op_send_ok(op, r);
 }
 
@@ -354,13 +363,16 @@ static struct err *gather(struct gather *g, struct op *op, bool changes, const s
 
 struct err *op_gather(struct op *op) {
     autostr struct str text = STR_INIT_MAX(LIST_MAX);
-    bool changes, progress;
+    bool changes, progress, digest;
     int none = -1;
     struct gather g = {.out = op->fds[0]};
     TRY(json_get_bool_opt(op->msg, "changes", false, &changes));
     TRY(json_get_bool_opt(op->msg, "as_root", false, &g.as_root));
     TRY(json_get_bool_opt(op->msg, "sparse", false, &g.sparse));
     TRY(json_get_bool_opt(op->msg, "progress", false, &progress));
+    TRY(json_get_bool_opt(op->msg, "digest", false, &digest));
+    if (digest)
+        TRY(digest_new(&g.digest));
     g.listener = progress ? op->chan : NULL;
     TRY(io_read_all(op->fds[2], LIST_MAX, "the list of files", &text));
     /* Names that are UTF-8 are then said to be it; any other is kept byte for byte, with a note that few readers know.
@@ -378,6 +390,7 @@ struct err *op_gather(struct op *op) {
     archive_write_free(g.archive);
     archive_entry_free(g.entry);
     err_free(g.write_err);
+    digest_free(g.digest);
     walk_inodes_done(&g.linked);
     str_done(&g.path);
     free(g.buf);

@@ -121,3 +121,46 @@ E
     term_expect 'canceled'
     wait_for gone "sleep $n"
 }
+
+@test "a layer is the upper directory: what its tar unpacks to is what is there, whatever the step did" {
+    mkdir -p files/sub && echo 1 >files/a && ln files/a files/hard && ln -s a files/link && echo 2 >files/sub/b
+    cat >Dockerfile <<'E'
+FROM busybox
+RUN mkdir -p /d/e /gone/x /opaque/lower && echo 1 >/d/f && echo 2 >/d/e/g && echo 3 >/opaque/lower/h && echo 4 >/gone/x/i && echo 5 >/moved
+RUN rm -r /gone/x && rm -r /opaque && mkdir /opaque && echo new >/opaque/n && chmod 700 /d/e && mv /moved /d/moved && touch -r /d/f /d/e/g
+RUN touch /d/tmp && rm /d/tmp && : >>/d/f && chmod 755 /d && ln /d/f /d/hard && mkfifo /fifo && chown 1000:1000 /d/e/g && setfattr -n user.x -v y /d/f 2>/dev/null || true
+COPY files /files
+WORKDIR /some/where
+E
+    coracle build -q -t layers . >/dev/null
+    run -0 coracle system check
+    run -0 coracle run --rm --network none layers sh -c 'ls /gone /opaque /d /d/e; cat /d/moved /d/f; stat -c "%h %a %u" /d/f /d/e /d/e/g /files/hard; pwd'
+    assert_eq "$output" "/d:
+e
+f
+hard
+moved
+
+/d/e:
+g
+
+/gone:
+
+/opaque:
+n
+5
+1
+2 644 0
+1 700 0
+1 644 1000
+2 644 0
+/some/where"
+    # the same tree when it has been somewhere else
+    coracle run --rm --network none layers find / -xdev ! -path '/proc*' ! -path '/dev*' ! -path '/etc/*' -exec stat -c '%n %a %u:%g %h %s %F' {} + >here
+    coracle save -o all.tar layers
+    coracle rmi -f layers >/dev/null
+    coracle builder prune -af >/dev/null
+    coracle load -q -i all.tar >/dev/null
+    coracle run --rm --network none layers find / -xdev ! -path '/proc*' ! -path '/dev*' ! -path '/etc/*' -exec stat -c '%n %a %u:%g %h %s %F' {} + >there
+    diff <(sort here) <(sort there)
+}
