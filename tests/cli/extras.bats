@@ -257,6 +257,28 @@ root_dir() {
     fails 125 "unknown flag: --preserve-fds" create --preserve-fds 1 busybox true
 }
 
+@test "completion: names that there are, by what a command takes; bash's function asks for them" {
+    coracle run -d --name c-runs --network none busybox sleep 1000 >/dev/null
+    coracle create --name c-made --network none busybox true >/dev/null
+    coracle network create c-net >/dev/null
+    coracle tag busybox c-image:1
+    of() { coracle __complete "$@" | grep '^c-' | sort | xargs; }
+    assert_eq "$(of rm '')" "c-made c-runs"
+    assert_eq "$(of exec c-)" c-runs
+    assert_eq "$(of stop '')" c-runs
+    assert_eq "$(of container inspect c-m)" c-made
+    assert_eq "$(of run c-)" c-image:1
+    assert_eq "$(of run --network c-)" c-net
+    assert_eq "$(coracle __complete kill -s USR | xargs)" "USR1 USR2"
+    assert_eq "$(coracle __complete run --read-)" --read-only
+    assert_eq "$(coracle __complete netw)" network
+    run -0 bash -c 'source "$1" && COMP_WORDS=(coracle rm c-r) COMP_CWORD=2 && _coracle && echo "${COMPREPLY[*]}"' - "$TESTS_DIR/../completions/coracle.bash"
+    assert_eq "$output" c-runs
+    coracle rm -f c-runs c-made >/dev/null
+    coracle network rm c-net >/dev/null
+    coracle rmi c-image:1 >/dev/null
+}
+
 @test "secrets are completed by their names" {
     coracle secret create sa - <<<x >/dev/null
     coracle secret create sb - <<<x >/dev/null
