@@ -272,7 +272,7 @@ root_dir() {
     assert_eq "$(coracle __complete kill -s USR | xargs)" "USR1 USR2"
     assert_eq "$(coracle __complete run --read-)" --read-only
     assert_eq "$(coracle __complete netw)" network
-    run -0 bash -c 'source "$1" && COMP_WORDS=(coracle rm c-r) COMP_CWORD=2 && _coracle && echo "${COMPREPLY[*]}"' - "$TESTS_DIR/../completions/coracle.bash"
+    run -0 bash -c 'source "$1" && COMP_WORDS=(coracle rm c-r) COMP_CWORD=2; _coracle; echo "${COMPREPLY[*]}"' - "$TESTS_DIR/../completions/coracle.bash"
     assert_eq "$output" c-runs
     coracle rm -f c-runs c-made >/dev/null
     coracle network rm c-net >/dev/null
