@@ -78,6 +78,10 @@ PROOF_ATTACKS ?= 1000
 proof-attacks: all
 	@stage=$$(tests/lib/stage $(B)) && trap 'rm -rf "$$stage"' EXIT && TEST_ROUNDS=$(PROOF_ATTACKS) CORACLE_SUITE=bats \
 	    tests/lib/as-user "$$stage/tests/lib/suite" "$$stage" tests/cli/security.bats tests/cli/files.bats
+# Other hosts: VM_RUN names the program that boots a virtual machine (tests/vm/run says what it must do), VM_HOSTS the hosts, all by default.
+.PHONY: check-vm
+check-vm: all
+	@tests/vm/run $(B) $(VM_HOSTS)
 # VM_POWERCUT names the program that cuts the power of a virtual machine.
 proof-power: all
 	@tests/fault/powercut/run $(B) 60 $(SEED)

@@ -154,6 +154,15 @@ static struct err *configured_seccomp(const struct config *config, struct str *o
     return io_read_all(fd, (size_t)1 << 20, path, out);
 }
 
+/* Looked at where somebody asks for a profile only. */
+static bool has_apparmor(const struct container_options *o) {
+    autostr struct str on = STR_INIT;
+    if (!o->security_opt.n)
+        return false;
+    autoerr none = io_read_file(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 8, &on);
+    return !none && *str_c(&on) == 'Y';
+}
+
 /* A network that is not there is an error now, not at the start. */
 static struct err *check_networks(const struct creation *c) {
     JSON_EACH(it, json_get(c->spec->network, "networks")) {
@@ -207,6 +216,7 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .secrets = c->secrets,
         .cdi = c->cdi,
         .map = c->ids.mapped ? &c->ids.map : NULL,
+        .apparmor = has_apparmor(o),
         .map_auto = c->ids.mode.kind == SPEC_USERNS_AUTO,
         .map_user = *c->ids.user ? c->ids.user : NULL,
         .account = c->ids.account.name ? &c->ids.account : NULL,

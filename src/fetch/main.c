@@ -21,6 +21,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/msg.h"
+#include "base/wall.h"
 #include "fetch/fetch_int.h"
 
 #define CHANNEL_FD 3
@@ -50,6 +51,7 @@ static void isolate(void) {
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* tokens pass through here: no core, no ptrace */
     (void)setrlimit(RLIMIT_CORE, &none);
     fd_close_all_but(keep, ARRAY_LEN(keep));
+    (void)wall_read_only(); /* it reads certificates, and writes to what it was given */
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGINT, SIG_IGN); /* the parent decides what Ctrl-C means and closes the channel */
 }

@@ -43,6 +43,8 @@ static struct json *process(const struct spec_ctx *x) {
     if (x->n_rlimits)
         json_set(p, "rlimits", rlimits(x));
     json_set_bool(p, "noNewPrivileges", x->no_new_privs);
+    if (x->apparmor)
+        json_set_str(p, "apparmorProfile", x->apparmor);
     /* Written only when asked for: putting back 0 where the session runs at 200 would need privileges. */
     if (x->o->oom_score_adj)
         json_set_int(p, "oomScoreAdj", x->o->oom_score_adj);

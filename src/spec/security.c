@@ -46,10 +46,13 @@ static struct err *opt_label(struct spec_ctx *x, const char *value) {
 }
 
 static struct err *opt_apparmor(struct spec_ctx *x, const char *value) {
-    if (!str_eq(value, "unconfined"))
-        strv_pushf(x->warnings,
-                   "--security-opt apparmor=%s has no effect: an unprivileged user cannot choose AppArmor profiles",
-                   value);
+    x->apparmor = NULL;
+    if (str_eq(value, "unconfined"))
+        return NULL;
+    if (x->in->apparmor)
+        x->apparmor = value;
+    else
+        strv_pushf(x->warnings, "--security-opt apparmor=%s has no effect: this machine has no AppArmor", value);
     return NULL;
 }
 

@@ -75,11 +75,8 @@ struct container_options {
     struct strv env_files;           /* texts of the --env-file files (read by the caller) */
     struct strv labels, label_files; /* KEY=VALUE; texts */
     struct strv annotations;
-    struct strv volumes; /* -v as typed */
-    struct strv mounts;  /* --mount as typed */
-    struct strv tmpfs;   /* --tmpfs as typed */
-    struct strv volumes_from;
-    struct strv secrets; /* --secret as typed (secret.h) */
+    struct strv volumes, mounts, tmpfs, volumes_from; /* -v, --mount, … as typed */
+    struct strv secrets;                              /* --secret as typed (secret.h) */
     char *volume_driver;
     struct strv group_add, cap_add, cap_drop, security_opt, ulimit, sysctl, device, gpus;
     struct strv add_host, dns, dns_search, dns_option;
@@ -158,6 +155,7 @@ struct spec_input {
     const struct json *volumes_from;
     const struct json *cdi;   /* what CDI devices want (cdi.h); NULL: none */
     const struct id_map *map; /* of ids of its own, from spec_userns_map() or elsewhere; NULL: it has the user's */
+    bool apparmor;            /* this machine's kernel has it switched on */
     bool map_auto;            /* its ids are nobody else's */
     const char *map_user;     /* who runs there where neither options nor image say it, or NULL */
     const struct host_account *account; /* of whom `map_user` are the ids; NULL: of nobody whom the host knows */

@@ -92,7 +92,8 @@ struct spec_ctx {
     struct spec_endpoint *endpoints; /* networks it gets an address in */
     size_t n_endpoints;
     uint64_t caps;
-    char *seccomp; /* SPEC_ANN_SECCOMP's value */
+    char *seccomp;        /* SPEC_ANN_SECCOMP's value */
+    const char *apparmor; /* profile, or NULL */
     bool no_new_privs, writable_cgroups;
     struct strv masked, readonly;
     struct spec_rlimit *rlimits;

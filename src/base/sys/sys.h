@@ -38,6 +38,10 @@ int sys_pidfd_send_signal(int pidfd, int signo);
 int sys_close_range(unsigned first, unsigned last, unsigned flags);
 int sys_pivot_root(const char *new_root, const char *put_old);
 int sys_seccomp_filter(const struct sock_fprog *prog, unsigned flags);
+/* Landlock: the version of the kernel's interface, and a ruleset without a rule put on the calling thread, so that
+ * nothing of what it handles is allowed any more. */
+int sys_landlock_abi(void);
+int sys_landlock_deny(uint64_t fs, uint64_t net, uint64_t scoped);
 int sys_capset(uint64_t effective, uint64_t permitted, uint64_t inheritable);
 int sys_capget(uint64_t *effective, uint64_t *permitted, uint64_t *inheritable);
 int sys_keyctl_join_session(const char *name);
