@@ -111,13 +111,8 @@ struct err *store_erase(struct store *s) {
         return err_hint(err_new(ERR_IN_USE, "another command is adding to the store %s", s->root),
                         "Let it end, and try again.");
     TRY(io_each_entry(root, collect_name, &names));
-    for (size_t i = 0; i < names.n; i++) {
-        struct err *e = io_remove_tree(root, names.v[i]);
-        if (first)
-            err_free(e);
-        else
-            first = e;
-    }
+    for (size_t i = 0; i < names.n; i++)
+        first = err_first(first, io_remove_tree(root, names.v[i]));
     if (first)
         return err_wrap(first, "erase the store %s", s->root);
     return io_remove_tree(root, "version");

@@ -227,3 +227,10 @@ void err_free(struct err *e) {
         e = cause;
     }
 }
+
+struct err *err_first(struct err *take_e, struct err *take_later) {
+    if (!take_e)
+        return take_later;
+    err_free(take_later);
+    return take_e;
+}

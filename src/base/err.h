@@ -93,6 +93,9 @@ const char *err_kind_name(enum err_kind kind);
 /* Frees an error with its causes; NULL is fine. */
 void err_free(struct err *e);
 
+/* Of two errors the first one that there is, for what is to be ended whatever happened before. Takes both. */
+struct err *err_first(struct err *take_e, struct err *take_later) __attribute__((warn_unused_result));
+
 /* For autoerr. */
 static inline void err_freep(struct err **e) { err_free(*e); }
 

@@ -202,6 +202,5 @@ struct err *engine_containers_logs(struct engine *e, const struct engine_logs *l
     }
     if (!bad)
         bad = print_all(e, l, &ids, sources);
-    autoerr end = sources_end(sources, l->n);
-    return bad ? bad : take_ptr(&end);
+    return err_first(bad, sources_end(sources, l->n));
 }

@@ -59,10 +59,7 @@ static struct err *run_ps(const struct engine *e, const char *ps, const struct s
         bad = io_read_all(read_errors, (size_t)1 << 20, "the output of ps", err);
     fd_replace(&read_end, -1);
     fd_replace(&read_errors, -1);
-    struct err *lost = proc_reap(pid, ret_code);
-    if (bad)
-        err_free(lost);
-    return bad ? bad : lost;
+    return err_first(bad, proc_reap(pid, ret_code));
 }
 
 /* Some options ("f") do not go with -q: then all processes are asked for, and those of others left out. */

@@ -72,11 +72,7 @@ static struct err *run_helper(const struct host *h, const struct helper *p, stru
     fd_replace(&from_write, -1);
     fd_replace(&to_read, -1);
     struct err *e = read_answer(from_read, pidfd, path_base(p->path), out);
-    struct err *reaped = proc_reap(pid, ret_code);
-    if (!e)
-        return reaped;
-    err_free(reaped);
-    return e;
+    return err_first(e, proc_reap(pid, ret_code));
 }
 
 struct err *creds_helper_run(const struct host *h, const char *helper, const char *verb, const char *input,

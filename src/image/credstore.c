@@ -126,12 +126,7 @@ struct err *creds_erase(const struct host *h, const char *registry) {
         bool found;
         e = creds_helper_run(h, helper, "erase", creds_key(registry), &out, &found);
     }
-    if (forget_all(auths_of(j), registry)) {
-        struct err *unwritten = json_write_file(dir, path_base(path), j, 0600, IO_DURABLE);
-        if (e)
-            err_free(unwritten);
-        else
-            e = unwritten;
-    }
+    if (forget_all(auths_of(j), registry))
+        e = err_first(e, json_write_file(dir, path_base(path), j, 0600, IO_DURABLE));
     return e;
 }

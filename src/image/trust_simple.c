@@ -116,11 +116,7 @@ static struct err *run_gpgv(const struct proof *p, struct str *status, int *ret_
     fd_replace(&to, -1);
     struct err *e = io_read_all(from, STATUS_MAX, "gpgv's words", status);
     fd_replace(&from, -1);
-    struct err *reaped = proc_reap(pid, ret_code);
-    if (!e)
-        return reaped;
-    err_free(reaped);
-    return e;
+    return err_first(e, proc_reap(pid, ret_code));
 }
 
 static struct err *prove_in(const struct proof *p, struct str *payload) {

@@ -185,13 +185,8 @@ static struct err *read_on(struct reader *rd) {
 /* Prints them; what came before an error too. */
 static struct err *read_files(struct reader *rd) {
     struct err *e = read_on(rd);
-    for (int i = 0; i < 2; i++) {
-        struct err *unwritten = sink_flush(&rd->sink[i]);
-        if (e)
-            err_free(unwritten);
-        else
-            e = unwritten;
-    }
+    for (int i = 0; i < 2; i++)
+        e = err_first(e, sink_flush(&rd->sink[i]));
     return e;
 }
 

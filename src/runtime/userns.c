@@ -306,11 +306,7 @@ struct err *runtime_userns_call(int userns_fd, struct err *(*fn)(void *ctx), voi
         call_child(to, userns_fd, fn, ctx);
     fd_replace(&to, -1);
     struct err *e = io_read_all(from, 1 << 20, "the process in the user namespace", &text);
-    struct err *reaped = proc_reap(pid, &code);
-    if (e || reaped) {
-        err_free(e ? reaped : NULL);
-        return e ? e : reaped;
-    }
+    TRY(err_first(e, proc_reap(pid, &code)));
     if (text.len)
         return err_decode(text.ptr, text.len);
     return code ? err_new(ERR_SYSTEM, "the process in the user namespace ended with code %d", code) : NULL;

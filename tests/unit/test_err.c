@@ -50,6 +50,9 @@ static void test_hint(void) {
     e = err_hint(e, "do %s", "this");
     e = err_hint(err_wrap(e, "outer"), "do that");
     CHECK_STR(err_hint_text(e), "do this");
+    CHECK(err_first(NULL, NULL) == NULL);
+    e = err_first(err_first(NULL, e), err_new(ERR_SYSTEM, "later"));
+    CHECK_STR(err_hint_text(e), "do this");
 }
 
 static void test_visible(void) {

@@ -74,17 +74,11 @@ static struct err *inspect(struct cli_ctx *c, enum kind kind, int *ret_code) {
             json_push(all, one);
             continue;
         }
-        if (first)
-            err_free(e);
-        else
-            first = e;
+        first = err_first(first, e);
         *ret_code = 1;
     }
     struct err *bad = json_count(all) || !o->format ? cli_render_objects(c, all, o->format) : NULL;
-    if (!first)
-        return bad;
-    err_free(bad);
-    return first;
+    return err_first(first, bad);
 }
 
 static struct err *run_any(struct cli_ctx *c, int *ret_code) {

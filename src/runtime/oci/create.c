@@ -296,13 +296,8 @@ static struct err *run(struct creation *c, int *ret_code) {
     }
     TRY(create(c));
     struct err *e = run_created(c, ret_code);
-    if (e || !(c->a->detach || c->a->keep)) {
-        struct err *left = container_delete(c->o, c->a->id, true);
-        if (e)
-            err_free(left);
-        else
-            e = left;
-    }
+    if (e || !(c->a->detach || c->a->keep))
+        e = err_first(e, container_delete(c->o, c->a->id, true));
     return e;
 }
 
