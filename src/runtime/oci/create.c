@@ -47,6 +47,16 @@ struct creation {
     struct runtime_proc p; /* not always a child of ours */
 };
 
+static struct creation creation_of(struct oci *o, const struct create_args *a) {
+    return (struct creation){.o = o,
+                             .a = a,
+                             .dir = -1,
+                             .listener = -1,
+                             .userns = -1,
+                             .cgroup = RUNTIME_CGROUP_NONE,
+                             .p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1}};
+}
+
 static void creation_done(struct creation *c) {
     json_free(c->config);
     free(c->bundle);
@@ -267,13 +277,7 @@ static struct err *create(struct creation *c) {
 struct err *cmd_create(struct oci *o, int argc, char **argv, int *ret_code) {
     struct create_args a;
     TRY(parse_args(argc, argv, &a));
-    struct creation c = {.o = o,
-                         .a = &a,
-                         .dir = -1,
-                         .listener = -1,
-                         .userns = -1,
-                         .cgroup = RUNTIME_CGROUP_NONE,
-                         .p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1}};
+    struct creation c = creation_of(o, &a);
     struct err *e = create(&c);
     creation_done(&c);
     *ret_code = 0;
@@ -304,13 +308,7 @@ static struct err *run(struct creation *c, int *ret_code) {
 struct err *cmd_run(struct oci *o, int argc, char **argv, int *ret_code) {
     struct create_args a;
     TRY(parse_args(argc, argv, &a));
-    struct creation c = {.o = o,
-                         .a = &a,
-                         .dir = -1,
-                         .listener = -1,
-                         .userns = -1,
-                         .cgroup = RUNTIME_CGROUP_NONE,
-                         .p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1}};
+    struct creation c = creation_of(o, &a);
     struct err *e = run(&c, ret_code);
     creation_done(&c);
     return e;
