@@ -24,11 +24,7 @@ const char *store_dir_name(enum store_dir which) { return dir_names[which]; }
 
 bool store_exists(int dirfd, const char *name) { return faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0; }
 
-bool store_same_file(int dirfd, const char *name, int fd) {
-    struct stat a, b;
-    return fstatat(dirfd, name, &a, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &b) == 0 && a.st_dev == b.st_dev &&
-           a.st_ino == b.st_ino;
-}
+bool store_same_file(int dirfd, const char *name, int fd) { return fd_is_at(fd, dirfd, name, AT_SYMLINK_NOFOLLOW); }
 
 struct err *store_dir(const struct store *s, enum store_dir which, int *ret_fd) {
     int *slot = &s->dirs[which];

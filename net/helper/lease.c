@@ -3,9 +3,9 @@
  * after a helper's death (restore) is the same, with everything said that the first time was left open.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -129,11 +129,7 @@ void lease_detach(struct warden *w, struct lease *l) {
 }
 
 /* Whether it is the user namespace that we are in. One that the kernel does not open to us is not: -1. */
-static bool is_own(int userns) {
-    struct stat ours, theirs;
-    return userns >= 0 && fstat(userns, &theirs) == 0 && stat("/proc/self/ns/user", &ours) == 0 &&
-           ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
-}
+static bool is_own(int userns) { return fd_is_at(userns, AT_FDCWD, "/proc/self/ns/user", 0); }
 
 /*
  * Between the last container of one user namespace and the first of the next there may be less time than we wait

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -40,6 +41,20 @@ struct err *fd_open_at(int dirfd, const char *path, int flags, mode_t mode, int 
 
 struct err *fd_open_dir(int dirfd, const char *path, int *ret_fd) {
     return fd_open_at(dirfd, path, O_RDONLY | O_DIRECTORY, 0, ret_fd);
+}
+
+static bool same_inode(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool fd_same_file(int a, int b) {
+    struct stat of_a, of_b;
+    return a >= 0 && b >= 0 && fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && same_inode(&of_a, &of_b);
+}
+
+bool fd_is_at(int fd, int dirfd, const char *path, int flags) {
+    struct stat mine, there;
+    return fd >= 0 && fstat(fd, &mine) == 0 && fstatat(dirfd, path, &there, flags) == 0 && same_inode(&mine, &there);
 }
 
 struct err *fd_pipe(int flags, int ret[2]) {

@@ -42,6 +42,12 @@ struct err *fd_socketpair(int type, int ret[2]) __attribute__((warn_unused_resul
 /* fcntl(F_DUPFD_CLOEXEC, 3). */
 struct err *fd_dup(int fd, int *ret_fd) __attribute__((warn_unused_result));
 
+/* Whether two descriptors are of one file; -1 is of none. */
+bool fd_same_file(int a, int b);
+
+/* Whether `fd` is of the file that dirfd/path leads to; `flags`: 0, or AT_SYMLINK_NOFOLLOW. */
+bool fd_is_at(int fd, int dirfd, const char *path, int flags);
+
 /* Sets or clears O_NONBLOCK. Only on descriptions that are ours alone: the flag is shared with every dup. */
 struct err *fd_set_nonblock(int fd, bool on) __attribute__((warn_unused_result));
 

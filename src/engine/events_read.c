@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- a line ---- */
@@ -134,9 +133,7 @@ static struct err *open_file(const struct journal *j, const char *name, int *ret
 }
 
 static bool is_current(const struct journal *j, int fd) {
-    struct stat mine, named;
-    return fd >= 0 && fstat(fd, &mine) == 0 && fstatat(j->dirfd, EVENTS_FILE, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-           mine.st_ino == named.st_ino && mine.st_dev == named.st_dev;
+    return fd_is_at(fd, j->dirfd, EVENTS_FILE, AT_SYMLINK_NOFOLLOW);
 }
 
 /* Reads what has come. After a rotation the file at hand becomes the old one, which late writers may still have open.
@@ -160,11 +157,6 @@ static struct err *advance(struct journal *j) {
     return NULL;
 }
 
-static bool same_file(int a, int b) {
-    struct stat x, y;
-    return a >= 0 && b >= 0 && fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
-}
-
 /* Opens the files: both at their beginnings for a replay, else the younger one at its end. */
 static struct err *open_journal(struct journal *j) {
     TRY(engine_watch_dir(j->dirfd, "the journal of events", IN_MODIFY | IN_CREATE | IN_MOVED_TO, &j->notify));
@@ -172,7 +164,7 @@ static struct err *open_journal(struct journal *j) {
     if (!j->q->since && !j->q->until)
         return j->now.fd >= 0 && lseek(j->now.fd, 0, SEEK_END) < 0 ? err_sys(errno, "read " EVENTS_FILE) : NULL;
     TRY(open_file(j, EVENTS_FILE ".1", &j->old.fd));
-    if (same_file(j->now.fd, j->old.fd)) /* rotated in between: advance() goes on to the new one */
+    if (fd_same_file(j->now.fd, j->old.fd)) /* rotated in between: advance() goes on to the new one */
         fd_replace(&j->old.fd, -1);
     return NULL;
 }

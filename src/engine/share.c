@@ -7,7 +7,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct sharing {
     struct engine *engine;
@@ -25,16 +24,7 @@ static const struct {
     {"uts", "uts", CLONE_NEWUTS}, {"cgroup", "cgroup", CLONE_NEWCGROUP}, {"user", "user", CLONE_NEWUSER},
 };
 
-static bool same_file(int a, int b) {
-    struct stat of_a, of_b;
-    return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_ino == of_b.st_ino && of_a.st_dev == of_b.st_dev;
-}
-
-static bool is_own_network(int ns) {
-    autofd int own = -1;
-    autoerr e = fd_open_at(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0, &own);
-    return !e && same_file(ns, own);
-}
+static bool is_own_network(int ns) { return fd_is_at(ns, AT_FDCWD, "/proc/self/ns/net", 0); }
 
 /* The host's own network namespace is not to be joined, but to be left out of those that are made. */
 static struct err *join_one(const struct sharing *s, int *take_ns, unsigned flag) {
@@ -61,7 +51,7 @@ static struct err *check_ids(const struct sharing *s, const struct engine_contai
     (void)snprintf(link, sizeof link, "/proc/%d/ns/user", (int)other->state.pid);
     TRY(fd_open_at(AT_FDCWD, link, O_RDONLY, 0, &ns));
     for (int i = 0; i < s->m->n_join; i++)
-        if (s->m->join[i].clone_flag == CLONE_NEWUSER && same_file(s->m->join[i].fd, ns))
+        if (s->m->join[i].clone_flag == CLONE_NEWUSER && fd_same_file(s->m->join[i].fd, ns))
             return NULL;
     return err_hint(err_new(ERR_CONFLICT, "cannot join the %s namespace of %s: it is in another user namespace",
                             flag == CLONE_NEWPID ? "pid" : "ipc", engine_container_name(other)),
@@ -102,7 +92,7 @@ static struct err *check_reach(const struct sharing *s, int ns, const char *path
         return NULL;
     TRY(engine_userns(s->engine, &ours, NULL));
     autofd int owner = sys_ns_userns(ns);
-    if (owner >= 0 && same_file(owner, ours))
+    if (fd_same_file(owner, ours))
         return NULL;
     return err_hint(
         err_new(ERR_DENIED, "network namespace %s is not of the user namespace that containers are in", path),

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -31,11 +30,7 @@ static struct err *open_name(int dirfd, const char *name, int *ret_fd) {
     return NULL;
 }
 
-static bool is_current(int dirfd, int fd) {
-    struct stat now, mine;
-    return fstatat(dirfd, LOG_NAME, &now, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &mine) == 0 &&
-           now.st_dev == mine.st_dev && now.st_ino == mine.st_ino;
-}
+static bool is_current(int dirfd, int fd) { return fd_is_at(fd, dirfd, LOG_NAME, AT_SYMLINK_NOFOLLOW); }
 
 bool logfile_rotated(int dirfd, const struct logfile *f) { return f->gz || !is_current(dirfd, f->fd); }
 

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -273,18 +272,12 @@ static void time_form(int64_t t, char ret[LOG_TIME_LEN]) {
     memcpy(ret, str_c(&s), s.len < LOG_TIME_LEN ? s.len : LOG_TIME_LEN);
 }
 
-static bool same_file(int a, int b) {
-    struct stat sa, sb;
-    return a >= 0 && b >= 0 &&
-           (a == b || (fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino));
-}
-
 static void reader_init(struct reader *rd, int dirfd, const struct monitor_log_read *r) {
     *rd = (struct reader){.dirfd = dirfd, .r = r, .file = {.fd = -1}, .cap = BLOCK, .notify = -1, .monitor = -1};
     rd->in = mem_alloc(BLOCK);
     for (int i = 0; i < 2; i++)
         rd->sink[i] = (struct sink){.fd = i ? r->err : r->out, .p = mem_alloc(BLOCK), .cap = BLOCK};
-    rd->one_sink = same_file(r->out, r->err);
+    rd->one_sink = fd_same_file(r->out, r->err);
     rd->format = r->local ? &logformat_local : &logformat_json;
     rd->scratch.want_details = r->details;
     time_form(r->since, rd->since);

@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,10 +81,7 @@ static bool parse_holder(const char *text, struct holder *ret) {
     return true;
 }
 
-static bool same_as_ours(int ns) {
-    struct stat a, b;
-    return fstat(ns, &a) == 0 && stat("/proc/self/ns/user", &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
-}
+static bool same_as_ours(int ns) { return fd_is_at(ns, AT_FDCWD, "/proc/self/ns/user", 0); }
 
 /* Made by this user in our own user namespace, and not by somebody further down. */
 static bool is_ours(const struct host *h, int ns) {

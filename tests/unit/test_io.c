@@ -193,6 +193,9 @@ static void test_remove_deep(void) {
     set_up();
     autofd int at = -1;
     CHECK_OK(fd_dup(dir, &at));
+    CHECK(fd_same_file(dir, at) && !fd_same_file(dir, -1) && !fd_same_file(-1, -1));
+    CHECK(fd_is_at(at, dir, ".", 0) && !fd_is_at(at, dir, "..", 0) && !fd_is_at(at, dir, "nothing", 0));
+    CHECK(!fd_is_at(-1, dir, ".", 0));
     for (int i = 0; i < 6000; i++) {
         CHECK_INT(mkdirat(at, "a-rather-long-directory-name", 0700), 0);
         CHECK_INT(mkdirat(at, "side", 0700), 0);
