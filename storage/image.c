@@ -187,6 +187,40 @@ struct err *store_image_put(struct store *s, const struct store_image *img) {
     return store_image_write(images, img, 0600);
 }
 
+/* Blobs of a record that another one does not name: they are kept for the names that the image has by its manifest. */
+static void keep_blob(const struct store *s, const struct store_image *img, const char *digest, struct strv *extra) {
+    bool named = !digest || str_eq(digest, img->manifest) || strv_has(extra, digest);
+    for (size_t i = 0; !named && i < img->n_layers; i++)
+        named = str_eq(digest, img->layers[i].blob);
+    if (!named && extra->n < EXTRA_MAX && store_blob_has(s, digest))
+        strv_push(extra, digest);
+}
+
+void store_image_keep(const struct store *s, const struct store_image *from, struct store_image *img) {
+    keep_blob(s, img, from->manifest, &img->extra);
+    for (size_t i = 0; i < from->n_layers; i++)
+        keep_blob(s, img, from->layers[i].blob, &img->extra);
+    for (size_t i = 0; i < from->extra.n; i++)
+        keep_blob(s, img, from->extra.v[i], &img->extra);
+}
+
+static struct err *own_image_get(const struct store *s, const char *id, struct store_image **ret);
+
+/* Records an image beside what a record of the same config names already. */
+struct err *store_image_put_beside(struct store *s, const struct store_image *img) {
+    struct store_image *old = NULL, both = *img;
+    autoerr none = own_image_get(s, img->id, &old);
+    if (none)
+        return store_image_put(s, img);
+    both.extra = (struct strv){.n = 0};
+    strv_extend(&both.extra, &img->extra);
+    store_image_keep(s, old, &both);
+    store_image_free(old);
+    struct err *e = store_image_put(s, &both);
+    strv_done(&both.extra);
+    return e;
+}
+
 static struct err *own_image_get(const struct store *s, const char *id, struct store_image **ret) {
     char name[NAME_LEN];
     int images;

@@ -88,28 +88,38 @@ static bool image_known(const struct store *s, const char *id) {
     return image_recorded(s, id) || store_image_shared(s, id);
 }
 
-struct err *store_ref_write(int refs, const char *ref, const char *image_id, mode_t mode) {
+struct err *store_ref_write(int refs, const char *ref, const char *image_id, const char *manifest, mode_t mode) {
     autofree char *name = NULL;
     autojson j = json_object();
     TRY(store_ref_file(ref, &name));
     json_set_str(j, "image", image_id);
     json_set_str(j, "reference", ref);
+    if (manifest && *manifest)
+        json_set_str(j, "manifest", manifest);
     TRY_CTX(json_write_file(refs, name, j, mode, IO_DURABLE), "tag %s", ref);
     return NULL;
 }
 
-static struct err *write_ref(struct store *s, const char *ref, const char *image_id) {
+static struct err *write_ref(struct store *s, const char *ref, const char *image_id, const char *manifest) {
     int refs;
     TRY(store_dir(s, STORE_REFS, &refs));
-    return store_ref_write(refs, ref, image_id, 0600);
+    return store_ref_write(refs, ref, image_id, manifest, 0600);
 }
 
 struct err *store_ref_set(struct store *s, const char *ref, const char *image_id) {
+    struct store_image *img = NULL;
+    autoerr none = store_image_get(s, image_id, &img);
+    struct err *e = store_ref_set_to(s, ref, image_id, none ? NULL : img->manifest);
+    store_image_free(img);
+    return e;
+}
+
+struct err *store_ref_set_to(struct store *s, const char *ref, const char *image_id, const char *manifest) {
     autofree char *name = NULL;
     TRY(store_ref_file(ref, &name));
     if (!path_is_hex64(image_id) || !image_known(s, image_id))
         return err_new(ERR_NOT_FOUND, "No such image: %s", image_id);
-    TRY(write_ref(s, ref, image_id));
+    TRY(write_ref(s, ref, image_id, manifest));
     /* See store_image_remove: one of the two sees the other. */
     if (!image_known(s, image_id)) {
         unlinkat(store_dirfd(s, "refs"), name, 0);
@@ -121,19 +131,21 @@ struct err *store_ref_set(struct store *s, const char *ref, const char *image_id
 static struct err *own_ref_get(const struct store *s, const char *ref, char ret[65]);
 
 /* Writes a name of an image that is about to be recorded, unless it is another image's until then. */
-static struct err *announce(struct store *s, const char *ref, const char *image_id) {
+static struct err *announce(struct store *s, const char *ref, const struct store_image *img) {
     char now[ID_LEN + 1];
     autoerr e = own_ref_get(s, ref, now);
-    return e && err_kind(e) == ERR_NOT_FOUND ? write_ref(s, ref, image_id) : NULL;
+    return e && err_kind(e) == ERR_NOT_FOUND ? write_ref(s, ref, img->id, img->manifest) : NULL;
 }
 
-struct err *store_refs_set(struct store *s, const struct strv *names, const char *image_id, bool *ret_changed) {
+struct err *store_refs_set(struct store *s, const struct strv *names, const char *image_id, const char *manifest,
+                           bool *ret_changed) {
     for (size_t i = 0; i < names->n; i++) {
-        char now[ID_LEN + 1] = "";
+        char now[ID_LEN + 1] = "", at[DIGEST_LEN + 1];
         autoerr e = store_ref_get(s, names->v[i], now);
-        if (!e && str_eq(now, image_id))
+        store_ref_manifest(s, names->v[i], at);
+        if (!e && str_eq(now, image_id) && (!manifest || str_eq(at, manifest)))
             continue;
-        TRY(store_ref_set(s, names->v[i], image_id));
+        TRY(store_ref_set_to(s, names->v[i], image_id, manifest));
         *ret_changed = true;
     }
     return NULL;
@@ -143,9 +155,9 @@ struct err *store_image_put_named(struct store *s, const struct store_image *img
                                   bool *ret_changed) {
     *ret_changed = !image_recorded(s, img->id);
     for (size_t i = 0; *ret_changed && i < names->n; i++)
-        TRY(announce(s, names->v[i], img->id));
-    TRY(store_image_put(s, img));
-    return store_refs_set(s, names, img->id, ret_changed);
+        TRY(announce(s, names->v[i], img));
+    TRY(store_image_put_beside(s, img));
+    return store_refs_set(s, names, img->id, img->manifest, ret_changed);
 }
 
 static struct err *own_ref_get(const struct store *s, const char *ref, char ret[65]) {
@@ -170,6 +182,29 @@ struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) 
         e = own_ref_get(s->shared[i], ref, ret);
     }
     return e;
+}
+
+static bool own_ref_manifest(const struct store *s, const char *ref, char ret[DIGEST_LEN + 1]) {
+    autofree char *name = NULL;
+    autojson j = NULL;
+    int refs;
+    struct err *e = store_ref_file(ref, &name);
+    if (!e)
+        e = store_dir(s, STORE_REFS, &refs);
+    if (!e)
+        e = json_read_file(refs, name, &j);
+    const char *manifest = e ? "" : json_text(j, "manifest");
+    if (digest_ok(manifest))
+        memcpy(ret, manifest, DIGEST_LEN + 1);
+    bool there = !e;
+    err_free(e);
+    return there;
+}
+
+void store_ref_manifest(const struct store *s, const char *ref, char ret[DIGEST_LEN + 1]) {
+    bool there = (*ret = '\0', own_ref_manifest(s, ref, ret));
+    for (size_t i = 0; !there && i < s->n_shared; i++)
+        there = own_ref_manifest(s->shared[i], ref, ret);
 }
 
 int64_t store_ref_time(const struct store *s, const char *ref) {

@@ -203,6 +203,12 @@ static struct err *give_blobs(const struct store *s, int to, const struct store_
     return NULL;
 }
 
+static struct err *share_ref(const struct store *s, int names, const char *ref, const char *id) {
+    char manifest[DIGEST_LEN + 1];
+    store_ref_manifest(s, ref, manifest);
+    return store_ref_write(names, ref, id, manifest, 0644);
+}
+
 static struct err *share_image(struct store *s, int fd, const struct store_image *img, const struct strv *refs) {
     autofd int blobs = -1, layers = -1, images = -1, names = -1;
     TRY(fd_open_dir(fd, "blobs/sha256", &blobs));
@@ -214,7 +220,7 @@ static struct err *share_image(struct store *s, int fd, const struct store_image
         TRY(give_layer(s, layers, img->layers[i].chain_id, i));
     TRY(store_image_write(images, img, 0644));
     for (size_t i = 0; i < refs->n; i++)
-        TRY(store_ref_write(names, refs->v[i], img->id, 0644));
+        TRY(share_ref(s, names, refs->v[i], img->id));
     return NULL;
 }
 

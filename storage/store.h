@@ -157,10 +157,13 @@ struct store_image {
 /* Frees an image and its members; NULL is fine. */
 void store_image_free(struct store_image *img);
 
+/* Has the blobs that `from` names, and `img` does not, kept as img->extra. */
+void store_image_keep(const struct store *s, const struct store_image *from, struct store_image *img);
 /* Records an image whose blobs and layers are all in the store; durable. Existing: replaced. */
 struct err *store_image_put(struct store *s, const struct store_image *img) __attribute__((warn_unused_result));
 /* The same with its names, at one moment: whoever looks sees the image with all names that are new, or nothing. Names
- * that were another image's follow. *ret_changed: something was not there. */
+ * that were another image's follow. What an image of the same config has under another manifest stays beside it, for
+ * the names that it has there. *ret_changed: something was not there. */
 struct err *store_image_put_named(struct store *s, const struct store_image *img, const struct strv *names,
                                   bool *ret_changed) __attribute__((warn_unused_result));
 /* Loads an image by full id. */
@@ -176,9 +179,14 @@ struct err *store_image_remove(struct store *s, const char *id) __attribute__((w
 
 /* Points a canonical reference (domain/path:tag or domain/path@digest) at an image; durable, atomic. */
 struct err *store_ref_set(struct store *s, const char *ref, const char *image_id) __attribute__((warn_unused_result));
-/* The same for several; sets *ret_changed when one of them was not there or another image's. */
-struct err *store_refs_set(struct store *s, const struct strv *names, const char *image_id, bool *ret_changed)
+/* The same, at an image as one of its manifests has it; NULL: the one that its record names now. */
+struct err *store_ref_set_to(struct store *s, const char *ref, const char *image_id, const char *manifest)
     __attribute__((warn_unused_result));
+/* The same for several; sets *ret_changed when one of them was not there or another image's. */
+struct err *store_refs_set(struct store *s, const struct strv *names, const char *image_id, const char *manifest,
+                           bool *ret_changed) __attribute__((warn_unused_result));
+/* The manifest that a reference was set to: "" where it does not say, and the record's counts. */
+void store_ref_manifest(const struct store *s, const char *ref, char ret[72]);
 /* Image id of a reference; not_found. */
 struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) __attribute__((warn_unused_result));
 struct err *store_ref_remove(struct store *s, const char *ref) __attribute__((warn_unused_result));

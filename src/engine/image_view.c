@@ -212,9 +212,10 @@ static struct err *find_image(struct engine *e, const char *name, const char *pl
     struct store *s;
     struct store_image *img = NULL;
     char id[65] = "";
+    autofree char *reference = NULL;
     TRY(engine_store(e, &s));
-    TRY(engine_image_find(e, name, id, NULL));
-    TRY(store_image_get(s, id, &img));
+    TRY(engine_image_find(e, name, id, &reference));
+    TRY(image_get(s, id, reference, &img));
     struct err *bad = engine_image_platform_check(e, name, img, platform);
     if (bad) {
         store_image_free(img);

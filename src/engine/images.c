@@ -234,8 +234,13 @@ struct err *engine_image_tag(struct engine *e, const char *source, const char *t
     autofd int hold = -1;
     TRY(store_hold(s, &hold));
     char id[65] = "";
-    TRY(engine_image_find(e, source, id, NULL));
-    TRY(store_ref_set(s, canonical, id));
+    autofree char *from = NULL;
+    struct store_image *img = NULL;
+    TRY(engine_image_find(e, source, id, &from));
+    TRY(image_get(s, id, from, &img));
+    struct err *bad = store_ref_set_to(s, canonical, id, img->manifest);
+    store_image_free(img);
+    TRY(bad);
     autofree char *familiar = image_ref_familiar(canonical);
     engine_image_tell(e, id, "tag", NULL, familiar);
     return NULL;

@@ -17,15 +17,17 @@ struct err *engine_image_push(struct engine *e, const struct engine_push *p, str
     struct store *s = NULL;
     TRY(engine_ref_parse(e, p->reference, &ref));
     char id[65] = "";
+    autofree char *source = NULL;
     struct err *r = engine_store(e, &s);
     if (!r && p->image)
-        r = engine_image_find(e, p->image, id, NULL);
+        r = engine_image_find(e, p->image, id, &source);
     if (!r) {
         const struct image_push push = {.host = e->host,
                                         .config = e->config,
                                         .store = s,
                                         .ref = &ref,
                                         .id = p->image ? id : NULL,
+                                        .source = source,
                                         .platform = p->platform,
                                         .compression = p->compression,
                                         .progress = p->progress,

@@ -54,6 +54,42 @@ struct err *image_find(const struct store *s, const char *text, char ret_id[65],
     return err_hint(err_new(ERR_NOT_FOUND, "No such image: %s", text), "run 'coracle images' to see what there is");
 }
 
+/* What both have in common the record tells, the rest the manifest. */
+static struct err *as_manifest_says(const struct store *s, const struct store_image *record, const char *manifest,
+                                    struct store_image **ret) {
+    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
+    autostr struct str config = STR_INIT_MAX(MANIFEST_MAX);
+    struct store_image *img = NULL;
+    TRY(store_blob_read(s, manifest, MANIFEST_MAX, &text));
+    TRY(store_blob_read(s, record->config, MANIFEST_MAX, &config));
+    TRY(image_build_record(&text, manifest, &config, &img));
+    if (!str_eq(img->id, record->id) || img->n_layers != record->n_layers) {
+        store_image_free(img);
+        return err_new(ERR_CORRUPT, "manifest %s is not one of image %.12s", manifest, record->id);
+    }
+    img->size = record->size;
+    for (size_t i = 0; i < img->n_layers; i++)
+        img->layers[i].diff_size = record->layers[i].diff_size;
+    store_image_keep(s, record, img);
+    *ret = img;
+    return NULL;
+}
+
+struct err *image_get(const struct store *s, const char *id, const char *reference, struct store_image **ret) {
+    struct store_image *record = NULL;
+    char manifest[DIGEST_LEN + 1] = "";
+    TRY(store_image_get(s, id, &record));
+    if (reference)
+        store_ref_manifest(s, reference, manifest);
+    if (!*manifest || str_eq(manifest, record->manifest) || !store_blob_has(s, manifest)) {
+        *ret = record;
+        return NULL;
+    }
+    struct err *e = as_manifest_says(s, record, manifest, ret);
+    store_image_free(record);
+    return e;
+}
+
 struct err *image_config(const struct store *s, const struct store_image *img, struct json **ret) {
     autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
     TRY_CTX(store_blob_read(s, img->config, MANIFEST_MAX, &text), "config of image %.12s", img->id);

@@ -52,6 +52,11 @@ char *image_ref_familiar(const char *canonical) __attribute__((returns_nonnull, 
 struct err *image_find(const struct store *s, const char *text, char ret_id[65], char **ret_reference)
     __attribute__((warn_unused_result));
 
+/* The image as it is under that name (canonical; NULL: none): where it was pulled there by another manifest than its
+ * record has now, its layers are the blobs of that one. Freed by store_image_free(). */
+struct err *image_get(const struct store *s, const char *id, const char *reference, struct store_image **ret)
+    __attribute__((warn_unused_result));
+
 /* ---- platforms ---- */
 
 struct image_platform {
@@ -124,6 +129,7 @@ struct image_push {
     struct store *store;
     const struct image_ref *ref; /* with a tag */
     const char *id;              /* of the image; NULL: the one that has that name */
+    const char *source;          /* and the name that it was meant by, or NULL */
     const char *platform;        /* that the image must be for, or NULL */
     const char *compression;     /* of layers that are not compressed yet: "gzip", "zstd"; NULL: gzip */
     struct image_progress_fn progress;

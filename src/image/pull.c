@@ -61,7 +61,7 @@ static bool have_digest(const struct pulling *pl, const char *digest, char ret_i
     struct store_image *img = NULL;
     autoerr e = store_ref_get(pl->p->store, name, ret_id);
     if (!e)
-        e = store_image_get(pl->p->store, ret_id, &img);
+        e = image_get(pl->p->store, ret_id, name, &img);
     if (e)
         return false;
     bool suits = str_eq(img->manifest, digest) || platform_score(&pl->platform, img->os, img->arch, img->variant) > 0;
@@ -269,7 +269,7 @@ static struct err *pull_here(struct pulling *pl, struct image_pulled *ret) {
         TRY(check_trust(pl, manifest));
         autostrv struct strv names = {0};
         names_of(pl, &names);
-        TRY(store_refs_set(pl->p->store, &names, id, &changed));
+        TRY(store_refs_set(pl->p->store, &names, id, manifest, &changed));
         memcpy(ret->id, id, sizeof ret->id);
         ret->up_to_date = !changed;
         return NULL;

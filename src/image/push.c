@@ -90,7 +90,7 @@ static struct err *find_image(struct pushing *ps, const char *canonical) {
     if (absent && err_kind(absent) == ERR_NOT_FOUND)
         TRY(no_such_tag(ps->p, canonical));
     TRY(take_ptr(&absent));
-    TRY(store_image_get(ps->p->store, ps->p->id ? ps->p->id : id, &ps->img));
+    TRY(image_get(ps->p->store, ps->p->id ? ps->p->id : id, ps->p->id ? ps->p->source : canonical, &ps->img));
     TRY(check_platform(ps->p, ps->img, canonical));
     return push_compress(ps->p->store, ps->img, ps->p->compression ? ps->p->compression : "gzip");
 }
@@ -283,8 +283,12 @@ static struct err *send_image(struct pushing *ps) {
 
 /* The image has the name that the registry has given it now. */
 static struct err *record(struct pushing *ps, struct image_pushed *ret) {
-    autofree char *name = image_ref_with_digest(ps->p->ref, ps->img->manifest);
-    TRY(store_ref_set(ps->p->store, name, ps->img->id));
+    autostrv struct strv names = {.n = 0};
+    bool changed;
+    strv_push_take(&names, image_ref_with_digest(ps->p->ref, ps->img->manifest));
+    if (!ps->p->id)
+        strv_push_take(&names, image_ref_canonical(ps->p->ref));
+    TRY(store_refs_set(ps->p->store, &names, ps->img->id, ps->img->manifest, &changed));
     memcpy(ret->id, ps->img->id, sizeof ret->id);
     memcpy(ret->digest, ps->img->manifest, sizeof ret->digest);
     ret->size = (int64_t)ps->manifest.len;

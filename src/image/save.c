@@ -28,6 +28,8 @@ static const char layout_text[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 struct saved {
     char id[65];
     struct strv references; /* canonical, with a tag */
+    char *source;           /* the name that says which of its manifests is meant; NULL: the record's */
+    char manifest[72];      /* that the name was set to, or "" */
 };
 
 struct saving {
@@ -41,19 +43,23 @@ struct saving {
 
 /* ---- which images, under which names ---- */
 
-static struct saved *saved_of(struct saving *s, const char *id) {
+static struct saved *saved_of(struct saving *s, const char *id, const char *source) {
+    char manifest[72] = "";
+    if (source)
+        store_ref_manifest(s->store, source, manifest);
     for (size_t i = 0; i < s->n; i++)
-        if (str_eq(s->images[i].id, id))
+        if (str_eq(s->images[i].id, id) && str_eq(s->images[i].manifest, manifest))
             return &s->images[i];
     s->images = mem_resize(s->images, s->n + 1, sizeof *s->images);
     struct saved *image = &s->images[s->n++];
-    *image = (struct saved){.references = {0}};
+    *image = (struct saved){.source = mem_dup(source)};
     memcpy(image->id, id, ID_LEN + 1);
+    memcpy(image->manifest, manifest, sizeof manifest);
     return image;
 }
 
 static void add_name(struct saving *s, const char *id, const char *reference) {
-    struct saved *image = saved_of(s, id);
+    struct saved *image = saved_of(s, id, reference);
     if (reference && !strchr(reference, '@') && !strv_has(&image->references, reference))
         strv_push(&image->references, reference);
 }
@@ -266,7 +272,7 @@ static struct err *put_directory(const struct saving *s, int dir) {
     struct store_image *img = NULL;
     if (s->n != 1)
         return err_new(ERR_USAGE, "a directory in this form holds one image, not %zu", s->n);
-    TRY(store_image_get(s->store, s->images[0].id, &img));
+    TRY(image_get(s->store, s->images[0].id, s->images[0].source, &img));
     autofree char *manifest = mem_dup(img->manifest);
     store_image_free(img);
     for (size_t i = 0; i < s->digests.n; i++)
@@ -342,7 +348,7 @@ static struct err *save_chosen(struct saving *s, int out_fd) {
     autojson docker = json_array();
     for (size_t i = 0; i < s->n; i++) {
         struct store_image *img = NULL;
-        TRY(store_image_get(s->store, s->images[i].id, &img));
+        TRY(image_get(s->store, s->images[i].id, s->images[i].source, &img));
         struct err *e = describe(s, &s->images[i], img, manifests, docker);
         store_image_free(img);
         if (e)
@@ -359,8 +365,10 @@ struct err *image_save(const struct image_save *args) {
         e = choose_one(&s, args->names->v[i]);
     if (!e)
         e = save_chosen(&s, args->fd);
-    for (size_t i = 0; i < s.n; i++)
+    for (size_t i = 0; i < s.n; i++) {
         strv_done(&s.images[i].references);
+        free(s.images[i].source);
+    }
     free(s.images);
     strv_done(&s.names);
     strv_done(&s.digests);

@@ -207,3 +207,38 @@ E
     coracle push -q "$X/slow:1"
 }
 asked() { [ "$(scripted_log script '[.[] | select(.method == "POST")] | length')" -ge 1 ]; }
+
+@test "one image by two manifests: each name keeps its own, in push, inspect, save and on another pull" {
+    registry_push plain "$(layout same-gz --layers 2 --size 4321):latest" two/kinds:gz
+    registry_push plain "$(layout same-zst --layers 2 --size 4321 --zstd):latest" two/kinds:zst
+    gz=$(digest_of "$P/two/kinds:gz") zst=$(digest_of "$P/two/kinds:zst")
+    [ "$gz" != "$zst" ]
+    coracle pull -q "$P/two/kinds:gz"
+    coracle pull -q "$P/two/kinds:zst"
+    assert_eq "$(coracle image inspect -f '{{.Id}}' "$P/two/kinds:gz")" "$(coracle image inspect -f '{{.Id}}' "$P/two/kinds:zst")"
+    assert_eq "$(coracle image inspect -f '{{json .RepoDigests}}' "$P/two/kinds:gz" | jq -r 'sort[]' | sed 's/.*@//' | paste -sd' ')" \
+        "$(printf '%s\n' "$gz" "$zst" | sort | paste -sd' ')"
+    assert_eq "$(coracle image inspect -f '{{.Descriptor.digest}}' "$P/two/kinds:gz")" "$gz"
+    assert_eq "$(coracle image inspect -f '{{.Descriptor.digest}}' "$P/two/kinds@$zst")" "$zst"
+    run -0 coracle pull "$P/two/kinds:gz"
+    assert_output_has "Image is up to date"
+    assert_output_has "$gz"
+    # what the record does not name any more is kept for the name that has it
+    coracle tag "$P/two/kinds:gz" "$P/copied/gz:1"
+    coracle tag "$P/two/kinds:zst" "$P/copied/zst:1"
+    coracle system prune -f >/dev/null
+    coracle push -q "$P/copied/gz:1" && coracle push -q "$P/copied/zst:1"
+    assert_eq "$(digest_of "$P/copied/gz:1") $(digest_of "$P/copied/zst:1")" "$gz $zst"
+    coracle push -q "$P/two/kinds:gz" "$P/copied/to:1"
+    assert_eq "$(digest_of "$P/copied/to:1")" "$gz"
+    rm -rf "$BATS_TEST_TMPDIR/both" && coracle save --format oci-dir -o "$BATS_TEST_TMPDIR/both" "$P/two/kinds:gz" "$P/two/kinds:zst"
+    assert_eq "$(jq -r '.manifests[].digest' "$BATS_TEST_TMPDIR/both/index.json" | paste -sd' ')" "$gz $zst"
+    run -0 coracle system check
+    coracle rmi -f "$(coracle image inspect -f '{{.Id}}' "$P/two/kinds:gz")" >/dev/null
+    wait_for tmp_is_empty
+    # and what is loaded again has them all
+    coracle load -qi "$BATS_TEST_TMPDIR/both"
+    assert_eq "$(coracle image inspect --raw "$P/two/kinds:gz" | sha256sum | cut -c1-64)" "${gz#sha256:}"
+    assert_eq "$(coracle image inspect --raw "$P/two/kinds:zst" | sha256sum | cut -c1-64)" "${zst#sha256:}"
+    coracle rmi "$P/two/kinds:gz" "$P/two/kinds:zst" >/dev/null
+}
