@@ -135,7 +135,8 @@ refused() {
 }
 
 @test "what cannot be had is refused with the reason" {
-    for flag in '--gpus all' '--storage-opt size=1g' '--isolation hyperv'; do
+    refused 125 'could not select device driver' run --gpus all busybox
+    for flag in '--use-api-socket' '--storage-opt size=1g' '--isolation hyperv'; do
         # shellcheck disable=SC2086
         refused 125 "${flag%% *}" run $flag busybox
         [[ $output == *later* || $output == *root* || $output == *not* ]] || fail "no reason for $flag"
