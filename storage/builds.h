@@ -30,5 +30,17 @@ struct store_build {
 /* Calls fn for each record, in no order; damaged ones are skipped. */
 struct err *store_builds_each(const struct store *s, struct err *(*fn)(void *ctx, const struct store_build *b),
                               void *ctx) __attribute__((warn_unused_result));
+/* A directory builds/mounts/<name> of RUN --mount=type=cache. */
+struct store_build_mount {
+    const char *name, *id; /* id: what the Dockerfile calls it; "" of one that an older version made */
+    int64_t bytes, created, used;
+    bool in_use; /* a build has it */
+};
+/* Calls fn for each. userns, for the sizes. */
+struct err *store_build_mounts_each(const struct store *s,
+                                    struct err *(*fn)(void *ctx, const struct store_build_mount *m), void *ctx)
+    __attribute__((warn_unused_result));
+/* Moves those that no build has to the trash, by their names. userns. */
+struct err *store_build_mounts_remove(struct store *s, const struct strv *names) __attribute__((warn_unused_result));
 /* Forgets one; its layer goes with the next sweep, unless an image has it. */
 struct err *store_build_remove(struct store *s, const char *key) __attribute__((warn_unused_result));

@@ -70,14 +70,16 @@ struct err *build_run(const struct build_options *o, struct build_result *ret, s
     __attribute__((warn_unused_result));
 void build_result_done(struct build_result *r);
 
-/* The cache as an array of {"ID", "Step", "Size", "Created", "LastUsed" (ns), "Shared": an image has the layer, too}.
- */
+/* The cache as an array of {"ID", "Type": "regular" or "exec.cachemount", "Step", "Size", "Created", "LastUsed" (ns),
+ * "Shared": an image has the layer, too, "InUse": a build has the mount}. */
 struct err *build_cache_list(struct engine *e, struct json **ret) __attribute__((warn_unused_result));
-/* docker builder prune: forgets cached steps (`all`: those that images use, too; else those whose layer no image has)
- * that were last used before `until` (ns; 0: whenever). Appends their ids; *ret_bytes: what their layers hold. */
+/* docker builder prune: forgets cached steps whose layer no image has and, where `types` or `ids` name them, cache
+ * mounts that no build has; `all`: all of both. Appends their ids; *ret_bytes: what they held. */
 struct build_prune {
     bool all;
-    int64_t until;
+    int64_t until;          /* only what was last used before that (ns); 0: whenever */
+    struct strv types, ids; /* only these types; ids that begin so; empty: any */
+    int64_t keep;           /* bytes that may stay, of what was used last; 0: nothing */
 };
 struct err *build_prune(struct engine *e, const struct build_prune *p, struct strv *ret_ids, int64_t *ret_bytes)
     __attribute__((warn_unused_result));

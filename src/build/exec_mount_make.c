@@ -13,6 +13,7 @@
 
 #include "base/host.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "build/exec_run_int.h"
 #include "build/pack_int.h"
@@ -191,6 +192,21 @@ static struct err *fill_cache(const struct cache_dir *c, int dir) {
     return e;
 }
 
+static struct err *lock_file(const struct cache_dir *c, int *ret_fd) {
+    autofree char *name = mem_printf("%s.lock", c->name);
+    return fd_open_at(c->dir, name, O_RDWR | O_CREAT, 0600, ret_fd);
+}
+
+/* For who lists them. */
+static struct err *note_id(const struct cache_dir *c) {
+    autofd int fd = -1;
+    const char *id = c->m->field[M_ID];
+    TRY(lock_file(c, &fd));
+    if (ftruncate(fd, 0) < 0)
+        return err_sys(errno, "note the id of a cache mount");
+    return io_write_all(fd, id, strnlen(id, 4096));
+}
+
 static struct err *make_new(const struct cache_dir *c) {
     autofree char *new = mem_printf("%s.new", c->name);
     autofd int dir = -1;
@@ -203,6 +219,7 @@ static struct err *make_new(const struct cache_dir *c) {
         TRY(fill_cache(c, dir));
     const struct owner o = {c->dir, new, c->m->uid, c->m->gid, c->m->mode < 0 ? 0755 : c->m->mode};
     TRY(mounts_own(c->r, &o));
+    TRY(note_id(c));
     return renameat(c->dir, new, c->dir, c->name) < 0 ? err_sys(errno, "name a cache mount") : NULL;
 }
 
@@ -214,11 +231,6 @@ static struct err *new_cache(const struct cache_dir *c) {
     struct err *e = make_new(c);
     flock(c->dir, LOCK_UN);
     return e;
-}
-
-static struct err *lock_file(const struct cache_dir *c, int *ret_fd) {
-    autofree char *name = mem_printf("%s.lock", c->name);
-    return fd_open_at(c->dir, name, O_RDWR | O_CREAT, 0600, ret_fd);
 }
 
 /* The first directory of the id that no other build has for itself. */
@@ -280,6 +292,9 @@ static struct err *make_cache(struct run *r, const struct mount *m) {
     autofree char *source = mem_printf("%s/builds/mounts/%s", store_root(r->x->store), c.name);
     free(c.name);
     TRY(e);
+    const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+    if (futimens(lock, now) < 0)
+        log_debug("cache mount %s keeps its old time", m->field[M_ID]);
     r->locks = mem_resize(r->locks, r->n_locks + 1, sizeof *r->locks);
     r->locks[r->n_locks++] = take_fd(&lock);
     const struct made made = {

@@ -16,7 +16,8 @@ extern const struct cmd cmd_context_inspect, cmd_context_ls, cmd_context_show, c
 extern const struct cmd cmd_system_check, cmd_system_reset;
 extern const struct cmd cmd_buildx_imagetools, cmd_image_diff, cmd_image_scp;
 extern const struct cmd cmd_login, cmd_logout, cmd_push, cmd_search;
-extern const struct cmd cmd_build, cmd_builder_build, cmd_buildx_build, cmd_builder_prune, cmd_buildx_prune;
+extern const struct cmd cmd_build, cmd_builder_build, cmd_buildx_build, cmd_builder_prune, cmd_buildx_prune,
+    cmd_builder_du, cmd_buildx_du;
 extern const struct cmd cmd_manifest_add, cmd_manifest_annotate, cmd_manifest_create, cmd_manifest_inspect,
     cmd_manifest_push, cmd_manifest_rm;
 extern const struct cmd cmd_system_share;
@@ -37,9 +38,11 @@ const struct cmd *const cli_commands[] = {
     &cmd_attach,
     &cmd_builder_build,
     &cmd_builder_prune,
+    &cmd_builder_du,
     &cmd_buildx_build,
     &cmd_buildx_imagetools,
     &cmd_buildx_prune,
+    &cmd_buildx_du,
     &cmd_container_exists,
     &cmd_container_prune,
     &cmd_commit,

@@ -164,3 +164,43 @@ n
     coracle run --rm --network none layers find / -xdev ! -path '/proc*' ! -path '/dev*' ! -path '/etc/*' -exec stat -c '%n %a %u:%g %h %s %F' {} + >there
     diff <(sort here) <(sort there)
 }
+
+@test "the cache: builder du, what prune takes by type, id, age and size; cache mounts go only when they are meant and no build has them" {
+    n=mount$RANDOM$RANDOM
+    coracle builder prune -af >/dev/null
+    printf 'FROM busybox\nRUN --mount=type=cache,id=%s,target=/c head -c 300000 /dev/zero >/c/x\nRUN head -c 200000 /dev/zero >/y\n' $n >Dockerfile
+    coracle build -q -t cached . >/dev/null
+    run -0 coracle builder du
+    assert_output_has "mount $n"
+    assert_output_has 'exec.cachemount'
+    assert_output_has 'RUN head -c 200000'
+    assert_output_has 'Reclaimable:	300kB'
+    run -0 coracle system df -v --format '{{range .BuildCache}}{{.CacheType}} {{end}}'
+    assert_output_has 'exec.cachemount'
+    coracle rmi -f cached >/dev/null
+    run -0 coracle builder prune -f --filter until=1h
+    assert_output_has 'reclaimed space: 0B'
+    run -0 coracle builder prune -f --filter type=none
+    assert_output_has 'reclaimed space: 0B'
+    run -0 coracle builder prune -af --max-used-space 450kB # 500 kB and two headers: what is oldest
+    [ "$(coracle builder du | grep -c -e "mount $n" -e 'RUN head')" = 1 ]
+    coracle build -q --no-cache -t cached . >/dev/null
+    coracle rmi -f cached >/dev/null
+    run -0 coracle builder prune -f
+    refute_output_has 'reclaimed space: 0B'
+    run -0 coracle builder du
+    assert_output_has "mount $n"
+    printf 'FROM busybox\nRUN --mount=type=cache,id=%s,target=/c echo ready; exec sleep %s\n' $n 1$RANDOM$RANDOM >Dockerfile
+    begin ready
+    run -0 coracle builder prune -f --filter type=exec.cachemount
+    assert_output_has 'reclaimed space: 0B'
+    kill $build
+    wait $build || true
+    id=$(coracle builder du | sed -n "s/ .*mount $n.*//p")
+    run -0 coracle builder prune -f --filter "id=${id:0:12}"
+    assert_output_has "$id"
+    run -0 coracle builder du
+    refute_output_has "mount $n"
+    run -1 coracle builder prune -f --filter colour=red
+    assert_output_has "invalid filter 'colour'"
+}

@@ -30,35 +30,42 @@ static const struct cli_flag prune_flags[] = {
     {.name = "keep-storage",
      .type = CLI_BYTES,
      .offset = offsetof(struct prune_opts, keep),
-     .help = "Amount of disk space to keep for cache",
-     .standing = CLI_REFUSED,
-     .reason = "say which steps by --filter until=…"},
+     .help = "Amount of disk space to keep for cache"},
+    {.name = "max-used-space",
+     .type = CLI_BYTES,
+     .offset = offsetof(struct prune_opts, keep),
+     .help = "Maximum amount of disk space allowed to keep for cache"},
     {.name = NULL},
 };
 
+/* BuildKit's filters, of those that mean something here. */
 static struct err *prune_filters(const struct prune_opts *o, struct build_prune *p) {
     for (size_t i = 0; i < o->filter.n; i++) {
+        const char *text = o->filter.v[i], *value = strchr(text, '=');
+        autofree char *name = mem_dupn(text, strcspn(text, "="));
         int64_t ago = 0;
-        if (!str_starts(o->filter.v[i], "until="))
-            return err_new(ERR_USAGE, "invalid filter '%.*s'", (int)strcspn(o->filter.v[i], "="), o->filter.v[i]);
-        TRY(clock_parse_duration(o->filter.v[i] + strlen("until="), &ago));
-        p->until = clock_now() - ago;
+        if (!value)
+            return err_new(ERR_USAGE, "invalid filter '%s': it must be name=value", text);
+        value++;
+        if (str_eq(name, "type")) {
+            strv_push(&p->types, value);
+        } else if (str_eq(name, "id")) {
+            strv_push(&p->ids, value);
+        } else if (str_eq(name, "until") || str_eq(name, "unused-for")) {
+            TRY(clock_parse_duration(value, &ago));
+            p->until = clock_now() - ago;
+        } else {
+            return err_hint(err_new(ERR_USAGE, "invalid filter '%s'", name), "use until, unused-for, type or id");
+        }
     }
     return NULL;
 }
 
-static struct err *prune_run(struct cli_ctx *c, int *ret_code) {
-    (void)ret_code;
-    const struct prune_opts *o = c->opts;
-    struct build_prune p = {.all = o->all};
+static struct err *prune_confirmed(struct cli_ctx *c, const struct build_prune *p) {
     autostrv struct strv ids = {.n = 0};
     autostr struct str size = STR_INIT;
     int64_t bytes = 0;
-    TRY(prune_filters(o, &p));
-    if (!o->force && !cli_confirm(c, o->all ? "WARNING! This will remove all build cache."
-                                            : "WARNING! This will remove all dangling build cache."))
-        return NULL;
-    TRY(build_prune(c->engine, &p, &ids, &bytes));
+    TRY(build_prune(c->engine, p, &ids, &bytes));
     if (ids.n)
         fprintf(c->out, "Deleted build cache objects:\n");
     for (size_t i = 0; i < ids.n; i++)
@@ -66,6 +73,19 @@ static struct err *prune_run(struct cli_ctx *c, int *ret_code) {
     cli_human_size(bytes, 4, &size);
     fprintf(c->out, "%sTotal reclaimed space: %s\n", ids.n ? "\n" : "", str_c(&size));
     return NULL;
+}
+
+static struct err *prune_run(struct cli_ctx *c, int *ret_code) {
+    (void)ret_code;
+    const struct prune_opts *o = c->opts;
+    struct build_prune p = {.all = o->all, .keep = o->keep};
+    struct err *e = prune_filters(o, &p);
+    if (!e && (o->force || cli_confirm(c, o->all ? "WARNING! This will remove all build cache."
+                                                 : "WARNING! This will remove all dangling build cache.")))
+        e = prune_confirmed(c, &p);
+    strv_done(&p.types);
+    strv_done(&p.ids);
+    return e;
 }
 
 #define PRUNE(group_)                                                                                                  \

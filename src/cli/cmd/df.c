@@ -102,10 +102,12 @@ static struct kind cache_kind(const struct json *cache) {
     struct kind k = {.type = "Build Cache", .total = (int64_t)json_count(cache)};
     JSON_EACH(it, cache) {
         bool shared = json_bool_value(json_get(it, "Shared"), false);
-        k.active += shared;
-        k.size += shared ? 0 : json_int_value(json_get(it, "Size"), 0);
+        bool in_use = json_bool_value(json_get(it, "InUse"), false);
+        int64_t size = shared ? 0 : json_int_value(json_get(it, "Size"), 0);
+        k.active += shared || in_use;
+        k.size += size;
+        k.reclaimable += in_use ? 0 : size;
     }
-    k.reclaimable = k.size;
     return k;
 }
 
@@ -219,7 +221,7 @@ static struct json *cache_rows(const struct json *cache, int64_t now) {
         clock_format_ago(json_int_value(json_get(it, "Created"), 0), now, &created);
         clock_format_ago(json_int_value(json_get(it, "LastUsed"), 0), now, &used);
         json_set_str(row, "ID", id);
-        json_set_str(row, "CacheType", "regular");
+        json_set_str(row, "CacheType", json_text(it, "Type"));
         json_set_str(row, "Description", json_text(it, "Step"));
         json_set_str(row, "Size", str_c(&size));
         json_set_str(row, "CreatedSince", str_c(&created));
