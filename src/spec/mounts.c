@@ -64,6 +64,16 @@ static struct err *add_device(struct spec_ctx *x, const char *text) {
     return NULL;
 }
 
+static struct err *resolve_shm(struct spec_ctx *x) {
+    int64_t asked = x->o->shm_size, configured = x->in->config ? x->in->config->shm_size : 0;
+    if (asked < 0)
+        return err_new(ERR_USAGE, "SHM size can not be less than 0");
+    if (asked && (x->ipc.mode == SPEC_NS_HOST || x->ipc_none || user_has(x, "/dev/shm")))
+        strv_push(x->warnings, "--shm-size has no effect: the container has no /dev/shm of its own");
+    x->shm_size = asked ? asked : configured > 0 ? configured : SPEC_SHM_DEFAULT;
+    return NULL;
+}
+
 struct err *spec_resolve_mounts(struct spec_ctx *x) {
     const struct container_options *o = x->o;
     for (size_t i = 0; i < o->volumes.n; i++) {
@@ -87,13 +97,7 @@ struct err *spec_resolve_mounts(struct spec_ctx *x) {
     for (size_t i = 0; i < o->device.n; i++)
         if (!spec_cdi_is_name(o->device.v[i]))
             TRY(add_device(x, o->device.v[i]));
-    if (o->shm_size < 0)
-        return err_new(ERR_USAGE, "SHM size can not be less than 0");
-    if (o->shm_size && (x->ipc.mode == SPEC_NS_HOST || x->ipc_none || user_has(x, "/dev/shm")))
-        strv_push(x->warnings, "--shm-size has no effect: the container has no /dev/shm of its own");
-    int64_t configured = x->in->config ? x->in->config->shm_size : 0;
-    x->shm_size = o->shm_size ? o->shm_size : configured > 0 ? configured : SPEC_SHM_DEFAULT;
-    return NULL;
+    return resolve_shm(x);
 }
 
 /* ---- emit: pieces ---- */

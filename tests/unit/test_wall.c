@@ -26,24 +26,39 @@ static bool refused(int result) { return result < 0 && (errno == EACCES || errno
 /* Bits of what has gone wrong, as an exit code. */
 enum { WRITTEN = 1, MADE = 2, REMOVED = 4, EXECUTED = 8, BOUND = 16, SIGNALLED = 32, HELD = 64 };
 
-static int attack(const struct place *p) {
-    char true_[] = "/bin/true", *argv[] = {true_, NULL};
+static bool nothing_made(void) {
+    return refused(open("new", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)) && refused(mkdir("d", 0700)) &&
+           refused(symlink("/", "l")) && refused(mkfifo("p", 0600)) && refused(link("file", "h"));
+}
+
+static bool not_written(int abi) {
+    return refused(open("file", O_WRONLY | O_CLOEXEC)) && (abi < 3 || refused(truncate("file", 0)));
+}
+
+static bool not_bound(int abi) {
     const struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int bad = 0, abi = sys_landlock_abi();
+    autofd int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return abi < 4 || refused(bind(sock, (const struct sockaddr *)&any, sizeof any));
+}
+
+/* What is allowed still: to read, and to write to what was open. */
+static bool still_works(const struct place *p) {
+    autofd int readable = open("file", O_RDONLY | O_CLOEXEC);
+    return readable >= 0 && write(p->open, "x", 1) == 1 && ftruncate(p->open, 0) == 0;
+}
+
+static int attack(const struct place *p) {
+    char program[] = "/bin/true", *argv[] = {program, NULL};
+    int abi = sys_landlock_abi();
     if (chdir(p->dir) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || !wall_read_only())
         return HELD;
-    autofd int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    autofd int readable = open("file", O_RDONLY | O_CLOEXEC);
-    bad |= refused(open("file", O_WRONLY | O_CLOEXEC)) && (abi < 3 || refused(truncate("file", 0))) ? 0 : WRITTEN;
-    bad |= refused(open("new", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)) && refused(mkdir("d", 0700)) &&
-                   refused(symlink("/", "l")) && refused(mkfifo("p", 0600)) && refused(link("file", "h"))
-               ? 0
-               : MADE;
+    int bad = not_written(abi) ? 0 : WRITTEN;
+    bad |= nothing_made() ? 0 : MADE;
     bad |= refused(unlink("file")) && refused(rename("file", "other")) ? 0 : REMOVED;
-    bad |= abi < 4 || refused(bind(sock, (const struct sockaddr *)&any, sizeof any)) ? 0 : BOUND;
+    bad |= not_bound(abi) ? 0 : BOUND;
     bad |= abi < 6 || refused(kill(getppid(), 0)) ? 0 : SIGNALLED;
-    bad |= readable >= 0 && write(p->open, "x", 1) == 1 && ftruncate(p->open, 0) == 0 ? 0 : HELD;
-    bad |= refused(execv("/bin/true", argv)) ? 0 : EXECUTED;
+    bad |= still_works(p) ? 0 : HELD;
+    bad |= refused(execv(program, argv)) ? 0 : EXECUTED;
     return bad;
 }
 
