@@ -380,7 +380,7 @@ struct content {
 static struct content content_of(const uint8_t *frame, size_t len) {
     const uint8_t *ip = frame + ETH_HLEN;
     bool v6 = (frame[12] << 8 | frame[13]) == ETHERTYPE_IPV6;
-    size_t header = v6 ? sizeof(struct ip6_hdr) : (ip[0] & 0x0fU) * 4U, rest = len - ETH_HLEN;
+    size_t header = v6 ? sizeof(struct ip6_hdr) : (size_t)(ip[0] & 0x0f) * 4, rest = len - ETH_HLEN;
     return (struct content){.source = ip + (v6 ? offsetof(struct ip6_hdr, ip6_src) : offsetof(struct ip, ip_src)),
                             .source_len = v6 ? 16 : 4,
                             .protocol = ip[v6 ? offsetof(struct ip6_hdr, ip6_nxt) : offsetof(struct ip, ip_p)],
