@@ -153,11 +153,18 @@ struct err *store_refs_set(struct store *s, const struct strv *names, const char
 
 struct err *store_image_put_named(struct store *s, const struct store_image *img, const struct strv *names,
                                   bool *ret_changed) {
+    enum { TRIES = 16 };
     *ret_changed = !image_recorded(s, img->id);
     for (size_t i = 0; *ret_changed && i < names->n; i++)
         TRY(announce(s, names->v[i], img));
-    TRY(store_image_put_beside(s, img));
-    return store_refs_set(s, names, img->id, img->manifest, ret_changed);
+    for (int i = 0;; i++) {
+        TRY(store_image_put_beside(s, img));
+        struct err *e = store_refs_set(s, names, img->id, img->manifest, ret_changed);
+        if (!e || err_kind(e) != ERR_NOT_FOUND || i == TRIES)
+            return e;
+        err_free(e); /* removed between the two: what it is made of is held, so it is recorded once more */
+        *ret_changed = true;
+    }
 }
 
 static struct err *own_ref_get(const struct store *s, const char *ref, char ret[65]) {
