@@ -43,13 +43,14 @@ struct build_look {
 struct build_options {
     const struct host *host;
     struct engine *engine;
-    const char *context;       /* a directory; a URL of a tar, a Dockerfile or a git repository; "-": a tar or a
-                                  Dockerfile on `in_fd` */
-    int in_fd;                 /* for "-", and for file "-" */
-    const char *file;          /* the Dockerfile, or NULL; "-": in_fd; a URL */
-    const struct strv *tags;   /* as typed */
-    const struct strv *args;   /* NAME=VALUE, or NAME: the caller's environment has it */
-    const struct strv *labels; /* KEY=VALUE */
+    const char *context;            /* a directory; a URL of a tar, a Dockerfile or a git repository; "-": a tar or a
+                                       Dockerfile on `in_fd` */
+    int in_fd;                      /* for "-", and for file "-" */
+    const char *file;               /* the Dockerfile, or NULL; "-": in_fd; a URL */
+    const struct strv *tags;        /* as typed */
+    const struct strv *args;        /* NAME=VALUE, or NAME: the caller's environment has it */
+    const struct strv *labels;      /* KEY=VALUE */
+    const struct strv *annotations; /* of the manifest: KEY=VALUE, perhaps with "manifest:" in front */
     const struct strv *no_cache_filter;  /* stages */
     const struct strv *secrets;          /* "id=x,src=path", "id=x,env=NAME" */
     const struct strv *ssh;              /* "default", "id", "id=socket" */
@@ -62,6 +63,7 @@ struct build_options {
 };
 struct build_result {
     char id[65];
+    bool fresh;        /* there was no such image before */
     struct strv names; /* as docker shows them */
 };
 /* Builds an image. `excerpt` gets what explains an error: the last lines of the command that failed, and the lines of

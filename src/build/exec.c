@@ -282,14 +282,38 @@ static struct err *parse_tags(const struct build_options *o, struct strv *canoni
     return NULL;
 }
 
+/* Of the manifest alone: an image for one platform has no index. */
+static struct err *annotations(const struct build_options *o, struct json **ret) {
+    static const char here[] = "manifest:";
+    for (size_t i = 0; i < o->annotations->n; i++) {
+        const char *text = o->annotations->v[i], *eq = strchr(text, '=');
+        const char *key = str_starts(text, here) ? text + strlen(here) : text;
+        if (!eq || eq == key)
+            return err_new(ERR_USAGE, "invalid annotation \"%s\", expected key=value", text);
+        if (str_starts(text, "index:") || str_starts(text, "manifest-descriptor:") || str_starts(text, "index,") ||
+            str_starts(text, "index-descriptor:") || str_starts(text, "manifest,") || str_starts(text, "manifest["))
+            return err_new(ERR_UNSUPPORTED, "--annotation %s: an image for one platform has a manifest and no index",
+                           text);
+        autofree char *name = mem_dupn(key, (size_t)(eq - key));
+        if (!*ret)
+            *ret = json_object();
+        json_set_str(*ret, name, eq + 1);
+    }
+    return NULL;
+}
+
 static struct err *make_image(struct exec *x, const struct strv *names, struct build_result *ret) {
     struct state *s = exec_state(x);
+    autostrv struct strv before = {.n = 0};
     autostr struct str when = STR_INIT;
     progress_vertex(&x->progress, "exporting to image");
     TRY(add_labels(x));
     image_time(x, &when);
     json_set_str(s->config, "created", str_c(&when));
-    TRY(engine_build_image(x->o->engine, s->config, s->layers, s->n, names, ret->id));
+    TRY(store_image_ids(x->store, &before));
+    const struct image_parts parts = {s->config, s->layers, s->n, names, x->annotations};
+    TRY(engine_build_image(x->o->engine, &parts, ret->id));
+    ret->fresh = !strv_has(&before, ret->id);
     progress_line(&x->progress, "writing image sha256:%s done", ret->id);
     for (size_t i = 0; i < names->n; i++)
         progress_line(&x->progress, "naming to %s done", names->v[i]);
@@ -348,6 +372,7 @@ static struct err *load(struct exec *x) {
 static struct err *run_all(struct exec *x, struct build_result *ret) {
     autostrv struct strv names = {.n = 0};
     TRY(parse_tags(x->o, &names, &ret->names));
+    TRY(annotations(x->o, &x->annotations));
     TRY(load(x));
     x->state = mem_array(x->plan.n, sizeof *x->state);
     TRY(exec_stages(x));
@@ -366,6 +391,7 @@ static void exec_done(struct exec *x) {
     str_done(&x->text);
     strv_done(&x->global);
     strv_done(&x->used);
+    json_free(x->annotations);
     ignore_free(x->ignore);
     context_done(x->store, &x->context_files);
 }

@@ -40,9 +40,10 @@ struct exec {
     struct state *state; /* one for each stage */
     size_t at;           /* index of the stage that is being built */
     size_t step;
-    int64_t epoch;      /* SOURCE_DATE_EPOCH in ns, -1: not given */
-    struct strv global; /* NAME=VALUE: ARGs before the first FROM */
-    struct strv used;   /* names of --build-arg that an ARG took */
+    int64_t epoch;            /* SOURCE_DATE_EPOCH in ns, -1: not given */
+    struct strv global;       /* NAME=VALUE: ARGs before the first FROM */
+    struct strv used;         /* names of --build-arg that an ARG took */
+    struct json *annotations; /* of the image's manifest, or NULL */
     struct ignore *ignore;
     int context; /* directory, or -1; of context_files */
     struct context context_files;

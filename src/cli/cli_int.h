@@ -79,7 +79,7 @@ int cli_interrupt_code(void);
 struct err *cli_read_text(const char *path, char **ret) __attribute__((warn_unused_result));
 /* Has `fn` write a file that an option names. A regular one appears whole or not at all; anything else (a pipe,
  * /dev/null) is written as it is. With `path` NULL it is standard output, which must not be a terminal. */
-struct err *cli_to_file(struct cli_ctx *c, const char *path, struct err *(*fn)(struct cli_ctx *c, int fd))
+struct err *cli_to_file(const struct cli_ctx *c, const char *path, struct err *(*fn)(void *ctx, int fd), void *ctx)
     __attribute__((warn_unused_result));
 /* Prints what a registry has (engine_manifest_look) by a template, whose names are buildx's. */
 struct err *cli_render_oci(struct cli_ctx *c, const struct json *object, const char *format)

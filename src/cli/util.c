@@ -20,20 +20,20 @@ struct err *cli_read_text(const char *path, char **ret) {
     return NULL;
 }
 
-struct err *cli_to_file(struct cli_ctx *c, const char *path, struct err *(*fn)(struct cli_ctx *c, int fd)) {
+struct err *cli_to_file(const struct cli_ctx *c, const char *path, struct err *(*fn)(void *ctx, int fd), void *ctx) {
     struct stat st;
     autofd int fd = -1;
     if (!path && c->host->stdout_tty)
         return err_new(ERR_USAGE, "cowardly refusing to save to a terminal. Use the -o flag or redirect");
     if (!path)
-        return fn(c, STDOUT_FILENO);
+        return fn(ctx, STDOUT_FILENO);
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
         TRY(fd_open_at(AT_FDCWD, path, O_WRONLY, 0, &fd));
-        return fn(c, fd);
+        return fn(ctx, fd);
     }
     autofree char *part = mem_printf("%s.part-%d", path, (int)getpid());
     TRY(fd_open_at(AT_FDCWD, part, O_WRONLY | O_CREAT | O_EXCL, 0666, &fd));
-    struct err *e = fn(c, fd);
+    struct err *e = fn(ctx, fd);
     if (!e && rename(part, path) < 0)
         e = err_sys(errno, "rename %s to %s", part, path);
     if (e)

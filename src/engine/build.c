@@ -259,12 +259,82 @@ void engine_work_free(struct engine_work *w) {
     free(w);
 }
 
-struct err *engine_build_image(struct engine *e, struct json *config, const struct store_layer_ref *layers, size_t n,
-                               const struct strv *names, char ret_id[65]) {
-    TRY(image_compose(e->store, config, layers, n, names, ret_id));
-    for (size_t i = 0; i < names->n; i++) {
-        autofree char *familiar = engine_reference_familiar(names->v[i]);
+struct err *engine_build_image(struct engine *e, const struct image_parts *p, char ret_id[65]) {
+    TRY(image_compose(e->store, p, ret_id));
+    for (size_t i = 0; i < p->names->n; i++) {
+        autofree char *familiar = engine_reference_familiar(p->names->v[i]);
         engine_image_tell(e, ret_id, "tag", NULL, familiar);
     }
     return NULL;
+}
+
+/* ---- an image's files ---- */
+
+static struct err *gather_root(struct engine_work *w, int out_fd, struct store_files_job **ret) {
+    int root;
+    TRY(engine_work_root(w, &root));
+    const struct store_gather g = {.out_fd = out_fd,
+                                   .dir_fd = root,
+                                   .name = ".",
+                                   .as = "",
+                                   .changes_fd = -1,
+                                   .root_fd = root,
+                                   .userns_fd = w->files.userns_fd};
+    return store_gather_start(w->engine->store, &g, ret);
+}
+
+/* One process writes the tar, another one takes it apart. */
+static struct err *copy_root(struct engine_work *w, int dir_fd) {
+    int pair[2];
+    struct store_files_job *from = NULL, *to = NULL;
+    TRY(fd_pipe(0, pair));
+    autofd int in = pair[0];
+    autofd int out = pair[1];
+    TRY(gather_root(w, out, &from));
+    fd_replace(&out, -1);
+    const struct store_place p = {.in_fd = in, .dir_fd = dir_fd, .mounts_fd = -1, .userns_fd = -1, .ids = UINT32_MAX};
+    struct err *e = store_place_start(w->engine->store, &p, &to);
+    fd_replace(&in, -1);
+    if (!e)
+        e = store_files_finish(to, NULL);
+    struct err *unread = store_files_finish(from, NULL);
+    if (!e)
+        return unread;
+    err_free(unread);
+    return e;
+}
+
+static struct err *image_files(struct engine_work *w, int out_fd, int dir_fd) {
+    struct store_files_job *job = NULL;
+    if (out_fd < 0)
+        return copy_root(w, dir_fd);
+    TRY(gather_root(w, out_fd, &job));
+    return store_files_finish(job, NULL);
+}
+
+struct err *engine_image_files(struct engine *e, const char *id, int out_fd, int dir_fd) {
+    struct container_options o = {.image = (char[]){"build"}, .cwd = (char[]){"/"}, .stop_timeout = -1};
+    struct engine_works works = ENGINE_WORKS_INIT;
+    struct store_image *img = NULL;
+    autojson config = json_object();
+    autostrv struct strv layers = {.n = 0};
+    struct engine_work *w = NULL;
+    TRY(engine_works_begin(e, &works));
+    struct err *bad = store_image_get(works.store, id, &img);
+    for (size_t i = 0; !bad && i < img->n_layers; i++)
+        strv_push(&layers, img->layers[i].chain_id);
+    store_image_free(img);
+    json_set(config, "config", json_object());
+    strv_push(&o.command, "true");
+    strv_push(&o.networks, "none");
+    const struct engine_base base = {.image_config = config, .layers = &layers};
+    if (!bad)
+        bad = engine_work_new(e, &base, &o, &w);
+    if (!bad)
+        bad = image_files(w, out_fd, dir_fd);
+    engine_work_free(w);
+    strv_done(&o.command);
+    strv_done(&o.networks);
+    engine_works_end(e, &works);
+    return bad;
 }

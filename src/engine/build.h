@@ -55,6 +55,11 @@ void engine_build_sweep(struct engine *e);
 /* Calls fn in a child that is root of the containers' user namespace. */
 struct err *engine_build_call(struct engine *e, struct err *(*fn)(void *ctx), void *ctx)
     __attribute__((warn_unused_result));
-/* Makes an image of layers and a config, with canonical names, and tells an event of each. */
-struct err *engine_build_image(struct engine *e, struct json *config, const struct store_layer_ref *layers, size_t n,
-                               const struct strv *names, char ret_id[65]) __attribute__((warn_unused_result));
+struct image_parts;
+/* Makes an image (image/build.h), and tells an event of each of its names. */
+struct err *engine_build_image(struct engine *e, const struct image_parts *p, char ret_id[65])
+    __attribute__((warn_unused_result));
+/* Writes the files of an image (an id) as a tar to out_fd, or, where that is -1, into a directory of the user's, whose
+ * they become. */
+struct err *engine_image_files(struct engine *e, const char *id, int out_fd, int dir_fd)
+    __attribute__((warn_unused_result));

@@ -20,9 +20,15 @@ struct made_layer {
     int64_t size;
     int64_t diff_size; /* bytes when unpacked; 0 where it does not matter */
 };
-/* Appends the text of an OCI manifest over a config and layers; the same input gives the same bytes. */
-void manifest_make(const char *config_digest, int64_t config_size, const struct made_layer *layers, size_t n,
-                   struct str *out);
+struct manifest_parts {
+    const char *config; /* digest */
+    int64_t config_size;
+    const struct made_layer *layers;
+    size_t n;
+    const struct json *annotations; /* an object, or NULL */
+};
+/* Appends the text of an OCI manifest; the same input gives the same bytes. */
+void manifest_make(const struct manifest_parts *p, struct str *out);
 
 /* The layer media type for a file by its first bytes: plain, gzip or zstd. Static. */
 struct err *layer_type_of(int dirfd, const char *name, const char **ret) __attribute__((warn_unused_result));

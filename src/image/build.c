@@ -40,21 +40,25 @@ void image_layer_done(struct store_layer_ref *l) {
     *l = (struct store_layer_ref){.blob = NULL};
 }
 
-struct err *image_compose(struct store *s, struct json *config, const struct store_layer_ref *layers, size_t n,
-                          const struct strv *names, char ret_id[65]) {
-    autofree struct made_layer *made = mem_array(n + 1, sizeof *made);
+struct err *image_compose(struct store *s, const struct image_parts *p, char ret_id[65]) {
+    autofree struct made_layer *made = mem_array(p->n + 1, sizeof *made);
     autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
     struct json *rootfs = json_object(), *diff_ids = json_array();
-    for (size_t i = 0; i < n; i++) {
-        const struct store_layer_ref *l = &layers[i];
+    for (size_t i = 0; i < p->n; i++) {
+        const struct store_layer_ref *l = &p->layers[i];
         made[i] = (struct made_layer){.media_type = l->media_type, .size = l->size, .diff_size = l->diff_size};
         memcpy(made[i].digest, l->blob, strlen(l->blob) + 1);
         json_push_str(diff_ids, l->diff_id);
     }
     json_set_str(rootfs, "type", "layers");
     json_set(rootfs, "diff_ids", diff_ids);
-    json_set(config, "rootfs", rootfs);
-    json_render(config, JSON_COMPACT, &text);
-    const struct new_image image = {.store = s, .config = &text, .layers = made, .n_layers = n, .names = names};
+    json_set(p->config, "rootfs", rootfs);
+    json_render(p->config, JSON_COMPACT, &text);
+    const struct new_image image = {.store = s,
+                                    .config = &text,
+                                    .layers = made,
+                                    .n_layers = p->n,
+                                    .names = p->names,
+                                    .annotations = p->annotations};
     return new_image_record(&image, ret_id);
 }

@@ -29,7 +29,13 @@ struct err *image_layer_read(const struct image_layer *l, struct store_layer_ref
 /* The same for one that the store has adopted with a plain tar. */
 struct store_layer_ref image_layer_plain(const struct store_unpacked *u);
 void image_layer_done(struct store_layer_ref *l);
-/* Records an image of layers that are in the store, with a config (its "rootfs" is filled in here) and names (canonical
- * references, may be none), all at one moment. */
-struct err *image_compose(struct store *s, struct json *config, const struct store_layer_ref *layers, size_t n,
-                          const struct strv *names, char ret_id[65]) __attribute__((warn_unused_result));
+struct image_parts {
+    struct json *config; /* its "rootfs" is filled in */
+    const struct store_layer_ref *layers;
+    size_t n;
+    const struct strv *names;       /* canonical references, may be none */
+    const struct json *annotations; /* of the manifest; or NULL */
+};
+/* Records an image of layers that are in the store, with its names, all at one moment. */
+struct err *image_compose(struct store *s, const struct image_parts *p, char ret_id[65])
+    __attribute__((warn_unused_result));

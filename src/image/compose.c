@@ -62,7 +62,9 @@ struct err *new_image_record(const struct new_image *n, char ret_id[65]) {
     if (n->names)
         strv_extend(&names, n->names);
     TRY(digest_of(str_c(n->config), n->config->len, config_digest));
-    manifest_make(config_digest, (int64_t)n->config->len, n->layers, n->n_layers, &manifest);
+    const struct manifest_parts parts = {config_digest, (int64_t)n->config->len, n->layers, n->n_layers,
+                                         n->annotations};
+    manifest_make(&parts, &manifest);
     TRY(digest_of(str_c(&manifest), manifest.len, digest));
     TRY(store_blob_put(n->store, config_digest, str_c(n->config), n->config->len));
     TRY(store_blob_put(n->store, digest, str_c(&manifest), manifest.len));

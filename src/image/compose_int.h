@@ -27,8 +27,9 @@ struct new_image {
     const struct str *config;        /* its text */
     const struct made_layer *layers; /* all of them, bottom first, with diff_size */
     size_t n_layers;
-    const struct image_ref *ref; /* its name, or NULL */
-    const struct strv *names;    /* or several, canonical; or NULL */
+    const struct image_ref *ref;    /* its name, or NULL */
+    const struct strv *names;       /* or several, canonical; or NULL */
+    const struct json *annotations; /* of the manifest, or NULL */
 };
 /* Stores config and manifest, and makes the image visible with its name. */
 struct err *new_image_record(const struct new_image *n, char ret_id[65]) __attribute__((warn_unused_result));

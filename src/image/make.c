@@ -25,16 +25,18 @@ static const char *oci_layer_type(const char *type) {
     return str_eq(type, MEDIA_DOCKER_LAYER) ? MEDIA_OCI_LAYER : type;
 }
 
-void manifest_make(const char *config_digest, int64_t config_size, const struct made_layer *layers, size_t n,
-                   struct str *out) {
+void manifest_make(const struct manifest_parts *p, struct str *out) {
     autojson j = json_object();
     struct json *list = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_push(list, descriptor_json(oci_layer_type(layers[i].media_type), layers[i].digest, layers[i].size));
+    for (size_t i = 0; i < p->n; i++)
+        json_push(list,
+                  descriptor_json(oci_layer_type(p->layers[i].media_type), p->layers[i].digest, p->layers[i].size));
     json_set_int(j, "schemaVersion", 2);
     json_set_str(j, "mediaType", MEDIA_OCI_MANIFEST);
-    json_set(j, "config", descriptor_json(MEDIA_OCI_CONFIG, config_digest, config_size));
+    json_set(j, "config", descriptor_json(MEDIA_OCI_CONFIG, p->config, p->config_size));
     json_set(j, "layers", list);
+    if (p->annotations)
+        json_set(j, "annotations", json_copy(p->annotations));
     json_render(j, JSON_COMPACT, out);
 }
 

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/id.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "image/archive_int.h"
 #include "image/manifest_int.h"
@@ -115,6 +116,15 @@ static struct err *compress_rest(struct compressing *c) {
 
 /* ---- the record ---- */
 
+/* The one that there is; *ret is NULL where an image has none. */
+static struct err *read_manifest(struct store *s, const struct store_image *img, struct json **ret) {
+    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
+    if (!img->manifest)
+        return NULL;
+    TRY(store_blob_read(s, img->manifest, MANIFEST_MAX, &text));
+    return json_parse(str_c(&text), text.len, "manifest", 0, ret);
+}
+
 static struct err *new_manifest(struct store *s, struct store_image *img) {
     autostr struct str config = STR_INIT_MAX(MANIFEST_MAX), text = STR_INIT_MAX(MANIFEST_MAX);
     char digest[DIGEST_LEN + 1];
@@ -125,7 +135,11 @@ static struct err *new_manifest(struct store *s, struct store_image *img) {
         layers[i] = (struct made_layer){.media_type = l->media_type, .size = l->size};
         memcpy(layers[i].digest, l->blob, sizeof layers[i].digest);
     }
-    manifest_make(img->config, (int64_t)config.len, layers, img->n_layers, &text);
+    autojson old = NULL;
+    TRY(read_manifest(s, img, &old));
+    const struct manifest_parts parts = {img->config, (int64_t)config.len, layers, img->n_layers,
+                                         json_get(old, "annotations")};
+    manifest_make(&parts, &text);
     free(layers);
     TRY(digest_of(str_c(&text), text.len, digest));
     TRY(store_blob_put(s, digest, str_c(&text), text.len));

@@ -129,7 +129,8 @@ static struct err *ensure_manifest(struct saving *s, struct store_image *img) {
         layers[i].size = img->layers[i].size;
         memcpy(layers[i].digest, img->layers[i].blob, sizeof layers[i].digest);
     }
-    manifest_make(img->config, size, layers, img->n_layers, &text);
+    const struct manifest_parts parts = {img->config, size, layers, img->n_layers, NULL};
+    manifest_make(&parts, &text);
     free(layers);
     TRY(digest_of(str_c(&text), text.len, digest));
     TRY(store_blob_put(s->store, digest, str_c(&text), text.len));

@@ -7,6 +7,8 @@
 
 #include "base/path.h"
 #include "build/build.h"
+#include "cli/build_output.h"
+#include "engine/images.h"
 
 struct opts {
     struct strv tag, build_arg, label, no_cache_filter, secret, build_context;
@@ -20,7 +22,6 @@ struct opts {
 #define AT(m) offsetof(struct opts, m)
 #define RUN(m) offsetof(struct opts, run.m)
 
-static const char local_only[] = "images are built into the local store; save or push them from there";
 static const char no_attestations[] = "attestations are not made";
 
 static const struct cli_flag flags[] = {
@@ -37,9 +38,7 @@ static const struct cli_flag flags[] = {
     {.name = "annotation",
      .type = CLI_LIST,
      .offset = AT(annotation),
-     .help = "Add an annotation to the image",
-     .standing = CLI_REFUSED,
-     .reason = "manifests are written without annotations; use --label"},
+     .help = "Add an annotation to the image's manifest"},
     {.name = "attest",
      .type = CLI_LIST,
      .offset = AT(attest),
@@ -146,7 +145,7 @@ static const struct cli_flag flags[] = {
     {.name = "load",
      .type = CLI_BOOL,
      .offset = AT(load),
-     .help = "Shorthand for --output=type=docker: what is done anyway"},
+     .help = "Shorthand for \"--output=type=docker\": the image is in the local store, which is what is done anyway"},
     {.name = "memory", .letter = 'm', .type = CLI_BYTES, .offset = RUN(resources.memory), .help = "Memory limit"},
     {.name = "memory-swap",
      .type = CLI_SWAP,
@@ -171,9 +170,7 @@ static const struct cli_flag flags[] = {
      .letter = 'o',
      .type = CLI_LIST,
      .offset = AT(output),
-     .help = "Output destination",
-     .standing = CLI_REFUSED,
-     .reason = local_only},
+     .help = "Output destination (format: \"type=local,dest=path\")"},
     {.name = "platform", .type = CLI_STRING, .offset = AT(platform), .help = "Set target platform for build"},
     {.name = "progress",
      .type = CLI_STRING,
@@ -188,12 +185,7 @@ static const struct cli_flag flags[] = {
      .offset = AT(provenance),
      .help = "Shorthand for \"--attest=type=provenance\""},
     {.name = "pull", .type = CLI_BOOL, .offset = AT(pull), .help = "Always attempt to pull all referenced images"},
-    {.name = "push",
-     .type = CLI_BOOL,
-     .offset = AT(push),
-     .help = "Shorthand for --output=type=registry",
-     .standing = CLI_REFUSED,
-     .reason = local_only},
+    {.name = "push", .type = CLI_BOOL, .offset = AT(push), .help = "Shorthand for \"--output=type=registry\""},
     {.name = "quiet",
      .letter = 'q',
      .type = CLI_BOOL,
@@ -282,20 +274,53 @@ static struct err *write_text(const char *path, const char *text) {
     return io_write_all(fd, text, strlen(text));
 }
 
-static struct err *write_results(const struct opts *o, const struct build_result *r) {
+static struct err *metadata(struct cli_ctx *c, const struct build_result *r, struct str *out) {
+    autojson j = json_object();
+    autojson content = NULL;
     autofree char *digest = mem_printf("sha256:%s", r->id);
+    autofree char *names = strv_join(&r->names, ",");
+    TRY(engine_image_content(c->engine, r->id, &content));
+    json_set_str(j, "containerimage.config.digest", digest);
+    if (json_get(content, "Manifest"))
+        json_set_str(j, "containerimage.digest", json_text(content, "Manifest"));
+    if (r->names.n)
+        json_set_str(j, "image.name", names);
+    json_render(j, JSON_PRETTY, out);
+    return NULL;
+}
+
+static struct err *write_results(struct cli_ctx *c, const struct build_result *r) {
+    const struct opts *o = c->opts;
+    autofree char *digest = mem_printf("sha256:%s", r->id);
+    autostr struct str text = STR_INIT;
     if (o->iidfile)
         TRY(write_text(o->iidfile, digest));
     if (!o->metadata_file)
         return NULL;
-    autojson j = json_object();
-    autostr struct str text = STR_INIT;
-    autofree char *names = strv_join(&r->names, ",");
-    json_set_str(j, "containerimage.config.digest", digest);
-    if (r->names.n)
-        json_set_str(j, "image.name", names);
-    json_render(j, JSON_PRETTY, &text);
+    TRY(metadata(c, r, &text));
     return write_text(o->metadata_file, str_c(&text));
+}
+
+/* Where the image stays in the store it has its names there; one that is only written somewhere has them there. */
+static struct err *build(struct cli_ctx *c, struct build_options *b, const struct build_outputs *outputs) {
+    struct opts *o = c->opts;
+    struct build_result r;
+    autostrv struct strv names = {.n = 0};
+    static const struct strv none = {.n = 0};
+    autostr struct str excerpt = STR_INIT;
+    bool keep = build_outputs_keep(outputs);
+    build_outputs_names(outputs, &o->tag, &names);
+    b->tags = keep ? &names : &none;
+    struct err *e = build_run(b, &r, &excerpt);
+    fputs(str_c(&excerpt), stderr);
+    if (!e)
+        e = write_results(c, &r);
+    if (!e)
+        e = build_outputs_make(c, outputs, &r, &o->tag);
+    if (!e && keep && (o->quiet || str_eq(o->progress, "quiet")))
+        fprintf(c->out, "sha256:%s\n", r.id);
+    build_result_done(&r);
+    return e;
 }
 
 static struct err *run(struct cli_ctx *c, int *ret_code) {
@@ -308,16 +333,15 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     cli_add_proxies(c, &o->build_arg);
     int interrupted;
     TRY(cli_interrupt_fd(&interrupted));
-    bool quiet = o->quiet || str_eq(o->progress, "quiet");
-    const struct build_options b = {
+    struct build_options b = {
         .host = c->host,
         .engine = c->engine,
         .context = c->args[0],
         .in_fd = STDIN_FILENO,
         .file = o->file,
-        .tags = &o->tag,
         .args = &o->build_arg,
         .labels = &o->label,
+        .annotations = &o->annotation,
         .no_cache_filter = &o->no_cache_filter,
         .secrets = &o->secret,
         .ssh = &o->ssh,
@@ -330,15 +354,14 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         .look = look,
         .interrupted_fd = &interrupted,
     };
-    struct build_result r;
-    autostr struct str excerpt = STR_INIT;
-    struct err *e = build_run(&b, &r, &excerpt);
-    fputs(str_c(&excerpt), stderr);
+    const struct build_output_flags f = {.output = &o->output, .push = o->push, .load = o->load};
+    struct build_outputs outputs = {.n = 0};
+    struct err *e = build_outputs_parse(&f, &outputs);
     if (!e)
-        e = write_results(o, &r);
-    if (!e && quiet)
-        fprintf(c->out, "sha256:%s\n", r.id);
-    build_result_done(&r);
+        e = build_outputs_check(c, &outputs, &o->tag);
+    if (!e)
+        e = build(c, &b, &outputs);
+    build_outputs_done(&outputs);
     return e;
 }
 

@@ -18,12 +18,15 @@ static const struct cli_flag flags[] = {
     {.name = NULL},
 };
 
-static struct err *export_to(struct cli_ctx *c, int fd) { return engine_container_export(c->engine, c->args[0], fd); }
+static struct err *export_to(void *ctx, int fd) {
+    const struct cli_ctx *c = ctx;
+    return engine_container_export(c->engine, c->args[0], fd);
+}
 
 static struct err *run(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     const struct opts *o = c->opts;
-    return cli_to_file(c, o->output, export_to);
+    return cli_to_file(c, o->output, export_to, c);
 }
 
 const struct cmd cmd_export = {

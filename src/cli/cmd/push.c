@@ -67,7 +67,8 @@ static struct err *push_one(struct cli_ctx *c, const char *reference, const char
 
 /* ---- podman's destinations ---- */
 
-static struct err *write_to(struct cli_ctx *c, int fd) {
+static struct err *write_to(void *ctx, int fd) {
+    struct cli_ctx *c = ctx;
     autolocation to = {.path = NULL};
     TRY(image_location_parse(c->args[1], &to));
     return engine_image_write(c->engine, c->args[0], &to, fd);
@@ -82,7 +83,7 @@ static struct err *write_image(struct cli_ctx *c, const struct image_location *t
     if (to->transport == IMAGE_DOCKER_ARCHIVE && access(to->path, F_OK) == 0)
         return err_new(ERR_CONFLICT, "%s is there already, and docker's archives are never added to", to->path);
     if (to->transport == IMAGE_DOCKER_ARCHIVE || to->transport == IMAGE_OCI_ARCHIVE)
-        return cli_to_file(c, to->path, write_to);
+        return cli_to_file(c, to->path, write_to, c);
     TRY(io_mkdirs(AT_FDCWD, to->path, 0755));
     TRY(fd_open_dir(AT_FDCWD, to->path, &dir));
     return write_to(c, dir);

@@ -46,7 +46,8 @@ static const struct form *find_form(const char *word) {
     return NULL;
 }
 
-static struct err *save_to(struct cli_ctx *c, int fd) {
+static struct err *save_to(void *ctx, int fd) {
+    struct cli_ctx *c = ctx;
     const struct opts *o = c->opts;
     autostrv struct strv names = {.n = 0};
     for (int i = 0; i < c->n_args; i++)
@@ -70,7 +71,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
                        o->format);
     if (form->dir && !o->output)
         return err_new(ERR_USAGE, "--format %s wants a directory: name it with -o", o->format);
-    return form->dir ? save_to_dir(c, o->output) : cli_to_file(c, o->output, save_to);
+    return form->dir ? save_to_dir(c, o->output) : cli_to_file(c, o->output, save_to, c);
 }
 
 const struct cmd cmd_save = {

@@ -134,12 +134,15 @@ static const struct cli_flag export_flags[] = {
     {.name = NULL},
 };
 
-static struct err *export_to(struct cli_ctx *c, int fd) { return engine_volume_export(c->engine, c->args[0], fd); }
+static struct err *export_to(void *ctx, int fd) {
+    const struct cli_ctx *c = ctx;
+    return engine_volume_export(c->engine, c->args[0], fd);
+}
 
 static struct err *run_export(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     const struct export_opts *o = c->opts;
-    return cli_to_file(c, o->output, export_to);
+    return cli_to_file(c, o->output, export_to, c);
 }
 
 const struct cmd cmd_volume_export = {
