@@ -149,10 +149,12 @@ COPY . /all/
 COPY src/*.c /c/
 COPY --exclude=sub src /ex/
 COPY --parents src/sub/*.c /par/
+COPY --parents src/./sub/*.c ./src/./a.c /piv/
+COPY --chmod=u=rwX,go= src /mode/
 ADD a.tar.gz /un/
 COPY a.tar.gz /
 E
-    run -0 in_image "$n" sh -c 'cd /all && busybox find . | busybox sort; ls /c /ex /un /a.tar.gz; cat /par/src/sub/c.c; busybox stat -c %h /all/src/hard; busybox readlink /all/src/up'
+    run -0 in_image "$n" sh -c 'cd /all && busybox find . | busybox sort; ls /c /ex /un /a.tar.gz; cat /par/src/sub/c.c /piv/sub/c.c /piv/a.c; busybox stat -c %a /mode/sub /mode/a.c; busybox stat -c %h /all/src/hard; busybox readlink /all/src/up'
     assert_eq "$output" ".
 ./.dockerignore
 ./a.tar.gz
@@ -179,6 +181,10 @@ up
 a.c
 sub
 3
+3
+1
+700
+600
 2
 ../../../../../etc/passwd"
     refused '"/out": not found' <<<$'FROM busybox\nCOPY out /'
