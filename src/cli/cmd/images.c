@@ -256,6 +256,15 @@ static struct err *tree_options(const struct opts *o) {
     return other ? err_new(ERR_USAGE, "--%s is not yet supported with --tree", other) : NULL;
 }
 
+/* Its names as far as they were asked for; none: it is not to be shown. */
+static void tree_names(const struct json *view, const struct query *q, struct strv *names) {
+    JSON_EACH(t, json_get(view, "RepoTags"))
+    if (any_matches(&q->references, json_str_value(t)))
+        strv_push(names, json_str_value(t));
+    if (!names->n && !json_count(json_get(view, "RepoTags")) && !q->references.n)
+        strv_push(names, "<untagged>");
+}
+
 /* Names one below the other, the first one with the figures; then the platform that is stored, with its manifest. */
 static struct err *add_tree(struct cli_ctx *c, struct json *rows, const struct json *view, const struct query *q) {
     autojson content = NULL;
@@ -263,14 +272,9 @@ static struct err *add_tree(struct cli_ctx *c, struct json *rows, const struct j
     autostr struct str disk = STR_INIT, blobs = STR_INIT;
     const char *id = json_text(view, "Id");
     bool used = json_int_value(json_get(view, "Containers"), 0) > 0;
-    JSON_EACH(t, json_get(view, "RepoTags")) {
-        if (any_matches(&q->references, json_str_value(t)))
-            strv_push(&names, json_str_value(t));
-    }
-    if (!names.n && (json_count(json_get(view, "RepoTags")) || q->references.n))
-        return NULL;
+    tree_names(view, q, &names);
     if (!names.n)
-        strv_push(&names, "<untagged>");
+        return NULL;
     struct err *gone = engine_image_content(c->engine, id, &content);
     if (gone && err_kind(gone) == ERR_NOT_FOUND) { /* removed since it was listed */
         err_free(gone);
