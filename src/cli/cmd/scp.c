@@ -178,7 +178,6 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     autoend from = {.host = NULL};
     autoend to = {.host = NULL};
-    char id[65] = "";
     TRY(parse_end(c->args[0], &from));
     if (c->n_args > 1)
         TRY(parse_end(c->args[1], &to));
@@ -190,8 +189,10 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     if (!from.host && !to.host)
         return err_new(ERR_USAGE,
                        "neither side is another host or user: expected [USER@]HOST::IMAGE, or [USER@]HOST::");
-    if (!from.host) /* before anybody is asked for a password */
+    if (!from.host) { /* before anybody is asked for a password */
+        char id[65] = "";
         TRY(engine_image_find(c->engine, from.image, id, NULL));
+    }
     return copy_image(c, &from, &to);
 }
 
