@@ -78,10 +78,12 @@ void serving_start(struct warden *w, const char *run_root, pid_t loop) {
         return;
     autofree char *path = path_join(run_root, "net/serving");
     autoerr e = fd_open_at(AT_FDCWD, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &w->serving);
-    const struct served last = e ? (struct served){0} : read_served(w->serving);
+    struct served last = {0};
+    if (!e)
+        last = read_served(w->serving);
     if (last.loop)
         err_free(wait_for_end(&last));
-    autoerr gone = proc_start_time(loop, &w->loop_start); /* and we with it, soon */
+    err_free(proc_start_time(loop, &w->loop_start)); /* of one that is gone: and we with it, soon */
     w->loop_pid = loop;
     w->awaited = (size_t)last.containers;
     write_served(w, w->awaited);

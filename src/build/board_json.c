@@ -50,9 +50,9 @@ static void say_vertex(const struct board *b, const struct vertex *v, const char
     say(b, "vertexes", j);
 }
 
-static void begun(struct board *b, const struct vertex *v) { say_vertex(b, v, NULL); }
+static void on_begun(struct board *b, const struct vertex *v) { say_vertex(b, v, NULL); }
 
-static void line(struct board *b, const struct vertex *v, const char *text) {
+static void on_line(struct board *b, const struct vertex *v, const char *text) {
     struct json *j = json_object();
     autostr struct str data = STR_INIT, coded = STR_INIT;
     str_appendf(&data, "%s\n", text);
@@ -64,9 +64,9 @@ static void line(struct board *b, const struct vertex *v, const char *text) {
     say(b, "logs", j);
 }
 
-static void ended(struct board *b, const struct vertex *v, const char *error) { say_vertex(b, v, error); }
+static void on_ended(struct board *b, const struct vertex *v, const char *error) { say_vertex(b, v, error); }
 
-static void text(struct board *b, const char *t) {
+static void on_text(struct board *b, const char *t) {
     struct json *j = json_object();
     autostr struct str coded = STR_INIT;
     base64_encode(t, strlen(t), &coded);
@@ -75,4 +75,4 @@ static void text(struct board *b, const char *t) {
     say(b, "warnings", j);
 }
 
-const struct board_form board_json = {.begun = begun, .line = line, .ended = ended, .text = text};
+const struct board_form board_json = {.begun = on_begun, .line = on_line, .ended = on_ended, .text = on_text};

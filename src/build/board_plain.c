@@ -10,19 +10,19 @@ static void say(struct board *b, const struct vertex *v, const char *text, const
     board_write(b, line);
 }
 
-static void begun(struct board *b, const struct vertex *v) { say(b, v, v->name, ""); }
+static void on_begun(struct board *b, const struct vertex *v) { say(b, v, v->name, ""); }
 
-static void line(struct board *b, const struct vertex *v, const char *text) { say(b, v, text, ""); }
+static void on_line(struct board *b, const struct vertex *v, const char *text) { say(b, v, text, ""); }
 
-static void ended(struct board *b, const struct vertex *v, const char *error) {
+static void on_ended(struct board *b, const struct vertex *v, const char *error) {
     autofree char *took = mem_printf("DONE %.1fs", board_elapsed(v));
     autofree char *why = mem_printf("ERROR: %s", error ? error : "");
     say(b, v, v->failed ? why : v->canceled ? "CANCELED" : v->cached ? "CACHED" : took, "\n");
 }
 
-static void text(struct board *b, const char *t) {
+static void on_text(struct board *b, const char *t) {
     b->told = NULL;
     board_write(b, t);
 }
 
-const struct board_form board_plain = {.begun = begun, .line = line, .ended = ended, .text = text};
+const struct board_form board_plain = {.begun = on_begun, .line = on_line, .ended = on_ended, .text = on_text};

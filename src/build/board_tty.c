@@ -110,30 +110,31 @@ static void soon(struct board *b) {
         draw(b, false);
 }
 
-static void begun(struct board *b, const struct vertex *v) {
+static void on_begun(struct board *b, const struct vertex *v) {
     (void)v;
     soon(b);
 }
 
-static void line(struct board *b, const struct vertex *v, const char *text) {
+static void on_line(struct board *b, const struct vertex *v, const char *text) {
     (void)v;
     (void)text;
     soon(b);
 }
 
-static void ended(struct board *b, const struct vertex *v, const char *error) {
+static void on_ended(struct board *b, const struct vertex *v, const char *error) {
     (void)v;
     (void)error;
     soon(b);
 }
 
 /* Below the view, which stays as it is from then on: the next one begins anew. */
-static void text(struct board *b, const char *t) {
+static void on_text(struct board *b, const char *t) {
     draw(b, true);
     b->drawn = 0;
     board_write(b, t);
 }
 
-static void tick(struct board *b) { draw(b, ended_vertices(b) == b->n); }
+static void on_tick(struct board *b) { draw(b, ended_vertices(b) == b->n); }
 
-const struct board_form board_tty = {.begun = begun, .line = line, .ended = ended, .text = text, .tick = tick};
+const struct board_form board_tty = {
+    .begun = on_begun, .line = on_line, .ended = on_ended, .text = on_text, .tick = on_tick};

@@ -276,6 +276,12 @@ struct err *engine_image_save(struct engine *e, const struct strv *names, enum i
     return NULL;
 }
 
+struct err *engine_location_parse(const char *text, struct image_location *ret) {
+    return image_location_parse(text, ret);
+}
+
+void engine_location_done(struct image_location *l) { image_location_done(l); }
+
 struct err *engine_image_write(struct engine *e, const char *name, const struct image_location *to, int fd) {
     static const enum image_format formats[] = {[IMAGE_DOCKER_ARCHIVE] = IMAGE_SAVE_DOCKER,
                                                 [IMAGE_OCI_ARCHIVE] = IMAGE_SAVE_OCI,

@@ -85,6 +85,11 @@ struct err *engine_image_load(struct engine *e, int fd, const char *platform, st
 struct err *engine_image_save(struct engine *e, const struct strv *names, enum image_format format, int fd)
     __attribute__((warn_unused_result));
 
+/* Where an image is to go, in skopeo's words (image/location.h). */
+struct err *engine_location_parse(const char *text, struct image_location *ret) __attribute__((warn_unused_result));
+void engine_location_done(struct image_location *l);
+#define autoenginelocation __attribute__((cleanup(engine_location_done))) struct image_location
+
 /* One image to where `to` says, which is no registry; `fd` is the file or directory. An OCI layout that is there gets
  * it beside what it has. */
 struct err *engine_image_write(struct engine *e, const char *name, const struct image_location *to, int fd)

@@ -80,9 +80,10 @@ static struct err *plain_root(int root) {
 }
 
 static struct json *result_of(struct layer *l, const struct extract_result *x) {
-    char blob[DIGEST_LEN + 1], diff[DIGEST_LEN + 1];
+    char diff[DIGEST_LEN + 1];
     struct json *r = json_object();
     if (l->source.digest) {
+        char blob[DIGEST_LEN + 1];
         digest_final(take_ptr(&l->source.digest), blob);
         json_set_str(r, "blob_digest", blob);
     }

@@ -304,14 +304,15 @@ static struct err *write_results(struct cli_ctx *c, const struct build_result *r
 /* Where the image stays in the store it has its names there; one that is only written somewhere has them there. */
 static struct err *build(struct cli_ctx *c, struct build_options *b, const struct build_outputs *outputs) {
     struct opts *o = c->opts;
-    struct build_result r;
+    struct build_result r = {.names = {.n = 0}};
     autostrv struct strv names = {.n = 0};
-    static const struct strv none = {.n = 0};
     autostr struct str excerpt = STR_INIT;
     bool keep = build_outputs_keep(outputs);
-    build_outputs_names(outputs, &o->tag, &names);
-    b->tags = keep ? &names : &none;
+    if (keep)
+        build_outputs_names(outputs, &o->tag, &names);
+    b->tags = &names;
     struct err *e = build_run(b, &r, &excerpt);
+    b->tags = NULL;
     fputs(str_c(&excerpt), stderr);
     if (!e)
         e = write_results(c, &r);

@@ -69,8 +69,8 @@ static struct err *push_one(struct cli_ctx *c, const char *reference, const char
 
 static struct err *write_to(void *ctx, int fd) {
     struct cli_ctx *c = ctx;
-    autolocation to = {.path = NULL};
-    TRY(image_location_parse(c->args[1], &to));
+    autoenginelocation to = {.path = NULL};
+    TRY(engine_location_parse(c->args[1], &to));
     return engine_image_write(c->engine, c->args[0], &to, fd);
 }
 
@@ -92,8 +92,8 @@ static struct err *write_image(struct cli_ctx *c, const struct image_location *t
 /* push IMAGE DESTINATION */
 static struct err *push_to(struct cli_ctx *c) {
     const struct opts *o = c->opts;
-    autolocation to = {.path = NULL};
-    TRY(image_location_parse(c->args[1], &to));
+    autoenginelocation to = {.path = NULL};
+    TRY(engine_location_parse(c->args[1], &to));
     if (to.transport != IMAGE_REGISTRY)
         return write_image(c, &to);
     if (o->all_tags)
