@@ -156,27 +156,15 @@ static struct err *replace_by_child(struct pulling *pl, struct manifest *m, char
     return NULL;
 }
 
-static struct err *fetch_config(struct pulling *pl, const struct descriptor *d, struct str *out) {
+static struct err *get_config(struct pulling *pl, const struct descriptor *d, struct str *out) {
+    if (store_blob_has(pl->p->store, d->digest))
+        return store_blob_read(pl->p->store, d->digest, MANIFEST_MAX, out);
     struct registry_answer a = {0};
     TRY(registry_small_blob(pl->registry, d->digest, d->size, &a));
     *out = a.body;
     a.body = (struct str)STR_INIT;
     registry_answer_done(&a);
-    return store_blob_put(pl->p->store, d->digest, str_c(out), out->len);
-}
-
-/* Of several that pull the same image one fetches it. Nothing else is held while the others wait. */
-static struct err *get_config(struct pulling *pl, const struct descriptor *d, struct str *out) {
-    struct store *s = pl->p->store;
-    autofd int turn = -1;
-    int64_t have;
-    if (!store_blob_has(s, d->digest))
-        TRY(store_partial_open(s, d->digest, &turn, &have));
-    if (turn < 0)
-        return store_blob_read(s, d->digest, MANIFEST_MAX, out);
-    struct err *e = fetch_config(pl, d, out);
-    err_free(store_partial_drop(s, d->digest)); /* else it is empty, and debris */
-    return e;
+    return NULL;
 }
 
 /* ---- bringing it in ---- */
