@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -311,18 +312,23 @@ static inline void send_frame(int fd, enum monitor_frame type, const void *data,
     CHECK(send(fd, data, n, MSG_NOSIGNAL) == (ssize_t)n);
 }
 
-/* Reads until the text was seen (or the end). */
+static inline bool receive(int fd, void *to, size_t n) {
+    struct timeval patience = {.tv_sec = 5};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    return recv(fd, to, n, MSG_WAITALL) == (ssize_t)n;
+}
+
+/* Takes frames until their text was seen (or the end), and not one more: the next may be the exit code, which is for
+ * who attaches. */
 static inline bool expect(int fd, const char *text) {
     static char seen[1 << 16];
+    uint8_t head[FRAME_HEAD];
     size_t n = 0;
-    while (n < sizeof seen - 1) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        if (poll(&p, 1, 5000) <= 0)
+    while (receive(fd, head, sizeof head)) {
+        size_t more = (size_t)head[4] << 24 | (size_t)head[5] << 16 | (size_t)head[6] << 8 | head[7];
+        if (more > sizeof seen - n || !receive(fd, seen + n, more))
             break;
-        ssize_t k = recv(fd, seen + n, sizeof seen - 1 - n, 0);
-        if (k <= 0)
-            break;
-        n += (size_t)k;
+        n += more;
         if (memmem(seen, n, text, strlen(text)))
             return true;
     }
