@@ -201,14 +201,10 @@ static bool may_borrow(const struct exec *ex) {
 }
 
 static struct err *run_middle(struct exec *ex) {
-    int dumpable = prctl(PR_GET_DUMPABLE);
     ex->borrow = may_borrow(ex) ? SYS_BORROWED_VM : 0;
     pid_t pid = clone(middle_main, ex->middle_stack + MIDDLE_STACK, CLONE_VFORK | ex->borrow | SIGCHLD, ex);
-    int saved = errno;
-    if (dumpable == 1)
-        (void)prctl(PR_SET_DUMPABLE, 1);
     if (pid < 0)
-        return err_sys(saved, "fork");
+        return err_sys(errno, "fork");
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
     return NULL;
@@ -241,14 +237,32 @@ static struct err *hear(int sock, struct runtime_proc *p) {
     return take_ptr(&failed);
 }
 
+/*
+ * Until nobody else works in our memory. vfork is over a moment before the kernel gives the program memory of its own,
+ * and in that moment the process would show ours to its container. What was opened to be closed by exec is closed
+ * later.
+ */
+static void wait_for_exec(int sock) {
+    char any;
+    ssize_t n;
+    do
+        n = recv(sock, &any, 1, 0);
+    while (n > 0 || (n < 0 && errno == EINTR));
+}
+
 static struct err *run(struct exec *ex, struct runtime_proc *p) {
-    int pair[2];
+    int pair[2], dumpable = prctl(PR_GET_DUMPABLE);
     TRY(fd_socketpair(SOCK_SEQPACKET, pair));
     autofd int ours = pair[0];
     ex->l.sync = pair[1];
     struct err *e = run_middle(ex);
     fd_close(pair[1]);
-    return e ? e : hear(ours, p);
+    if (!e)
+        e = hear(ours, p);
+    wait_for_exec(ours);
+    if (dumpable == 1)
+        (void)prctl(PR_SET_DUMPABLE, 1);
+    return e;
 }
 
 struct err *runtime_exec(const struct runtime_exec *x, struct runtime_proc *ret) {

@@ -163,6 +163,7 @@ died_with() {
     holds m1 two
     assert_eq "$(coracle exec m1 cat /made)" two
     coracle kill m1
+    coracle wait m1 # until then it is running, and starting it is nothing to do
     run -1 coracle start m1
     lets_go
     coracle start m1
