@@ -87,6 +87,12 @@ static void container_vanishes(void *ctx) {
     volumes_drop(s->engine, s->c.summary);
 }
 
+/* Gone from wherever it is mounted, in all namespaces. */
+static void remove_mount_dir(const struct starting *s) {
+    if (s->plan.exclusive && unlinkat(s->m.dir_fd, ENGINE_MOUNT_DIR, AT_REMOVEDIR) < 0)
+        log_debug("the mount point of container %.12s stays: %m", s->c.id);
+}
+
 /*
  * The start is told from what the start itself has read. From then on the record is read each time, as the container
  * may have been renamed, and a monitor keeps no copy, except between the end of a --rm container and its removal. Its
@@ -96,6 +102,8 @@ static void container_event(void *ctx, const char *action, const char *const *at
     struct starting *s = ctx;
     autostr struct str batch = STR_INIT;
     bool start = !strcmp(action, "start"), die = !strcmp(action, "die");
+    if (start)
+        remove_mount_dir(s); /* before the starter hears of it, and mounts it again */
     if (!read_summary(s) || json_get(s->c.summary, ENGINE_UNSEEN))
         return;
     if (start) {
@@ -112,16 +120,9 @@ static void container_event(void *ctx, const char *action, const char *const *at
         json_free(take_ptr(&s->c.summary));
 }
 
-/* Gone from wherever it is mounted, in all namespaces. */
-static void remove_mount_dir(const struct starting *s) {
-    if (s->plan.exclusive && unlinkat(s->m.dir_fd, ENGINE_MOUNT_DIR, AT_REMOVEDIR) < 0)
-        log_debug("the mount point of container %.12s stays: %m", s->c.id);
-}
-
 /* The monitor lives long; what described the start to it does not. */
 static void container_started(void *ctx) {
     struct starting *s = ctx;
-    remove_mount_dir(s);
     rootfs_plan_done(&s->plan);
     json_free(take_ptr(&s->c.summary));
     free(take_ptr(&s->init_program));
