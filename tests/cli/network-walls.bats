@@ -29,11 +29,11 @@ teardown() { coracle rm -f attacker >/dev/null 2>&1 || true; }
 }
 
 @test "abstract sockets of the host are not seen" {
-    grep -q coracle-secret /proc/net/unix
-    run coracle run --rm busybox sh -c "socat - ABSTRACT-CONNECT:coracle-secret-$(secret_port) 2>/dev/null"
+    grep -q walls-secret /proc/net/unix
+    run coracle run --rm busybox sh -c "socat - ABSTRACT-CONNECT:walls-secret-$(secret_port) 2>/dev/null"
     [ "$status" != 0 ]
     refute_output_has SECRET
     run -0 coracle run --rm busybox cat /proc/net/unix
-    refute_output_has coracle-secret
+    refute_output_has walls-secret
     quiet
 }

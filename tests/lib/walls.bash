@@ -11,7 +11,7 @@ def serve(s, what):
     return s
 tcp = socket.socket(); tcp.bind(("127.0.0.1", 0)); port = tcp.getsockname()[1]
 six = socket.socket(socket.AF_INET6); six.bind(("::1", port))
-abstract = socket.socket(socket.AF_UNIX); abstract.bind("\0coracle-secret-%d" % port)
+abstract = socket.socket(socket.AF_UNIX); abstract.bind("\0walls-secret-%d" % port)
 for s, what in ((tcp, "tcp"), (six, "tcp6"), (abstract, "abstract")):
     s.listen(); serve(s, what)
 for family, to in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
