@@ -118,6 +118,8 @@ struct json *cli_row_json(const char *text);
 void cli_warnings(const struct strv *warnings);
 /* The colon before the tag of "host:5000/name:tag", borrowed, or NULL. */
 const char *cli_tag_of(const char *name);
+/* What a load has brought, in docker's words: names, and the ids of what has none. */
+void cli_print_loaded(FILE *out, const struct strv *references, const struct strv *ids);
 /* Appends at most `max` code points of a text, the last one "…" where something was cut off. */
 void cli_ellipsis(const char *text, size_t max, struct str *out);
 /* The columns of a terminal that n bytes of UTF-8 take. */

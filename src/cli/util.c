@@ -107,6 +107,15 @@ const char *cli_tag_of(const char *name) {
     return strrchr(slash ? slash : name, ':');
 }
 
+void cli_print_loaded(FILE *out, const struct strv *references, const struct strv *ids) {
+    for (size_t i = 0; i < references->n; i++) {
+        autofree char *name = engine_reference_familiar(references->v[i]);
+        fprintf(out, "Loaded image: %s\n", name);
+    }
+    for (size_t i = 0; i < ids->n; i++)
+        fprintf(out, "Loaded image ID: sha256:%s\n", ids->v[i]);
+}
+
 void cli_ellipsis(const char *text, size_t max, struct str *out) {
     size_t runes = 0, cut = 0, n = 0;
     for (; text[n]; n++) {

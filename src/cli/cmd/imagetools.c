@@ -34,13 +34,13 @@ static void print_field(FILE *out, const char *indent, const char *name, const c
 
 static void print_annotations(FILE *out, const struct json *annotations) {
     size_t width = 0;
-    JSON_EACH(a, annotations)
-    width = strlen(json_key(a)) > width ? strlen(json_key(a)) : width;
+    JSON_EACH(a, annotations) { width = strlen(json_key(a)) > width ? strlen(json_key(a)) : width; }
     if (width)
         fputs("  Annotations: \n", out);
-    JSON_EACH(a, annotations)
-    fprintf(out, "    %s:%*s %s\n", json_key(a), (int)(width - strlen(json_key(a))), "",
-            json_text(annotations, json_key(a)));
+    JSON_EACH(a, annotations) {
+        const char *key = json_key(a);
+        fprintf(out, "    %s:%*s %s\n", key, (int)(width - strlen(key)), "", json_text(annotations, key));
+    }
 }
 
 static void print_entry(FILE *out, const char *name, const struct json *entry) {

@@ -107,9 +107,8 @@ static struct err *print_manifest(struct cli_ctx *c, const char *name) {
 
 static struct err *print_remote(struct cli_ctx *c, const char *name) {
     const struct opts *o = c->opts;
-    autostr struct str unused = STR_INIT;
     autojson look = NULL;
-    TRY(engine_manifest_look(c->engine, name, true, &unused, &look));
+    TRY(inspect_one(c, name, KIND_IMAGE, &look));
     return cli_render_oci(c, look, o->format);
 }
 

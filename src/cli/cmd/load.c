@@ -32,12 +32,7 @@ static struct err *load_from(struct cli_ctx *c, int fd) {
     struct err *e = engine_image_load(c->engine, fd, o->platform, fn, &references, &ids);
     cli_progress_done(progress);
     TRY(e);
-    for (size_t i = 0; i < references.n; i++) {
-        autofree char *name = engine_reference_familiar(references.v[i]);
-        fprintf(c->out, "Loaded image: %s\n", name);
-    }
-    for (size_t i = 0; i < ids.n; i++)
-        fprintf(c->out, "Loaded image ID: sha256:%s\n", ids.v[i]);
+    cli_print_loaded(c->out, &references, &ids);
     return NULL;
 }
 

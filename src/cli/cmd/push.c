@@ -67,15 +67,19 @@ static struct err *push_one(struct cli_ctx *c, const char *reference, const char
 
 /* ---- podman's destinations ---- */
 
+struct destination {
+    struct cli_ctx *c;
+    const struct image_location *to;
+};
+
 static struct err *write_to(void *ctx, int fd) {
-    struct cli_ctx *c = ctx;
-    autoenginelocation to = {.path = NULL};
-    TRY(engine_location_parse(c->args[1], &to));
-    return engine_image_write(c->engine, c->args[0], &to, fd);
+    const struct destination *d = ctx;
+    return engine_image_write(d->c->engine, d->c->args[0], d->to, fd);
 }
 
 static struct err *write_image(struct cli_ctx *c, const struct image_location *to) {
     const struct opts *o = c->opts;
+    struct destination destination = {c, to};
     autofd int dir = -1;
     if (o->all_tags || o->platform || o->compression)
         return err_hint(err_new(ERR_USAGE, "--all-tags, --platform and --compression-format are for registries"),
@@ -83,10 +87,10 @@ static struct err *write_image(struct cli_ctx *c, const struct image_location *t
     if (to->transport == IMAGE_DOCKER_ARCHIVE && access(to->path, F_OK) == 0)
         return err_new(ERR_CONFLICT, "%s is there already, and docker's archives are never added to", to->path);
     if (to->transport == IMAGE_DOCKER_ARCHIVE || to->transport == IMAGE_OCI_ARCHIVE)
-        return cli_to_file(c, to->path, write_to, c);
+        return cli_to_file(c, to->path, write_to, &destination);
     TRY(io_mkdirs(AT_FDCWD, to->path, 0755));
     TRY(fd_open_dir(AT_FDCWD, to->path, &dir));
-    return write_to(c, dir);
+    return write_to(&destination, dir);
 }
 
 /* push IMAGE DESTINATION */

@@ -126,12 +126,8 @@ static struct err *load(struct cli_ctx *c, int fd) {
     autostrv struct strv ids = {.n = 0};
     const struct image_progress_fn silent = {.fn = NULL};
     TRY(engine_image_load(c->engine, fd, NULL, silent, &names, &ids));
-    for (size_t i = 0; i < names.n && !o->quiet; i++) {
-        autofree char *name = engine_reference_familiar(names.v[i]);
-        fprintf(c->out, "Loaded image: %s\n", name);
-    }
-    for (size_t i = 0; i < ids.n && !o->quiet; i++)
-        fprintf(c->out, "Loaded image ID: sha256:%s\n", ids.v[i]);
+    if (!o->quiet)
+        cli_print_loaded(c->out, &names, &ids);
     return NULL;
 }
 
