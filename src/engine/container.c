@@ -132,6 +132,22 @@ struct err *engine_container_load(struct engine *e, const char *name, struct eng
     return engine_container_load_id(e, id, ret);
 }
 
+struct err *engine_container_unless_gone(struct engine *e, const struct engine_container *c, struct err *take_err) {
+    autofd int still = -1;
+    if (!take_err || err_kind(take_err) != ERR_NOT_FOUND)
+        return take_err;
+    struct err *gone = store_container_open(e->store, c->id, &still);
+    if (!gone)
+        return take_err;
+    err_free(take_err);
+    return gone;
+}
+
+struct err *engine_container_record(struct engine *e, const struct engine_container *c, const char *file,
+                                    struct json **ret) {
+    return engine_container_unless_gone(e, c, json_read_file(c->dirfd, file, ret));
+}
+
 struct err *engine_container_lock_records(const struct engine_container *c, int *ret_lock) {
     autofd int lock = -1;
     TRY(fd_open_at(c->dirfd, "records.lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &lock));

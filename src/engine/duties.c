@@ -31,7 +31,7 @@ struct err *engine_container_set_restart(struct engine *e, const char *name, con
     TRY(engine_container_load(e, name, &c));
     if (strcmp(kind, "no") != 0 && json_bool_value(json_get(c.summary, "AutoRemove"), false))
         return err_new(ERR_USAGE, "restart policy cannot be updated because AutoRemove is enabled for the container");
-    TRY(rewrite(&c, kind, max));
+    TRY(engine_container_unless_gone(e, &c, rewrite(&c, kind, max)));
     struct err *r = engine_state_alive(&c.state) ? monitor_set_restart(e->host, c.id, kind, max) : NULL;
     if (r && err_kind(r) == ERR_NOT_FOUND) { /* it ended meanwhile */
         err_free(r);

@@ -63,6 +63,14 @@ void engine_container_done(struct engine_container *c);
 #define autocontainer __attribute__((cleanup(engine_container_done))) struct engine_container
 #define ENGINE_CONTAINER_INIT                                                                                          \
     { .dirfd = -1 }
+/* What to say of an error: that the container is not there any more, where another command has removed it meanwhile and
+ * what was not found is one of its files; else the error itself.
+ */
+struct err *engine_container_unless_gone(struct engine *e, const struct engine_container *c, struct err *take_err)
+    __attribute__((warn_unused_result));
+/* Reads one of its records, "config.json" or "options.json"; not_found when it has been removed. */
+struct err *engine_container_record(struct engine *e, const struct engine_container *c, const char *file,
+                                    struct json **ret) __attribute__((warn_unused_result));
 /* A lock for who reads a container's records to write them back changed: another one waits till *ret_lock is closed. */
 struct err *engine_container_lock_records(const struct engine_container *c, int *ret_lock)
     __attribute__((warn_unused_result));

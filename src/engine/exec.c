@@ -159,7 +159,7 @@ static void drain_terminal(int pidfd, int console) {
 static struct err *begin(struct engine *e, const struct engine_container *c, const struct engine_exec *x,
                          struct pipes *pipes, struct runtime_proc *ret) {
     autojson config = NULL;
-    TRY(read_config(c->dirfd, &config));
+    TRY(engine_container_unless_gone(e, c, read_config(c->dirfd, &config)));
     TRY(set_process(e, config, x));
     autofd int target = -1;
     TRY(proc_open(c->state.pid, c->state.pid_start, &target));

@@ -77,7 +77,7 @@ static struct err *reach_settled(struct files *f) {
 
 static struct err *reach(struct files *f) {
     int userns;
-    TRY(json_read_file(f->c.dirfd, "config.json", &f->config));
+    TRY(engine_container_record(f->engine, &f->c, "config.json", &f->config));
     TRY_CTX(idmap_from_json(json_get(f->config, "linux"), &f->id_map, &f->mapped), "config.json");
     TRY(engine_userns(f->engine, &userns, &f->ids));
     if (f->mapped)

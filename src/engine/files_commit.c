@@ -78,7 +78,7 @@ static struct err *commit(struct committing *m, const struct image_ref *ref, cha
     const struct files *f = &m->files;
     autojson options = NULL;
     TRY(files_comparable(f));
-    TRY(json_read_file(f->c.dirfd, "options.json", &options));
+    TRY(engine_container_record(f->engine, &f->c, "options.json", &options));
     const struct image_commit i = {.store = f->engine->store,
                                    .base_id = json_text(f->c.summary, "Image"),
                                    .container_id = f->c.id,

@@ -128,7 +128,7 @@ static struct err *resolve_container(struct engine *e, struct idmaps *m) {
     autojson config = NULL;
     const struct id_map *map;
     TRY_CTX(engine_container_load(e, m->mode.of, &other), "--userns");
-    TRY(json_read_file(other.dirfd, "config.json", &config));
+    TRY(engine_container_record(e, &other, "config.json", &config));
     TRY(engine_id_map(config, &m->map, &map));
     m->mapped = map;
     return NULL;

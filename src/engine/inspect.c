@@ -86,7 +86,7 @@ struct err *engine_container_inspect(struct engine *e, const char *name, bool si
     autocontainer c = ENGINE_CONTAINER_INIT;
     TRY(engine_container_load(e, name, &c));
     autojson options = NULL;
-    TRY(json_read_file(c.dirfd, "options.json", &options));
+    TRY(engine_container_record(e, &c, "options.json", &options));
     struct json *o = json_object();
     inspect_head(o, e, &c);
     set_copy(o, "HostConfig", json_get(options, "HostConfig"), json_object);

@@ -195,7 +195,7 @@ struct err *engine_container_update(struct engine *e, const char *name, const st
                                     struct strv *ret_warnings) {
     struct update u = {.engine = e, .c = ENGINE_CONTAINER_INIT};
     TRY(engine_container_load(e, name, &u.c));
-    struct err *bad = update(&u, r, ret_warnings);
+    struct err *bad = engine_container_unless_gone(e, &u.c, update(&u, r, ret_warnings));
     if (bad)
         bad = err_wrap(bad, "cannot update container %s", u.c.id);
     update_done(&u);

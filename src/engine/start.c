@@ -265,7 +265,7 @@ static struct err *log_settings(struct starting *s, const struct engine_start *a
 static struct err *prepare_start(struct starting *s) {
     struct monitor *m = &s->m;
     if (!s->config)
-        TRY(json_read_file(s->c.dirfd, "config.json", &s->config));
+        TRY(engine_container_record(s->engine, &s->c, "config.json", &s->config));
     if (s->on_host)
         engine_config_host_network(s->config);
     TRY(engine_id_map(s->config, &s->ids, &m->map));

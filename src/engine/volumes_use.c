@@ -80,7 +80,7 @@ static struct err *mounts_of(struct engine *e, const char *text, struct json **r
     bool read_only;
     TRY(spec_parse_volumes_from(text, &name, &read_only));
     TRY(engine_container_load(e, name, &c));
-    TRY(json_read_file(c.dirfd, "options.json", &options));
+    TRY(engine_container_record(e, &c, "options.json", &options));
     struct json *points = json_copy(json_get(options, "Mounts"));
     points = points ? points : json_array();
     mark_anonymous(points, c.summary);
