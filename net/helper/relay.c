@@ -212,7 +212,7 @@ static bool splice_on(struct loop *l, struct relay_end *from) {
 /* Passes on what comes from an end, for one turn. */
 static bool pump(struct loop *l, struct relay_end *from) {
     struct relay_end *to = other(from);
-    for (int i = 0; i < READS_A_TURN; i++) {
+    for (unsigned i = 0; i < READS_A_TURN; i++) {
         if (to->rest_len && !write_rest(l, to))
             return false;
         if (to->rest_len || from->at_end || !from->readable)

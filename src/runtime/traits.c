@@ -106,7 +106,7 @@ static struct err *set_io_priority(const struct json *j) {
     TRY(json_get_i64_opt(j, "priority", 0, &priority));
     if (priority < 0 || priority > 7)
         return err_new(ERR_USAGE, "priority %lld is not one of 0 to 7", (long long)priority);
-    int value = (int)IOPRIO_PRIO_VALUE((unsigned)number, (unsigned)priority);
+    int value = number << IOPRIO_CLASS_SHIFT | (int)priority; /* what the header offers differs from kernel to kernel */
     return sys_ioprio_set(IOPRIO_WHO_PROCESS, 0, value) < 0 ? err_sys(errno, "set %s %lld", class, (long long)priority)
                                                             : NULL;
 }
