@@ -6,6 +6,7 @@
  * answer, and asks again (net/lease.c): the next helper answers.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -69,12 +70,18 @@ static void loop_wants(struct warden *w, const struct json *m) {
         warden_send_inner(w, inside, v6 ? AF_INET6 : AF_INET, str_eq(proto, "udp"));
 }
 
+static bool loop_has_spoken(const struct warden *w) {
+    struct pollfd p = {.fd = w->loop_source.fd, .events = POLLIN};
+    return msg_pending(w->loop) || poll(&p, 1, 0) > 0;
+}
+
+/* What the event was about may have been heard by then: who came before it in the table may have asked the loop. */
 static void loop_ready(struct warden *w, struct source *s) {
     (void)s;
-    do {
+    while (loop_has_spoken(w)) {
         autojson m = loop_receive(w);
         loop_wants(w, m);
-    } while (msg_pending(w->loop));
+    }
 }
 
 static void loop_ended(struct warden *w, struct source *s) {
@@ -198,5 +205,7 @@ void warden_main(int listener, int loop_fd, pid_t loop, const char *run_root) {
             s->ready(&w, s);
         }
         serving_settle(&w);
+        if (msg_pending(w.loop)) /* it came right behind an answer: no event tells of it */
+            loop_ready(&w, &w.loop_source);
     }
 }

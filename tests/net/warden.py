@@ -239,6 +239,27 @@ def published_ports(w):
 
 
 @case
+def what_the_loop_says_of_itself_and_what_it_is_asked_arrive_together(w):
+    port = {"proto": "tcp", "host_ip": "", "host_port": 0, "port": 80}
+    a, b = w.container("a", BACK, ports=[port]), w.container("b")
+    b.lease = w.helper.connect()
+    w.helper.ask(op="list")  # whoever connected before has been accepted
+    warden = min(w.processes())
+    os.kill(warden, signal.SIGSTOP)
+    b.lease.send({"op": "attach", "id": b.id, "name": "b", "endpoints": [{"network": BACK}], "ports": [port]}, [b.netns])
+    with socket.create_connection(("127.0.0.1", a.answer["ports"][0]["host_port"])) as client:
+        with contextlib.suppress(ConnectionResetError):  # nobody listens inside; the loop has asked for a socket in place of the one it took
+            client.recv(1)
+    os.kill(warden, signal.SIGCONT)
+    assert "error" not in b.lease.receive()
+    later = w.helper.connect()
+    later.send({"op": "list"})
+    assert select.select([later.socket], [], [], 20)[0], "the warden waits for what it has heard already"
+    assert len(later.receive()["containers"]) == 2
+    later.close()
+
+
+@case
 def everything_survives_a_killed_helper(w):
     a, b = w.container("a", BACK, dns_internal=True), w.container("b", BACK)
     c = w.container("c", DUAL, CLOSED, ports=[{"proto": "tcp", "host_ip": "", "host_port": 0, "port": 80}])
