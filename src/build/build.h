@@ -55,6 +55,8 @@ struct build_options {
     const struct strv *secrets;          /* "id=x,src=path", "id=x,env=NAME" */
     const struct strv *ssh;              /* "default", "id", "id=socket" */
     const struct strv *contexts;         /* "name=directory", "name=docker-image://reference" */
+    const struct strv *cache_from;       /* "reference", "type=local,src=directory" */
+    const struct strv *cache_to;         /* "type=inline", "type=local,dest=directory,mode=max,mounts=true" */
     const struct container_options *run; /* what RUN gets: network, hosts, limits; the rest is filled in here */
     const char *target, *platform;       /* or NULL */
     bool no_cache, pull;

@@ -23,18 +23,33 @@ static bool usable(const struct exec *x, const struct json *l, const struct stat
     return !e && str_eq(want, chain) && store_layer_has(x->store, chain) && store_blob_has(x->store, blob);
 }
 
+/* The record of a key whose layer is here, or has been brought here, on top of `below`; *ret is NULL where there is
+ * none. */
+static struct err *find(struct exec *x, const char *key, const struct state *below, struct json **ret) {
+    autojson record = NULL;
+    TRY(store_build_get(x->store, key, &record));
+    const struct json *l = json_get(record, "Layer");
+    if (!l || !usable(x, l, below)) {
+        json_free(take_ptr(&record));
+        TRY(caches_record(x, key, below, &record));
+    }
+    if (record)
+        state_used(exec_state(x), key);
+    *ret = take_ptr(&record);
+    return NULL;
+}
+
 struct err *cache_take(struct exec *x, const char *key, bool *ret_hit) {
     struct state *s = exec_state(x);
     autojson record = NULL;
     *ret_hit = false;
     if (s->no_cache)
         return NULL;
-    TRY(store_build_get(x->store, key, &record));
-    const struct json *l = json_get(record, "Layer");
-    if (!l || !usable(x, l, s))
+    TRY(find(x, key, s, &record));
+    if (!record)
         return NULL;
     struct store_layer_ref layer;
-    layer_from_json(l, &layer);
+    layer_from_json(json_get(record, "Layer"), &layer);
     state_push(s, &layer);
     memcpy(s->key, key, sizeof s->key);
     s->when = json_int_value(json_get(record, "Created"), 0);
@@ -42,12 +57,18 @@ struct err *cache_take(struct exec *x, const char *key, bool *ret_hit) {
     return NULL;
 }
 
-static struct err *put(struct exec *x, const char *key, const char *step, const struct store_layer_ref *layer,
-                       int64_t when) {
-    autojson record = json_object();
+struct json *cache_record(const char *step, const struct store_layer_ref *layer, int64_t when) {
+    struct json *record = json_object();
     json_set(record, "Layer", layer_to_json(layer));
     json_set_str(record, "Step", step);
     json_set_int(record, "Created", when);
+    return record;
+}
+
+static struct err *put(struct exec *x, const char *key, const char *step, const struct store_layer_ref *layer,
+                       int64_t when) {
+    autojson record = cache_record(step, layer, when);
+    state_used(exec_state(x), key);
     return store_build_put(x->store, key, record);
 }
 
@@ -62,11 +83,10 @@ struct err *cache_put(struct exec *x, const char *key, const char *step, struct 
 struct err *cache_layer_get(struct exec *x, const char *key, const struct state *below, struct store_layer_ref *ret,
                             bool *ret_hit) {
     autojson record = NULL;
-    TRY(store_build_get(x->store, key, &record));
-    const struct json *l = json_get(record, "Layer");
-    *ret_hit = l && usable(x, l, below);
-    if (*ret_hit)
-        layer_from_json(l, ret);
+    TRY(find(x, key, below, &record));
+    *ret_hit = record != NULL;
+    if (record)
+        layer_from_json(json_get(record, "Layer"), ret);
     return NULL;
 }
 
@@ -78,14 +98,20 @@ struct err *cache_note_get(struct exec *x, const char *key, char ret[DIGEST_LEN 
     autojson record = NULL;
     TRY(store_build_get(x->store, key, &record));
     const char *digest = json_text(record, "Digest");
+    bool here = digest_ok(digest);
+    if (!here)
+        digest = caches_note(x, key);
     *ret_known = digest_ok(digest);
-    if (*ret_known)
-        memcpy(ret, digest, DIGEST_LEN + 1);
-    return NULL;
+    if (!*ret_known)
+        return NULL;
+    memcpy(ret, digest, DIGEST_LEN + 1);
+    state_used(exec_state(x), key);
+    return here ? NULL : cache_note_put(x, key, ret);
 }
 
 struct err *cache_note_put(struct exec *x, const char *key, const char *digest) {
     autojson record = json_object();
     json_set_str(record, "Digest", digest);
+    state_used(exec_state(x), key);
     return store_build_put(x->store, key, record);
 }

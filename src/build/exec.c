@@ -308,6 +308,7 @@ static struct err *make_image(struct exec *x, const struct strv *names, struct b
     autostr struct str when = STR_INIT;
     progress_vertex(&x->progress, "exporting to image");
     TRY(add_labels(x));
+    TRY(caches_inline(x));
     image_time(x, &when);
     json_set_str(s->config, "created", str_c(&when));
     TRY(store_image_ids(x->store, &before));
@@ -373,13 +374,15 @@ static struct err *run_all(struct exec *x, struct build_result *ret) {
     autostrv struct strv names = {.n = 0};
     TRY(parse_tags(x->o, &names, &ret->names));
     TRY(annotations(x->o, &x->annotations));
+    TRY(caches_parse(x->o, &x->caches));
     TRY(load(x));
+    TRY(caches_open(x));
     x->state = mem_array(x->plan.n, sizeof *x->state);
     TRY(exec_stages(x));
     x->at = x->plan.target;
     TRY(make_image(x, &names, ret));
     unused_args(x);
-    return NULL;
+    return caches_write(x);
 }
 
 static void exec_done(struct exec *x) {
@@ -392,6 +395,7 @@ static void exec_done(struct exec *x) {
     strv_done(&x->global);
     strv_done(&x->used);
     json_free(x->annotations);
+    caches_done(&x->caches);
     ignore_free(x->ignore);
     context_done(x->store, &x->context_files);
 }

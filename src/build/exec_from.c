@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/host.h"
 #include "build/pack_int.h"
+#include "image/cache.h"
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -58,13 +59,7 @@ static bool other_platform(struct exec *x, const struct store_image *img, const 
 
 static void take_layers(struct state *s, const struct store_image *img) {
     for (size_t i = 0; i < img->n_layers; i++) {
-        const struct store_layer_ref *l = &img->layers[i];
-        struct store_layer_ref copy = {.blob = mem_dup(l->blob),
-                                       .media_type = mem_dup(l->media_type),
-                                       .diff_id = mem_dup(l->diff_id),
-                                       .chain_id = mem_dup(l->chain_id),
-                                       .size = l->size,
-                                       .diff_size = l->diff_size};
+        struct store_layer_ref copy = image_layer_copy(&img->layers[i]);
         state_push(s, &copy);
     }
 }
@@ -97,6 +92,7 @@ struct err *exec_image(struct exec *x, const char *reference, const char *platfo
         json_set(s.config, "history", json_array());
     json_remove(s.config, "container");
     json_remove(s.config, "container_config");
+    json_remove(s.config, IMAGE_CACHE_KEY);
     *ret = s;
     return NULL;
 }

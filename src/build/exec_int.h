@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "build/build.h"
+#include "build/caches_int.h"
 #include "build/context_int.h"
 #include "build/dockerfile_int.h"
 #include "build/expand_int.h"
@@ -27,7 +28,9 @@ struct state {
     struct strv args;         /* NAME=VALUE: the ARGs in effect */
     bool cmd_set;             /* CMD stood in this stage: ENTRYPOINT leaves it */
     bool no_cache;
-    int64_t when; /* ns: when the uppermost layer was made, so that what is cached is the same image again */
+    struct strv records; /* keys of the build cache that this stage has taken or made */
+    struct json *mounts; /* cache mounts that its commands have, as caches_int.h has them; NULL: none */
+    int64_t when;        /* ns: when the uppermost layer was made, so that what is cached is the same image again */
 };
 
 struct exec {
@@ -44,6 +47,7 @@ struct exec {
     struct strv global;       /* NAME=VALUE: ARGs before the first FROM */
     struct strv used;         /* names of --build-arg that an ARG took */
     struct json *annotations; /* of the image's manifest, or NULL */
+    struct caches caches;     /* --cache-from, --cache-to */
     struct ignore *ignore;
     int context; /* directory, or -1; of context_files */
     struct context context_files;
@@ -77,6 +81,8 @@ struct err *exec_root(struct exec *x, const struct state *s, struct engine_work 
 void state_layers(const struct state *s, struct strv *out);
 /* Puts a layer on top; takes what *take_layer has. */
 void state_push(struct state *s, const struct store_layer_ref *take_layer);
+/* Notes that the stage has to do with a record of the cache. */
+void state_used(struct state *s, const char *key);
 void state_done(struct state *s);
 /* Makes *ret a copy of what a stage has become. */
 void state_copy(const struct state *s, struct state *ret);
@@ -165,6 +171,9 @@ struct err *cache_layer_get(struct exec *x, const char *key, const struct state 
                             bool *ret_hit) __attribute__((warn_unused_result));
 struct err *cache_layer_put(struct exec *x, const char *key, const char *step, const struct store_layer_ref *layer)
     __attribute__((warn_unused_result));
+/* A record as the store has it. */
+struct json *cache_record(const char *step, const struct store_layer_ref *layer, int64_t when)
+    __attribute__((returns_nonnull, warn_unused_result));
 /* A digest that was computed once and stays true: of a part of layers. */
 struct err *cache_note_get(struct exec *x, const char *key, char ret[DIGEST_LEN + 1], bool *ret_known)
     __attribute__((warn_unused_result));

@@ -245,6 +245,8 @@ struct err *mounts_read(struct run *r) {
         struct err *e = read_mount(r, texts.v[i], m);
         r->n_mounts++;
         TRY_CTX(e, "RUN --mount=%s", texts.v[i]);
+        if (m->type == M_CACHE)
+            TRY(mount_note(r, m));
         count(r, m);
     }
     return NULL;

@@ -1,19 +1,17 @@
 /*
  * exec_mount_make: what RUN --mount asks for, made. A bind is an overlay of layers: those of the stage or image that it
  * is from, or a snapshot of the files of the context, so that nothing that the command does, and no link, reaches the
- * user's own files. A cache is a directory of the store, held by a lock as its sharing says.
+ * user's own files. Caches are in exec_mount_cache.c.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/host.h"
 #include "base/io.h"
-#include "base/log.h"
 #include "base/path.h"
 #include "build/exec_run_int.h"
 #include "build/pack_int.h"
@@ -32,13 +30,7 @@ static void option(struct str *out, const char *key, const char *value) {
         str_append_c(out, '"');
 }
 
-struct made {
-    const char *type, *source, *target;
-    bool read_only;
-    const char *more; /* ",…", or NULL */
-};
-
-static void add_option(struct run *r, const struct made *m) {
+void mounts_add(struct run *r, const struct made *m) {
     autostr struct str text = STR_INIT;
     str_appendf(&text, "type=%s", m->type);
     if (m->source)
@@ -86,7 +78,7 @@ struct err *mounts_file(struct run *r, const struct mounted_file *f, const char 
     if (f->uid > 0 || f->gid > 0)
         TRY(mounts_own(r, &o));
     autofree char *source = mem_printf("%s/tmp/%s/%s", store_root(r->x->store), r->tmp, name);
-    add_option(r, &(struct made){.type = "bind", .source = source, .target = target, .read_only = true});
+    mounts_add(r, &(struct made){.type = "bind", .source = source, .target = target, .read_only = true});
     return NULL;
 }
 
@@ -142,164 +134,14 @@ static struct err *make_bind(struct run *r, const struct mount *m) {
         option(&more, "image-subpath", part);
     if (!m->read_only)
         str_append(&more, ",rw");
-    add_option(r, &(struct made){.type = "image", .source = name, .target = m->field[M_TARGET], .more = str_c(&more)});
+    mounts_add(r, &(struct made){.type = "image", .source = name, .target = m->field[M_TARGET], .more = str_c(&more)});
     return NULL;
 }
 
 static struct err *make_tmpfs(struct run *r, const struct mount *m) {
     autofree char *more = m->size >= 0 ? mem_printf(",exec,tmpfs-size=%lld", (long long)m->size) : mem_dup(",exec");
     const struct made made = {.type = "tmpfs", .target = m->field[M_TARGET], .read_only = m->read_only, .more = more};
-    add_option(r, &made);
-    return NULL;
-}
-
-/* ---- cache ---- */
-
-struct cache_dir {
-    struct run *r;
-    const struct mount *m;
-    int dir;    /* builds/mounts */
-    char *name; /* of the directory in it */
-};
-
-/* What makes caches differ: the id, what they begin with, and whose they are. */
-static struct err *cache_name(const struct mount *m, char ret[DIGEST_LEN + 1]) {
-    autostr struct str id = STR_INIT;
-    str_append(&id, m->field[M_ID]);
-    if (m->field[M_FROM])
-        str_appendf(&id, "\nfrom %s", m->content);
-    if (m->uid > 0 || m->gid > 0 || (m->mode >= 0 && m->mode != 0755))
-        str_appendf(&id, "\nowner %lld:%lld %llo", (long long)(m->uid < 0 ? 0 : m->uid),
-                    (long long)(m->gid < 0 ? 0 : m->gid), (unsigned long long)(m->mode < 0 ? 0755 : m->mode));
-    return digest_of(str_c(&id), id.len, ret);
-}
-
-static struct err *fill_cache(const struct cache_dir *c, int dir) {
-    autosource s = SOURCE_INIT;
-    struct pack p;
-    static const struct state nothing = {.n = 0};
-    autowork w = NULL;
-    int unused;
-    TRY(source_find(c->r->x, c->m->field[M_FROM], &s));
-    TRY(source_open(&s));
-    source_pack(&s, c->m->field[M_SOURCE], &p);
-    struct err *e = exec_root(c->r->x, &nothing, &w);
-    if (!e)
-        e = engine_work_root(w, &unused);
-    if (!e)
-        e = source_place(c->r->x, w, dir, &p);
-    strv_done(&p.sources);
-    return e;
-}
-
-static struct err *lock_file(const struct cache_dir *c, int *ret_fd) {
-    autofree char *name = mem_printf("%s.lock", c->name);
-    return fd_open_at(c->dir, name, O_RDWR | O_CREAT, 0600, ret_fd);
-}
-
-/* For who lists them. */
-static struct err *note_id(const struct cache_dir *c) {
-    autofd int fd = -1;
-    const char *id = c->m->field[M_ID];
-    TRY(lock_file(c, &fd));
-    if (ftruncate(fd, 0) < 0)
-        return err_sys(errno, "note the id of a cache mount");
-    return io_write_all(fd, id, strnlen(id, 4096));
-}
-
-static struct err *make_new(const struct cache_dir *c) {
-    autofree char *new = mem_printf("%s.new", c->name);
-    autofd int dir = -1;
-    if (faccessat(c->dir, c->name, F_OK, 0) == 0)
-        return NULL;
-    TRY(io_remove_tree(c->dir, new));
-    TRY(io_mkdirs(c->dir, new, 0755));
-    TRY(fd_open_dir(c->dir, new, &dir));
-    if (c->m->field[M_FROM])
-        TRY(fill_cache(c, dir));
-    const struct owner o = {c->dir, new, c->m->uid, c->m->gid, c->m->mode < 0 ? 0755 : c->m->mode};
-    TRY(mounts_own(c->r, &o));
-    TRY(note_id(c));
-    return renameat(c->dir, new, c->dir, c->name) < 0 ? err_sys(errno, "name a cache mount") : NULL;
-}
-
-/* A new one is made beside its place, by one build at a time, and is there at once with what it begins with. */
-static struct err *new_cache(const struct cache_dir *c) {
-    while (flock(c->dir, LOCK_EX) < 0)
-        if (errno != EINTR)
-            return err_sys(errno, "lock the cache mounts");
-    struct err *e = make_new(c);
-    flock(c->dir, LOCK_UN);
-    return e;
-}
-
-/* The first directory of the id that no other build has for itself. */
-static struct err *lock_private(struct cache_dir *c, int *ret_fd) {
-    autofree char *base = mem_dup(c->name);
-    for (unsigned i = 0;; i++) {
-        autofd int fd = -1;
-        bool got = false;
-        free(c->name);
-        c->name = i ? mem_printf("%s.%u", base, i) : mem_dup(base);
-        TRY(lock_file(c, &fd));
-        TRY(io_try_lock(fd, IO_LOCK_EXCLUSIVE, &got));
-        if (!got)
-            continue;
-        *ret_fd = take_fd(&fd);
-        return NULL;
-    }
-}
-
-/* Who shares one waits for nobody who shares it, too. */
-static struct err *lock_shared(const struct cache_dir *c, int *ret_fd) {
-    for (;;) {
-        autofd int fd = -1;
-        TRY(new_cache(c));
-        TRY(lock_file(c, &fd));
-        TRY(io_lock(fd, IO_LOCK_SHARED));
-        if (faccessat(c->dir, c->name, F_OK, 0) < 0) /* pruned meanwhile */
-            continue;
-        *ret_fd = take_fd(&fd);
-        return NULL;
-    }
-}
-
-static struct err *lock_cache(struct cache_dir *c, int *ret_fd) {
-    const char *sharing = c->m->field[M_SHARING];
-    if (str_eq(sharing, "private")) {
-        TRY(lock_private(c, ret_fd));
-        return new_cache(c);
-    }
-    if (!str_eq(sharing, "locked"))
-        return lock_shared(c, ret_fd);
-    autofd int fd = -1;
-    TRY(lock_file(c, &fd));
-    TRY(io_lock(fd, IO_LOCK_EXCLUSIVE));
-    TRY(new_cache(c));
-    *ret_fd = take_fd(&fd);
-    return NULL;
-}
-
-static struct err *make_cache(struct run *r, const struct mount *m) {
-    char digest[DIGEST_LEN + 1];
-    autofd int dir = -1;
-    autofd int lock = -1;
-    TRY(cache_name(m, digest));
-    TRY(io_mkdirs(store_dirfd(r->x->store, ""), "builds/mounts", 0755));
-    TRY(fd_open_dir(store_dirfd(r->x->store, ""), "builds/mounts", &dir));
-    struct cache_dir c = {r, m, dir, mem_dup(digest_hex(digest))};
-    struct err *e = lock_cache(&c, &lock);
-    autofree char *source = mem_printf("%s/builds/mounts/%s", store_root(r->x->store), c.name);
-    free(c.name);
-    TRY(e);
-    const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
-    if (futimens(lock, now) < 0)
-        log_debug("cache mount %s keeps its old time", m->field[M_ID]);
-    r->locks = mem_resize(r->locks, r->n_locks + 1, sizeof *r->locks);
-    r->locks[r->n_locks++] = take_fd(&lock);
-    const struct made made = {
-        .type = "bind", .source = source, .target = m->field[M_TARGET], .read_only = m->read_only};
-    add_option(r, &made);
+    mounts_add(r, &made);
     return NULL;
 }
 
@@ -397,7 +239,7 @@ static struct err *make_ssh(struct run *r, const struct mount *m) {
     const struct owner o = {dir, name, m->uid, m->gid, m->mode < 0 ? 0600 : m->mode};
     TRY(mounts_own(r, &o));
     autofree char *source = mem_printf("%s/tmp/%s/%s", store_root(r->x->store), r->tmp, name);
-    add_option(r, &(struct made){.type = "bind", .source = source, .target = m->field[M_TARGET]});
+    mounts_add(r, &(struct made){.type = "bind", .source = source, .target = m->field[M_TARGET]});
     if (r->n_agents == 1)
         strv_push(&r->options.env, variable);
     return NULL;
@@ -407,7 +249,7 @@ static struct err *make_ssh(struct run *r, const struct mount *m) {
 
 struct err *mounts_make(struct run *r) {
     static struct err *(*const fns[])(struct run *, const struct mount *) = {[M_BIND] = make_bind,
-                                                                             [M_CACHE] = make_cache,
+                                                                             [M_CACHE] = mounts_cache,
                                                                              [M_TMPFS] = make_tmpfs,
                                                                              [M_SECRET] = make_secret,
                                                                              [M_SSH] = make_ssh};

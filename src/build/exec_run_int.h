@@ -1,7 +1,7 @@
 /*
- * exec_run_int: RUN, between its command (exec_run.c), what is mounted for it (exec_mount.c, exec_mount_make.c) and the
- * agent that it may talk to (exec_agent.c). Mounts are read first, as plain data that counts for the cache; only when
- * the command must really run are they made.
+ * exec_run_int: RUN, between its command (exec_run.c), what is mounted for it (exec_mount.c, exec_mount_make.c,
+ * exec_mount_cache.c) and the agent that it may talk to (exec_agent.c). Mounts are read first, as plain data that
+ * counts for the cache; only when the command must really run are they made.
  */
 #pragma once
 
@@ -50,6 +50,15 @@ struct err *mounts_make(struct run *r) __attribute__((warn_unused_result));
 /* Ends agents, gives locks back, removes files. */
 void mounts_done(struct run *r);
 
+struct made {
+    const char *type, *source, *target;
+    bool read_only;
+    const char *more; /* ",…", or NULL */
+};
+
+/* Adds a mount to what the container gets. */
+void mounts_add(struct run *r, const struct made *m);
+
 struct mounted_file {
     const char *data;
     size_t len;
@@ -69,6 +78,14 @@ struct owner {
 };
 /* Gives a file its owner and mode, as the container sees them. */
 struct err *mounts_own(struct run *r, const struct owner *o) __attribute__((warn_unused_result));
+
+/* Makes a cache mount. */
+struct err *mounts_cache(struct run *r, const struct mount *m) __attribute__((warn_unused_result));
+/* Notes for --cache-to that the command has it, whether it runs or is in the cache. */
+struct err *mount_note(struct run *r, const struct mount *m) __attribute__((warn_unused_result));
+/* The directory builds/mounts/<name> as a tar among the blobs, where there is one; owned: image_layer_done(). */
+struct err *mount_pack(struct exec *x, const char *name, struct store_layer_ref *ret, bool *ret_there)
+    __attribute__((warn_unused_result));
 
 /* Listens at dir/name, and passes what comes there on to the socket `agent`, until agent_stop(). */
 struct err *agent_start(int dir, const char *name, const char *agent, struct agent *ret)

@@ -18,23 +18,26 @@ void state_push(struct state *s, const struct store_layer_ref *take_layer) {
     s->layers[s->n++] = *take_layer;
 }
 
+void state_used(struct state *s, const char *key) {
+    if (!strv_has(&s->records, key))
+        strv_push(&s->records, key);
+}
+
 void state_done(struct state *s) {
     json_free(s->config);
     for (size_t i = 0; i < s->n; i++)
         image_layer_done(&s->layers[i]);
     free(s->layers);
     strv_done(&s->args);
+    strv_done(&s->records);
+    json_free(s->mounts);
     *s = (struct state){.n = 0};
 }
 
 void state_copy(const struct state *s, struct state *ret) {
     *ret = (struct state){.config = json_copy(s->config)};
     for (size_t i = 0; i < s->n; i++) {
-        struct store_layer_ref l = s->layers[i];
-        l.blob = mem_dup(l.blob);
-        l.media_type = mem_dup(l.media_type);
-        l.diff_id = mem_dup(l.diff_id);
-        l.chain_id = mem_dup(l.chain_id);
+        struct store_layer_ref l = image_layer_copy(&s->layers[i]);
         state_push(ret, &l);
     }
     memcpy(ret->key, s->key, sizeof ret->key);
@@ -75,11 +78,15 @@ static struct json *state_to_json(const struct exec *x) {
     json_set_strv(j, "Args", &s->args);
     json_set_strv(j, "Used", &x->used);
     json_set_int(j, "When", s->when);
+    json_set_strv(j, "Records", &s->records);
+    json_set(j, "Mounts", s->mounts ? json_copy(s->mounts) : json_object());
     return j;
 }
 
 static void state_from_json(struct exec *x, const struct json *j, struct state *ret) {
-    struct state s = {.config = json_copy(json_get(j, "Config")), .when = json_int_value(json_get(j, "When"), 0)};
+    struct state s = {.config = json_copy(json_get(j, "Config")),
+                      .when = json_int_value(json_get(j, "When"), 0),
+                      .mounts = json_copy(json_get(j, "Mounts"))};
     JSON_EACH(l, json_get(j, "Layers")) {
         struct store_layer_ref layer;
         layer_from_json(l, &layer);
@@ -88,6 +95,7 @@ static void state_from_json(struct exec *x, const struct json *j, struct state *
     const char *key = json_text(j, "Key");
     memcpy(s.key, key, strnlen(key, DIGEST_LEN));
     JSON_EACH(arg, json_get(j, "Args")) { strv_push(&s.args, json_str_value(arg)); }
+    JSON_EACH(record, json_get(j, "Records")) { strv_push(&s.records, json_str_value(record)); }
     JSON_EACH(name, json_get(j, "Used")) {
         if (!strv_has(&x->used, json_str_value(name)))
             strv_push(&x->used, json_str_value(name));

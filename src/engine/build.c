@@ -10,6 +10,7 @@
 #include "base/sys/sys.h"
 #include "engine/files_int.h"
 #include "image/build.h"
+#include "image/cache.h"
 
 struct engine_work {
     struct engine *engine;
@@ -157,21 +158,16 @@ static struct err *take_upper(void *ctx) {
     return store_container_take_upper(t->w->engine->store, t->w->id, &t->layers, t->list, t->tmp);
 }
 
-/* The one time that the layer's files are read: for its tar, which is the blob, and the digest. */
-static struct err *write_blob(const struct engine_work *w, int list, int tmp, struct store_unpacked *ret) {
-    autofd int dir = -1;
+/* A tree, or a list of it, as tmp/blob, digested while it is written. */
+static struct err *write_blob(struct store *s, const struct store_gather *what, int tmp, struct store_unpacked *ret) {
+    struct store_gather g = *what;
     autofd int out = -1;
     struct store_files_job *job = NULL;
-    TRY(fd_open_dir(tmp, "diff", &dir));
     TRY(fd_open_at(tmp, "blob", O_RDWR | O_CREAT | O_EXCL, 0600, &out));
-    const struct store_gather g = {.out_fd = out,
-                                   .dir_fd = dir,
-                                   .changes_fd = list,
-                                   .root_fd = dir,
-                                   .userns_fd = w->files.userns_fd,
-                                   .digest = true,
-                                   .sparse = true};
-    TRY(store_gather_start(w->engine->store, &g, &job));
+    g.out_fd = out;
+    g.root_fd = g.dir_fd;
+    g.digest = g.sparse = true;
+    TRY(store_gather_start(s, &g, &job));
     TRY(store_gather_finish(job, &ret->blob_size, ret->blob_digest));
     memcpy(ret->diff_id, ret->blob_digest, sizeof ret->diff_id);
     ret->diff_size = ret->blob_size;
@@ -180,6 +176,14 @@ static struct err *write_blob(const struct engine_work *w, int list, int tmp, st
 
 static struct err *adopt(struct taking *t, const char *name, const char *parent, struct store_unpacked *ret) {
     const struct engine_work *w = t->w;
+/* The one time that the layer's files are read: for its tar, which is the blob, and the digest. */
+static struct err *write_layer(const struct engine_work *w, int list, int tmp, struct store_unpacked *ret) {
+    autofd int dir = -1;
+    TRY(fd_open_dir(tmp, "diff", &dir));
+    const struct store_gather g = {.dir_fd = dir, .changes_fd = list, .userns_fd = w->files.userns_fd};
+    return write_blob(w->engine->store, &g, tmp, ret);
+}
+
     autofd int list = sys_memfd("changes", MFD_CLOEXEC);
     if (list < 0)
         return err_sys(errno, "make a memory file");
@@ -188,7 +192,7 @@ static struct err *adopt(struct taking *t, const char *name, const char *parent,
     TRY(runtime_userns_call(w->files.shared_fd, take_upper, t));
     if (lseek(list, 0, SEEK_SET) < 0)
         return err_sys(errno, "rewind a memory file");
-    TRY(write_blob(w, list, t->tmp, ret));
+    TRY(write_layer(w, list, t->tmp, ret));
     return store_layer_adopt(w->engine->store, name, t->tmp, parent, ret);
 }
 
@@ -233,10 +237,7 @@ static struct err *layer_of_changes(struct engine_work *w, const char *parent, s
     struct err *unread = store_files_finish(job, NULL);
     if (!e && unread)
         image_layer_done(ret);
-    if (!unread)
-        return e;
-    err_free(e);
-    return unread;
+    return err_first(unread, e);
 }
 
 struct err *engine_work_layer(struct engine_work *w, const char *parent, struct store_layer_ref *ret) {
@@ -270,6 +271,38 @@ struct err *engine_build_image(struct engine *e, const struct image_parts *p, ch
 
 /* ---- an image's files ---- */
 
+/* ---- directories of the store's ---- */
+
+struct err *engine_build_pack(struct engine *e, int dir, struct store_unpacked *ret) {
+    struct store_gather g = {.dir_fd = dir, .name = ".", .as = "", .changes_fd = -1};
+    autofree char *name = NULL;
+    autofd int tmp = -1;
+    TRY(engine_userns(e, &g.userns_fd, NULL));
+    TRY(store_tmp_new(e->store, &name, &tmp));
+    *ret = (struct store_unpacked){.blob_size = -1};
+    struct err *bad = write_blob(e->store, &g, tmp, ret);
+    if (!bad)
+        bad = store_blob_adopt(e->store, ret->blob_digest, tmp, "blob");
+    return err_first(bad, store_tmp_remove(e->store, name));
+}
+
+struct err *engine_build_unpack(struct engine *e, int dir, int tar_fd) {
+    struct store_place p = {.in_fd = tar_fd, .dir_fd = dir, .mounts_fd = -1, .own = true};
+    struct store_files_job *job;
+    TRY(engine_userns(e, &p.userns_fd, &p.ids));
+    TRY(store_place_start(e->store, &p, &job));
+    return store_files_finish(job, NULL);
+}
+
+struct err *engine_cache_place(struct engine *e, struct image_cache_place *p) {
+    TRY(engine_store(e, &p->store));
+    p->host = e->host;
+    p->config = e->config;
+    p->userns = engine_userns_cb;
+    p->userns_ctx = e;
+    return NULL;
+}
+
 static struct err *gather_root(struct engine_work *w, int out_fd, struct store_files_job **ret) {
     int root;
     TRY(engine_work_root(w, &root));
@@ -297,11 +330,7 @@ static struct err *copy_root(struct engine_work *w, int dir_fd) {
     fd_replace(&in, -1);
     if (!e)
         e = store_files_finish(to, NULL);
-    struct err *unread = store_files_finish(from, NULL);
-    if (!e)
-        return unread;
-    err_free(unread);
-    return e;
+    return err_first(e, store_files_finish(from, NULL));
 }
 
 static struct err *image_files(struct engine_work *w, int out_fd, int dir_fd) {

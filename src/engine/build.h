@@ -13,6 +13,7 @@
 struct engine_work;
 struct store;
 struct store_layer_ref;
+struct store_unpacked;
 
 /* The engine's store, borrowed, held against the sweep until *ret_hold is closed; NULL: not held, only looked at. */
 struct err *engine_build_hold(struct engine *e, struct store **ret, int *ret_hold) __attribute__((warn_unused_result));
@@ -55,6 +56,14 @@ void engine_build_sweep(struct engine *e);
 /* Calls fn in a child that is root of the containers' user namespace. */
 struct err *engine_build_call(struct engine *e, struct err *(*fn)(void *ctx), void *ctx)
     __attribute__((warn_unused_result));
+/* A directory of the store's that may have files of subordinate ids as a tar among its blobs (*ret says its digest and
+ * size), and such a tar below an empty one. O_PATH will do. The top's own owner and mode are not in it. */
+struct err *engine_build_pack(struct engine *e, int dir, struct store_unpacked *ret)
+    __attribute__((warn_unused_result));
+struct err *engine_build_unpack(struct engine *e, int dir, int tar_fd) __attribute__((warn_unused_result));
+struct image_cache_place;
+/* Fills in what is the engine's of the place of a cache (image/cache.h). */
+struct err *engine_cache_place(struct engine *e, struct image_cache_place *p) __attribute__((warn_unused_result));
 struct image_parts;
 /* Makes an image (image/build.h), and tells an event of each of its names. */
 struct err *engine_build_image(struct engine *e, const struct image_parts *p, char ret_id[65])

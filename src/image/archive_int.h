@@ -9,6 +9,7 @@ struct err;
 struct json;
 struct store;
 struct store_archive;
+struct store_layer_ref;
 
 /* A descriptor as JSON. */
 struct json *descriptor_json(const char *media_type, const char *digest, int64_t size)
@@ -20,12 +21,16 @@ struct made_layer {
     int64_t size;
     int64_t diff_size; /* bytes when unpacked; 0 where it does not matter */
 };
+/* The same of layers in the store; as many as there are, owned. */
+struct made_layer *made_layers(const struct store_layer_ref *layers, size_t n)
+    __attribute__((returns_nonnull, warn_unused_result));
 struct manifest_parts {
     const char *config; /* digest */
     int64_t config_size;
     const struct made_layer *layers;
     size_t n;
     const struct json *annotations; /* an object, or NULL */
+    const char *config_type;        /* NULL: an image's */
 };
 /* Appends the text of an OCI manifest; the same input gives the same bytes. */
 void manifest_make(const struct manifest_parts *p, struct str *out);

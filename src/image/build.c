@@ -32,6 +32,15 @@ struct store_layer_ref image_layer_plain(const struct store_unpacked *u) {
                                     .diff_size = u->diff_size};
 }
 
+struct store_layer_ref image_layer_copy(const struct store_layer_ref *l) {
+    struct store_layer_ref copy = *l;
+    copy.blob = mem_dup(l->blob);
+    copy.media_type = mem_dup(l->media_type);
+    copy.diff_id = mem_dup(l->diff_id);
+    copy.chain_id = mem_dup(l->chain_id);
+    return copy;
+}
+
 void image_layer_done(struct store_layer_ref *l) {
     free(l->blob);
     free(l->media_type);
@@ -41,15 +50,11 @@ void image_layer_done(struct store_layer_ref *l) {
 }
 
 struct err *image_compose(struct store *s, const struct image_parts *p, char ret_id[65]) {
-    autofree struct made_layer *made = mem_array(p->n + 1, sizeof *made);
+    autofree struct made_layer *made = made_layers(p->layers, p->n);
     autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
     struct json *rootfs = json_object(), *diff_ids = json_array();
-    for (size_t i = 0; i < p->n; i++) {
-        const struct store_layer_ref *l = &p->layers[i];
-        made[i] = (struct made_layer){.media_type = l->media_type, .size = l->size, .diff_size = l->diff_size};
-        memcpy(made[i].digest, l->blob, strlen(l->blob) + 1);
-        json_push_str(diff_ids, l->diff_id);
-    }
+    for (size_t i = 0; i < p->n; i++)
+        json_push_str(diff_ids, p->layers[i].diff_id);
     json_set_str(rootfs, "type", "layers");
     json_set(rootfs, "diff_ids", diff_ids);
     json_set(p->config, "rootfs", rootfs);

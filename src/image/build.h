@@ -28,6 +28,7 @@ struct err *image_layer_read(const struct image_layer *l, struct store_layer_ref
     __attribute__((warn_unused_result));
 /* The same for one that the store has adopted with a plain tar. */
 struct store_layer_ref image_layer_plain(const struct store_unpacked *u);
+struct store_layer_ref image_layer_copy(const struct store_layer_ref *l);
 void image_layer_done(struct store_layer_ref *l);
 struct image_parts {
     struct json *config; /* its "rootfs" is filled in */

@@ -62,8 +62,11 @@ struct err *new_image_record(const struct new_image *n, char ret_id[65]) {
     if (n->names)
         strv_extend(&names, n->names);
     TRY(digest_of(str_c(n->config), n->config->len, config_digest));
-    const struct manifest_parts parts = {config_digest, (int64_t)n->config->len, n->layers, n->n_layers,
-                                         n->annotations};
+    const struct manifest_parts parts = {.config = config_digest,
+                                         .config_size = (int64_t)n->config->len,
+                                         .layers = n->layers,
+                                         .n = n->n_layers,
+                                         .annotations = n->annotations};
     manifest_make(&parts, &manifest);
     TRY(digest_of(str_c(&manifest), manifest.len, digest));
     TRY(store_blob_put(n->store, config_digest, str_c(n->config), n->config->len));

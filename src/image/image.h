@@ -130,6 +130,8 @@ struct image_push {
     const struct image_ref *ref; /* with a tag */
     const char *id;              /* of the image; NULL: the one that has that name */
     const char *source;          /* and the name that it was meant by, or NULL */
+    struct store_image *content; /* or what is no image: its blobs and its manifest are in the store, and nothing is
+                                    recorded */
     const char *platform;        /* that the image must be for, or NULL */
     const char *compression;     /* of layers that are not compressed yet: "gzip", "zstd"; NULL: gzip */
     struct image_progress_fn progress;

@@ -69,6 +69,11 @@ struct err *unpack_ns_get(struct unpack_ns *ns) {
     return NULL;
 }
 
+/* A layer without a chain id is a blob that is nowhere unpacked. */
+static bool layer_there(const struct store *s, const struct store_layer_ref *l) {
+    return !l->chain_id || store_layer_has(s, l->chain_id);
+}
+
 /* ---- starting ---- */
 
 static struct err *start_unpack(const struct bringing *b, struct work *w, int input_fd, int bell_fd) {
@@ -132,13 +137,13 @@ static struct err *start_both(struct bringing *b, struct work *w) {
 static struct err *start_work(struct bringing *b, struct work *w) {
     struct store *s = b->l->store;
     /* Before the partial is locked: making a namespace may fork, and a child must not inherit that lock. */
-    if (!store_layer_has(s, w->layer->chain_id))
+    if (!layer_there(s, w->layer))
         TRY(unpack_ns_get(b->l->ns));
-    bool layer = store_layer_has(s, w->layer->chain_id), blob = store_blob_has(s, w->layer->blob);
+    bool layer = layer_there(s, w->layer), blob = store_blob_has(s, w->layer->blob);
     if (!blob) {
         TRY(open_partial(b, w));
         blob = w->partial < 0; /* somebody else has brought it while we waited for the lock */
-        layer = store_layer_has(s, w->layer->chain_id);
+        layer = layer_there(s, w->layer);
     }
     if (layer && blob) {
         w->state = WORK_DONE;
@@ -399,7 +404,7 @@ static void fill_sizes(const struct bringing *b, struct store_image *img) {
     img->size = 0;
     for (size_t i = 0; i < img->n_layers; i++) {
         struct store_layer_ref *layer = &img->layers[i];
-        if (layer->diff_size == 0)
+        if (layer->diff_size == 0 && layer->chain_id)
             layer->diff_size = recorded_size(b->l->store, layer->chain_id);
         img->size += layer->diff_size;
     }
@@ -414,7 +419,7 @@ static size_t make_plan(struct bringing *b, struct store_image *img) {
         struct work *w = &b->w[i];
         *w = (struct work){.layer = &img->layers[i], .partial = -1, .authorized_at = -1};
         memcpy(w->short_id, digest_hex(w->layer->blob), ID_SHORT_LEN);
-        bool there = store_layer_has(b->l->store, w->layer->chain_id) && store_blob_has(b->l->store, w->layer->blob);
+        bool there = layer_there(b->l->store, w->layer) && store_blob_has(b->l->store, w->layer->blob);
         w->state = there ? WORK_DONE : WORK_WAITING;
         missing += !there;
         say(b, w, there ? "Already exists" : b->l->registry ? "Pulling fs layer" : "Loading layer", 0);

@@ -297,7 +297,7 @@ static struct err *docker_manifest(struct loading *ld, const struct json *entry,
         return err_new(ERR_CORRUPT, "the archive has no image config %s", config_name);
     struct made_layer *layers = mem_array(json_count(list), sizeof *layers);
     struct err *e = docker_layers(ld, list, layers, &n);
-    const struct manifest_parts of = {config->digest, config->size, layers, n, NULL};
+    const struct manifest_parts of = {.config = config->digest, .config_size = config->size, .layers = layers, .n = n};
     if (!e)
         manifest_make(&of, out);
     free(layers);

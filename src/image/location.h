@@ -21,6 +21,7 @@
 struct err;
 struct host;
 struct store;
+struct store_image;
 struct strv;
 
 enum image_transport { IMAGE_REGISTRY, IMAGE_DOCKER_ARCHIVE, IMAGE_OCI_ARCHIVE, IMAGE_OCI, IMAGE_DIR };
@@ -51,7 +52,8 @@ enum image_format {
 };
 struct image_save {
     struct store *store;
-    const struct strv *names; /* as typed by the user, resolved here */
+    const struct strv *names;    /* as typed by the user, resolved here; or NULL: */
+    struct store_image *content; /* what is no image: its blobs and its manifest are in the store; in layouts alone */
     enum image_format format;
     const char *as; /* what the one image is called there: a reference in docker's archive, a tag in a layout; NULL: its
                        own names */

@@ -7,8 +7,10 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "image/archive_int.h"
 #include "image/manifest_int.h"
+#include "storage/store.h"
 
 struct json *descriptor_json(const char *media_type, const char *digest, int64_t size) {
     struct json *j = json_object();
@@ -25,6 +27,16 @@ static const char *oci_layer_type(const char *type) {
     return str_eq(type, MEDIA_DOCKER_LAYER) ? MEDIA_OCI_LAYER : type;
 }
 
+struct made_layer *made_layers(const struct store_layer_ref *layers, size_t n) {
+    struct made_layer *made = mem_array(n + 1, sizeof *made);
+    for (size_t i = 0; i < n; i++) {
+        const struct store_layer_ref *l = &layers[i];
+        made[i] = (struct made_layer){.media_type = l->media_type, .size = l->size, .diff_size = l->diff_size};
+        memcpy(made[i].digest, l->blob, sizeof made[i].digest);
+    }
+    return made;
+}
+
 void manifest_make(const struct manifest_parts *p, struct str *out) {
     autojson j = json_object();
     struct json *list = json_array();
@@ -33,7 +45,8 @@ void manifest_make(const struct manifest_parts *p, struct str *out) {
                   descriptor_json(oci_layer_type(p->layers[i].media_type), p->layers[i].digest, p->layers[i].size));
     json_set_int(j, "schemaVersion", 2);
     json_set_str(j, "mediaType", MEDIA_OCI_MANIFEST);
-    json_set(j, "config", descriptor_json(MEDIA_OCI_CONFIG, p->config, p->config_size));
+    const char *config_type = p->config_type ? p->config_type : MEDIA_OCI_CONFIG;
+    json_set(j, "config", descriptor_json(config_type, p->config, p->config_size));
     json_set(j, "layers", list);
     if (p->annotations)
         json_set(j, "annotations", json_copy(p->annotations));

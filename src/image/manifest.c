@@ -57,7 +57,7 @@ static bool is_manifest_type(const char *type) {
 
 static bool is_known_type(const char *type) { return is_index_type(type) || is_manifest_type(type); }
 
-static struct err *layer_type_check(const char *type) {
+struct err *manifest_layer_type_check(const char *type) {
     static const char *const known[] = {
         MEDIA_OCI_LAYER,
         MEDIA_OCI_LAYER "+gzip",
@@ -136,7 +136,7 @@ static struct err *parse_layers(const struct json *j, struct manifest *m) {
     JSON_EACH(layer, layers) {
         TRY(descriptor_parse(layer, &m->layers[m->n_layers]));
         m->n_layers++;
-        TRY(layer_type_check(m->layers[m->n_layers - 1].media_type));
+        TRY(manifest_layer_type_check(m->layers[m->n_layers - 1].media_type));
     }
     return NULL;
 }

@@ -49,6 +49,8 @@ struct err *manifest_parse(const struct str *text, const char *content_type, str
     __attribute__((warn_unused_result));
 void manifest_done(struct manifest *m);
 
+/* unsupported for a media type that is none of layers. */
+struct err *manifest_layer_type_check(const char *type) __attribute__((warn_unused_result));
 /* Reads one descriptor: digest canonical, size in range. */
 struct err *descriptor_parse(const struct json *j, struct descriptor *ret) __attribute__((warn_unused_result));
 void descriptor_done(struct descriptor *d);

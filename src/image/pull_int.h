@@ -37,8 +37,8 @@ struct layers {
 };
 /*
  * Brings in the blobs and layers of `img` that the store lacks, verified, and fills in their diff_size and the image's
- * size. *ret_fetched counts layers that had to be fetched or unpacked. On failure what was completed stays
- * (unreferenced), partial downloads stay for a resume, everything else is gone.
+ * size; of one without a chain id only the blob. *ret_fetched counts layers that had to be fetched or unpacked. On
+ * failure what was completed stays (unreferenced), partial downloads stay for a resume, everything else is gone.
  */
 struct err *layers_bring_in(const struct layers *l, struct store_image *img, size_t *ret_fetched)
     __attribute__((warn_unused_result));

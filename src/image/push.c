@@ -86,6 +86,10 @@ static struct err *check_platform(const struct image_push *p, const struct store
 
 static struct err *find_image(struct pushing *ps, const char *canonical) {
     char id[ID_LEN + 1];
+    if (ps->p->content) {
+        ps->img = ps->p->content;
+        return NULL;
+    }
     autoerr absent = ps->p->id ? NULL : store_ref_get(ps->p->store, canonical, id);
     if (absent && err_kind(absent) == ERR_NOT_FOUND)
         TRY(no_such_tag(ps->p, canonical));
@@ -306,7 +310,7 @@ static struct err *push_held(struct pushing *ps, const char *canonical, struct i
     TRY(registry_new(p->host, p->config, ps->client, p->ref->domain, p->ref->path, NULL, &ps->registry));
     ps->registry->push = true;
     TRY(send_image(ps));
-    return record(ps, ret);
+    return p->content ? NULL : record(ps, ret);
 }
 
 struct err *image_push(const struct image_push *p, struct image_pushed *ret) {
@@ -319,7 +323,8 @@ struct err *image_push(const struct image_push *p, struct image_pushed *ret) {
         upload_done(ps.registry, &ps.items[i].up);
     registry_free(ps.registry);
     fetch_client_free(ps.client);
-    store_image_free(ps.img);
+    if (!p->content)
+        store_image_free(ps.img);
     str_done(&ps.manifest);
     free(ps.items);
     return e;

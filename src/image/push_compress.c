@@ -129,23 +129,29 @@ static struct err *new_manifest(struct store *s, struct store_image *img) {
     autostr struct str config = STR_INIT_MAX(MANIFEST_MAX), text = STR_INIT_MAX(MANIFEST_MAX);
     char digest[DIGEST_LEN + 1];
     TRY(store_blob_read(s, img->config, MANIFEST_MAX, &config));
-    struct made_layer *layers = mem_array(img->n_layers, sizeof *layers);
-    for (size_t i = 0; i < img->n_layers; i++) {
-        const struct store_layer_ref *l = &img->layers[i];
-        layers[i] = (struct made_layer){.media_type = l->media_type, .size = l->size};
-        memcpy(layers[i].digest, l->blob, sizeof layers[i].digest);
-    }
+    autofree struct made_layer *layers = made_layers(img->layers, img->n_layers);
     autojson old = NULL;
     TRY(read_manifest(s, img, &old));
-    const struct manifest_parts parts = {img->config, (int64_t)config.len, layers, img->n_layers,
-                                         json_get(old, "annotations")};
+    const struct manifest_parts parts = {.config = img->config,
+                                         .config_size = (int64_t)config.len,
+                                         .layers = layers,
+                                         .n = img->n_layers,
+                                         .annotations = json_get(old, "annotations")};
     manifest_make(&parts, &text);
-    free(layers);
     TRY(digest_of(str_c(&text), text.len, digest));
     TRY(store_blob_put(s, digest, str_c(&text), text.len));
     mem_set(&img->manifest, digest);
     mem_set(&img->manifest_type, MEDIA_OCI_MANIFEST);
     return store_image_put(s, img);
+}
+
+struct err *push_compress_layers(struct store *s, struct store_image *img, const char *format) {
+    struct compressing c = {.s = s, .img = img, .format = format};
+    TRY(take_over_all(s, img, format));
+    struct err *e = compress_rest(&c);
+    for (size_t i = 0; i < c.n; i++)
+        store_compress_cancel(s, c.jobs[i]);
+    return e;
 }
 
 struct err *push_compress(struct store *s, struct store_image *img, const char *format) {
@@ -155,10 +161,6 @@ struct err *push_compress(struct store *s, struct store_image *img, const char *
     TRY(from_registry(s, img, &known));
     if (known)
         return NULL;
-    TRY(take_over_all(s, img, format));
-    struct compressing c = {.s = s, .img = img, .format = format};
-    struct err *e = compress_rest(&c);
-    for (size_t i = 0; i < c.n; i++)
-        store_compress_cancel(s, c.jobs[i]);
-    return e ? e : new_manifest(s, img);
+    TRY(push_compress_layers(s, img, format));
+    return new_manifest(s, img);
 }

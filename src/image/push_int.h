@@ -59,3 +59,6 @@ int64_t upload_range_end(const char *range);
  */
 struct err *push_compress(struct store *s, struct store_image *img, const char *format)
     __attribute__((warn_unused_result));
+/* The same, and nothing is recorded: img->layers say what became of them. */
+struct err *push_compress_layers(struct store *s, struct store_image *img, const char *format)
+    __attribute__((warn_unused_result));

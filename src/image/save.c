@@ -123,15 +123,10 @@ static struct err *ensure_manifest(struct saving *s, struct store_image *img) {
     char digest[DIGEST_LEN + 1];
     autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
     TRY(store_blob_open(s->store, img->config, &fd, &size));
-    struct made_layer *layers = mem_array(img->n_layers, sizeof *layers);
-    for (size_t i = 0; i < img->n_layers; i++) {
-        layers[i].media_type = img->layers[i].media_type;
-        layers[i].size = img->layers[i].size;
-        memcpy(layers[i].digest, img->layers[i].blob, sizeof layers[i].digest);
-    }
-    const struct manifest_parts parts = {img->config, size, layers, img->n_layers, NULL};
+    autofree struct made_layer *layers = made_layers(img->layers, img->n_layers);
+    const struct manifest_parts parts = {
+        .config = img->config, .config_size = size, .layers = layers, .n = img->n_layers};
     manifest_make(&parts, &text);
-    free(layers);
     TRY(digest_of(str_c(&text), text.len, digest));
     TRY(store_blob_put(s->store, digest, str_c(&text), text.len));
     img->manifest = mem_dup(digest);
@@ -147,6 +142,8 @@ static struct json *index_entry(const struct store_image *img, int64_t size, con
         json_set_str(a, "org.opencontainers.image.ref.name", strrchr(reference, ':') + 1);
         json_set(j, "annotations", a);
     }
+    if (!img->arch) /* no image */
+        return j;
     struct json *p = json_object();
     json_set_str(p, "architecture", img->arch);
     json_set_str(p, "os", img->os);
@@ -347,6 +344,10 @@ static struct err *write_out(struct saving *s, struct json *manifests, const str
 static struct err *save_chosen(struct saving *s, int out_fd) {
     autojson manifests = json_array();
     autojson docker = json_array();
+    if (s->s->content) {
+        struct saved unnamed = {.source = NULL};
+        TRY(describe(s, &unnamed, s->s->content, manifests, docker));
+    }
     for (size_t i = 0; i < s->n; i++) {
         struct store_image *img = NULL;
         TRY(image_get(s->store, s->images[i].id, s->images[i].source, &img));
@@ -362,7 +363,7 @@ struct err *image_save(const struct image_save *args) {
     struct saving s = {.s = args, .store = args->store, .format = args->format};
     autofd int hold = -1;
     struct err *e = store_hold(args->store, &hold);
-    for (size_t i = 0; !e && i < args->names->n; i++)
+    for (size_t i = 0; !e && !args->content && i < args->names->n; i++)
         e = choose_one(&s, args->names->v[i]);
     if (!e)
         e = save_chosen(&s, args->fd);

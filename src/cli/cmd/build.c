@@ -59,15 +59,12 @@ static const struct cli_flag flags[] = {
     {.name = "cache-from",
      .type = CLI_LIST,
      .offset = AT(cache_from),
-     .help = "External cache sources",
-     .standing = CLI_IGNORED,
-     .reason = "only the local cache is used"},
+     .help = "External cache sources (e.g., \"user/app:cache\", \"type=local,src=path/to/dir\")"},
     {.name = "cache-to",
      .type = CLI_LIST,
      .offset = AT(cache_to),
-     .help = "Cache export destinations",
-     .standing = CLI_REFUSED,
-     .reason = "the cache is not exported"},
+     .help = "Cache export destinations (e.g., \"type=inline\", \"type=local,dest=path/to/dir\"); with \"mounts=true\" "
+             "those of RUN --mount=type=cache, too"},
     {.name = "call",
      .type = CLI_STRING,
      .offset = AT(call),
@@ -355,6 +352,8 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         .look = look,
         .interrupted_fd = &interrupted,
     };
+        .cache_from = &o->cache_from,
+        .cache_to = &o->cache_to,
     const struct build_output_flags f = {.output = &o->output, .push = o->push, .load = o->load};
     struct build_outputs outputs = {.n = 0};
     struct err *e = build_outputs_parse(&f, &outputs);
