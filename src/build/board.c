@@ -173,7 +173,7 @@ void board_event(struct board *b, size_t source, const struct json *event, int t
     autofd int fd = taken_fd;
     int64_t local = json_int_value(json_get(event, "vertex"), 0);
     const char *name = json_str_value(json_get(event, "name")), *line = json_str_value(json_get(event, "line"));
-    const char *ended = json_str_value(json_get(event, "end"));
+    const char *ended = json_str_value(json_get(event, "end")), *shell = json_str_value(json_get(event, "shell"));
     if (!local) {
         b->form->text(b, json_text(event, "text"));
         return;
@@ -189,6 +189,10 @@ void board_event(struct board *b, size_t source, const struct json *event, int t
         b->form->line(b, v, line);
     if (fd >= 0)
         take_output(v, &fd);
+    if (shell) {
+        read_rest(b, v);
+        b->form->text(b, shell);
+    }
     v->cached = str_eq(ended, "cached");
     if (ended)
         end_vertex(b, v, NULL);

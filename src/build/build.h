@@ -60,6 +60,7 @@ struct build_options {
     const struct container_options *run; /* what RUN gets: network, hosts, limits; the rest is filled in here */
     const char *target, *platform;       /* or NULL */
     bool no_cache, pull;
+    bool debug_shell; /* a shell where a RUN has failed; standard input and output are a terminal */
     struct build_look look;
     const int *interrupted_fd;
 };

@@ -114,7 +114,56 @@ static void add_settings(struct run *r) {
 
 static struct err *failed(const struct run *r, int code) {
     autofree char *words = strv_join(&r->command, " ");
-    return err_new(ERR_SYSTEM, "process \"%s\" did not complete successfully: exit code: %d", words, code);
+    struct err *e = err_new(ERR_SYSTEM, "process \"%s\" did not complete successfully: exit code: %d", words, code);
+    return r->x->o->debug_shell ? e : err_hint(e, "build with --debug-shell for a shell where it failed");
+}
+
+static const char *top_of(const struct state *s) { return s->n ? s->layers[s->n - 1].chain_id : NULL; }
+
+/* The shell itself, not to run one command. */
+static const char *shell_of(struct exec *x) {
+    const char *shell = json_str_value(json_first(json_get(exec_config(x), "Shell")));
+    return shell ? shell : "/bin/sh";
+}
+
+/* On the user's terminal, with what the command had: its mounts, variables, user and directory. */
+static struct err *run_shell(struct run *r, const char *shell) {
+    struct container_options o = r->options;
+    autowork w = NULL;
+    int code;
+    o.command = (struct strv){.n = 0};
+    o.tty = o.interactive = o.attach_stdin = true;
+    strv_push(&o.command, shell);
+    struct err *e = exec_work(r->x, &o, r->trees, &w);
+    strv_done(&o.command);
+    TRY(e);
+    const struct monitor_io io = {
+        .in = STDIN_FILENO, .out = STDOUT_FILENO, .err = STDOUT_FILENO, .tty = true, .detach_keys = ""};
+    return engine_work_run(w, &io, &code);
+}
+
+/* What the command has left becomes a layer of nobody's, and the shell's container lies on that. */
+static struct err *over_failed(struct run *r, struct engine_work *w, const char *shell, int code) {
+    struct exec *x = r->x;
+    struct store_layer_ref layer;
+    autofree char *text = mem_printf(
+        "The command has failed with exit code %d. This is %s in its container; 'exit' ends the build.\n", code, shell);
+    TRY(engine_work_layer(w, top_of(exec_state(x)), &layer));
+    state_push(exec_state(x), &layer);
+    progress_shell(&x->progress, text);
+    return run_shell(r, shell);
+}
+
+/* --debug-shell. What the build ends with is that the command has failed, also where the image has no shell. */
+static void debug_shell(struct run *r, struct engine_work *w, int code) {
+    const char *shell = shell_of(r->x);
+    autostr struct str why = STR_INIT;
+    autoerr e = over_failed(r, w, shell, code);
+    if (!e)
+        return;
+    err_format(e, &why);
+    autofree char *text = mem_printf("[Warning] --debug-shell: %s: %s\n", shell, str_c(&why));
+    progress_text(&r->x->progress, text);
 }
 
 /* What was made for something to be mounted on: not the command's work, and not to be in the layer. */
@@ -161,7 +210,6 @@ static struct err *clean_mounts(struct run *r, struct engine_work *w) {
 
 static struct err *execute(struct run *r, struct store_layer_ref *ret) {
     struct exec *x = r->x;
-    struct state *s = exec_state(x);
     autowork w = NULL;
     autofd int out = -1;
     int code = 0;
@@ -171,10 +219,12 @@ static struct err *execute(struct run *r, struct store_layer_ref *ret) {
     const struct monitor_io io = {.in = -1, .out = out, .err = out};
     TRY(engine_work_run(w, &io, &code));
     fd_replace(&out, -1);
+    if (code != 0 && x->o->debug_shell)
+        debug_shell(r, w, code);
     if (code != 0)
         return failed(r, code);
     TRY(clean_mounts(r, w));
-    return engine_work_layer(w, s->n ? s->layers[s->n - 1].chain_id : NULL, ret);
+    return engine_work_layer(w, top_of(exec_state(x)), ret);
 }
 
 /* "RUN |1 A=b /bin/sh -c make # buildkit". */

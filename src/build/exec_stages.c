@@ -152,6 +152,8 @@ static struct err *listen_to(struct crew *c, struct worker *w) {
         return state_unpack(x, fd, &x->state[w->stage]);
     } else {
         board_event(x->board, w->stage + 1, m, take_fd(&fd));
+        if (json_get(m, "shell")) /* the user is in it: nothing is drawn, and others wait with what they have to say */
+            return listen_to(c, w);
     }
     return NULL;
 }

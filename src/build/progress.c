@@ -46,6 +46,12 @@ void progress_done(struct progress *p) { end(p, "done"); }
 
 void progress_cached(struct progress *p) { end(p, "cached"); }
 
+void progress_shell(const struct progress *p, const char *text) {
+    autojson j = event_of(p);
+    json_set_str(j, "shell", text);
+    p->say(p->ctx, j, -1);
+}
+
 void progress_text(const struct progress *p, const char *text) {
     autojson j = json_object();
     json_set_str(j, "text", text);

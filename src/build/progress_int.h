@@ -7,6 +7,8 @@
  *     {"vertex":n,"line":"…"}                 a line about it
  *     {"vertex":n,"output":true} + pipe       what comes out of the pipe are its lines, with the time
  *     {"vertex":n,"end":"done" | "cached"}
+ *     {"vertex":n,"shell":"…"}                its command has failed, and the user's terminal is a shell's, with this
+ *                                             text above it, until the next message of this process
  *     {"text":"…"}                            about no vertex: a warning
  */
 #pragma once
@@ -28,6 +30,8 @@ void progress_vertex(struct progress *p, const char *fmt, ...) __attribute__((fo
 void progress_line(struct progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void progress_done(struct progress *p);
 void progress_cached(struct progress *p);
+/* Has the terminal left alone from here on, below a text. */
+void progress_shell(const struct progress *p, const char *text);
 /* Text as it is. */
 void progress_text(const struct progress *p, const char *text);
 /* Where a command of the vertex writes to; to be closed before its end is told. */

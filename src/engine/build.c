@@ -96,8 +96,10 @@ struct err *engine_work_new(struct engine *e, const struct engine_base *base, co
 }
 
 struct err *engine_work_run(struct engine_work *w, const struct monitor_io *io, int *ret_code) {
-    const struct engine_start s = {.attach = true, .io = *io};
+    struct engine_start s = {.attach = true, .io = *io};
     struct monitor_io_result r = {.detached = false};
+    if (io->tty)
+        engine_tty_size(io->in, &s.rows, &s.cols);
     TRY(engine_container_start_created(w->engine, &w->created, &s, &r));
     return r.ended ? (*ret_code = r.code, NULL) : engine_container_wait(w->engine, w->id, ret_code);
 }
@@ -174,8 +176,6 @@ static struct err *write_blob(struct store *s, const struct store_gather *what, 
     return NULL;
 }
 
-static struct err *adopt(struct taking *t, const char *name, const char *parent, struct store_unpacked *ret) {
-    const struct engine_work *w = t->w;
 /* The one time that the layer's files are read: for its tar, which is the blob, and the digest. */
 static struct err *write_layer(const struct engine_work *w, int list, int tmp, struct store_unpacked *ret) {
     autofd int dir = -1;
@@ -184,6 +184,8 @@ static struct err *write_layer(const struct engine_work *w, int list, int tmp, s
     return write_blob(w->engine->store, &g, tmp, ret);
 }
 
+static struct err *adopt(struct taking *t, const char *name, const char *parent, struct store_unpacked *ret) {
+    const struct engine_work *w = t->w;
     autofd int list = sys_memfd("changes", MFD_CLOEXEC);
     if (list < 0)
         return err_sys(errno, "make a memory file");
@@ -269,8 +271,6 @@ struct err *engine_build_image(struct engine *e, const struct image_parts *p, ch
     return NULL;
 }
 
-/* ---- an image's files ---- */
-
 /* ---- directories of the store's ---- */
 
 struct err *engine_build_pack(struct engine *e, int dir, struct store_unpacked *ret) {
@@ -302,6 +302,8 @@ struct err *engine_cache_place(struct engine *e, struct image_cache_place *p) {
     p->userns_ctx = e;
     return NULL;
 }
+
+/* ---- an image's files ---- */
 
 static struct err *gather_root(struct engine_work *w, int out_fd, struct store_files_job **ret) {
     int root;

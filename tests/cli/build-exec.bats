@@ -122,6 +122,37 @@ E
     wait_for gone "sleep $n"
 }
 
+@test "--debug-shell: a shell where the command has failed, with what it had and had made; then the build fails" {
+    n=$(unique)
+    cat >Dockerfile <<E
+FROM busybox
+ARG A=arg-$n
+ENV E=env-$n
+WORKDIR /work
+USER 7:8
+RUN --mount=type=tmpfs,target=/t --mount=type=secret,id=s,target=/s,uid=7 echo left >/tmp/left; exit 3
+E
+    echo secret-$n >secret
+    run -1 coracle build --debug-shell . </dev/null
+    assert_output_has 'standard input and output are not a terminal'
+    run -1 coracle build .
+    assert_output_has 'hint: build with --debug-shell'
+    term_open 120 40
+    term_type "coracle build -t $n --debug-shell --secret id=s,src=secret .; echo ended=\$?"
+    term_expect "has failed with exit code 3. This is /bin/sh in its container"
+    term_type 'echo "$A $E $PWD $(id -u):$(id -g) $(cat /tmp/left /s | paste -sd+) $(stat -f -c %T /t)"'
+    term_expect "arg-$n env-$n /work 7:8 left+secret-$n tmpfs"
+    term_type "exit 5"
+    term_expect "exit code: 3"
+    term_expect "ended=1"
+    run -1 coracle image inspect "$n"
+    # an image without a shell
+    printf 'FROM busybox AS b\nFROM scratch\nCOPY --from=b /bin/busybox /busybox\nRUN ["/busybox", "false"]\n' >Dockerfile
+    term_type "clear; coracle build --debug-shell .; echo then=\$?"
+    term_expect "--debug-shell: /bin/sh: "
+    term_expect "then=1"
+}
+
 @test "a layer is the upper directory: what its tar unpacks to is what is there, whatever the step did" {
     mkdir -p files/sub && echo 1 >files/a && ln files/a files/hard && ln -s a files/link && echo 2 >files/sub/b
     cat >Dockerfile <<'E'

@@ -15,7 +15,7 @@ struct opts {
     struct strv output, cache_from, cache_to, ssh, allow, annotation, attest, security_opt;
     char *file, *target, *platform, *progress, *iidfile, *metadata_file, *network;
     char *isolation, *builder, *call, *provenance, *sbom;
-    bool no_cache, pull, quiet, load, push, check, squash, rm, force_rm, compress, content_trust;
+    bool no_cache, pull, debug_shell, quiet, load, push, check, squash, rm, force_rm, compress, content_trust;
     struct container_options run;
 };
 
@@ -108,6 +108,11 @@ static const struct cli_flag flags[] = {
      .type = CLI_STRING,
      .offset = RUN(resources.cpuset_mems),
      .help = "MEMs in which to allow execution (0-3, 0,1)"},
+    {.name = "debug-shell",
+     .type = CLI_BOOL,
+     .offset = AT(debug_shell),
+     .help =
+         "Open a shell in the container of a RUN that fails: with its files, mounts, variables, user and directory"},
     {.name = "disable-content-trust",
      .type = CLI_BOOL,
      .offset = AT(content_trust),
@@ -249,11 +254,14 @@ static struct err *find_look(const struct cli_ctx *c, const struct opts *o, stru
     return NULL;
 }
 
-static struct err *check(const struct opts *o) {
+static struct err *check(const struct cli_ctx *c, const struct opts *o) {
     if (o->provenance && !str_eq(o->provenance, "false"))
         return err_new(ERR_UNSUPPORTED, "--provenance=%s: %s", o->provenance, no_attestations);
     if (o->sbom && !str_eq(o->sbom, "false"))
         return err_new(ERR_UNSUPPORTED, "--sbom=%s: %s", o->sbom, no_attestations);
+    if (o->debug_shell && !(c->host->stdin_tty && c->host->stdout_tty))
+        return err_hint(err_new(ERR_USAGE, "--debug-shell: standard input and output are not a terminal"),
+                        "leave it out where nobody can type");
     if (o->platform && strchr(o->platform, ','))
         return err_new(ERR_UNSUPPORTED, "--platform %s: an image for one platform is built at a time", o->platform);
     return NULL;
@@ -325,7 +333,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     struct opts *o = c->opts;
     struct build_look look;
-    TRY(check(o));
+    TRY(check(c, o));
     TRY(find_look(c, o, &look));
     set_network(o);
     cli_add_proxies(c, &o->build_arg);
@@ -344,16 +352,17 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         .secrets = &o->secret,
         .ssh = &o->ssh,
         .contexts = &o->build_context,
+        .cache_from = &o->cache_from,
+        .cache_to = &o->cache_to,
         .run = &o->run,
         .target = o->target,
         .platform = o->platform,
         .no_cache = o->no_cache,
         .pull = o->pull,
+        .debug_shell = o->debug_shell,
         .look = look,
         .interrupted_fd = &interrupted,
     };
-        .cache_from = &o->cache_from,
-        .cache_to = &o->cache_to,
     const struct build_output_flags f = {.output = &o->output, .push = o->push, .load = o->load};
     struct build_outputs outputs = {.n = 0};
     struct err *e = build_outputs_parse(&f, &outputs);
