@@ -124,7 +124,7 @@ victim_tar() {
     no_fetch() { ! pgrep -u "$(id -u)" -f "$CORACLE_BIN/coracle-fetch" >/dev/null; }
     ref=$REGISTRY/large:1
     blob=$(jq -r '.layers[1].digest' "$CTR_HOME/static/files/large/manifests/1")
-    size=$(jq -r '.layers[].size' "$CTR_HOME/static/files/large/manifests/1" | paste -sd+ | bc)
+    size=$(jq '[.layers[].size] | add' "$CTR_HOME/static/files/large/manifests/1")
     static_reset paced
     partial() { stat -c %s "$STORE/blobs/partial/${blob#*:}" 2>/dev/null || echo 0; }
     kills=0
