@@ -75,6 +75,7 @@ struct err *io_unlock(int fd) __attribute__((warn_unused_result));
 
 /*
  * Calls fn for each entry of a directory but . and .., in readdir order; stops at the first error. `name` is borrowed.
+ * A directory that was removed while it is open has none.
  */
 struct err *io_each_entry(int dirfd, struct err *(*fn)(void *ctx, const char *name, unsigned char d_type), void *ctx)
     __attribute__((warn_unused_result));

@@ -27,8 +27,8 @@ static struct err *each_entry(int fd, struct err *(*fn)(void *ctx, const char *n
     _Alignas(struct dirent64) char buf[ENTRIES];
     for (;;) {
         ssize_t n = getdents64(fd, buf, sizeof buf);
-        if (n <= 0)
-            return n ? err_sys(errno, "read a directory") : NULL;
+        if (n <= 0) /* ENOENT: it has been removed */
+            return n && errno != ENOENT ? err_sys(errno, "read a directory") : NULL;
         for (ssize_t at = 0; at < n;) {
             const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buf + at);
             at += entry->d_reclen;

@@ -138,12 +138,12 @@ inspect() { coracle image inspect -f "$2" "$1"; }
     debian
     assert_eq "$(in_debian bash -c 'echo $BASH_VERSION | cut -d. -f1; echo ${PIPESTATUS[@]}')" $'5\n0 0'
     run -0 in_debian apt-get --version
-    assert_output_has "apt 2."
+    [[ ${lines[0]} =~ ^apt\ [0-9] ]]
     run -0 in_debian sh -c 'dpkg -l | grep -c ^ii; dpkg --audit; dpkg-query -W -f "\${Version}\n" base-files'
     [ "${lines[0]}" -gt 60 ]
     run -0 in_debian perl -e 'print join(",", map { $_ * 2 } 1 .. 3)'
     assert_eq "$output" 2,4,6
-    assert_eq "$(in_debian sh -c '. /etc/os-release; echo $VERSION_CODENAME')" bookworm
+    assert_eq "$(in_debian sh -c '. /etc/os-release; echo $VERSION_CODENAME')" "$(codename)"
 }
 
 @test "debian: setuid programs make root, users and groups are the image's own" {

@@ -64,7 +64,10 @@ basic() { printf %s "$1" | base64 -w0; }
     coracle login -u tester -p secret "$S"
     run skopeo --insecure-policy list-tags --tls-verify=false --authfile "$HOME/.docker/config.json" "docker://$S/none"
     refute_output_has authentication
-    docker logout "$S" && assert_eq "$(config)" '{"auths":{}}'
+    if command -v docker >/dev/null; then # Debian has it in docker.io, which brings a daemon along
+        docker logout "$S"
+        assert_eq "$(config)" '{"auths":{}}'
+    fi
 }
 
 @test "a token service: the password is shown to it once, and a refresh token is what is stored" {

@@ -83,6 +83,9 @@ P
     echo "$STORE/layers/$chain/diff"
 }
 
+codename() { (. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}"); }
+
+# A small image of this machine's own release, for that one's mirror and keys are there.
 debian_tar() {
     local cache=${CORACLE_TEST_CACHE:-/tmp/coracle-test-cache-$(id -u)} part
     mkdir -p "$cache"
@@ -90,7 +93,7 @@ debian_tar() {
         part=$cache/part.$$.tar
         TMPDIR=/tmp mmdebstrap --quiet --mode=unshare --variant=essential --include=apt,passwd,login \
             --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-            --dpkgopt='path-exclude=/usr/share/locale/*' bookworm "$part" >&2 || { rm -f "$part"; return 1; }
+            --dpkgopt='path-exclude=/usr/share/locale/*' --aptopt='Acquire::Retries "3"' "$(codename)" "$part" >&2 || { rm -f "$part"; return 1; }
         mv "$part" "$cache/debian.tar"
     fi
     echo "$cache/debian.tar"

@@ -158,6 +158,17 @@ static void test_mkdirs(void) {
     tear_down();
 }
 
+/* Another process may remove a directory while it is read. */
+static void test_removed_has_no_entries(void) {
+    set_up();
+    autofd int gone = -1;
+    CHECK_OK(io_mkdirs(dir, "gone", 0700));
+    CHECK_OK(fd_open_dir(dir, "gone", &gone));
+    CHECK_INT(unlinkat(dir, "gone", AT_REMOVEDIR), 0);
+    CHECK_INT(entries(gone), 0);
+    tear_down();
+}
+
 static void test_remove(void) {
     set_up();
     CHECK_OK(io_remove_tree(dir, "nothing"));
@@ -339,6 +350,7 @@ static void test_denied(void) {
 }
 
 UNIT_MAIN({"files", test_files}, {"read", test_read}, {"copy", test_copy}, {"mkdirs", test_mkdirs},
-          {"remove", test_remove}, {"remove_deep", test_remove_deep}, {"remove_together", test_remove_together},
+          {"removed_has_no_entries", test_removed_has_no_entries}, {"remove", test_remove},
+          {"remove_deep", test_remove_deep}, {"remove_together", test_remove_together},
           {"remove_mount", test_remove_mount}, {"locks", test_locks}, {"sockets", test_sockets},
           {"close_all", test_close_all}, {"guard_stdio", test_guard_stdio}, {"denied", test_denied})
