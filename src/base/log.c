@@ -11,6 +11,8 @@ static enum log_level log_level = LOG_LEVEL_WARN;
 
 void log_set_level(enum log_level level) { log_level = level; }
 
+bool log_shows(enum log_level level) { return level <= log_level; }
+
 static void log_line(enum log_level level, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 static void log_line(enum log_level level, const char *fmt, va_list ap) {
     static const char *const names[] = {"error", "warning", "info", "debug"};

@@ -190,6 +190,26 @@ bool str_to_u64(const char *s, int base, uint64_t max, uint64_t *ret) {
     return true;
 }
 
+size_t str_distance(const char *a, const char *b) {
+    size_t row[64], n = strlen(b);
+    if (n >= sizeof row / sizeof *row || strlen(a) >= sizeof row / sizeof *row)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t change = diagonal + (a[i - 1] != b[j - 1]), best = change;
+            best = row[j] + 1 < best ? row[j] + 1 : best;
+            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
 bool str_to_i64(const char *s, int64_t min, int64_t max, int64_t *ret) {
     bool negative = s && s[0] == '-' && min < 0;
     uint64_t magnitude;

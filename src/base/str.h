@@ -121,6 +121,8 @@ bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
 /* strcmp == 0 that takes NULL as unequal to all but NULL. */
 bool str_eq(const char *a, const char *b);
+/* How many letters two words differ in (Levenshtein); SIZE_MAX where one of them has more than 63. */
+size_t str_distance(const char *a, const char *b);
 /* Parses a whole decimal number within [min, max]; false (and *ret untouched) for anything else, signs and spaces
  * included. */
 bool str_to_i64(const char *s, int64_t min, int64_t max, int64_t *ret);

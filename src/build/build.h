@@ -61,19 +61,33 @@ struct build_options {
     const char *target, *platform;       /* or NULL */
     bool no_cache, pull;
     bool debug_shell; /* a shell where a RUN has failed; standard input and output are a terminal */
+    bool explain; /* warnings come with their reasons and lines */
     struct build_look look;
     const int *interrupted_fd;
 };
 struct build_result {
     char id[65];
-    bool fresh;        /* there was no such image before */
-    struct strv names; /* as docker shows them */
+    bool fresh;          /* there was no such image before */
+    struct strv names;   /* as docker shows them */
+    struct str warnings; /* of the build checks, as buildx prints them below a build, also one that failed */
 };
 /* Builds an image. `excerpt` gets what explains an error: the last lines of the command that failed, and the lines of
  * the Dockerfile around the place. Done with build_result_done(). */
 struct err *build_run(const struct build_options *o, struct build_result *ret, struct str *excerpt)
     __attribute__((warn_unused_result));
 void build_result_done(struct build_result *r);
+
+/* What buildx calls methods of evaluating a build: nothing is built, the Dockerfile is only looked at. */
+enum build_call { BUILD_CALL_CHECK, BUILD_CALL_OUTLINE, BUILD_CALL_TARGETS };
+struct build_description {
+    struct json *json; /* as BuildKit's result.json; NULL where the Dockerfile cannot be read */
+    struct str text;   /* the same for people */
+    bool found;        /* a check has found something */
+};
+/* Also on failure there may be warnings. Done with build_description_done(). */
+struct err *build_describe(const struct build_options *o, enum build_call call, struct build_description *ret,
+                           struct str *excerpt) __attribute__((warn_unused_result));
+void build_description_done(struct build_description *d);
 
 /* The cache as an array of {"ID", "Type": "regular" or "exec.cachemount", "Step", "Size", "Created", "LastUsed" (ns),
  * "Shared": an image has the layer, too, "InUse": a build has the mount}. */

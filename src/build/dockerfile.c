@@ -12,6 +12,8 @@ struct reader {
     struct strv lines; /* without their ends */
     size_t next;       /* index of the next one */
     bool staged;       /* there was a FROM */
+    struct strv comments;
+    unsigned empty_continuation; /* of the instruction that is read */
     struct dockerfile *d;
     struct df_fault *fault;
 };
@@ -82,6 +84,7 @@ static struct err *read_directives(struct reader *r) {
         TRY(apply_directive(r->d, key, value, &known));
         if (!known)
             break;
+        r->next = i + 1;
     }
     if (!r->d->escape)
         r->d->escape = '\\';
@@ -101,13 +104,29 @@ static bool continues(char *line, char escape) {
     return true;
 }
 
+/* Up to the next instruction. Comments describe what stands right below them: an empty line, or an empty comment, makes
+ * them comments of nothing. */
+static void skip_to_instruction(struct reader *r) {
+    strv_done(&r->comments);
+    for (; r->next < r->lines.n; r->next++) {
+        const char *line = skip_blank(r->lines.v[r->next]);
+        if (*line && *line != '#')
+            return;
+        autofree char *text = trimmed(*line ? line + 1 : line);
+        if (*text)
+            strv_push(&r->comments, text);
+        else
+            strv_done(&r->comments);
+    }
+}
+
 /* The next instruction as one line; false at the end. Comments and empty lines between continued ones are not of it. */
 static bool logical_line(struct reader *r, struct str *out) {
-    while (r->next < r->lines.n && (!*skip_blank(r->lines.v[r->next]) || is_comment(r->lines.v[r->next])))
-        r->next++;
+    skip_to_instruction(r);
     if (r->next == r->lines.n)
         return false;
     r->fault->first = (unsigned)r->next + 1;
+    bool empty = false;
     bool more = continues(r->lines.v[r->next], r->d->escape);
     str_append(out, skip_blank(r->lines.v[r->next++]));
     while (more && r->next < r->lines.n) {
@@ -115,13 +134,14 @@ static bool logical_line(struct reader *r, struct str *out) {
         if (is_comment(line))
             continue;
         if (!*skip_blank(line)) {
-            r->d->empty_continuation = (unsigned)r->next;
+            empty = true;
             continue;
         }
         more = continues(line, r->d->escape);
         str_append(out, line);
     }
     r->fault->last = (unsigned)r->next;
+    r->empty_continuation = empty ? r->fault->last : 0;
     return true;
 }
 
@@ -165,11 +185,8 @@ static struct err *read_heredocs(struct reader *r, struct df_instruction *in) {
 /* Splits "NAME --flags rest" and looks at each part. */
 static struct err *read_instruction(struct df_instruction *in, const char *line, char escape) {
     in->text = trimmed(line);
-    size_t n = 0;
-    while (in->text[n] && !df_blank(in->text[n]))
-        n++;
-    autofree char *name = mem_dupn(in->text, n);
-    const char *rest = in->text + n;
+    autofree char *name = df_typed_name(in);
+    const char *rest = in->text + strlen(name);
     TRY(df_kind_of(name, &in->kind));
     TRY(df_take_flags(in, &rest));
     in->rest = trimmed(rest);
@@ -187,6 +204,9 @@ static struct err *append(struct reader *r, const char *line, struct df_instruct
         return err_new(ERR_USAGE, "more than %d instructions", INSTRUCTIONS_MAX);
     in->first = r->fault->first;
     in->last = r->fault->last;
+    in->empty_continuation = r->empty_continuation;
+    in->comments = r->comments;
+    r->comments = (struct strv){.n = 0};
     d->v = mem_resize(d->v, d->n + 1, sizeof *d->v);
     d->v[d->n++] = *in;
     *in = (struct df_instruction){.text = NULL};
@@ -240,6 +260,7 @@ struct err *dockerfile_parse(const char *text, size_t n, struct dockerfile *ret,
     }
     struct err *e = read_all(&r);
     strv_done(&r.lines);
+    strv_done(&r.comments);
     TRY(e);
     hand_over(&d, ret);
     return NULL;
@@ -263,20 +284,40 @@ void dockerfile_done(struct dockerfile *d) {
 
 /* ---- where an error is ---- */
 
+/* The lines around a place that are shown with it: fewer where there are several, and more on one side where the other
+ * is at the text's end. */
+static void widen(const struct df_fault *fault, unsigned n, unsigned *ret_from, unsigned *ret_to) {
+    unsigned from = fault->first, to = fault->last < n ? fault->last : n;
+    unsigned wanted = from == to ? 4 : 2;
+    for (unsigned p = 0; p < wanted; p++) {
+        if (from > 1) {
+            from--;
+            p++;
+        }
+        if (to < n) {
+            to++;
+            p++;
+        }
+    }
+    *ret_from = from;
+    *ret_to = to;
+}
+
 void df_excerpt(const char *text, const char *name, const struct df_fault *fault, struct str *out) {
     static const char rule[] = "--------------------\n";
     autostrv struct strv lines = {.n = 0};
+    unsigned from, to;
     strv_split(&lines, text, '\n');
     if (!fault->first || fault->first > lines.n)
         return;
-    unsigned from = fault->first > 4 ? fault->first - 4 : 1, to = fault->last + 4;
+    widen(fault, (unsigned)lines.n, &from, &to);
     str_appendf(out, "%s:%u\n%s", name, fault->first, rule);
-    for (unsigned i = from; i <= to && i <= lines.n; i++) {
+    for (unsigned i = from; i <= to; i++) {
         size_t end = strlen(lines.v[i - 1]);
         if (end > 0 && lines.v[i - 1][end - 1] == '\r')
             lines.v[i - 1][end - 1] = 0;
         bool here = i >= fault->first && i <= fault->last;
-        str_appendf(out, "%4u | %s ", i, here ? ">>>" : "   ");
+        str_appendf(out, " %3u | %s ", i, here ? ">>>" : "   ");
         str_append_visible(out, lines.v[i - 1]);
         str_append_c(out, '\n');
     }

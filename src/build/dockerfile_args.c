@@ -206,28 +206,14 @@ static const struct grammar grammars[DF_KIND_COUNT] = {
 
 const char *df_kind_name(enum df_kind kind) { return grammars[kind].name; }
 
-/* ---- names ---- */
-
-/* How many letters two short words differ in (Levenshtein). */
-static size_t distance(const char *a, const char *b) {
-    size_t row[16], n = strlen(b);
-    if (n >= ARRAY_LEN(row) || strlen(a) >= ARRAY_LEN(row))
-        return SIZE_MAX;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t change = diagonal + (a[i - 1] != b[j - 1]), best = change;
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[n];
+char *df_typed_name(const struct df_instruction *in) {
+    size_t n = 0;
+    while (in->text[n] && !df_blank(in->text[n]))
+        n++;
+    return mem_dupn(in->text, n);
 }
+
+/* ---- names ---- */
 
 struct err *df_kind_of(const char *name, enum df_kind *ret) {
     autofree char *upper = mem_dup(name);
@@ -236,7 +222,7 @@ struct err *df_kind_of(const char *name, enum df_kind *ret) {
     for (char *p = upper; *p; p++)
         *p = (char)(*p >= 'a' && *p <= 'z' ? *p - 32 : *p);
     for (int i = 0; i < DF_KIND_COUNT; i++) {
-        size_t d = distance(upper, grammars[i].name);
+        size_t d = str_distance(upper, grammars[i].name);
         if (d == 0) {
             *ret = (enum df_kind)i;
             return NULL;
@@ -343,4 +329,5 @@ void df_instruction_done(struct df_instruction *in) {
         free(in->heredocs[i].data);
     }
     free(in->heredocs);
+    strv_done(&in->comments);
 }

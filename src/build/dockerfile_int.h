@@ -66,14 +66,15 @@ struct df_instruction {
     struct strv args;
     struct df_heredoc *heredocs;
     size_t n_heredocs;
+    struct strv comments;        /* the lines of '#' directly above it, without the '#' */
+    unsigned empty_continuation; /* its last continued line, where one of them is empty; 0: none is */
 };
 
 struct dockerfile {
     struct df_instruction *v;
     size_t n;
-    char escape;                 /* '\\' or '`' */
-    char *syntax, *check;        /* values of the directives, or NULL */
-    unsigned empty_continuation; /* a line of one, 0: there is none */
+    char escape;          /* '\\' or '`' */
+    char *syntax, *check; /* values of the directives, or NULL */
 };
 
 /* Where an error is; first 0: nowhere. */
@@ -91,6 +92,8 @@ struct err *dockerfile_parse_trigger(const char *text, struct dockerfile *ret) _
 
 /* "COPY". */
 const char *df_kind_name(enum df_kind kind);
+/* The same as it was typed, owned. */
+char *df_typed_name(const struct df_instruction *in) __attribute__((returns_nonnull, warn_unused_result));
 /* The value of a flag, borrowed, or NULL; of one that may be repeated, the first. */
 const char *df_flag(const struct df_instruction *in, const char *name);
 /* Whether a boolean flag is set. */

@@ -184,23 +184,28 @@ static struct err *read_ignore(struct exec *x) {
 
 /* ---- variables that are always there ---- */
 
-static void platform_args(struct exec *x, const char *prefix, const struct image_platform *p) {
+static void platform_args(const char *prefix, const struct image_platform *p, struct strv *out) {
     const char *dash = *p->variant ? "/" : "";
-    strv_pushf(&x->global, "%sPLATFORM=%s/%s%s%s", prefix, p->os, p->arch, dash, p->variant);
-    strv_pushf(&x->global, "%sOS=%s", prefix, p->os);
-    strv_pushf(&x->global, "%sARCH=%s", prefix, p->arch);
-    strv_pushf(&x->global, "%sVARIANT=%s", prefix, p->variant);
+    strv_pushf(out, "%sPLATFORM=%s/%s%s%s", prefix, p->os, p->arch, dash, p->variant);
+    strv_pushf(out, "%sOS=%s", prefix, p->os);
+    strv_pushf(out, "%sARCH=%s", prefix, p->arch);
+    strv_pushf(out, "%sVARIANT=%s", prefix, p->variant);
+}
+
+struct err *exec_predefined(const struct exec *x, struct strv *out) {
+    struct image_platform p = {.os = NULL}, own = {.os = NULL};
+    TRY(image_platform_parse(x->o->host, x->o->platform, &p));
+    platform_args("TARGET", &p, out);
+    image_platform_done(&p);
+    TRY(image_platform_parse(NULL, NULL, &own));
+    platform_args("BUILD", &own, out);
+    image_platform_done(&own);
+    strv_pushf(out, "TARGETSTAGE=%s", x->o->target ? x->o->target : "default");
+    return NULL;
 }
 
 static struct err *global_args(struct exec *x) {
-    struct image_platform p = {.os = NULL}, own = {.os = NULL};
-    TRY(image_platform_parse(x->o->host, x->o->platform, &p));
-    platform_args(x, "TARGET", &p);
-    image_platform_done(&p);
-    TRY(image_platform_parse(NULL, NULL, &own));
-    platform_args(x, "BUILD", &own);
-    image_platform_done(&own);
-    strv_pushf(&x->global, "TARGETSTAGE=%s", x->o->target ? x->o->target : "default");
+    TRY(exec_predefined(x, &x->global));
     for (size_t i = 0; i < x->d.n && x->d.v[i].kind == DF_ARG; i++) {
         x->fault = (struct df_fault){x->d.v[i].first, x->d.v[i].last};
         TRY(exec_arg(x, &x->d.v[i], true));
@@ -354,12 +359,13 @@ static struct err *find_epoch(struct exec *x) {
     return NULL;
 }
 
-static struct err *load(struct exec *x) {
+struct err *exec_load(struct exec *x) {
     TRY(find_epoch(x));
     TRY(open_context(x));
     progress_vertex(&x->progress, "[internal] load build definition from %s", x->o->file ? x->o->file : "Dockerfile");
     TRY(read_dockerfile(x));
     TRY(dockerfile_parse(str_c(&x->text), x->text.len, &x->d, &x->fault));
+    TRY(exec_check_config(x));
     progress_done(&x->progress);
     progress_vertex(&x->progress, "[internal] load .dockerignore");
     TRY(read_ignore(x));
@@ -375,7 +381,9 @@ static struct err *run_all(struct exec *x, struct build_result *ret) {
     TRY(parse_tags(x->o, &names, &ret->names));
     TRY(annotations(x->o, &x->annotations));
     TRY(caches_parse(x->o, &x->caches));
-    TRY(load(x));
+    TRY(exec_load(x));
+    if (x->checks.error)
+        TRY(exec_check(x, &x->plan, NULL));
     TRY(caches_open(x));
     x->state = mem_array(x->plan.n, sizeof *x->state);
     TRY(exec_stages(x));
@@ -397,6 +405,7 @@ static void exec_done(struct exec *x) {
     json_free(x->annotations);
     caches_done(&x->caches);
     ignore_free(x->ignore);
+    check_config_done(&x->checks);
     context_done(x->store, &x->context_files);
 }
 
@@ -418,17 +427,17 @@ static void explain(struct exec *x, const struct err *e, struct str *excerpt) {
         df_excerpt(str_c(&x->text), x->file, &x->fault, excerpt);
 }
 
-struct err *build_run(const struct build_options *o, struct build_result *ret, struct str *excerpt) {
+struct err *exec_do(const struct build_options *o, struct err *(*fn)(struct exec *x, void *ctx), void *ctx,
+                    struct str *excerpt) {
     struct board board;
     struct exec x = {.o = o, .context = -1, .context_files = CONTEXT_INIT, .board = &board};
     struct engine_works works = ENGINE_WORKS_INIT;
     x.progress = (struct progress){.say = say_to_board, .ctx = &x};
     board_init(&board, &o->look);
-    *ret = (struct build_result){.names = {.n = 0}};
     struct err *e = engine_works_begin(o->engine, &works);
     x.store = works.store;
     if (!e)
-        e = run_all(&x, ret);
+        e = fn(&x, ctx);
     if (e)
         explain(&x, e, excerpt);
     board_tick(&board);
@@ -438,4 +447,25 @@ struct err *build_run(const struct build_options *o, struct build_result *ret, s
     return e ? err_wrap(e, "failed to build: failed to solve") : NULL;
 }
 
-void build_result_done(struct build_result *r) { strv_done(&r->names); }
+/* Warnings come at the end, however that is: then it is known what the images say. */
+static struct err *build(struct exec *x, void *ctx) {
+    struct build_result *ret = ctx;
+    autocheckwarnings w = {.n = 0};
+    struct err *e = run_all(x, ret);
+    struct df_fault fault = x->fault;
+    if (x->plan.n)
+        err_free(exec_check(x, &x->plan, &w));
+    x->fault = fault;
+    exec_check_summary(x, &w, &ret->warnings);
+    return e;
+}
+
+struct err *build_run(const struct build_options *o, struct build_result *ret, struct str *excerpt) {
+    *ret = (struct build_result){.names = {.n = 0}};
+    return exec_do(o, build, ret, excerpt);
+}
+
+void build_result_done(struct build_result *r) {
+    strv_done(&r->names);
+    str_done(&r->warnings);
+}

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "build/build.h"
 #include "build/caches_int.h"
+#include "build/check_int.h"
 #include "build/context_int.h"
 #include "build/dockerfile_int.h"
 #include "build/expand_int.h"
@@ -49,6 +50,7 @@ struct exec {
     struct json *annotations; /* of the image's manifest, or NULL */
     struct caches caches;     /* --cache-from, --cache-to */
     struct ignore *ignore;
+    struct check_config checks;
     int context; /* directory, or -1; of context_files */
     struct context context_files;
     struct progress progress;
@@ -95,10 +97,35 @@ void layer_from_json(const struct json *j, struct store_layer_ref *ret);
 
 /* ---- exec.c, exec_stages.c ---- */
 
+/* Calls fn with a build that has a store and a board, and nothing else yet. `excerpt` gets what explains its error. */
+struct err *exec_do(const struct build_options *o, struct err *(*fn)(struct exec *x, void *ctx), void *ctx,
+                    struct str *excerpt) __attribute__((warn_unused_result));
+/* Reads the context's .dockerignore and the Dockerfile, and plans the stages. */
+struct err *exec_load(struct exec *x) __attribute__((warn_unused_result));
+/* Variables that are there before the first ARG, appended: NAME=VALUE. */
+struct err *exec_predefined(const struct exec *x, struct strv *out) __attribute__((warn_unused_result));
 /* Builds one stage; those that it takes from are there. */
 struct err *exec_stage(struct exec *x, size_t index) __attribute__((warn_unused_result));
 /* Builds all that the target needs. */
 struct err *exec_stages(struct exec *x) __attribute__((warn_unused_result));
+
+/* ---- exec_check.c ---- */
+
+/* Finds out which checks are wanted. */
+struct err *exec_check_config(struct exec *x) __attribute__((warn_unused_result));
+/* Makes them, of the stages that a plan needs (NULL: of all); `ret` may be NULL. Where warnings are errors, the error,
+ * and its place in x->fault. */
+struct err *exec_check(struct exec *x, const struct plan *plan, struct check_warnings *ret)
+    __attribute__((warn_unused_result));
+/* Warnings in buildx's three forms: after a build, of --check, and as an object. */
+void exec_check_summary(const struct exec *x, const struct check_warnings *w, struct str *out);
+void exec_check_text(const struct exec *x, const struct check_warnings *w, struct str *out);
+struct json *exec_check_json(const struct exec *x, const struct check_warnings *w)
+    __attribute__((returns_nonnull, warn_unused_result));
+/* Lines as BuildKit's "location". */
+struct json *exec_location(unsigned first, unsigned last) __attribute__((returns_nonnull, warn_unused_result));
+/* --build-arg as NAME=VALUE, those of the caller's environment with its values. Appended. */
+void exec_given_args(const struct exec *x, struct strv *out);
 
 /* ---- exec_config.c ---- */
 

@@ -135,6 +135,8 @@ bool ignore_path(const struct ignore *ig, const char *path) {
     return out;
 }
 
+bool ignore_has_exceptions(const struct ignore *ig) { return ig && ig->any_keep; }
+
 /* The pattern's fixed beginning leads into the directory, or the directory lies within it. */
 static bool may_lead_below(const char *pattern, const char *directory) {
     size_t fixed = strcspn(pattern, "*?[\\"), n = strlen(directory);

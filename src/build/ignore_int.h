@@ -27,5 +27,7 @@ static inline void ignore_freep(struct ignore **ig) { ignore_free(*ig); }
 #define autoignore __attribute__((cleanup(ignore_freep))) struct ignore *
 /* Whether a path ("dir/file", clean and relative) is left out. NULL leaves out nothing. */
 bool ignore_path(const struct ignore *ig, const char *path);
+/* Whether there are "!" patterns. */
+bool ignore_has_exceptions(const struct ignore *ig);
 /* Whether something below a directory that is left out may be taken in again, so that it must be looked into. */
 bool ignore_may_keep_below(const struct ignore *ig, const char *directory);

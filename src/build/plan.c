@@ -54,9 +54,6 @@ static struct err *add_stage(struct plan *p, const struct df_instruction *in, co
     if (!*base)
         return err_new(ERR_USAGE, "base name (%s) should not be blank", in->args.v[0]);
     bool named = in->args.n == 3;
-    for (size_t i = 0; named && i < p->n; i++)
-        if (p->stage[i].named && !strcasecmp(p->stage[i].name, in->args.v[2]))
-            return err_new(ERR_USAGE, "duplicate name %s", in->args.v[2]);
     p->stage = mem_resize(p->stage, p->n + 1, sizeof *p->stage);
     p->stage[p->n] = (struct plan_stage){.from = in,
                                          .first = in + 1,

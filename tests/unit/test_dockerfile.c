@@ -232,10 +232,12 @@ static void test_excerpt(void) {
     static const char text[] = "1\n2\n3\n4\nbad\x1b[m \\\n6\n7\n8\n9\n10\n11\n12";
     autostr struct str out = STR_INIT;
     df_excerpt(text, "Dockerfile", &(struct df_fault){5, 6}, &out);
+    CHECK_STR(str_c(&out), "Dockerfile:5\n--------------------\n   4 |     4\n   5 | >>> bad\\x1b[m \\\n   6 | >>> 6\n"
+                           "   7 |     7\n--------------------\n");
+    str_clear(&out);
+    df_excerpt("1\n2\n3\n4", "x", &(struct df_fault){4, 4}, &out);
     CHECK_STR(str_c(&out),
-              "Dockerfile:5\n--------------------\n   1 |     1\n   2 |     2\n   3 |     3\n   4 |     4\n"
-              "   5 | >>> bad\\x1b[m \\\n   6 | >>> 6\n   7 |     7\n   8 |     8\n   9 |     9\n"
-              "  10 |     10\n--------------------\n");
+              "x:4\n--------------------\n   2 |     2\n   3 |     3\n   4 | >>> 4\n--------------------\n");
 }
 
 static void test_trigger(void) {

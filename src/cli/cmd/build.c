@@ -68,9 +68,10 @@ static const struct cli_flag flags[] = {
     {.name = "call",
      .type = CLI_STRING,
      .offset = AT(call),
-     .help = "Set method for evaluating build",
-     .standing = CLI_REFUSED,
-     .reason = "there is only \"build\""},
+     .def = "build",
+     .help = "Set method for evaluating build (\"build\", \"check\", \"outline\", \"targets\"; \",format=json\")",
+     .complete = CLI_COMPLETE_WORDS,
+     .words = "build check outline targets"},
     {.name = "cgroup-parent",
      .type = CLI_STRING,
      .offset = RUN(resources.cgroup_parent),
@@ -78,9 +79,7 @@ static const struct cli_flag flags[] = {
     {.name = "check",
      .type = CLI_BOOL,
      .offset = AT(check),
-     .help = "Evaluate the build checks",
-     .standing = CLI_REFUSED,
-     .reason = "build checks are not made; errors are found by the build itself"},
+     .help = "Shorthand for \"--call=check\": evaluate the build checks, and build nothing"},
     {.name = "compress",
      .type = CLI_BOOL,
      .offset = AT(compress),
@@ -318,6 +317,7 @@ static struct err *build(struct cli_ctx *c, struct build_options *b, const struc
     b->tags = &names;
     struct err *e = build_run(b, &r, &excerpt);
     b->tags = NULL;
+    fputs(str_c(&r.warnings), stderr);
     fputs(str_c(&excerpt), stderr);
     if (!e)
         e = write_results(c, &r);
@@ -329,11 +329,78 @@ static struct err *build(struct cli_ctx *c, struct build_options *b, const struc
     return e;
 }
 
+/* ---- --call ---- */
+
+struct call {
+    bool build, json, ignore_status;
+    enum build_call what;
+};
+
+static struct err *call_method(const char *name, struct call *ret) {
+    static const struct {
+        const char *name;
+        enum build_call what;
+    } methods[] = {{"check", BUILD_CALL_CHECK},
+                   {"lint", BUILD_CALL_CHECK},
+                   {"outline", BUILD_CALL_OUTLINE},
+                   {"targets", BUILD_CALL_TARGETS}};
+    ret->build = str_eq(name, "build");
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+        if (str_eq(name, methods[i].name)) {
+            ret->what = methods[i].what;
+            return NULL;
+        }
+    if (ret->build)
+        return NULL;
+    return err_hint(err_new(ERR_USAGE, "--call: there is no method \"%s\"", name),
+                    "it is one of build, check, outline and targets");
+}
+
+/* "check", "outline,format=json", "check,ignorestatus=true". */
+static struct err *find_call(const struct opts *o, struct call *ret) {
+    autostrv struct strv fields = {.n = 0};
+    strv_split(&fields, o->call, ',');
+    TRY(call_method(fields.v[0], ret));
+    for (size_t i = 1; i < fields.n; i++) {
+        const char *field = fields.v[i];
+        if (str_eq(field, "format=json"))
+            ret->json = true;
+        else if (str_eq(field, "ignorestatus=true") || str_eq(field, "ignorestatus=1"))
+            ret->ignore_status = true;
+        else if (!str_eq(field, "format=text") && !str_eq(field, "ignorestatus=false"))
+            return err_new(ERR_USAGE, "invalid print field: %s", field);
+    }
+    if (o->check && ret->build)
+        return call_method("check", ret);
+    return o->check && ret->what != BUILD_CALL_CHECK
+               ? err_new(ERR_USAGE, "--check and --call=%s exclude each other", o->call)
+               : NULL;
+}
+
+static struct err *describe(struct cli_ctx *c, struct build_options *b, const struct call *call, int *ret_code) {
+    struct build_description d;
+    autostr struct str excerpt = STR_INIT, text = STR_INIT;
+    struct err *e = build_describe(b, call->what, &d, &excerpt);
+    if (d.json && call->json) {
+        json_render(d.json, JSON_PRETTY, &text);
+        fprintf(c->out, "%s\n", str_c(&text));
+    } else {
+        fputs(str_c(&d.text), c->out);
+    }
+    fflush(c->out);
+    fputs(str_c(&excerpt), stderr);
+    if (d.found && !call->ignore_status)
+        *ret_code = 1;
+    build_description_done(&d);
+    return e;
+}
+
 static struct err *run(struct cli_ctx *c, int *ret_code) {
-    (void)ret_code;
     struct opts *o = c->opts;
     struct build_look look;
+    struct call call = {.build = false};
     TRY(check(c, o));
+    TRY(find_call(o, &call));
     TRY(find_look(c, o, &look));
     set_network(o);
     cli_add_proxies(c, &o->build_arg);
@@ -360,9 +427,12 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         .no_cache = o->no_cache,
         .pull = o->pull,
         .debug_shell = o->debug_shell,
+        .explain = log_shows(LOG_LEVEL_DEBUG),
         .look = look,
         .interrupted_fd = &interrupted,
     };
+    if (!call.build)
+        return describe(c, &b, &call, ret_code);
     const struct build_output_flags f = {.output = &o->output, .push = o->push, .load = o->load};
     struct build_outputs outputs = {.n = 0};
     struct err *e = build_outputs_parse(&f, &outputs);
