@@ -69,7 +69,7 @@ static struct err *add_attribute(int fd, const char *name, char *value, struct s
 }
 
 /* One digest over names and values, in the order of the names. */
-static struct err *digest_attributes(int fd, char ret[DIGEST_LEN + 1]) {
+struct err *store_digest_attributes(int fd, char ret[DIGEST_LEN + 1]) {
     autofree char *list = mem_resize(NULL, NAMES_SIZE, 1);
     autofree char *value = mem_resize(NULL, VALUE_SIZE, 1);
     autostr struct str all = STR_INIT;
@@ -118,7 +118,7 @@ static struct err *add_file(void *ctx, int at, const char *name, const struct st
     autofd int fd = -1;
     TRY(fd_open_at(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &fd));
     TRY_CTX(digest_of_fd(fd, e->content, NULL), "%s", e->path);
-    TRY_CTX(digest_attributes(fd, e->attributes), "%s", e->path);
+    TRY_CTX(store_digest_attributes(fd, e->attributes), "%s", e->path);
     return NULL;
 }
 
@@ -127,7 +127,7 @@ static struct err *enter_dir(void *ctx, int dir, const char *name, const struct 
     struct entry *e = add_entry(l, l->n ? name : "", st);
     str_clear(&l->path);
     str_append(&l->path, e->path);
-    TRY_CTX(digest_attributes(dir, e->attributes), "%s", e->path);
+    TRY_CTX(store_digest_attributes(dir, e->attributes), "%s", e->path);
     return NULL;
 }
 

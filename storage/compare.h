@@ -12,3 +12,5 @@ struct err;
  */
 struct err *store_compare(int dirfd, const char *name, int good_dirfd, const char *good_name)
     __attribute__((warn_unused_result));
+/* One digest over those attributes of an open file, "" where it has none. */
+struct err *store_digest_attributes(int fd, char ret[72]) __attribute__((warn_unused_result));

@@ -302,7 +302,7 @@ struct err *store_container_read(const struct store *s, const char *id, const ch
 
 /* ---- lock ---- */
 
-struct err *store_container_lock(const struct store *s, const char *id, bool wait, int *ret_fd) {
+static struct err *lock_container(const struct store *s, const char *id, enum io_lock how, bool wait, int *ret_fd) {
     char path[512];
     int containers;
     bool got = true;
@@ -312,15 +312,23 @@ struct err *store_container_lock(const struct store *s, const char *id, bool wai
     if (fd < 0)
         return errno == ENOENT ? no_such(id) : err_sys(errno, "lock container %s", id);
     if (wait)
-        TRY_CTX(io_lock(fd, IO_LOCK_EXCLUSIVE), "lock container %s", id);
+        TRY_CTX(io_lock(fd, how), "lock container %s", id);
     else
-        TRY_CTX(io_try_lock(fd, IO_LOCK_EXCLUSIVE, &got), "lock container %s", id);
+        TRY_CTX(io_try_lock(fd, how, &got), "lock container %s", id);
     if (!got)
         return err_new(ERR_IN_USE, "container %.12s is in use by another process", id);
     if (!store_same_file(containers, path, fd)) /* removed while we waited */
         return no_such(id);
     *ret_fd = take_fd(&fd);
     return NULL;
+}
+
+struct err *store_container_lock(const struct store *s, const char *id, bool wait, int *ret_fd) {
+    return lock_container(s, id, IO_LOCK_EXCLUSIVE, wait, ret_fd);
+}
+
+struct err *store_container_hold(const struct store *s, const char *id, int *ret_fd) {
+    return lock_container(s, id, IO_LOCK_SHARED, false, ret_fd);
 }
 
 struct err *store_container_running(const struct store *s, const char *id, bool *ret) {

@@ -15,14 +15,20 @@
 struct measure {
     struct store_usage usage;
     struct walk_inodes seen;
+    bool part; /* a file with links elsewhere counts in part */
 };
 
 static struct err *measure_file(void *ctx, int at, const char *name, const struct stat *st) {
     (void)at;
     (void)name;
     struct measure *m = ctx;
-    if (st->st_nlink > 1 && walk_inodes_put(&m->seen, st, ""))
+    if (!m->part && st->st_nlink > 1 && walk_inodes_put(&m->seen, st, ""))
         return NULL;
+    if (m->part) {
+        m->usage.bytes += st->st_size / (int64_t)st->st_nlink;
+        m->usage.blocks += (int64_t)st->st_blocks * 512 / (int64_t)st->st_nlink;
+        return NULL;
+    }
     m->usage.bytes += st->st_size;
     m->usage.blocks += (int64_t)st->st_blocks * 512;
     return NULL;
@@ -35,14 +41,22 @@ static struct err *measure_dir(void *ctx, int dir, const char *name, const struc
     return NULL;
 }
 
-struct err *store_measure(int dirfd, const char *name, struct store_usage *ret) {
-    struct measure m = {0};
+static struct err *measure(int dirfd, const char *name, bool part, struct store_usage *ret) {
+    struct measure m = {.part = part};
     const struct walk_ops ops = {.file = measure_file, .enter = measure_dir, .ctx = &m};
     struct err *e = walk_tree(dirfd, name, &ops);
     walk_inodes_done(&m.seen);
     if (!e)
         *ret = m.usage;
     return e;
+}
+
+struct err *store_measure(int dirfd, const char *name, struct store_usage *ret) {
+    return measure(dirfd, name, false, ret);
+}
+
+struct err *store_measure_layer(int layers, const char *hex, struct store_usage *ret) {
+    return measure(layers, hex, store_layer_shares(layers, hex), ret);
 }
 
 /* ---- idmaps ---- */

@@ -4,7 +4,8 @@
  *     version                               "1\n"; a newer one is refused, an older one migrated
  *     blobs/sha256/<hex>                    bytes as pulled, immutable, 0444
  *     blobs/partial/<hex>                   an interrupted download, locked (OFD) by whoever writes it
- *     layers/<hex>/{diff,info.json}         an unpacked layer by chain_id; owners are shifted by the user's id map
+ *     layers/<hex>/{diff,info.json}         an unpacked layer by chain_id; owners are shifted by the user's id map;
+ *                                           "shares" is beside them where files are other layers', too: dedup.h
  *     images/<hex>.json                     an image by id (the digest of its config)
  *     refs/<reference, '/' as '+'>          a name or name@digest → image id
  *     names/<name>                          symlink to a container id; its creation reserves the name atomically

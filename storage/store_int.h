@@ -106,6 +106,11 @@ struct err *store_refs_heal(struct store *s) __attribute__((warn_unused_result))
 
 /* ---- container.c, names.c ---- */
 
+/* Keeps a container that does not run from starting, as long as *ret_fd is open; in_use when it runs. To others it
+ * looks like one that does not. */
+struct err *store_container_hold(const struct store *s, const char *id, int *ret_fd)
+    __attribute__((warn_unused_result));
+
 /* Reserves names/<name> for a container whose tmp/<id> is held by the caller. conflict, in docker's words, when it is
  * taken. */
 struct err *store_name_reserve(const struct store *s, const char *name, const char *id)
@@ -132,6 +137,18 @@ struct store_usage {
 };
 /* Measures the tree dirfd/name without following links. userns where it has unreadable directories. */
 struct err *store_measure(int dirfd, const char *name, struct store_usage *ret) __attribute__((warn_unused_result));
+
+/* The same of layers/<hex>; of a file that other layers have, too (dedup.h), its part. */
+struct err *store_measure_layer(int layers, const char *hex, struct store_usage *ret)
+    __attribute__((warn_unused_result));
+/* Whether it has, or had, such files. */
+bool store_layer_shares(int layers, const char *hex);
+
+/* ---- sweep.c ---- */
+
+/* The store lock, exclusively: nobody adds references. *ret_fd is -1 when the store is in use, with `wait` only when
+ * somebody waits for it already. */
+struct err *store_lock_alone(const struct store *s, bool wait, int *ret_fd) __attribute__((warn_unused_result));
 
 /* ---- copy.c ---- */
 

@@ -128,8 +128,7 @@ static struct err *sweep_layer(void *ctx, const char *name, unsigned char d_type
     struct store_usage usage = {0};
     if (!path_is_hex64(name) || strv_find_sorted(&sw->layers, name, NULL))
         return NULL;
-    err_free(
-        store_measure(sw->dir, name, &usage)); /* the number is for the user; not knowing it is no reason to stop */
+    err_free(store_measure_layer(sw->dir, name, &usage)); /* for the user; not knowing it is no reason to stop */
     TRY(store_trash(sw->s, sw->dir, name));
     sw->bytes += usage.blocks;
     return NULL;
@@ -255,9 +254,9 @@ static struct err *lock_patiently(const struct store *s, int lock, bool *ret_got
     return NULL;
 }
 
-/* *ret is -1 when the store is in use. */
-static struct err *lock_exclusive(const struct store *s, bool wait, int *ret) {
+struct err *store_lock_alone(const struct store *s, bool wait, int *ret) {
     bool got = false;
+    *ret = -1;
     autofd int fd = -1;
     TRY_CTX(fd_open_at(s->dirs[STORE_ROOT], "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &fd), "lock the store %s",
             s->root);
@@ -273,7 +272,7 @@ struct err *store_sweep(struct store *s, bool wait, bool *ret_skipped, int64_t *
     struct sweep sw = {.s = s};
     bool skipped = false;
     int lock = -1;
-    TRY(lock_exclusive(s, wait, &lock));
+    TRY(store_lock_alone(s, wait, &lock));
     struct err *e = NULL;
     if (lock < 0)
         skipped = true;

@@ -35,6 +35,7 @@ static const struct config_key {
     {"seccomp-profile", KEY_STRING, offsetof(struct config, seccomp_profile)},
     {"no-new-privileges", KEY_BOOL, offsetof(struct config, no_new_privileges)},
     {"init", KEY_BOOL, offsetof(struct config, init)},
+    {"dedup", KEY_BOOL, offsetof(struct config, dedup)},
     {"max-concurrent-downloads", KEY_INT, offsetof(struct config, max_concurrent_downloads)},
     {"max-concurrent-uploads", KEY_INT, offsetof(struct config, max_concurrent_uploads)},
     {"upload-chunk-size", KEY_SIZE, offsetof(struct config, upload_chunk_size)},

@@ -37,6 +37,7 @@ struct config {
     char *seccomp_profile;            /* "seccomp-profile": path, "unconfined", or NULL for the built-in one */
     bool no_new_privileges;           /* "no-new-privileges" */
     bool init;                        /* "init" */
+    bool dedup;                       /* "dedup": of what is pulled, loaded or imported, files that others have, too */
     int64_t max_concurrent_downloads; /* "max-concurrent-downloads", default 3 */
     int64_t max_concurrent_uploads;   /* "max-concurrent-uploads", default 5 */
     int64_t upload_chunk_size;        /* "upload-chunk-size" bytes of a request, 0: a blob is sent whole */

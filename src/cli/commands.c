@@ -20,7 +20,7 @@ extern const struct cmd cmd_build, cmd_builder_build, cmd_buildx_build, cmd_buil
     cmd_builder_du, cmd_buildx_du;
 extern const struct cmd cmd_manifest_add, cmd_manifest_annotate, cmd_manifest_create, cmd_manifest_inspect,
     cmd_manifest_push, cmd_manifest_rm;
-extern const struct cmd cmd_system_share;
+extern const struct cmd cmd_system_dedup, cmd_system_share;
 
 const struct cmd *const cli_commands[] = {
     &cmd_run,
@@ -101,6 +101,7 @@ const struct cmd *const cli_commands[] = {
     &cmd_stats,
     &cmd_stop,
     &cmd_system_check,
+    &cmd_system_dedup,
     &cmd_system_df,
     &cmd_system_prune,
     &cmd_system_reset,

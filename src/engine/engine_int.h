@@ -190,6 +190,8 @@ struct err *engine_measure_volume(const struct store *s, const char *name, struc
     __attribute__((warn_unused_result));
 struct err *engine_measure_idmaps(const struct store *s, const char *unused, struct engine_size *ret)
     __attribute__((warn_unused_result));
+struct err *engine_measure_deduped(const struct store *s, const char *unused, struct engine_size *ret)
+    __attribute__((warn_unused_result));
 
 /* ---- limits.c ---- */
 

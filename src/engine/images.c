@@ -1,4 +1,5 @@
 /* Images: pull, tag, load, save, import. Their views are in image_view.c, removing is in image_remove.c. */
+#include "engine/dedup.h"
 #include "engine/engine_int.h"
 #include "image/location.h"
 
@@ -75,6 +76,28 @@ struct err *engine_pull_policy_parse(const char *text, enum engine_pull_policy *
     return err_new(ERR_USAGE, "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"", text);
 }
 
+/* engine_dedup_images() of one. */
+static void dedup_image(struct engine *e, const char *id) {
+    autostrv struct strv ids = {.n = 0};
+    strv_push(&ids, id);
+    engine_dedup_images(e, &ids);
+}
+
+/* The same of images that came under these names, or without. */
+static void dedup_loaded(struct engine *e, const struct strv *references, const struct strv *ids) {
+    autostrv struct strv all = {.n = 0};
+    if (!e->config->dedup)
+        return;
+    strv_extend(&all, ids);
+    for (size_t i = 0; i < references->n; i++) {
+        char id[65] = "";
+        autoerr gone = store_ref_get(e->store, references->v[i], id);
+        if (!gone)
+            strv_push(&all, id);
+    }
+    engine_dedup_images(e, &all);
+}
+
 static struct err *pull_from_registry(struct engine *e, const struct engine_pull *p, const struct image_ref *ref,
                                       struct image_pulled *ret) {
     const struct image_pull pull = {
@@ -91,6 +114,8 @@ static struct err *pull_from_registry(struct engine *e, const struct engine_pull
     struct err *r = image_pull(&pull, ret);
     if (!r)
         tell_pull(e, ref, ret);
+    if (!r && !ret->up_to_date)
+        dedup_image(e, ret->id);
     engine_collect(e, false);
     return r;
 }
@@ -158,6 +183,8 @@ static struct err *load_located(struct engine *e, const struct image_load *l, st
         engine_image_tell(e, ids->v[i], "load", NULL, NULL);
     if (!r)
         tell_named(e, references, "load");
+    if (!r)
+        dedup_loaded(e, references, ids);
     engine_collect(e, false);
     return r;
 }
@@ -340,6 +367,8 @@ struct err *engine_image_import(struct engine *e, const struct engine_import *i,
     struct err *r = image_import(&import, ret_id);
     if (!r)
         engine_image_tell(e, ret_id, "import", NULL, NULL);
+    if (!r)
+        dedup_image(e, ret_id);
     image_ref_done(&ref);
     engine_collect(e, false);
     return r;

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "storage/dedup.h"
 #include "storage/volumes.h"
 
 struct measuring {
@@ -53,4 +54,9 @@ struct err *engine_measure_volume(const struct store *s, const char *name, struc
 struct err *engine_measure_idmaps(const struct store *s, const char *unused, struct engine_size *ret) {
     (void)unused;
     return store_shifted_size(s, &ret->bytes, &ret->unused);
+}
+
+struct err *engine_measure_deduped(const struct store *s, const char *unused, struct engine_size *ret) {
+    (void)unused;
+    return store_dedup_size(s, &ret->bytes);
 }

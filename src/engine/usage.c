@@ -91,6 +91,15 @@ static struct err *own_images(struct engine *e, struct json **ret) {
     return NULL;
 }
 
+/* What layers have in common lies there once, but is in each one's size. */
+static int64_t deduped_size(struct engine *e) {
+    struct engine_size size = {.bytes = 0};
+    autoerr bad = engine_measure(e, engine_measure_deduped, NULL, &size);
+    if (bad)
+        log_debug("what layers have in common cannot be measured");
+    return size.bytes;
+}
+
 struct err *engine_image_usage(struct engine *e, struct json **ret) {
     autojson images = NULL;
     autostrv struct strv used = {.n = 0};
@@ -107,7 +116,7 @@ struct err *engine_image_usage(struct engine *e, struct json **ret) {
         json_set_int(image, "Containers", containers);
     }
     struct json *o = json_object();
-    json_set_int(o, "LayersSize", layers_size(&u));
+    json_set_int(o, "LayersSize", layers_size(&u) - deduped_size(e));
     json_set(o, "Images", take_ptr(&images));
     *ret = o;
     return NULL;

@@ -7,7 +7,7 @@ A line: name, kind, mode, uid:gid, size, mtime in ns, link target or number of t
 --merge-whiteouts: a tree that GNU tar extracted is shown as an overlay layer shows it: ".wh.x" as a whiteout of x, ".wh..wh..opq"
 as the directory's attribute, devices left out.
 """
-import argparse, hashlib, os, stat
+import argparse, collections, hashlib, os, stat
 
 ap = argparse.ArgumentParser()
 ap.add_argument("dir")
@@ -16,6 +16,8 @@ ap.add_argument("--no-dir-times", action="store_true")
 ap.add_argument("--skip", action="append", default=[])
 o = ap.parse_args()
 groups, lines = {}, []
+# links of a file elsewhere are none of the tree's business
+names = collections.Counter(os.lstat(os.path.join(top, f)).st_ino for top, _, files in os.walk(o.dir) for f in files)
 
 
 def xattrs(path):
@@ -58,7 +60,7 @@ def show(path, name):
     elif kind == "file":
         with open(path, "rb") as f:
             extra = hashlib.sha256(f.read()).hexdigest()[:16]
-        if st.st_nlink > 1:
+        if names[st.st_ino] > 1:
             extra += " =" + groups.setdefault(st.st_ino, name)
     elif kind == "dir":
         size, when = 0, 0 if o.no_dir_times else when

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/fiemap.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/keyctl.h>
@@ -131,6 +132,41 @@ int sys_waiting(int fd) {
 }
 
 int sys_reflink(int to, int from) { return ioctl(to, FICLONE, from); }
+
+int sys_dedupe(int from, int to, uint64_t at, uint64_t n, uint64_t *ret_n) {
+    union { /* one of a flexible array */
+        struct file_dedupe_range range;
+        char room[sizeof(struct file_dedupe_range) + sizeof(struct file_dedupe_range_info)];
+    } u = {.range = {.src_offset = at, .src_length = n, .dest_count = 1}};
+    struct file_dedupe_range_info *to_info = u.range.info;
+    to_info->dest_fd = to;
+    to_info->dest_offset = at;
+    if (ioctl(from, FIDEDUPERANGE, &u.range) < 0)
+        return -1;
+    if (to_info->status < 0) {
+        errno = -to_info->status;
+        return -1;
+    }
+    *ret_n = to_info->status == FILE_DEDUPE_RANGE_SAME ? to_info->bytes_deduped : 0;
+    return 0;
+}
+
+static bool first_block(int fd, uint64_t *ret) {
+    union {
+        struct fiemap map;
+        char room[sizeof(struct fiemap) + sizeof(struct fiemap_extent)];
+    } u = {.map = {.fm_length = FIEMAP_MAX_OFFSET, .fm_extent_count = 1}};
+    if (ioctl(fd, FS_IOC_FIEMAP, &u.map) < 0 || u.map.fm_mapped_extents != 1 ||
+        u.map.fm_extents[0].fe_flags & (FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_DATA_INLINE))
+        return false;
+    *ret = u.map.fm_extents[0].fe_physical;
+    return true;
+}
+
+bool sys_same_blocks(int a, int b) {
+    uint64_t x, y;
+    return first_block(a, &x) && first_block(b, &y) && x == y;
+}
 
 void sys_signals_reset(void) {
     /* the kernel's struct sigaction: all zero is SIG_DFL without flags on every architecture */

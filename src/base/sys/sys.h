@@ -83,6 +83,10 @@ int sys_link_no_offload(int socket_fd, const char *name);
 int sys_waiting(int fd);
 /* FICLONE: 0 when `to` now shares the blocks of `from`. */
 int sys_reflink(int to, int from);
+/* FIDEDUPERANGE: has `to` share with `from` what is equal of `n` bytes from an offset on; *ret_n: how much of it is. */
+int sys_dedupe(int from, int to, uint64_t at, uint64_t n, uint64_t *ret_n);
+/* FIEMAP: whether two files begin with the same blocks of the disk; false where that cannot be told. */
+bool sys_same_blocks(int a, int b);
 /* Signals as a new program should have them: none blocked, each at its default, also the two that glibc keeps to itself
  * and its posix_spawn leaves ignored. */
 void sys_signals_reset(void);

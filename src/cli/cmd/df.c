@@ -70,7 +70,7 @@ static struct kind images_kind(struct engine *e, const struct json *usage) {
         used += json_int_value(json_get(i, "Size"), 0) - json_int_value(json_get(i, "SharedSize"), 0);
     }
     engine_idmaps_usage(e, &idmaps, &unused);
-    k.reclaimable = k.size - used + unused;
+    k.reclaimable = (k.size > used ? k.size - used : 0) + unused; /* the size may have been brought below by dedup */
     k.size += idmaps;
     return k;
 }
