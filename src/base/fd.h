@@ -69,3 +69,6 @@ struct err *fd_unix_listen(int dirfd, const char *name, int *ret_fd) __attribute
 
 /* Connects to such a listener. not_found when nothing listens there. */
 struct err *fd_unix_connect(int dirfd, const char *name, int *ret_fd) __attribute__((warn_unused_result));
+
+/* Sends data to a unix stream socket, and a descriptor along with its first byte (SCM_RIGHTS). At least one byte. */
+struct err *fd_unix_send(int sock, const char *data, size_t len, int fd) __attribute__((warn_unused_result));

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -66,5 +67,33 @@ struct err *fd_unix_connect(int dirfd, const char *name, int *ret_fd) {
         return errnum == ECONNREFUSED ? err_with_kind(e, ERR_NOT_FOUND) : e;
     }
     *ret_fd = take_fd(&fd);
+    return NULL;
+}
+
+struct err *fd_unix_send(int sock, const char *data, size_t len, int fd) {
+    union {
+        struct cmsghdr h;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {.space = {0}};
+    size_t done = 0;
+    struct iovec iov;
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    while (done < len) {
+        iov = (struct iovec){(char *)(uintptr_t)data + done, len - done};
+        ssize_t n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+        if (n < 0 && errno != EINTR)
+            return err_sys(errno, "send a descriptor");
+        if (n <= 0)
+            continue;
+        done += (size_t)n;
+        msg.msg_control = NULL; /* it has gone with the first byte */
+        msg.msg_controllen = 0;
+    }
     return NULL;
 }

@@ -167,6 +167,7 @@ static struct err *begin(struct engine *e, const struct engine_container *c, con
     const struct runtime_exec run = {
         .target = c->state.pid,
         .target_pidfd = target,
+        .id = c->id,
         .config = config,
         .process = json_get(config, "process"),
         .privileged = x->privileged,

@@ -86,6 +86,7 @@ static struct err *spawn(struct mon *o, int out, struct runtime_proc *ret) {
     const struct runtime_exec x = {
         .target = o->proc.pid,
         .target_pidfd = o->proc.pidfd,
+        .id = o->m->id,
         .config = config,
         .process = process,
         .stdio = {null, out, out},

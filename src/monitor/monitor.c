@@ -187,7 +187,9 @@ static struct err *create(struct mon *o, const int stdio[3]) {
     };
     _Static_assert(sizeof c.join == sizeof m->join, "the same namespaces");
     memcpy(c.join, m->join, sizeof c.join);
-    return runtime_create(&c, &o->proc);
+    struct err *e = runtime_create(&c, &o->proc);
+    o->proc.bundle = NULL; /* it goes with this call */
+    return e;
 }
 
 static void close_preserved(struct monitor *m) {

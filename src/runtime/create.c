@@ -32,7 +32,8 @@ struct create {
     uint64_t flags; /* CLONE_NEW* to make */
     int opened[8];  /* namespaces opened here */
     size_t n_opened;
-    int theirs;                    /* the child's end of the socket */
+    int theirs; /* the child's end of the socket */
+    struct mount_ids ids;
     int alive[RUNTIME_SERVED_MAX]; /* for the programs of the root and of trees by FUSE, in this order */
     int n_alive;
 };
@@ -40,8 +41,8 @@ struct create {
 static const struct {
     const char *type;
     uint64_t flag;
-} kinds[] = {{"pid", CLONE_NEWPID}, {"network", CLONE_NEWNET},   {"mount", CLONE_NEWNS}, {"ipc", CLONE_NEWIPC},
-             {"uts", CLONE_NEWUTS}, {"cgroup", CLONE_NEWCGROUP}, {"user", CLONE_NEWUSER}};
+} kinds[] = {{"pid", CLONE_NEWPID}, {"network", CLONE_NEWNET},   {"mount", CLONE_NEWNS},  {"ipc", CLONE_NEWIPC},
+             {"uts", CLONE_NEWUTS}, {"cgroup", CLONE_NEWCGROUP}, {"user", CLONE_NEWUSER}, {"time", CLONE_NEWTIME}};
 
 uint64_t namespace_flag(const char *type) {
     for (size_t i = 0; type && i < ARRAY_LEN(kinds); i++)
@@ -85,7 +86,7 @@ static struct err *plan_namespaces(struct create *cr) {
     }
     cr->flags |= CLONE_NEWNS; /* the host's mounts are never touched */
     cr->flags &= ~(uint64_t)CLONE_NEWUSER;
-    return NULL;
+    return timens_check(cr->in.linux_, cr->flags);
 }
 
 /* Where a cgroup holds the processes on their processors they need not hold themselves. */
@@ -103,7 +104,8 @@ static void plan_init(struct create *cr) {
                            .proc = -1,
                            .dev = -1,
                            .devpts = -1,
-                           .null = -1};
+                           .null = -1,
+                           .ids = &cr->ids};
     cr->in.l = (struct launch){.config = c->config,
                                .process = json_get(c->config, "process"),
                                .terminal = c->terminal,
@@ -124,7 +126,8 @@ static void plan_init(struct create *cr) {
 
 /* Becomes init_main() in the child. -1 and errno on failure. */
 static pid_t clone_init(struct create *cr, uint64_t extra, int *ret_pidfd) {
-    struct clone_args args = {.flags = cr->flags | CLONE_PIDFD | extra,
+    const uint64_t later = CLONE_NEWTIME; /* timens.c */
+    struct clone_args args = {.flags = (cr->flags & ~later) | CLONE_PIDFD | extra,
                               .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
                               .exit_signal = (extra & CLONE_PARENT) ? 0 : SIGCHLD};
     pid_t pid = -1;
@@ -306,12 +309,19 @@ static struct err *plan_served(struct create *cr, struct runtime_proc *p) {
 
 static struct err *create(struct create *cr, struct runtime_proc *ret) {
     int pair[2];
-    struct runtime_proc p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1};
+    struct runtime_proc p = {.pid = -1,
+                             .pidfd = -1,
+                             .sync_fd = -1,
+                             .console = -1,
+                             .config = cr->c.config,
+                             .id = cr->c.id,
+                             .bundle = cr->c.bundle};
     if (cr->c.preserve_fds < 0 || cr->c.preserve_fds > RUNTIME_PRESERVE_MAX)
         return err_new(ERR_USAGE, "%d descriptors to pass on, at most %d can be", cr->c.preserve_fds,
                        RUNTIME_PRESERVE_MAX);
     TRY(runtime_resources_apply(json_get(cr->in.linux_, "resources"), cr->c.cgroup));
     TRY(plan_namespaces(cr));
+    TRY(mount_ids_plan(cr->c.config, cr->c.map || joined(&cr->c) & CLONE_NEWUSER, &cr->ids));
     TRY(fd_socketpair(SOCK_SEQPACKET, pair));
     p.sync_fd = pair[0];
     cr->theirs = pair[1];
@@ -341,16 +351,28 @@ struct err *runtime_create(const struct runtime_create *c, struct runtime_proc *
     struct err *e = create(&cr, ret);
     for (size_t i = 0; i < cr.n_opened; i++)
         fd_close(cr.opened[i]);
+    mount_ids_done(&cr.ids);
     return e;
+}
+
+/* Up to its execve. */
+static struct err *hear_start(const struct runtime_proc *p) {
+    struct sync_msg m;
+    TRY(sync_recv(p->sync_fd, &m));
+    if (m.type == SYNC_SECCOMP) {
+        autofd int listener = m.fd;
+        const struct hook_state st = {p->config, p->id, p->bundle, "created", p->pid};
+        TRY(listener_tell(&st, listener));
+        fd_replace(&listener, -1);
+        TRY(sync_recv(p->sync_fd, &m));
+    }
+    return m.type == SYNC_ERROR ? m.e : NULL;
 }
 
 /* It may have failed since it said that it was ready: then what it said comes first. */
 struct err *runtime_start(struct runtime_proc *p) {
-    struct sync_msg m = {.type = SYNC_EOF, .fd = -1};
     struct err *unsent = sync_send(p->sync_fd, SYNC_GO, 0, -1);
-    struct err *e = sync_recv(p->sync_fd, &m);
-    if (!e && m.type == SYNC_ERROR)
-        e = m.e;
+    struct err *e = hear_start(p);
     if (!e)
         e = take_ptr(&unsent);
     err_free(unsent);

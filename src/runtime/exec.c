@@ -43,6 +43,7 @@ struct exec {
     struct launch l;
     struct runtime_cgroup cgroup; /* the container's, or none */
     int borrow;                   /* SYS_BORROWED_VM, or 0: copies */
+    bool listener;                /* calls of the program are answered by somebody whom the caller has to tell first */
     _Alignas(16) char middle_stack[MIDDLE_STACK];
     _Alignas(16) char program_stack[PROGRAM_STACK];
 };
@@ -114,15 +115,18 @@ static int program_main(void *ctx) {
 
 /* ---- the middle process ---- */
 
+/* Everybody waits for the program's execve, but where that may need the caller's help. */
+static int waiting(const struct exec *ex) { return ex->listener ? 0 : CLONE_VFORK; }
+
 static pid_t clone_program(struct exec *ex) {
     const int v2 = ex->cgroup.v2;
-    struct clone_args args = {.flags = CLONE_PARENT | CLONE_VFORK | CLONE_INTO_CGROUP, .cgroup = (__u64)v2};
+    struct clone_args args = {.flags = (__u64)(CLONE_PARENT | waiting(ex)) | CLONE_INTO_CGROUP, .cgroup = (__u64)v2};
     pid_t pid = v2 >= 0 ? sys_clone3(&args) : -1;
     if (pid == 0)
         program_main(ex);
     if (pid > 0 || (v2 >= 0 && json_count(json_path(ex->x->config, "linux.resources")))) /* never without the limits */
         return pid;
-    return clone(program_main, ex->program_stack + PROGRAM_STACK, CLONE_PARENT | CLONE_VFORK | ex->borrow | SIGCHLD,
+    return clone(program_main, ex->program_stack + PROGRAM_STACK, CLONE_PARENT | waiting(ex) | ex->borrow | SIGCHLD,
                  ex);
 }
 
@@ -156,7 +160,8 @@ static struct err *enter(struct exec *ex) {
     return NULL;
 }
 
-/* All that the program's process can do without; returns when that has executed its program, or has ended. */
+/* All that the program's process can do without; returns when that has executed its program, or has ended, or is left
+ * to the caller. */
 static struct err *middle_work(struct exec *ex) {
     struct launch *l = &ex->l;
     TRY(enter(ex));
@@ -190,10 +195,12 @@ static int middle_main(void *ctx) {
 
 /*
  * Whether the caller's memory may be worked in. Not where what the middle process enters has a limit of memory (whose
- * end would be the caller's, too), and where a change of ids would open it to others.
+ * end would be the caller's, too), or a time of its own (which is a page of the memory), and where a change of ids
+ * would open it to others.
  */
 static bool may_borrow(const struct exec *ex) {
-    if (ex->x->tied || ex->cgroup.v1[RUNTIME_MEMORY] >= 0)
+    if (ex->x->tied || ex->listener || ex->cgroup.v1[RUNTIME_MEMORY] >= 0 ||
+        (namespaces_of(ex->x->config) & CLONE_NEWTIME))
         return false;
     char dumpable = '1';
     autofd int fd = open("/proc/sys/fs/suid_dumpable", O_RDONLY | O_CLOEXEC);
@@ -202,7 +209,7 @@ static bool may_borrow(const struct exec *ex) {
 
 static struct err *run_middle(struct exec *ex) {
     ex->borrow = may_borrow(ex) ? SYS_BORROWED_VM : 0;
-    pid_t pid = clone(middle_main, ex->middle_stack + MIDDLE_STACK, CLONE_VFORK | ex->borrow | SIGCHLD, ex);
+    pid_t pid = clone(middle_main, ex->middle_stack + MIDDLE_STACK, waiting(ex) | ex->borrow | SIGCHLD, ex);
     if (pid < 0)
         return err_sys(errno, "fork");
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
@@ -212,19 +219,40 @@ static struct err *run_middle(struct exec *ex) {
 
 /* ---- the caller ---- */
 
-/* Everything has been said by now: a terminal's master, what went wrong, the pid; in this order. */
-static struct err *hear(int sock, struct runtime_proc *p) {
+/* When both are known: the process's listener, and its number. */
+static struct err *tell(const struct exec *ex, pid_t pid, int *listener) {
+    const struct runtime_exec *x = ex->x;
+    const struct hook_state st = {x->config, x->id ? x->id : "", x->bundle, "running", pid};
+    if (*listener < 0 || pid < 0)
+        return NULL;
+    struct err *e = listener_tell(&st, *listener);
+    fd_replace(listener, -1);
+    if (e)
+        (void)kill(pid, SIGKILL); /* ours, and not reaped */
+    return e;
+}
+
+/*
+ * Everything has been said by now: a terminal's master, what went wrong, the pid; in this order. Where there is a
+ * listener it is being said, in any order, up to the execve.
+ */
+static struct err *hear(const struct exec *ex, int sock, struct runtime_proc *p) {
     autoerr failed = NULL;
+    autofd int listener = -1;
     struct sync_msg m;
     do {
         TRY(sync_recv(sock, &m));
         if (m.type == SYNC_READY)
             p->console = m.fd;
+        else if (m.type == SYNC_SECCOMP)
+            fd_replace(&listener, m.fd);
         else if (m.type == SYNC_PID)
             p->pid = m.pid;
         else if (m.type == SYNC_ERROR && !failed)
             failed = m.e;
-    } while (m.type != SYNC_PID && m.type != SYNC_EOF);
+        if (!failed)
+            failed = tell(ex, p->pid, &listener);
+    } while (m.type != SYNC_EOF && (m.type != SYNC_PID || ex->listener));
     if (failed)
         return take_ptr(&failed);
     if (p->pid < 0)
@@ -258,7 +286,7 @@ static struct err *run(struct exec *ex, struct runtime_proc *p) {
     struct err *e = run_middle(ex);
     fd_close(pair[1]);
     if (!e)
-        e = hear(ours, p);
+        e = hear(ex, ours, p);
     wait_for_exec(ours);
     if (dumpable == 1)
         (void)prctl(PR_SET_DUMPABLE, 1);
@@ -272,6 +300,7 @@ struct err *runtime_exec(const struct runtime_exec *x, struct runtime_proc *ret)
     if (ex.cgroup.v2 >= 0 && json_count(json_path(x->config, "linux.resources")))
         scope_enter(x->target);
     ex.x = x;
+    ex.listener = !x->privileged && listener_named(x->config);
     ex.l = (struct launch){.config = x->config,
                            .process = x->process,
                            .privileged = x->privileged,

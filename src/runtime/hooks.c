@@ -19,8 +19,8 @@ bool hooks_any(const struct json *config, const char *name) {
     return json_count(json_get(json_get(config, "hooks"), name)) > 0;
 }
 
-static void state_text(const struct hook_state *st, struct str *out) {
-    autojson j = json_object();
+struct json *hooks_state(const struct hook_state *st) {
+    struct json *j = json_object();
     const struct json *annotations = json_get(st->config, "annotations");
     const char *version = json_str_value(json_get(st->config, "ociVersion"));
     json_set_str(j, "ociVersion", version ? version : "1.0.2");
@@ -31,7 +31,7 @@ static void state_text(const struct hook_state *st, struct str *out) {
     json_set_str(j, "bundle", st->bundle ? st->bundle : "/");
     if (annotations)
         json_set(j, "annotations", json_copy(annotations));
-    json_render(j, JSON_COMPACT, out);
+    return j;
 }
 
 /* The state is small and goes into a memory file, so that a hook that never reads it cannot block us. */
@@ -40,7 +40,8 @@ static struct err *state_fd(const struct hook_state *st, int *ret_fd) {
     autofd int fd = sys_memfd("state", 1U /* MFD_CLOEXEC */);
     if (fd < 0)
         return err_sys(errno, "make the state for a hook");
-    state_text(st, &text);
+    autojson state = hooks_state(st);
+    json_render(state, JSON_COMPACT, &text);
     TRY(io_write_all(fd, text.ptr, text.len));
     if (lseek(fd, 0, SEEK_SET) < 0)
         return err_sys(errno, "make the state for a hook");

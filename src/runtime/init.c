@@ -33,12 +33,15 @@ static void close_others(const struct init *in) {
     const struct runtime_create *c = in->c;
     size_t n = 0;
     size_t sources = in->nested ? in->nested->n : 0;
-    autofree int *keep = mem_array(7 + ARRAY_LEN(c->join) + RUNTIME_PRESERVE_MAX + sources, sizeof *keep);
+    size_t ids = in->ids ? in->ids->n : 0;
+    autofree int *keep = mem_array(7 + ARRAY_LEN(c->join) + RUNTIME_PRESERVE_MAX + sources + ids, sizeof *keep);
     keep[n++] = in->l.sync;
     keep[n++] = in->root;
     keep[n++] = in->l.exe;
     for (size_t i = 0; i < sources; i++)
         keep[n++] = in->nested->sources[i];
+    for (size_t i = 0; i < ids; i++)
+        keep[n++] = in->ids->v[i].userns;
     for (int i = 0; i < 3; i++)
         keep[n++] = c->stdio[i];
     if (c->detach)
@@ -267,6 +270,7 @@ static const struct stage {
     {"isolate the process", stage_isolate},
     {"read the configuration", stage_prepare},
     {"join namespaces", stage_join},
+    {"time namespace", timens_enter},
     {"network", stage_network}, /* early: it is plugged in while the mounts are made */
     {"prepare mounts", mounts_propagation},
     {"prepare mounts", stage_null},

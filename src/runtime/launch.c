@@ -33,7 +33,7 @@ static struct err *prepare_seccomp(struct launch *l) {
     if (!profile)
         return runtime_seccomp_compile_oci(section, &l->filter, &l->n_filter, &l->filter_flags);
     return runtime_seccomp_compile(strcmp(profile, "default") == 0 ? NULL : profile, l->caps.bounding, &l->filter,
-                                   &l->n_filter);
+                                   &l->n_filter, &l->filter_flags);
 }
 
 static bool wants_nnp(const struct json *process) {

@@ -16,6 +16,7 @@ enum opt_kind {
     OPT_ATIME,       /* one of the atime modes */
     OPT_PROPAGATION, /* MS_* */
     OPT_BIND,        /* value 1: recursive */
+    OPT_IDS,         /* the same */
     OPT_IGNORE       /* has no meaning for mounts of a user namespace */
 };
 static const struct opt {
@@ -47,6 +48,8 @@ static const struct opt {
     {"runbindable", OPT_PROPAGATION, MS_UNBINDABLE},
     {"bind", OPT_BIND, 0},
     {"rbind", OPT_BIND, 1},
+    {"idmap", OPT_IDS, 0},
+    {"ridmap", OPT_IDS, 1},
     {"defaults", OPT_IGNORE, 0},
     {"async", OPT_IGNORE, 0},
     {"loud", OPT_IGNORE, 0},
@@ -74,6 +77,9 @@ static void apply(struct mount_opts *ret, const struct opt *o) {
     case OPT_BIND:
         ret->bind = true;
         ret->recursive = o->value != 0;
+        break;
+    case OPT_IDS:
+        ret->ids_below = o->value != 0;
         break;
     case OPT_IGNORE:
         break;

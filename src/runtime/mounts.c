@@ -26,6 +26,7 @@
 struct one {
     const char *dest, *type, *source;
     struct mount_opts o;
+    int ids; /* the user namespace with its ids (mount_ids.c), or -1 */
 };
 
 /*
@@ -69,8 +70,13 @@ static struct err *real_dir(int root, const char *path, int *ret_fd) {
     return err_wrap(take_ptr(&e), "%s in the image is not a plain directory", path);
 }
 
+static struct err *give_ids(const struct one *m, int mount) {
+    return m->ids < 0 ? NULL : mount_ids_give(mount, m->ids, m->o.ids_below);
+}
+
 static struct err *attach_new(struct init *in, const struct one *m, int mount) {
     autofd int dest = -1;
+    TRY(give_ids(m, mount));
     bool strict = strcmp(m->type, "proc") == 0 || strcmp(m->type, "sysfs") == 0;
     TRY(strict ? real_dir(in->root, m->dest, &dest) : mount_dest(in, m->dest, true, &dest));
     TRY(check_dest(dest, m->dest));
@@ -183,6 +189,7 @@ static struct err *mount_bind(struct init *in, struct one *m) {
     TRY(in->nested ? nested_source(in->nested, &tree) : open_source(in, m, &tree));
     if (fstat(tree, &st) < 0)
         return err_sys(errno, "stat %s", m->source);
+    TRY(give_ids(m, tree));
     TRY(mount_dest(in, m->dest, S_ISDIR(st.st_mode), &dest));
     TRY(check_dest(dest, m->dest));
     return mount_fs_attach(tree, dest, m->dest);
@@ -220,6 +227,7 @@ static struct err *mount_tree(struct init *in, const struct one *m, const struct
     TRY(in->nested ? nested_source(in->nested, &tree) : open_tree_plan(m, p, &tree));
     if (fstat(tree, &st) < 0)
         return err_sys(errno, "look at what is to be mounted");
+    TRY(give_ids(m, tree));
     TRY(mount_dest(in, m->dest, S_ISDIR(st.st_mode), &dest));
     TRY(check_dest(dest, m->dest));
     return mount_fs_attach(tree, dest, m->dest);
@@ -275,29 +283,25 @@ static struct err *mount_one(struct init *in, struct one *m) {
         return mount_tree(in, m, &tree->plan);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (strcmp(kinds[i].type, m->type) == 0)
-            return kinds[i].fn(in, m);
+            return m->ids < 0 ? kinds[i].fn(in, m)
+                              : err_new(ERR_UNSUPPORTED, "a mount of type %s cannot have ids of its own", m->type);
     return mount_other(in, m);
 }
 
-static struct err *read_mount(const struct json *j, struct one *m) {
+static struct err *read_mount(const struct init *in, const struct json *j, struct one *m) {
     TRY(json_get_str(j, "destination", &m->dest));
     TRY(json_get_str_opt(j, "type", "bind", &m->type));
     TRY(json_get_str_opt(j, "source", NULL, &m->source));
     if (strcmp(m->dest, "/") == 0)
         return err_new(ERR_USAGE, "a mount cannot replace / of the container");
-    if (json_count(json_get(j, "uidMappings")) || json_count(json_get(j, "gidMappings")))
-        return err_hint(err_new(ERR_UNSUPPORTED,
-                                "the mount on %s has ids of its own: the kernel maps those of a mount "
-                                "for root only",
-                                m->dest),
-                        "give the container a user namespace with these ids");
+    m->ids = mount_ids_of(in->ids, j);
     mount_opts_parse(json_get(j, "options"), &m->o);
     return NULL;
 }
 
 struct err *mounts_clone_source(struct init *in, const struct json *mount, int *ret_tree) {
     struct one m = {.dest = NULL};
-    TRY(read_mount(mount, &m));
+    TRY(read_mount(in, mount, &m));
     const struct rootfs_tree *tree = tree_of(in, &m);
     struct err *e = is_bind(&m) ? open_source(in, &m, ret_tree) : NULL;
     if (!e && tree)
@@ -308,7 +312,7 @@ struct err *mounts_clone_source(struct init *in, const struct json *mount, int *
 
 static struct err *read_and_mount(struct init *in, const struct json *j) {
     struct one m = {.dest = NULL};
-    TRY(read_mount(j, &m));
+    TRY(read_mount(in, j, &m));
     struct err *e = mount_one(in, &m);
     mount_opts_done(&m.o);
     return e ? err_wrap(e, "mount %s on %s", m.source ? m.source : m.type, m.dest) : NULL;

@@ -82,6 +82,9 @@ struct runtime_proc {
     int pidfd;
     int sync_fd; /* held by runtime_start(); -1 afterwards */
     int console; /* pty master or -1 */
+    /* Whose it is, for what a listener of its seccomp filter is told; borrowed from struct runtime_create. */
+    const struct json *config;
+    const char *id, *bundle;
     /* Readable at its end when a program has ended that makes one of the container's file systems; or -1. */
     int served[RUNTIME_SERVED_MAX];
     int n_served;
@@ -89,7 +92,8 @@ struct runtime_proc {
 /* Makes the container's first process, ready to exec. Must be called inside the user namespace. */
 struct err *runtime_create(const struct runtime_create *c, struct runtime_proc *ret)
     __attribute__((warn_unused_result));
-/* Runs it. On failure the process is gone and reaped; kinds exec_not_found and exec_denied tell 127 from 126. */
+/* Runs it; the listener that the config's seccomp profile may name gets its descriptor before. On failure the process
+ * is gone and reaped; kinds exec_not_found and exec_denied tell 127 from 126. */
 struct err *runtime_start(struct runtime_proc *p) __attribute__((warn_unused_result));
 /* Lets go of a process that was created with `detach`; closes sync_fd. */
 struct err *runtime_detach(struct runtime_proc *p) __attribute__((warn_unused_result));
@@ -105,6 +109,7 @@ struct err *runtime_poststop(const struct json *config, const char *id, const ch
 struct runtime_exec {
     pid_t target;              /* the container's init */
     int target_pidfd;          /* its pidfd */
+    const char *id, *bundle;   /* for what a seccomp listener is told; may be NULL */
     const struct json *config; /* the container's OCI config: capabilities, seccomp, rlimits, masked user … */
     /* OCI process object of what to run (args, env, cwd, terminal); user text in its own member "user_text". */
     const struct json *process;
@@ -128,9 +133,11 @@ struct sock_filter;
  * Compiles the default profile (caps decide some rules, as in docker's) or a docker/OCI profile JSON into BPF. ret is
  * an owned array of *ret_n instructions, at most 4096; docker's empty profile "{}" means no filter: NULL and 0. Errors
  * name the rule. Pure but for uname(2), which a custom profile's minKernel asks for. `caps` is the bounding set.
+ * *ret_flags (may be NULL): what to install it with, SECCOMP_FILTER_FLAG_NEW_LISTENER among it where calls are to be
+ * answered by the profile's listener.
  */
 struct err *runtime_seccomp_compile(const char *profile_json_or_null, uint64_t caps, struct sock_filter **ret,
-                                    size_t *ret_n) __attribute__((warn_unused_result));
+                                    size_t *ret_n, unsigned *ret_flags) __attribute__((warn_unused_result));
 /* The "linux.seccomp" section of an OCI config, as coracle-runtime gets it. */
 struct err *runtime_seccomp_compile_oci(const struct json *seccomp, struct sock_filter **ret, size_t *ret_n,
                                         unsigned *ret_flags) __attribute__((warn_unused_result));

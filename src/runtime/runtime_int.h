@@ -23,13 +23,14 @@ struct json;
 /* ---- sync.c: messages between a child and its parent ---- */
 
 enum sync_type {
-    SYNC_EOF = 0,     /* the other side is gone, or has executed its program */
-    SYNC_READY = 'R', /* child: everything is set up; a pty master may come along */
-    SYNC_NETNS = 'N', /* child: here is my network namespace */
-    SYNC_HOOKS = 'H', /* child: namespaces and mounts are there, run prestart and createRuntime */
-    SYNC_PID = 'P',   /* middle process: pid and pidfd of the real one */
-    SYNC_GO = 'G',    /* parent: go on */
-    SYNC_ERROR = 'E'  /* child: an encoded error */
+    SYNC_EOF = 0,       /* the other side is gone, or has executed its program */
+    SYNC_READY = 'R',   /* child: everything is set up; a pty master may come along */
+    SYNC_NETNS = 'N',   /* child: here is my network namespace */
+    SYNC_HOOKS = 'H',   /* child: namespaces and mounts are there, run prestart and createRuntime */
+    SYNC_PID = 'P',     /* middle process: pid and pidfd of the real one */
+    SYNC_SECCOMP = 'S', /* child: the listener of my filter */
+    SYNC_GO = 'G',      /* parent: go on */
+    SYNC_ERROR = 'E'    /* child: an encoded error */
 };
 struct sync_msg {
     enum sync_type type;
@@ -115,14 +116,15 @@ struct err *tty_attach(const struct launch *l) __attribute__((warn_unused_result
 
 struct init {
     const struct runtime_create *c;
-    const struct json *linux_; /* config.linux */
-    uint64_t made;             /* CLONE_NEW*: namespaces that are new */
-    int root;                  /* the container's root mount */
-    int proc, dev, devpts;     /* fresh mounts of the container, or -1 */
-    bool dev_bound;            /* /dev is the user's bind mount: left alone */
-    bool slave;                /* propagation from the host is wanted by some mount */
-    int null;                  /* O_PATH of the host's /dev/null, verified */
-    struct nested *nested;     /* what was got ready above the container's own user namespace, or NULL */
+    const struct json *linux_;   /* config.linux */
+    uint64_t made;               /* CLONE_NEW*: namespaces that are new */
+    int root;                    /* the container's root mount */
+    int proc, dev, devpts;       /* fresh mounts of the container, or -1 */
+    bool dev_bound;              /* /dev is the user's bind mount: left alone */
+    bool slave;                  /* propagation from the host is wanted by some mount */
+    int null;                    /* O_PATH of the host's /dev/null, verified */
+    struct nested *nested;       /* what was got ready above the container's own user namespace, or NULL */
+    const struct mount_ids *ids; /* for mounts that have some of their own, or NULL */
     struct launch l;
 };
 /* Runs every stage and executes the program; reports errors over l.sync. Never returns. */
@@ -178,6 +180,7 @@ struct mount_opts {
     uint64_t attrs;       /* MOUNT_ATTR_* to set */
     uint64_t propagation; /* MS_PRIVATE … of a bind, 0: default */
     bool bind, recursive;
+    bool ids_below;   /* "ridmap": ids of its own (mount_ids.c) are those of all mounts below, too */
     bool nofollow;    /* of a copy: a link at the end of its path is itself what is copied */
     struct strv data; /* what the file system itself understands */
 };
@@ -317,10 +320,49 @@ struct hook_state {
     const char *id, *bundle, *status;
     pid_t pid;
 };
+/* The state of the specification, as hooks and listeners are told it. */
+struct json *hooks_state(const struct hook_state *st) __attribute__((returns_nonnull, warn_unused_result));
 /* Whether the config has hooks of that name. */
 bool hooks_any(const struct json *config, const char *name);
 /* Runs them in order; stops at the first that fails. */
 struct err *hooks_run(const char *name, const struct hook_state *st) __attribute__((warn_unused_result));
+
+/* ---- listener.c: who answers system calls in the container's place ---- */
+
+/* Whether the config's seccomp profile names a socket for that. */
+bool listener_named(const struct json *config);
+/*
+ * Sends the descriptor of a filter's notifications there, with the specification's "container process state"; st->pid
+ * is that of the process. Its failure must be that of the start: nobody would answer.
+ */
+struct err *listener_tell(const struct hook_state *st, int notify_fd) __attribute__((warn_unused_result));
+
+/* ---- timens.c ---- */
+
+/* What a config says of a time namespace is checked: `made` are the namespaces to be made. */
+struct err *timens_check(const struct json *linux_, uint64_t made) __attribute__((warn_unused_result));
+/* Stage: makes one with "timeOffsets", and enters it. */
+struct err *timens_enter(struct init *in) __attribute__((warn_unused_result));
+
+/* ---- mount_ids.c: mounts with ids of their own ---- */
+
+#define MOUNT_IDS_MAX 16
+struct mount_ids {
+    struct {
+        const struct json *mount; /* borrowed from the config */
+        int userns;               /* whose map it has */
+    } v[MOUNT_IDS_MAX];
+    size_t n;
+};
+/* Makes a user namespace for each mount of the config that asks for ids of its own; below the caller's, of which it
+ * must be root. `joins`: the container goes into another one, and there can be none. */
+struct err *mount_ids_plan(const struct json *config, bool joins, struct mount_ids *ret)
+    __attribute__((warn_unused_result));
+void mount_ids_done(struct mount_ids *m);
+/* The namespace for that mount (borrowed), -1: none. */
+int mount_ids_of(const struct mount_ids *m, const struct json *mount);
+/* Gives a detached mount (and, `recursive`, those below it) its ids. */
+struct err *mount_ids_give(int mount, int userns, bool recursive) __attribute__((warn_unused_result));
 
 /* ---- userns.c ---- */
 extern const char userns_record[], userns_kept[]; /* files of the run directory: who holds the namespace */

@@ -87,6 +87,7 @@ static const struct word action_words[] = {
     {"SCMP_ACT_TRAP", SECCOMP_RET_TRAP},
     {"SCMP_ACT_LOG", SECCOMP_RET_LOG},
     {"SCMP_ACT_TRACE", SECCOMP_RET_TRACE},
+    {"SCMP_ACT_NOTIFY", SECCOMP_RET_USER_NOTIF},
 };
 static const struct word op_words[] = {
     {"SCMP_CMP_EQ", SECCOMP_EQ},
@@ -127,13 +128,11 @@ static const struct word flag_words[] = {
     {"SECCOMP_FILTER_FLAG_TSYNC", 0}, /* there is one thread when the filter is installed */
     {"SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG},
     {"SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW},
+    {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV},
 };
 
 static struct err *read_action(const char *text, bool has_errno, uint64_t errno_ret, uint32_t *ret) {
     uint32_t action;
-    if (str_eq(text, "SCMP_ACT_NOTIFY"))
-        return err_hint(err_new(ERR_UNSUPPORTED, "seccomp action %s needs a listener", text),
-                        "use a profile without SCMP_ACT_NOTIFY");
     if (!find_word(action_words, ARRAY_LEN(action_words), text, &action))
         return err_new(ERR_USAGE, "unknown seccomp action '%s'", text);
     if (action == SECCOMP_RET_ERRNO || action == SECCOMP_RET_TRACE) {
@@ -368,6 +367,35 @@ static struct err *read_head(const struct reader *r, const struct json *j) {
     return read_action_of(j, "defaultAction", "defaultErrnoRet", &r->p->default_action);
 }
 
+/*
+ * Calls that somebody else answers, over a descriptor that comes with the filter. It is sent by who is behind the
+ * filter already, so that the call for it must go through.
+ */
+static struct err *settle_listener(const struct reader *r, const struct json *j) {
+    const char *path, *metadata;
+    const int sends = seccomp_id_of("sendmsg");
+    bool notifies = false;
+    TRY(json_get_str_opt(j, "listenerPath", NULL, &path));
+    TRY(json_get_str_opt(j, "listenerMetadata", NULL, &metadata));
+    if (metadata && *metadata && !(path && *path))
+        return err_new(ERR_USAGE, "listenerMetadata is given without a listenerPath");
+    if (r->p->default_action == SECCOMP_RET_USER_NOTIF)
+        return err_hint(err_new(ERR_UNSUPPORTED, "SCMP_ACT_NOTIFY cannot be the default action"),
+                        "name the system calls that are to be answered by the listener");
+    for (size_t i = 0; i < r->p->n_rules; i++)
+        notifies |= r->p->rules[i].action == SECCOMP_RET_USER_NOTIF;
+    for (uint16_t at = sends < 0 ? 0 : r->p->head[sends]; at; at = r->p->links[at - 1].next)
+        if (r->p->rules[r->p->links[at - 1].rule].action == SECCOMP_RET_USER_NOTIF)
+            return err_new(ERR_UNSUPPORTED, "SCMP_ACT_NOTIFY cannot be the action for sendmsg: "
+                                            "the listener itself is sent by it");
+    if (!notifies)
+        return NULL;
+    r->p->flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    return path && *path ? NULL
+                         : err_hint(err_new(ERR_USAGE, "SCMP_ACT_NOTIFY without a listenerPath"),
+                                    "name the socket of who answers the system calls");
+}
+
 static struct err *read_profile(const struct reader *r, const struct json *j) {
     struct json *calls;
     const char *action;
@@ -382,7 +410,7 @@ static struct err *read_profile(const struct reader *r, const struct json *j) {
         TRY_CTX(read_syscall(r, it), "syscalls[%zu]", i);
         i++;
     }
-    return NULL;
+    return settle_listener(r, j);
 }
 
 struct err *seccomp_profile_parse(const struct json *j, uint64_t caps, enum seccomp_arch native,

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/sys/sys.h"
@@ -98,11 +100,19 @@ static struct err *tie_to_parent(const struct launch *l) {
     return NULL;
 }
 
+/* A listener goes to our parent, who knows where it belongs and what number we have there. */
 static struct err *filter_install(struct launch *l) {
     const struct sock_fprog prog = {.len = (unsigned short)l->n_filter, .filter = l->filter};
-    if (l->filter && sys_seccomp_filter(&prog, l->filter_flags) < 0)
+    if (!l->filter)
+        return NULL;
+    int listener = sys_seccomp_filter(&prog, l->filter_flags);
+    if (listener < 0)
         return err_sys(errno, "install the seccomp filter");
-    return NULL;
+    if (!(l->filter_flags & SECCOMP_FILTER_FLAG_NEW_LISTENER))
+        return NULL;
+    struct err *e = sync_send(l->sync, SYNC_SECCOMP, 0, listener);
+    fd_close(listener); /* that nobody waits for an answer when all others have closed theirs */
+    return e;
 }
 
 struct err *walls_raise(struct launch *l) {

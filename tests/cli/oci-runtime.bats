@@ -232,14 +232,157 @@ PY
     refused 'personality: unknown value BSD'
     with -e 's|"cwd":"/"|"cwd":"/","scheduler":{"policy":"SCHED_FIFO","priority":10}|'
     [ "$(ulimit -Hr)" != 0 ] || refused 'be scheduled by SCHED_FIFO'
-    with -e 's|"namespaces":\[|"namespaces":[{"type":"time"},|'
-    refused 'namespaces of type time'
-    with -e 's|"mounts":\[|"mounts":[{"destination":"/src","type":"bind","source":"/etc","options":["rbind"],"uidMappings":[{"containerID":0,"hostID":0,"size":1}]},|'
-    refused 'ids of its own'
-    with -e 's|"linux":{|"linux":{"seccomp":{"defaultAction":"SCMP_ACT_NOTIFY"},|'
-    refused SCMP_ACT_NOTIFY
     with -e 's|"linux":{|"linux":{"intelRdt":{"closID":"x"},|'
     refused 'linux.intelRdt of the config'
+}
+
+# edit STATEMENT: changes the configuration, c to the python statement.
+edit() {
+    python3 -c "
+import json, sys
+c = json.load(open(sys.argv[1]))
+$1
+json.dump(c, open(sys.argv[1], 'w'))" "$BUNDLE/config.json"
+}
+not_run() {
+    run rt run --bundle "$BUNDLE" refused
+    [ "$status" != 0 ] || fail "accepted: $1"
+    assert_output_has "$1"
+}
+pid_of() { rt state "$1" | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'; }
+
+@test "a time namespace: its clocks are set forward, for the container and for exec" {
+    local here there pid
+    bundle many sleep 1000
+    edit 'c["linux"]["namespaces"].append({"type": "time"})
+c["linux"]["timeOffsets"] = {"monotonic": {"secs": 7000000, "nanosecs": 5}, "boottime": {"secs": 40000000}}'
+    rt create --bundle "$BUNDLE" timed >"$CTR_HOME/out" 2>&1 || fail "$(cat "$CTR_HOME/out")"
+    rt start timed
+    here=$(cut -d. -f1 /proc/uptime)
+    there=$(rt exec timed cut -d. -f1 /proc/uptime)
+    [ "$there" -ge $((here + 40000000)) ] && [ "$there" -le $((here + 40000000 + 600)) ] || fail "uptime $there there, $here here"
+    pid=$(pid_of timed)
+    assert_eq "$(rt exec timed awk '{ print $1, $2, $3 }' /proc/1/timens_offsets)" $'monotonic 7000000 5\nboottime 40000000 0'
+    assert_eq "$(rt exec timed readlink /proc/self/ns/time)" "$(readlink "/proc/$pid/ns/time")"
+    [ "$(readlink "/proc/$pid/ns/time")" != "$(readlink /proc/self/ns/time)" ] || fail "no namespace of its own"
+    rt delete --force timed
+    bundle many true
+    edit 'c["linux"]["timeOffsets"] = {"monotonic": {"secs": 1}}'
+    not_run 'linux.timeOffsets without a new namespace of type time'
+    edit 'c["linux"]["namespaces"].append({"type": "time"}); c["linux"]["timeOffsets"] = {"realtime": {"secs": 1}}'
+    not_run 'there is no clock "realtime" that could be set'
+    edit 'c["linux"]["timeOffsets"] = {"boottime": {"secs": -4000000000}}'
+    not_run 'linux.timeOffsets'
+    edit 'c["linux"]["timeOffsets"] = {"boottime": {"secs": 1}}
+c["linux"]["namespaces"] = [n for n in c["linux"]["namespaces"] if n["type"] != "pid"]'
+    not_run 'give the container a new namespace of type pid'
+    run -0 rt features
+    assert_output_has '"time"'
+}
+
+@test "mounts with ids of their own: a tmpfs has them, what the host has mounted cannot" {
+    bundle many sh -c 'stat -c %u:%g /ids; touch /ids/a; stat -c %u:%g /ids/a /plain'
+    # inside, 0 of the file system is 5, and 5 is 0; of groups 0 and 6
+    edit 'u, g = c["linux"]["uidMappings"], c["linux"]["gidMappings"]
+swap = lambda m, n: [{"containerID": 0, "hostID": m[1]["hostID"] + n - 1, "size": 1}, {"containerID": n, "hostID": m[0]["hostID"], "size": 1}]
+c["mounts"] += [{"destination": "/ids", "type": "tmpfs", "source": "tmpfs", "options": ["mode=777"], "uidMappings": swap(u, 5), "gidMappings": swap(g, 6)},
+  {"destination": "/plain", "type": "tmpfs", "source": "tmpfs", "options": ["idmap"]}]'
+    run -0 rt run --bundle "$BUNDLE" mapped
+    assert_eq "$output" $'5:6\n0:0\n0:0'
+    bundle many true
+    edit 'c["mounts"].append({"destination": "/src", "type": "bind", "source": "/etc", "options": ["rbind", "ridmap"]})'
+    not_run 'cannot have ids of its own'
+    assert_output_has 'hint: give the container a user namespace with these ids'
+    bundle many true
+    edit 'c["mounts"][0]["uidMappings"] = c["mounts"][0]["gidMappings"] = c["linux"]["uidMappings"]'
+    not_run 'a mount of type proc cannot have ids of its own'
+    edit 'one = [{"containerID": 0, "hostID": 1, "size": 1}]
+c["mounts"][0] = {"destination": "/t", "type": "tmpfs", "uidMappings": one, "gidMappings": one}'
+    not_run "hostID 1 is none of the container's ids"
+    bundle none true
+    edit 'c["mounts"].append({"destination": "/t", "type": "tmpfs", "options": ["idmap"]})'
+    not_run 'neither the mount nor the container has uidMappings and gidMappings'
+    run -0 rt features
+    [[ $(tr -d ' \n' <<<"$output") == *'"idmap":{"enabled":true}'* ]] || fail "not in features"
+}
+
+# Answers mkdir by ENOTTY, and lets other calls pass; writes down what it was told. Ends with the file SOCKET.end.
+agent() {
+    cat >"$CTR_HOME/agent.py" <<'PY'
+import array, fcntl, json, os, select, socket, struct, sys
+RECV, SEND = 0xC0502100, 0xC0182101
+log = open(sys.argv[2], "w")
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8)
+poll = select.poll(); poll.register(s, select.POLLIN)
+while True:
+    for fd, event in poll.poll():
+        if fd == s.fileno():
+            c, _ = s.accept()
+            data, anc, _, _ = c.recvmsg(1 << 20, 100)
+            fds = array.array("i"); fds.frombytes(anc[0][2])
+            while more := c.recv(1 << 20):
+                data += more
+            print(json.dumps(json.loads(data)), file=log, flush=True)
+            poll.register(fds[0], select.POLLIN)
+        elif event & select.POLLIN:
+            buf = bytearray(80)
+            try: fcntl.ioctl(fd, RECV, buf)
+            except OSError: continue # who asked is gone
+            ident, pid, _, nr = struct.unpack_from("QIIi", buf)
+            error, flags = (-25, 0) if nr in (83, 258, 34) else (0, 1)
+            try: fcntl.ioctl(fd, SEND, struct.pack("QqiI", ident, 0, error, flags))
+            except OSError: pass
+        else:
+            poll.unregister(fd); os.close(fd)
+PY
+    python3 "$CTR_HOME/agent.py" "$1" "$2" 3>&- &
+    AGENT=$!
+    wait_for test -S "$1"
+}
+# Of each state that the agent was sent, s, the value of a python expression.
+told() { python3 -c "
+import json, sys
+for line in open(sys.argv[1]):
+    s = json.loads(line)
+    print($1)" "$CTR_HOME/agent.log"; }
+
+@test "seccomp: an agent outside answers the system calls that the profile leaves to it, of run and of exec" {
+    local pid
+    agent "$CTR_HOME/agent.sock" "$CTR_HOME/agent.log"
+    bundle many sh -c 'mkdir /made 2>&1; sleep 1000'
+    export SOCKET=$CTR_HOME/agent.sock
+    edit 'import os
+c["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": os.environ["SOCKET"], "listenerMetadata": "any=1",
+  "syscalls": [{"names": ["mkdir", "mkdirat", "capset", "execve"], "action": "SCMP_ACT_NOTIFY"}]}
+c["process"]["noNewPrivileges"] = False'
+    rt create --bundle "$BUNDLE" asked >"$CTR_HOME/said" 2>&1 || fail "$(cat "$CTR_HOME/said")"
+    run -0 rt start asked
+    pid=$(pid_of asked)
+    wait_for grep -q 'Inappropriate ioctl' "$CTR_HOME/said"
+    assert_eq "$(told 's["fds"], s["pid"], s["metadata"], s["state"]["id"], s["state"]["status"], s["state"]["pid"], s["state"]["bundle"]')" \
+        "['seccompFd'] $pid any=1 asked created $pid $BUNDLE"
+    run rt exec asked sh -c 'mkdir /made; ls -d /made; echo after'
+    assert_output_has 'Inappropriate ioctl'
+    assert_output_has after
+    assert_eq "$(told 's["state"]["status"]')" $'created\nrunning'
+    rt delete --force asked
+    kill "$AGENT"
+    wait "$AGENT" 2>/dev/null || true
+    not_run 'seccomp listener' # nobody is there
+    edit 'del c["linux"]["seccomp"]["listenerPath"]'
+    not_run 'listenerMetadata is given without a listenerPath'
+    edit 'del c["linux"]["seccomp"]["listenerMetadata"]'
+    not_run 'SCMP_ACT_NOTIFY without a listenerPath'
+    edit 'c["linux"]["seccomp"].update(listenerPath="/x", defaultAction="SCMP_ACT_NOTIFY")'
+    not_run 'SCMP_ACT_NOTIFY cannot be the default action'
+    edit 'c["linux"]["seccomp"].update(defaultAction="SCMP_ACT_ALLOW"); c["linux"]["seccomp"]["syscalls"][0]["names"] = ["sendmsg"]'
+    not_run 'SCMP_ACT_NOTIFY cannot be the action for sendmsg'
+    # a listener that nothing is left to is not asked
+    edit 'c["linux"]["seccomp"]["syscalls"] = []; c["process"]["args"] = ["echo", "ran"]'
+    run -0 rt run --bundle "$BUNDLE" ignored
+    assert_eq "$output" ran
+    run -0 rt features
+    assert_output_has SCMP_ACT_NOTIFY
 }
 
 @test "spec writes a configuration that runs" {

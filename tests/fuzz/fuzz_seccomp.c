@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     autofree char *text = mem_dupn((const char *)data, size);
     autofree struct sock_filter *f = NULL;
     size_t n = 0;
-    autoerr e = runtime_seccomp_compile(text, size ? (uint64_t)data[size - 1] << 20 : 0, &f, &n);
+    autoerr e = runtime_seccomp_compile(text, size ? (uint64_t)data[size - 1] << 20 : 0, &f, &n, NULL);
     if (e)
         return 0;
     require(n <= SECCOMP_PROGRAM_MAX && (n == 0 || f[n - 1].code == (BPF_RET | BPF_K)));

@@ -322,7 +322,7 @@ static void test_built_in(void) {
     struct seccomp_profile p;
     CHECK_OK(seccomp_default_profile(SECCOMP_NATIVE, DOCKER_CAPS, &p));
     CHECK_OK(seccomp_bpf_compile(&p, SECCOMP_NATIVE, &now.f, &now.n));
-    CHECK_OK(runtime_seccomp_compile(NULL, DOCKER_CAPS, &built.f, &built.n));
+    CHECK_OK(runtime_seccomp_compile(NULL, DOCKER_CAPS, &built.f, &built.n, NULL));
     CHECK_INT(built.n, now.n);
     CHECK(built.n == now.n && memcmp(built.f, now.f, now.n * sizeof *now.f) == 0);
     seccomp_profile_done(&p);
@@ -337,7 +337,7 @@ static void test_size_and_time(void) {
     int64_t best = INT64_MAX;
     for (int i = 0; i < 200; i++) {
         clock_gettime(CLOCK_MONOTONIC, &a);
-        CHECK_OK(runtime_seccomp_compile(NULL, DOCKER_CAPS | CAP_BIT(22) /* SYS_BOOT */, &f, &n));
+        CHECK_OK(runtime_seccomp_compile(NULL, DOCKER_CAPS | CAP_BIT(22) /* SYS_BOOT */, &f, &n, NULL));
         clock_gettime(CLOCK_MONOTONIC, &b);
         int64_t t = (b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec;
         best = t < best ? t : best;
@@ -454,7 +454,7 @@ static int probe_in_child(const struct sock_fprog *prog) {
 static void test_in_kernel(void) {
     struct sock_filter *f;
     size_t n;
-    CHECK_OK(runtime_seccomp_compile(NULL, DOCKER_CAPS, &f, &n));
+    CHECK_OK(runtime_seccomp_compile(NULL, DOCKER_CAPS, &f, &n, NULL));
     const struct sock_fprog prog = {.len = (unsigned short)n, .filter = f};
     pid_t pid = fork();
     if (pid == 0)

@@ -24,7 +24,7 @@ static uint32_t answer(const char *text, uint64_t caps, const char *call, uint64
     autofree char *json = quoted(text);
     struct program p = {0};
     uint32_t action = 0xbadbad;
-    struct err *e = runtime_seccomp_compile(json, caps, &p.f, &p.n);
+    struct err *e = runtime_seccomp_compile(json, caps, &p.f, &p.n, NULL);
     int id = seccomp_id_of(call);
     if (!e && id >= 0) {
         const struct seccomp_data d = {.nr = (int)seccomp_number(SECCOMP_NATIVE, (unsigned)id),
@@ -86,7 +86,7 @@ static void expect_bad(const char *text, enum err_kind kind) {
     autofree char *json = quoted(text);
     struct sock_filter *f = NULL;
     size_t n;
-    struct err *e = runtime_seccomp_compile(json, 0, &f, &n);
+    struct err *e = runtime_seccomp_compile(json, 0, &f, &n, NULL);
     if (!e || err_kind(e) != kind)
         fprintf(stderr, "for %s: %s\n", text, e ? err_kind_name(err_kind(e)) : "accepted");
     CHECK(e && err_kind(e) == kind && !f);
@@ -122,7 +122,7 @@ static void test_bad(void) {
     expect_bad_rule("{'names':['read'],'action':'SCMP_ACT_TRAP','includes':{'minKernel':'five'}}", ERR_USAGE);
     struct sock_filter *f = (struct sock_filter *)-1;
     size_t n = 1;
-    CHECK_OK(runtime_seccomp_compile("{}", 0, &f, &n)); /* docker: an empty profile is none at all */
+    CHECK_OK(runtime_seccomp_compile("{}", 0, &f, &n, NULL)); /* docker: an empty profile is none at all */
     CHECK(!f && n == 0);
 }
 
@@ -148,4 +148,25 @@ static void test_oci(void) {
     free(p.f);
 }
 
-UNIT_MAIN({"docker's form", test_docker}, {"bad profiles", test_bad}, {"the OCI's form", test_oci})
+/* Calls that somebody else answers. */
+static void test_listener(void) {
+    static const char notify[] = "{'defaultAction':'SCMP_ACT_ALLOW','listenerPath':'/s','syscalls':["
+                                 "{'names':['getcwd'],'action':'SCMP_ACT_NOTIFY'}]}";
+    autofree char *text = quoted(notify);
+    struct sock_filter *f = NULL;
+    size_t n = 0;
+    unsigned flags = 0;
+    CHECK_INT(answer(notify, 0, "getcwd", 0), SECCOMP_RET_USER_NOTIF);
+    CHECK_INT(answer(notify, 0, "read", 0), SECCOMP_RET_ALLOW);
+    CHECK_OK(runtime_seccomp_compile(text, 0, &f, &n, &flags));
+    CHECK_INT(flags, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+    free(f);
+    expect_bad("{'defaultAction':'SCMP_ACT_ALLOW','listenerMetadata':'x'}", ERR_USAGE);
+    expect_bad_rule("{'names':['read'],'action':'SCMP_ACT_NOTIFY'}", ERR_USAGE);
+    expect_bad("{'defaultAction':'SCMP_ACT_ALLOW','listenerPath':'/s','syscalls':["
+               "{'names':['sendmsg'],'action':'SCMP_ACT_NOTIFY'}]}",
+               ERR_UNSUPPORTED);
+}
+
+UNIT_MAIN({"docker's form", test_docker}, {"bad profiles", test_bad}, {"the OCI's form", test_oci},
+          {"a listener", test_listener})

@@ -106,6 +106,11 @@ int sys_mount_setattr(int dfd, const char *path, unsigned flags, uint64_t set, u
     return mount_setattr(dfd, path, flags, &attr, sizeof attr);
 }
 
+int sys_mount_idmap(int mount, unsigned flags, int userns_fd) {
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (__u64)userns_fd};
+    return mount_setattr(mount, "", flags | (unsigned)AT_EMPTY_PATH, &attr, sizeof attr);
+}
+
 int sys_sched_setattr(const struct sched_attr *attr) { return (int)syscall(SYS_sched_setattr, 0, attr, 0); }
 
 int sys_ioprio_set(int which, int who, int value) { return (int)syscall(SYS_ioprio_set, which, who, value); }

@@ -37,6 +37,7 @@ int sys_pidfd_open(pid_t pid);
 int sys_pidfd_send_signal(int pidfd, int signo);
 int sys_close_range(unsigned first, unsigned last, unsigned flags);
 int sys_pivot_root(const char *new_root, const char *put_old);
+/* With SECCOMP_FILTER_FLAG_NEW_LISTENER a descriptor of its notifications, O_CLOEXEC; else 0. */
 int sys_seccomp_filter(const struct sock_fprog *prog, unsigned flags);
 /* Landlock: the version of the kernel's interface, and a ruleset without a rule put on the calling thread, so that
  * nothing of what it handles is allowed any more. */
@@ -53,6 +54,8 @@ int sys_fsmount(int fd, unsigned flags, unsigned attrs);
 int sys_move_mount(int from_dfd, const char *from, int to_dfd, const char *to, unsigned flags);
 int sys_open_tree(int dfd, const char *path, unsigned flags);
 int sys_mount_setattr(int dfd, const char *path, unsigned flags, uint64_t set, uint64_t clr, uint64_t propagation);
+/* Gives a detached mount the ids of a user namespace (MOUNT_ATTR_IDMAP), and those below it with AT_RECURSIVE. */
+int sys_mount_idmap(int mount, unsigned flags, int userns_fd);
 int sys_ioprio_set(int which, int who, int value);
 /* Of the calling thread. */
 int sys_sched_setattr(const struct sched_attr *attr);

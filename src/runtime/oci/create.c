@@ -120,8 +120,7 @@ static struct err *read_terminal(struct creation *c) {
 
 /* What nobody here would carry out; to run without it would be to drop it in silence. */
 static struct err *check_fields(const struct json *config) {
-    static const char *const fields[] = {"linux.intelRdt", "linux.netDevices", "linux.memoryPolicy",
-                                         "linux.seccomp.listenerPath"};
+    static const char *const fields[] = {"linux.intelRdt", "linux.netDevices", "linux.memoryPolicy"};
     for (size_t i = 0; i < ARRAY_LEN(fields); i++)
         if (json_path(config, fields[i]))
             return err_hint(err_new(ERR_UNSUPPORTED, "%s of the config", fields[i]),

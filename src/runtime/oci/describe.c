@@ -24,19 +24,19 @@ static struct json *words(const char *text) {
 }
 
 static struct json *seccomp_features(void) {
+    static const char flags[] = "SECCOMP_FILTER_FLAG_TSYNC SECCOMP_FILTER_FLAG_LOG SECCOMP_FILTER_FLAG_SPEC_ALLOW "
+                                "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
     struct json *s = json_object();
     json_set_bool(s, "enabled", true);
     json_set(
         s, "actions",
         words("SCMP_ACT_ALLOW SCMP_ACT_ERRNO SCMP_ACT_KILL SCMP_ACT_KILL_PROCESS SCMP_ACT_KILL_THREAD SCMP_ACT_LOG "
-              "SCMP_ACT_TRACE SCMP_ACT_TRAP"));
+              "SCMP_ACT_NOTIFY SCMP_ACT_TRACE SCMP_ACT_TRAP"));
     json_set(s, "operators",
              words("SCMP_CMP_EQ SCMP_CMP_GE SCMP_CMP_GT SCMP_CMP_LE SCMP_CMP_LT SCMP_CMP_MASKED_EQ SCMP_CMP_NE"));
     json_set(s, "archs", words("SCMP_ARCH_AARCH64 SCMP_ARCH_ARM SCMP_ARCH_X32 SCMP_ARCH_X86 SCMP_ARCH_X86_64"));
-    json_set(s, "knownFlags",
-             words("SECCOMP_FILTER_FLAG_TSYNC SECCOMP_FILTER_FLAG_LOG SECCOMP_FILTER_FLAG_SPEC_ALLOW"));
-    json_set(s, "supportedFlags",
-             words("SECCOMP_FILTER_FLAG_TSYNC SECCOMP_FILTER_FLAG_LOG SECCOMP_FILTER_FLAG_SPEC_ALLOW"));
+    json_set(s, "knownFlags", words(flags));
+    json_set(s, "supportedFlags", words(flags));
     return s;
 }
 
@@ -63,7 +63,7 @@ static struct json *linux_features(void) {
     struct json *l = json_object(), *caps = json_array();
     for (int i = 0; spec_cap_name(i); i++)
         json_push_str(caps, spec_cap_name(i));
-    json_set(l, "namespaces", words("cgroup ipc mount network pid user uts"));
+    json_set(l, "namespaces", words("cgroup ipc mount network pid time user uts"));
     json_set(l, "capabilities", caps);
     json_set(l, "cgroup", cgroup_features());
     json_set(l, "seccomp", seccomp_features());
@@ -71,7 +71,7 @@ static struct json *linux_features(void) {
     json_set(l, "selinux", module_features("/sys/fs/selinux"));
     json_set(l, "intelRdt", enabled(false));
     json_set(l, "mountExtensions", json_object());
-    json_set(json_get(l, "mountExtensions"), "idmap", enabled(false));
+    json_set(json_get(l, "mountExtensions"), "idmap", enabled(true));
     return l;
 }
 
@@ -87,10 +87,12 @@ struct err *cmd_features(struct oci *o, int argc, char **argv, int *ret_code) {
     json_set(j, "hooks", words("prestart createRuntime createContainer startContainer poststart poststop"));
     json_set(
         j, "mountOptions",
-        words("async bind defaults dev diratime exec noatime nodev nodiratime noexec nosuid nosymfollow private rbind "
-              "rdev rdiratime relatime rexec rnoatime rnodev rnodiratime rnoexec rnosuid rnosymfollow ro rprivate "
-              "rrelatime rro rrw rshared rslave rstrictatime rsuid runbindable rw shared slave strictatime suid "
-              "unbindable"));
+        words(
+            "async bind defaults dev diratime exec idmap noatime nodev nodiratime noexec nosuid nosymfollow private "
+            "rbind "
+            "rdev rdiratime relatime rexec ridmap rnoatime rnodev rnodiratime rnoexec rnosuid rnosymfollow ro rprivate "
+            "rrelatime rro rrw rshared rslave rstrictatime rsuid runbindable rw shared slave strictatime suid "
+            "unbindable"));
     json_set(j, "linux", linux_features());
     *ret_code = 0;
     return print_json(j, JSON_PRETTY);

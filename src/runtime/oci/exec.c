@@ -146,6 +146,8 @@ static struct err *run_process(const struct exec_args *a, const struct record *r
     struct runtime_exec x = {
         .target = r->pid,
         .target_pidfd = r->pidfd,
+        .id = r->id,
+        .bundle = json_str_value(json_get(r->state, "bundle")),
         .config = config,
         .process = process,
         .stdio = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},

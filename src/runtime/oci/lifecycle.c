@@ -30,21 +30,27 @@ static struct err *claim(const struct record *r, int *ret_conn) {
     return NULL;
 }
 
-static struct err *run_poststart(const struct record *r) {
-    autojson config = NULL;
-    TRY(record_config(r, &config));
-    return runtime_poststart(config, r->id, json_str_value(json_get(r->state, "bundle")), r->pid);
-}
-
 struct err *container_start(const struct oci *o, const char *id) {
     autorecord r = RECORD_INIT;
-    struct runtime_proc p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1};
+    autojson config = NULL;
+    autofd int conn = -1;
+    autofd int pidfd = -1;
     TRY(record_open(o, id, &r));
     if (r.status != STATUS_CREATED)
         return err_new(ERR_CONFLICT, "cannot start a container that is %s: %s", status_name(r.status), id);
-    TRY(claim(&r, &p.sync_fd));
+    TRY(record_config(&r, &config));
+    TRY(fd_dup(r.pidfd, &pidfd));
+    TRY(claim(&r, &conn));
+    struct runtime_proc p = {.pid = r.pid,
+                             .pidfd = take_fd(&pidfd),
+                             .sync_fd = take_fd(&conn),
+                             .console = -1,
+                             .config = config,
+                             .id = r.id,
+                             .bundle = json_str_value(json_get(r.state, "bundle"))};
     TRY(runtime_start(&p));
-    return run_poststart(&r);
+    fd_replace(&p.pidfd, -1);
+    return runtime_poststart(config, p.id, p.bundle, p.pid);
 }
 
 struct err *one_id(int argc, char **argv, const char **ret) {

@@ -50,26 +50,11 @@ struct err *start_connect(int dir, int *ret_fd) {
 }
 
 struct err *console_send(const char *path, int master) {
-    char name[] = "/dev/ptmx"; /* what receivers show; any text will do */
-    struct iovec iov = {name, sizeof name - 1};
-    union {
-        struct cmsghdr h;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control = {.space = {0}};
-    struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+    static const char name[] = "/dev/ptmx"; /* what receivers show; any text will do */
     autofd int sock = -1;
     TRY_CTX(fd_unix_connect(AT_FDCWD, path, &sock), "console socket");
-    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &master, sizeof master);
-    ssize_t n;
-    do
-        n = sendmsg(sock, &msg, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    return n < 0 ? err_sys(errno, "send the terminal to %s", path) : NULL;
+    TRY_CTX(fd_unix_send(sock, name, sizeof name - 1, master), "console socket %s", path);
+    return NULL;
 }
 
 /* ---- a container in the foreground ---- */
