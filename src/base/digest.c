@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/id.h"
+#include "base/library.h"
 #include "base/mem.h"
 
 enum { READ_CHUNK = 65536 };
@@ -26,21 +27,15 @@ struct digest_ctx {
     void *md;
 };
 
-/* Function pointers come out of dlsym as void *; ISO C has no cast for that. */
-static bool load(void *lib, const char *name, void *ret_fn) {
-    void *sym = dlsym(lib, name);
-    memcpy(ret_fn, &sym, sizeof sym);
-    return sym != NULL;
-}
-
 static struct err *evp_load(struct evp *e) {
     void *lib = dlopen("libcrypto.so.3", RTLD_NOW | RTLD_LOCAL);
     if (!lib)
         lib = dlopen("libcrypto.so.1.1", RTLD_NOW | RTLD_LOCAL);
     /* It stays loaded: the next digest gets it for nothing. */
-    if (lib && load(lib, "EVP_MD_CTX_new", &e->md_ctx_new) && load(lib, "EVP_MD_CTX_free", &e->md_ctx_free) &&
-        load(lib, "EVP_sha256", &e->sha256) && load(lib, "EVP_DigestInit_ex", &e->init) &&
-        load(lib, "EVP_DigestUpdate", &e->update) && load(lib, "EVP_DigestFinal_ex", &e->final))
+    if (lib && library_symbol(lib, "EVP_MD_CTX_new", &e->md_ctx_new) &&
+        library_symbol(lib, "EVP_MD_CTX_free", &e->md_ctx_free) && library_symbol(lib, "EVP_sha256", &e->sha256) &&
+        library_symbol(lib, "EVP_DigestInit_ex", &e->init) && library_symbol(lib, "EVP_DigestUpdate", &e->update) &&
+        library_symbol(lib, "EVP_DigestFinal_ex", &e->final))
         return NULL;
     return err_hint(err_new(ERR_UNSUPPORTED, "libcrypto is not available"), "install the package 'libssl3'");
 }

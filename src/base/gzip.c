@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/io.h"
+#include "base/library.h"
 #include "base/mem.h"
 
 enum {
@@ -29,19 +30,12 @@ struct zlib {
     int (*inflate_end)(z_stream *s);
 };
 
-/* Function pointers come out of dlsym as void *; ISO C has no cast for that. */
-static bool load(void *lib, const char *name, void *ret_fn) {
-    void *sym = dlsym(lib, name);
-    memcpy(ret_fn, &sym, sizeof sym);
-    return sym != NULL;
-}
-
 static struct err *zlib_load(struct zlib *z) {
     void *lib = dlopen("libz.so.1", RTLD_NOW | RTLD_LOCAL); /* stays loaded */
-    if (lib && load(lib, "deflateInit2_", &z->deflate_init) && load(lib, "deflate", &z->deflate) &&
-        load(lib, "deflateEnd", &z->deflate_end) && load(lib, "inflateInit2_", &z->inflate_init) &&
-        load(lib, "inflate", &z->inflate) && load(lib, "inflateReset", &z->inflate_reset) &&
-        load(lib, "inflateEnd", &z->inflate_end))
+    if (lib && library_symbol(lib, "deflateInit2_", &z->deflate_init) && library_symbol(lib, "deflate", &z->deflate) &&
+        library_symbol(lib, "deflateEnd", &z->deflate_end) && library_symbol(lib, "inflateInit2_", &z->inflate_init) &&
+        library_symbol(lib, "inflate", &z->inflate) && library_symbol(lib, "inflateReset", &z->inflate_reset) &&
+        library_symbol(lib, "inflateEnd", &z->inflate_end))
         return NULL;
     return err_hint(err_new(ERR_UNSUPPORTED, "libz is not available"), "install the package 'zlib1g'");
 }

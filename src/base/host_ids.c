@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/host.h"
 #include "base/io.h"
+#include "base/library.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -37,13 +38,6 @@ static void add_range(struct id_range *map, size_t *n, unsigned long start, unsi
     map[(*n)++] = (struct id_range){.inside = inside, .outside = (uint32_t)start, .count = (uint32_t)count};
 }
 
-/* dlsym gives a void *; ISO C has no cast to a function pointer. */
-static bool load(void *lib, const char *name, void *ret_fn) {
-    void *sym = dlsym(lib, name);
-    memcpy(ret_fn, &sym, sizeof sym);
-    return sym != NULL;
-}
-
 /* Whether nsswitch.conf sends subordinate ids to a service; without such a line they are in the files. */
 static bool has_subid_service(void) {
     autostr struct str text = STR_INIT;
@@ -66,7 +60,7 @@ static void *subid_library(void) {
     for (size_t i = 0; i < ARRAY_LEN(names) && !lib; i++)
         lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
     bool (*init)(const char *progname, FILE *log);
-    FILE *sink = lib && load(lib, "subid_init", &init) ? fopen("/dev/null", "we") : NULL;
+    FILE *sink = lib && library_symbol(lib, "subid_init", &init) ? fopen("/dev/null", "we") : NULL;
     if (sink)
         init(NULL, sink); /* keeps the stream: what it has to say is said by our own error */
     return lib;
@@ -75,7 +69,7 @@ static void *subid_library(void) {
 static bool ranges_by_library(void *lib, const char *symbol, const char *user, struct id_range *map, size_t *n) {
     subid_get_fn *get;
     struct subid_range *ranges = NULL;
-    if (!load(lib, symbol, &get))
+    if (!library_symbol(lib, symbol, &get))
         return false;
     int count = get(user, &ranges);
     for (int i = 0; i < count; i++)

@@ -2,6 +2,7 @@
 #include "engine/cdi.h"
 
 #include "base/path.h"
+#include "base/yaml.h"
 #include "engine/engine_int.h"
 #include "spec/cdi.h"
 
@@ -60,10 +61,7 @@ struct reading {
 
 static struct err *parse_file(int dir, const char *name, struct json **ret) {
     autojson j = NULL;
-    if (!str_ends(name, ".json"))
-        return err_new(ERR_UNSUPPORTED,
-                       "YAML is not read; the same as JSON is (nvidia-ctk cdi generate --format json)");
-    TRY(json_read_file(dir, name, &j));
+    TRY(str_ends(name, ".json") ? json_read_file(dir, name, &j) : yaml_read_file(dir, name, spec_cdi_numbers, &j));
     TRY(spec_cdi_check(j));
     *ret = take_ptr(&j);
     return NULL;

@@ -30,6 +30,7 @@
 #include "base/id.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/library.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -67,19 +68,16 @@ struct sd {
     int (*wait)(struct sd_bus *bus, uint64_t timeout_usec);
 };
 
-static bool load(void *lib, const char *name, void *ret_fn) {
-    void *sym = dlsym(lib, name);
-    memcpy(ret_fn, &sym, sizeof sym);
-    return sym != NULL;
-}
-
 static struct err *sd_load(struct sd *sd) {
     void *lib = dlopen("libsystemd.so.0", RTLD_NOW | RTLD_LOCAL);
-    if (lib && load(lib, "sd_bus_new", &sd->bus_new) && load(lib, "sd_bus_set_address", &sd->set_address) &&
-        load(lib, "sd_bus_set_bus_client", &sd->set_bus_client) && load(lib, "sd_bus_start", &sd->start) &&
-        load(lib, "sd_bus_call_method", &sd->call_method) && load(lib, "sd_bus_match_signal", &sd->match_signal) &&
-        load(lib, "sd_bus_message_read", &sd->message_read) && load(lib, "sd_bus_process", &sd->process) &&
-        load(lib, "sd_bus_wait", &sd->wait))
+    if (lib && library_symbol(lib, "sd_bus_new", &sd->bus_new) &&
+        library_symbol(lib, "sd_bus_set_address", &sd->set_address) &&
+        library_symbol(lib, "sd_bus_set_bus_client", &sd->set_bus_client) &&
+        library_symbol(lib, "sd_bus_start", &sd->start) &&
+        library_symbol(lib, "sd_bus_call_method", &sd->call_method) &&
+        library_symbol(lib, "sd_bus_match_signal", &sd->match_signal) &&
+        library_symbol(lib, "sd_bus_message_read", &sd->message_read) &&
+        library_symbol(lib, "sd_bus_process", &sd->process) && library_symbol(lib, "sd_bus_wait", &sd->wait))
         return NULL;
     return err_hint(err_new(ERR_UNSUPPORTED, "libsystemd is not available"), "install the package 'libsystemd0'");
 }

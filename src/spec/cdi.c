@@ -108,6 +108,8 @@ struct err *spec_cdi_gpus(const char *text, struct json **ret) {
 
 /* ---- what a file says ---- */
 
+const char *const spec_cdi_numbers[] = {"major", "minor", "fileMode", "uid", "gid", "timeout", "additionalGIDs", NULL};
+
 static struct err *known_keys(const struct json *j, const char *const *known, size_t n) {
     JSON_EACH(it, j) {
         bool found = false;

@@ -24,5 +24,7 @@ bool spec_cdi_is_name(const char *text);
 /* "all", "2", "device=0", "driver=nvidia,count=1,capabilities=utility" in docker's grammar and words; usage error. *ret
  * is owned. */
 struct err *spec_cdi_gpus(const char *text, struct json **ret) __attribute__((warn_unused_result));
+/* The members of a CDI file that are numbers, for who reads it as YAML (base/yaml.h); ended by NULL. */
+extern const char *const spec_cdi_numbers[];
 /* The content of a CDI file. Errors of kind usage name the member; unsupported: what only root could do. */
 struct err *spec_cdi_check(const struct json *file) __attribute__((warn_unused_result));

@@ -55,6 +55,44 @@ in_box() { coracle run --rm --network none "$@"; }
     assert_eq "$(cat "$CTR_HOME/hooks")" $'createRuntime creating yes \ncreateContainer creating yes bin/busybox\npoststart running yes \npoststop stopped yes '
 }
 
+@test "files in YAML, as vendors write them" {
+    cat >"$XDG_RUNTIME_DIR/cdi/made.yaml" <<YAML
+---
+cdiVersion: 0.5.0
+kind: made.org/by-tool
+containerEdits:
+  env:
+  - MADE=void
+  hooks:
+  - args:
+    - hook
+    - createContainer
+    env: [PATH=/bin:/usr/bin, HOOKED=yaml, "OUT=$CTR_HOME/yaml"]
+    hookName: createContainer
+    path: $CTR_HOME/hook
+    timeout: 20
+  mounts:
+  - containerPath: /usr/lib/driver
+    hostPath: $CTR_HOME/driver
+    options: [ro, nosuid, rbind]
+devices:
+- containerEdits:
+    additionalGIDs: [44]
+    deviceNodes:
+    - hostPath: /dev/zero
+      path: /dev/card0
+      major: 1
+      minor: 5
+      fileMode: 438
+  name: 0
+- containerEdits: {env: [ALL=yes]}
+  name: "all"
+YAML
+    run -0 in_box --device made.org/by-tool=0 --device made.org/by-tool=all busybox sh -c 'echo $MADE $ALL; cat /usr/lib/driver/lib.so /etc/hooked; head -c 3 /dev/card0 | od -An -tx1; id -G'
+    [[ $output == "void yes"$'\n'library$'\n'hooked$'\n'" 00 00 00"$'\n'*44* ]] || fail "wrong"
+    rm "$XDG_RUNTIME_DIR/cdi/made.yaml"
+}
+
 @test "--gpus: by the vendor's file, in docker's grammar" {
     assert_eq "$(in_box --gpus all busybox sh -c 'echo $NVIDIA_VISIBLE_DEVICES $GPUS $GPU0')" "void all"
     assert_eq "$(in_box --gpus 2 busybox sh -c 'echo $GPUS $GPU0 $GPU1')" "y y"
@@ -99,8 +137,13 @@ refused() {
     broken '' 'cdiVersion 9.9.9' 9.9.9
     echo '{' >"$dir/x.json"
     refused "$dir/x.json" --device x.org/y=z
-    printf 'cdiVersion: 0.8.0\n' >"$dir/x.yaml"
-    refused 'x.yaml: YAML is not read' --device x.org/y=z
+    printf 'cdiVersion: 0.8.0\nkind: &a x.org/y\n' >"$dir/x.yaml"
+    refused 'x.yaml: line 2: anchors and tags are not read' --device x.org/y=z
+    head -c 1100000 /dev/zero | tr '\0' '#' >"$dir/x.yaml"
+    refused "$dir/x.yaml" --device x.org/y=z
+    rm "$dir/x.yaml"
+    mkfifo "$dir/x.yaml"
+    refused "$dir/x.yaml" --device x.org/y=z
     rm "$dir"/*
     refused 'duplicate mount point: /usr/lib/driver is a CDI device' --device vendor.com/net-card=one -v /etc:/usr/lib/driver
     mkdir -p "$XDG_CONFIG_HOME/coracle"
