@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/msg.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "net/net_int.h"
 
@@ -98,23 +99,39 @@ static struct err *take_lease(const struct host *h, const struct request *r, str
     return NULL;
 }
 
-static struct err *hello(const struct host *h, int userns_fd, pid_t *started, struct answer *a) {
-    autojson j = json_object();
+static struct json *hello(bool moves) {
+    struct json *j = json_object();
     json_set_str(j, "op", "hello");
-    const struct request r = {
-        .j = j, .fds = {userns_fd}, .n_fds = 1, .start = true, .userns_fd = userns_fd, .started = started};
-    return call(h, &r, a);
+    json_set_bool(j, "moves", moves);
+    return j;
 }
 
-struct err *net_prepare(const struct host *h, int userns_fd, pid_t *ret_started) {
+void net_prepared_done(struct net_prepared *p) {
+    msg_chan_free(p->hold);
+    fd_close(p->userns);
+    if (p->started)
+        err_free(proc_reap(p->started, &(int){0}));
+    *p = (struct net_prepared)NET_PREPARED_INIT;
+}
+
+struct err *net_prepare(const struct host *h, int userns_fd, bool moves, struct net_prepared *ret) {
+    autojson j = hello(moves);
     autoanswer a = {0};
-    *ret_started = 0;
-    return hello(h, userns_fd, ret_started, &a);
+    const struct request r = {
+        .j = j, .fds = {userns_fd}, .n_fds = 1, .start = true, .userns_fd = userns_fd, .started = &ret->started};
+    TRY(call(h, &r, &a));
+    ret->hold = take_ptr(&a.chan);
+    if (a.n_fds)
+        ret->userns = take_fd(&a.fds[0]);
+    ret->in_userns = (pid_t)json_int_value(json_get(a.j, "pid"), 0);
+    return NULL;
 }
 
 struct err *net_level(const struct host *h, int userns_fd, struct json **ret) {
+    autojson j = hello(true); /* that of one namespace is that of the other */
     autoanswer a = {0};
-    TRY(hello(h, userns_fd, NULL, &a));
+    const struct request r = {.j = j, .fds = {userns_fd}, .n_fds = 1, .start = true, .userns_fd = userns_fd};
+    TRY(call(h, &r, &a));
     *ret = take_ptr(&a.j);
     return NULL;
 }

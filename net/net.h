@@ -44,7 +44,10 @@
  *       lost: what somebody else has taken between two helpers
  *       host: what host-gateway and host.docker.internal stand for
  *   hello (descriptor: a user namespace)
- *     {"op":"hello"} → {"ok":true, "level":…, "lacks":…}, when the helper is of that namespace and can make networks
+ *     {"op":"hello", "moves":true} → {"ok":true, "level":…, "lacks":…}, when the helper can make networks. As long as
+ *     the connection is open the helper stays: who is about to attach holds it until he has.
+ *       moves: the asker can go into another user namespace. When the helper's own is not the one that was sent, the
+ *       answer has a descriptor of it, and "pid", of a process in it; without this, that is an error.
  *   connect, disconnect
  *     {"op":"connect", "id":…, "endpoint":{…}}   {"op":"disconnect", "id":…, "network":"<id>"}
  *     → {"ok":true}, from any connection; the lease gets
@@ -178,13 +181,26 @@ struct net_lease {
 /* Ends a lease and leaves NET_LEASE_INIT behind; harmless for one that is that. */
 void net_lease_done(struct net_lease *l);
 
+/* What a starter has of the helper until the container is attached. */
+struct net_prepared {
+    struct msg_chan *hold; /* a connection: the helper does not go */
+    pid_t started;         /* 0, or a child of the caller's that ends soon */
+    int userns;            /* -1, or where the helper is instead: the container must be there, too, to have a network */
+    pid_t in_userns;       /* a process in it */
+};
+#define NET_PREPARED_INIT                                                                                              \
+    { .userns = -1 }
+/* Lets the helper go, reaps, closes. */
+void net_prepared_done(struct net_prepared *p);
+#define autoprepared __attribute__((cleanup(net_prepared_done))) struct net_prepared
 /*
  * Makes sure that a helper of the user namespace runs or is being started, which takes it longer than a container takes
  * to be made: who attaches will wait for the rest. Called by the starter, outside of the user namespace, before the
- * monitor attaches: what is started there lies in no container's reach. *ret_started: 0, or a process of the caller's
- * to reap, at any time.
+ * monitor attaches: what is started there lies in no container's reach. `moves`: the caller can take another user
+ * namespace than `userns_fd`; else it is a conflict when others have networks in another one.
  */
-struct err *net_prepare(const struct host *h, int userns_fd, pid_t *ret_started) __attribute__((warn_unused_result));
+struct err *net_prepare(const struct host *h, int userns_fd, bool moves, struct net_prepared *ret)
+    __attribute__((warn_unused_result));
 /* What this machine has for networks: {"level","lacks"} as in `list`. Starts a helper when none runs; unsupported, or
  * what kept it from starting, where there can be no networks at all. */
 struct err *net_level(const struct host *h, int userns_fd, struct json **ret) __attribute__((warn_unused_result));

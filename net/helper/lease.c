@@ -133,12 +133,13 @@ static bool is_own(int userns) { return fd_is_at(userns, AT_FDCWD, "/proc/self/n
 
 /*
  * Between the last container of one user namespace and the first of the next there may be less time than we wait
- * before we go. Then we go at once: whoever asked asks again (net/lease.c), and starts a helper in its own.
+ * before we go. Then we go at once: whoever asked asks again (net/lease.c), and starts a helper in its own. With
+ * containers, or somebody about to start one, we stay, and who can comes along (hello).
  */
 static struct err *check_userns(const struct warden *w, int userns) {
     if (is_own(userns))
         return NULL;
-    if (!w->n_attached)
+    if (!w->n_attached && !w->n_greeted)
         _exit(0);
     return err_new(ERR_CONFLICT, "the container is in another user namespace than those that have a network");
 }
@@ -164,15 +165,28 @@ static struct err *set_up_once(struct warden *w, int helper_ns) {
     return cannot ? err_with_kind(with_way_out(cannot), ERR_UNSUPPORTED) : NULL;
 }
 
-static struct err *hello(struct warden *w, struct lease *l, const int *fds, size_t n_fds) {
+/* Our own namespace, for who can come along: it is there as long as we are, and we stay until he has attached. */
+static struct err *offer_userns(struct json *answer, int *ret) {
+    TRY(fd_open_at(AT_FDCWD, "/proc/self/ns/user", O_RDONLY, 0, ret));
+    json_set_int(answer, "pid", getpid());
+    return NULL;
+}
+
+static struct err *hello(struct warden *w, struct lease *l, const struct json *request, const int *fds, size_t n_fds) {
     if (n_fds != 1)
         return err_new(ERR_USAGE, "the user namespace is missing");
-    TRY(check_userns(w, fds[0]));
-    TRY(set_up_once(w, -1));
     autojson answer = json_object();
+    autofd int other = -1;
+    if (!json_bool_value(json_get(request, "moves"), false))
+        TRY(check_userns(w, fds[0]));
+    else if (!is_own(fds[0]))
+        TRY(offer_userns(answer, &other));
+    TRY(set_up_once(w, -1));
+    w->n_greeted += !l->greeted;
+    l->greeted = true;
     json_set_bool(answer, "ok", true);
     lease_level(w, answer);
-    return msg_send(l->chan, answer, NULL, 0);
+    return msg_send(l->chan, answer, &other, other >= 0);
 }
 
 static struct err *attach(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {
@@ -314,7 +328,7 @@ static struct err *dispatch(struct warden *w, struct lease *l, const struct json
     const char *op;
     TRY(json_get_str(request, "op", &op));
     if (str_eq(op, "hello"))
-        return hello(w, l, fds, n_fds);
+        return hello(w, l, request, fds, n_fds);
     if (str_eq(op, "attach") || str_eq(op, "restore"))
         return attach(w, l, request, fds, n_fds);
     if (str_eq(op, "connect"))

@@ -1,6 +1,7 @@
 /*
  * warden: see warden_int.h. An epoll table of the listener, the connections, the loop and the host's resolv.conf. While
- * there is a lease nothing wakes it up but work; without one it waits a few seconds for the next and then goes.
+ * there is a lease, or somebody about to ask for one, nothing wakes it up but work; else it waits a few seconds for the
+ * next and then goes.
  *
  * Going needs no lock. A monitor that connects while the listener is being closed gets its connection ended without an
  * answer, and asks again (net/lease.c): the next helper answers.
@@ -114,6 +115,7 @@ static void lease_end(struct warden *w, struct lease *l) {
         at = &(*at)->next;
     *at = l->next;
     w->n_leases--;
+    w->n_greeted -= l->greeted;
     lease_detach(w, l);
     serving_changed(w);
     serving_forget(l);
@@ -186,7 +188,7 @@ static void start(struct warden *w, int listener, int loop_fd, pid_t loop) {
 static int patience(const struct warden *w) {
     if (w->awaited)
         return serving_timeout(w);
-    return w->n_attached ? -1 : IDLE_MS;
+    return w->n_attached || w->n_greeted ? -1 : IDLE_MS;
 }
 
 void warden_main(int listener, int loop_fd, pid_t loop, const char *run_root) {

@@ -75,6 +75,7 @@ struct lease {
     size_t n_ports;
     struct strv dns;
     bool dns_internal, attached;
+    bool greeted;          /* about to attach, by another connection */
     struct json *deferred; /* a request that waits for restores, NULL: none */
     int deferred_fd;
 };
@@ -87,7 +88,7 @@ struct warden {
     uint64_t loop_start; /* proc_start_time() */
     int64_t seq;
     struct lease *leases;
-    size_t n_leases, n_attached;
+    size_t n_leases, n_attached, n_greeted;
     int serving;         /* the file of that name, -1: none */
     size_t awaited;      /* how many are to be restored before anybody else is served */
     int64_t await_until; /* loop_now(), after each restore anew */

@@ -57,6 +57,17 @@ struct err *engine_userns(struct engine *e, int *ret_fd, uint32_t *ret_ids) {
     return NULL;
 }
 
+/* Under the same number: what the command has recorded of itself names the descriptor (runtime/userns.c). */
+struct err *engine_userns_move(struct engine *e, int ns, pid_t inside) {
+    uint32_t ids;
+    if (!runtime_userns_is_ours(e->host, ns, inside, &ids))
+        return err_new(ERR_CONFLICT, "containers have their networks in a user namespace that this one cannot be in");
+    if (dup3(ns, e->userns_fd, O_CLOEXEC) < 0)
+        return err_sys(errno, "keep the user namespace");
+    e->ids = ids;
+    return NULL;
+}
+
 struct err *engine_userns_cb(void *ctx, int *ret_fd, uint32_t *ret_ids) {
     return engine_userns(ctx, ret_fd, ret_ids);
 }

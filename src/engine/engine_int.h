@@ -36,6 +36,9 @@ struct err *engine_store(struct engine *e, struct store **ret) __attribute__((wa
 struct err *engine_userns(struct engine *e, int *ret_fd, uint32_t *ret_ids) __attribute__((warn_unused_result));
 /* The same in the form that image_pull and image_load call; ctx is the engine. */
 struct err *engine_userns_cb(void *ctx, int *ret_fd, uint32_t *ret_ids) __attribute__((warn_unused_result));
+/* Takes the user namespace `ns`, which process `inside` is in, in place of the one that was found or made. Conflict
+ * when it is not one of the user's for containers. */
+struct err *engine_userns_move(struct engine *e, int ns, pid_t inside) __attribute__((warn_unused_result));
 /*
  * Deletes debris (trash and what crashes left) without keeping the user waiting: a detached child does it, entering the
  * user namespace only when files of subordinate ids are in the way. `sweep`: unreferenced layers and blobs too. Best

@@ -371,18 +371,20 @@ static struct err *launch(struct starting *s, const struct engine_start *args) {
     return await_start(s);
 }
 
-/* The helper of networks comes first: where it has to be started, that takes longer than all the rest. */
-static struct err *start_locked(struct starting *s, const struct engine_start *args) {
-    pid_t helper = 0;
+/* Where the helper of networks is in another user namespace than we have found or made, the container goes there. */
+static struct err *prepare_network(const struct starting *s, struct net_prepared *ret) {
     int userns;
-    if (has_networks(s)) {
-        TRY(engine_userns(s->engine, &userns, NULL));
-        TRY(net_prepare(s->engine->host, userns, &helper));
-    }
-    struct err *e = launch(s, args);
-    if (helper)
-        err_free(proc_reap(helper, &(int){0}));
-    return e;
+    TRY(engine_userns(s->engine, &userns, NULL));
+    TRY(net_prepare(s->engine->host, userns, !runtime_userns_inside(), ret));
+    return ret->userns < 0 ? NULL : engine_userns_move(s->engine, ret->userns, ret->in_userns);
+}
+
+/* The helper comes first: where it has to be started, that takes longer than all the rest. */
+static struct err *start_locked(struct starting *s, const struct engine_start *args) {
+    autoprepared helper = NET_PREPARED_INIT;
+    if (has_networks(s))
+        TRY(prepare_network(s, &helper));
+    return launch(s, args);
 }
 
 /* What a start has opened and read. */

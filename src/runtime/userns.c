@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -123,17 +124,20 @@ static bool open_record(const struct host *h, int dir, const char *name, int *re
     return !e && open_holder(h, str_c(&text), ret_fd, ret_ids);
 }
 
+bool runtime_userns_is_ours(const struct host *h, int ns, pid_t inside, uint32_t *ret_ids) {
+    *ret_ids = is_ours(h, ns) ? mapped_ids(inside, h->uid) : 0;
+    return *ret_ids >= 2;
+}
+
 /* That of a monitor which waits to start its container again. */
 static bool open_offer(const struct host *h, int run, const char *id, int *ret_fd, uint32_t *ret_ids) {
     pid_t monitor;
     int fd = -1;
     bool offered = userns_ask(run, id, h->uid, &fd, &monitor);
     autofd int ns = fd;
-    uint32_t ids = offered && is_ours(h, ns) ? mapped_ids(monitor, h->uid) : 0;
-    if (ids < 2)
+    if (!offered || !runtime_userns_is_ours(h, ns, monitor, ret_ids))
         return false;
     *ret_fd = take_fd(&ns);
-    *ret_ids = ids;
     return true;
 }
 
@@ -175,13 +179,14 @@ static bool inside_already(uint32_t *ret_ids) {
     return total > 0;
 }
 
+/* What somebody is in goes before what is only kept: they may be two (docs/adr/kept-namespace.md). */
 static bool find_live(const struct host *h, int run, int *ret_fd, uint32_t *ret_ids) {
-    if (open_record(h, run, userns_record, ret_fd, ret_ids) || open_record(h, run, userns_kept, ret_fd, ret_ids))
+    if (open_record(h, run, userns_record, ret_fd, ret_ids))
         return true;
     struct scan s = {h, run, -1, 0};
     err_free(io_each_entry(run, scan_one, &s));
     if (s.fd < 0)
-        return false;
+        return open_record(h, run, userns_kept, ret_fd, ret_ids);
     *ret_fd = s.fd;
     *ret_ids = s.ids;
     return true;
@@ -198,10 +203,19 @@ struct err *userns_write_record(int dir, const char *name, pid_t pid, int fd, ui
     return io_write_file(dir, name, text.ptr, text.len, 0600, 0);
 }
 
+/* The first start of a login makes it: two at the same time agree on a namespace there. */
+static struct err *open_run_root(const struct host *h, int *ret) {
+    struct err *e = fd_open_dir(AT_FDCWD, h->run_root, ret);
+    if (!e || (mkdir(h->run_root, 0700) < 0 && errno != EEXIST))
+        return e;
+    err_free(e);
+    return fd_open_dir(AT_FDCWD, h->run_root, ret);
+}
+
 static struct err *find_or_make(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
     autofd int run = -1;
     autofd int lock = -1;
-    autoerr nowhere = fd_open_dir(AT_FDCWD, h->run_root, &run);
+    autoerr nowhere = open_run_root(h, &run);
     if (nowhere)
         return userns_make(h, ret_fd, ret_ids);
     if (find_live(h, run, ret_fd, ret_ids))

@@ -20,6 +20,9 @@ struct id_map;
  */
 struct err *runtime_userns_get(const struct host *h, int *ret_fd, uint32_t *ret_ids)
     __attribute__((warn_unused_result));
+/* Whether a namespace that somebody offers is one that runtime_userns_get() might have given; `inside`: a process in
+ * it, of which the number of ids is read. */
+bool runtime_userns_is_ours(const struct host *h, int ns, pid_t inside, uint32_t *ret_ids);
 /* Whether the caller is root of a user namespace already: that is then what runtime_userns_get() gives. */
 bool runtime_userns_inside(void);
 /*

@@ -417,6 +417,25 @@ P
     done
 }
 
+@test "who starts when nobody else can be found in the user namespace of a network is on it nevertheless" {
+    local pid keeper
+    coracle ps -aq | xargs -r coracle rm -f >/dev/null
+    coracle run -d --name inward --security-opt seccomp=unconfined --cap-add SYS_ADMIN busybox unshare -U -r sleep 1000 >/dev/null
+    made+=(inward)
+    pid=$(coracle inspect -f '{{.State.Pid}}' inward)
+    wait_for grep -qx sleep "/proc/$pid/comm" # it is in a namespace of its own making
+    wait_for test -s "$XDG_RUNTIME_DIR/coracle/userns.kept"
+    keeper=$(cut -d' ' -f1 "$XDG_RUNTIME_DIR/coracle/userns.kept")
+    kill -9 "$keeper" 2>/dev/null || true # it may have ended by itself
+    keeper_gone() { [ ! -e "/proc/$keeper/fd/0" ]; }
+    wait_for keeper_gone
+    start first
+    start second
+    assert_eq "$(readlink "/proc/$(coracle inspect -f '{{.State.Pid}}' first)/ns/user")" "$(readlink "/proc/$(coracle inspect -f '{{.State.Pid}}' second)/ns/user")"
+    coracle exec first ping -c 1 -W 10 "$(address inward)"
+    coracle exec second ping -c 1 -W 10 "$(address inward)"
+}
+
 @test "who shares a container's network has its address, its names and its ports" {
     coracle network create shared >/dev/null
     start owner --network shared

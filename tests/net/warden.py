@@ -298,6 +298,49 @@ def a_lease_of_another_namespace_is_set_up_anew(w):
     assert a.pings(b.ip()) and a.pings("10.89.7.1")
 
 
+@contextlib.contextmanager
+def another_user_namespace():
+    """A descriptor of one that is neither ours nor the helper's."""
+    sleeps = subprocess.Popen(
+        ["unshare", "-U", "sh", "-c", "echo; exec sleep 1000"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+    sleeps.stdout.readline()
+    fd = os.open(f"/proc/{sleeps.pid}/ns/user", os.O_RDONLY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+        sleeps.kill()
+        sleeps.wait()
+
+
+def ended(channel):
+    try:
+        return not channel.receive()
+    except (EOFError, ConnectionResetError):
+        return True
+
+
+@case
+def who_comes_from_another_user_namespace_goes_where_the_others_are(w):
+    with another_user_namespace() as theirs:
+        greets = w.helper.connect()
+        answer = greets.call({"op": "hello", "moves": True}, [theirs])
+        assert os.fstat(greets.fds[-1]).st_ino == os.stat("/proc/self/ns/user").st_ino, "not the helper's own"
+        assert answer["pid"] in w.processes(), answer
+        # he is about to attach: nobody who cannot go along takes the helper away from him
+        refused(lambda: w.helper.connect().call({"op": "hello"}, [theirs]), "another user namespace")
+        a = w.container("a", BACK)
+        greets.close()
+        refused(lambda: w.helper.connect().call({"op": "hello"}, [theirs]), "another user namespace")
+        w.end(a)
+        # with nobody there it goes at once
+        assert eventually(lambda: not w.helper.ask(op="list")["containers"])
+        last = w.helper.connect()
+        last.send({"op": "hello"}, [theirs])
+        assert ended(last) and eventually(lambda: not w.processes())
+
+
 def kill_helper(w):
     os.kill(min(w.processes()), signal.SIGKILL)
     assert eventually(lambda: not w.processes())
