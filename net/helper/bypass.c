@@ -42,6 +42,7 @@ struct pending {
     struct tuple tuple;
     uint32_t packet;
     bool held;
+    struct share *share;
     struct pending *next; /* in its bucket */
 };
 
@@ -98,6 +99,8 @@ static void forget(struct loop *l, struct pending *p) {
     l->bypass->n--;
     loop_untimer(l, &p->unfetched);
     loop_drop(l, &p->w);
+    if (p->share)
+        share_give(l, p->share);
     free(p);
 }
 
@@ -186,9 +189,15 @@ static void host_ready(struct loop *l, struct watch *w, uint32_t events) {
 
 static void hold(struct loop *l, const struct held *h) {
     struct bypass *b = l->bypass;
+    struct share *share = share_take(l, &h->tuple.src);
+    if (!share) { /* as in a network that is full: the client tries again, and may find room */
+        decide(b, h->id, VERDICT_DROP);
+        return;
+    }
     int fd = dial(l, &h->tuple);
     if (fd < 0) {
         decide(b, h->id, mark_of(errno));
+        share_give(l, share);
         return;
     }
     struct pending *p = mem_alloc(sizeof *p);
@@ -196,7 +205,8 @@ static void hold(struct loop *l, const struct held *h) {
                           .unfetched.fire = unfetched,
                           .tuple = h->tuple,
                           .packet = h->id,
-                          .held = true};
+                          .held = true,
+                          .share = share};
     struct pending **link = &b->bucket[bucket_of(&p->tuple)];
     p->next = *link;
     *link = p;
@@ -246,23 +256,29 @@ static bool original(int fd, const struct sockaddr_storage *peer, struct tuple *
     return own_port != ret->dport || !net_addr_contains(&own_addr, &ret->dst);
 }
 
+/* What was dialled for it, with its share. */
+static int take_dialled(struct loop *l, struct pending *p, struct share **ret_share) {
+    if (p->held) /* its packet passed by us in another copy */
+        decide(l->bypass, p->packet, VERDICT_DROP);
+    loop_park(l, &p->w);
+    int fd = take_fd(&p->w.fd);
+    *ret_share = take_ptr(&p->share);
+    forget(l, p);
+    return fd;
+}
+
 static void join(struct loop *l, int client, const struct tuple *t) {
     struct pending *p = fetch(l->bypass, t);
     bool connecting = !p || p->held;
-    int host = -1;
-    if (p) {
-        if (p->held) /* its packet passed by us in another copy */
-            decide(l->bypass, p->packet, VERDICT_DROP);
-        loop_park(l, &p->w);
-        host = take_fd(&p->w.fd);
-        forget(l, p);
-    } else {
-        host = dial(l, t);
+    struct share *share = p ? NULL : share_take(l, &t->src);
+    int host = p ? take_dialled(l, p, &share) : share ? dial(l, t) : -1;
+    if (host >= 0) {
+        relay_start(l, share_relays(share), client, host, connecting);
+        return;
     }
-    if (host < 0)
-        relay_reset(client);
-    else
-        relay_start(l, NULL, client, host, connecting);
+    relay_reset(client);
+    if (share)
+        share_give(l, share);
 }
 
 static void listener_ready(struct loop *l, struct watch *w, uint32_t events) {

@@ -133,6 +133,7 @@ struct loop {
     struct policy *policy;
     struct slirp_uplink *uplinks;
     struct bypass *bypass;
+    struct shares *shares;
     struct ports *ports;
     struct dns *dns;
 };
@@ -193,8 +194,9 @@ bool frame_welcome(const struct loop *l, const struct link_near *near, const uin
 
 /* ---- relay.c: two stream sockets, bytes both ways, half-close and reset carried over ---- */
 struct relay;
-struct relay_group { /* the connections of one published port, which end with it */
+struct relay_group { /* the connections of one published port, which end with it, or of one container's share */
     struct relay *first;
+    void (*ended)(struct loop *l, struct relay_group *group); /* NULL, or is told of each that has ended */
 };
 /* Takes both sockets: a is connected, b is too, or on the way (`connecting`, by a non-blocking connect); where that
  * fails, a gets a reset. `group` may be NULL. The relay frees itself. */
@@ -221,6 +223,14 @@ void pipe_give(struct loop *l, struct pipe *take_pipe, bool empty);
 /* As recv(2) and send(2), of a socket that does not block. To drain more than there is may hold back what there is. */
 ssize_t pipe_fill(struct pipe *p, int from, size_t most);
 ssize_t pipe_drain(struct pipe *p, int to, size_t n);
+
+/* ---- share.c: how many connections each container has through the bypass ---- */
+struct share;
+/* A place for one more connection that comes from an address, to be given back with share_give() or by the end of a
+ * relay in share_relays(). NULL: that address has its share, or all of them together have theirs. */
+struct share *share_take(struct loop *l, const struct net_addr *of);
+struct relay_group *share_relays(struct share *s);
+void share_give(struct loop *l, struct share *s);
 
 /* ---- bypass.c: outgoing TCP ---- */
 struct err *bypass_start(struct loop *l, int listen4, int listen6, int nfqueue) __attribute__((warn_unused_result));

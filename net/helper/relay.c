@@ -51,8 +51,9 @@ struct relay_end {
 
 struct relay {
     struct relay_end end[2];
-    bool connecting;    /* end[1] is on the way */
-    struct relay *next; /* in its group */
+    bool connecting; /* end[1] is on the way */
+    struct relay_group *group;
+    struct relay *next; /* there */
     struct relay **link;
 };
 
@@ -96,7 +97,10 @@ static void relay_free(struct loop *l, struct relay *r, bool reset) {
         *r->link = r->next;
     if (r->next)
         r->next->link = r->link;
+    struct relay_group *group = r->group;
     free(r);
+    if (group && group->ended)
+        group->ended(l, group);
 }
 
 void relay_group_end(struct loop *l, struct relay_group *group) {
@@ -258,6 +262,7 @@ static struct relay *begin(struct loop *l, struct relay_group *group, int a, int
     for (uint8_t i = 0; i < 2; i++)
         r->end[i] = (struct relay_end){.w = {.fd = fds[i], .ready = relay_ready}, .side = i, .writable = true};
     r->connecting = connecting;
+    r->group = group;
     if (group) {
         r->next = group->first;
         r->link = &group->first;

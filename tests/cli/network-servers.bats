@@ -124,6 +124,29 @@ C
     assert_output_has '0 of 5000 failed'
 }
 
+@test "a container has its share of connections to the world, and the others have theirs" {
+    host_addr
+    [[ $(coracle info -f '{{.NetworkLevel}}') == *nfqueue ]] || skip "connections are not held here"
+    coracle ps -aq | xargs -r coracle rm -f >/dev/null
+    helper=$(helper_pid)
+    [ -z "$helper" ] || kill -9 "$helper"
+    helper_gone() { [ -z "$(helper_pid)" ]; }
+    wait_for helper_gone
+    port=$(cat "$CTR_HOME/port")
+    (ulimit -n 512 && coracle run -d --name greedy busybox sleep 1000) # by whom the helper has its limits: a share is 64
+    made+=(greedy)
+    start modest busybox sleep 1000
+    mkfifo "$CTR_HOME/until"
+    within greedy many 100 64 "$HOST_ADDR" "$port" <"$CTR_HOME/until" >"$CTR_HOME/many" 3>&- &
+    exec 7>"$CTR_HOME/until"
+    wait_for test -s "$CTR_HOME/many"
+    assert_eq "$(cat "$CTR_HOME/many")" 64
+    run -0 within modest mesh "$HOST_ADDR" "$port"
+    exec 7>&-
+    wait $!
+    run -0 within greedy mesh "$HOST_ADDR" "$port"
+}
+
 @test "refused, unreachable and silent: connect says in a container what it says on the host" {
     host_addr
     start asks busybox sleep 1000

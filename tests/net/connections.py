@@ -4,9 +4,11 @@
     connections.py serve [PORT]                 a server at every address: echoes TCP until the other side ends, and datagrams; prints its port
     connections.py short COUNT ADDRESS PORT     so many connections one after another, eight at a time, each with a question and an answer
     connections.py outcome ADDRESS PORT         what connect(2) says: an errno's name, "connected", or "silence" when it says nothing for 5 s
+    connections.py many COUNT HAS ADDRESS PORT  begins so many connections at once, tells how many there are when HAS of them are, and keeps them
+                                                until its input ends
     connections.py mesh ADDRESS PORT NEIGHBOUR… the address answers over TCP and UDP, and every neighbour's stack is there
 """
-import errno, select, socket, sys, threading, time
+import contextlib, errno, select, socket, sys, threading, time
 
 
 def serve(port):
@@ -76,6 +78,26 @@ def outcome(address, port):
     return 0
 
 
+def many(count, has, address, port):
+    with contextlib.ExitStack() as stack:
+        waiting, table = {}, select.poll()
+        for _ in range(count):
+            s = stack.enter_context(socket.socket())
+            s.setblocking(False)
+            s.connect_ex((address, port))
+            waiting[s.fileno()] = s
+            table.register(s, select.POLLOUT)
+        end = time.monotonic() + 60
+        # one look more, for those that there should not be
+        while count - len(waiting) < has and time.monotonic() < end or table.poll(500):
+            for fd, _ in table.poll(100):
+                table.unregister(fd)
+                assert waiting.pop(fd).getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        print(count - len(waiting), flush=True)
+        sys.stdin.read()
+    return 0
+
+
 def mesh(address, port, neighbours):
     with socket.create_connection((address, port), 10) as s:
         s.sendall(b"tcp")
@@ -106,6 +128,8 @@ def main():
         return short(int(rest[0]), rest[1], int(rest[2]))
     if mode == "outcome":
         return outcome(rest[0], int(rest[1]))
+    if mode == "many":
+        return many(int(rest[0]), int(rest[1]), rest[2], int(rest[3]))
     return mesh(rest[0], int(rest[1]), rest[2:])
 
 
