@@ -1,6 +1,7 @@
 /* info and version: what this is, what this machine offers, and what it lacks with the way to get it. */
 #include "engine/engine_int.h"
 
+#include "base/logout.h"
 #include "spec/log.h"
 
 #include <fcntl.h>
@@ -95,6 +96,11 @@ static void describe_abilities(struct engine *e, struct json *o) {
     if (e->host->cgroup != CGROUP_V2)
         json_push_str(warnings,
                       "cgroup v2 is not available to this user: docs/limits.md says which resource limits hold");
+    const char *way_out = logout_way_out(logout_end("", e->host->user, e->host->uid));
+    if (way_out) {
+        autofree char *line = mem_printf("systemd ends containers when you log out; they stay with: %s", way_out);
+        json_push_str(warnings, line);
+    }
     json_set(o, "Warnings", warnings);
 }
 

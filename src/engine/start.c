@@ -10,7 +10,9 @@
 #include "engine/engine_int.h"
 #include "engine/volumes_int.h"
 
+#include "base/logout.h"
 #include "base/msg.h"
+#include "base/path.h"
 #include "base/sys/sys.h"
 
 #include <errno.h>
@@ -431,6 +433,17 @@ static void failed_start(struct starting *s) {
     engine_collect(s->engine, false);
 }
 
+/* Once a login: the run directory goes with the last logout. */
+static void warn_of_logout(const struct host *h) {
+    enum logout_end end = logout_end("", h->user, h->uid);
+    autofree char *told = path_join(h->run_root, "logout-told");
+    autofd int mark =
+        end == LOGOUT_LEAVES ? -1 : open(told, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (mark >= 0)
+        log_warn("systemd ends containers of this login when you log out (docs/boot); they stay with: %s",
+                 logout_way_out(end));
+}
+
 /* With its lock in s->lock_fd. */
 static struct err *start_and_attach(struct starting *s, const struct engine_start *args,
                                     struct monitor_io_result *ret) {
@@ -449,8 +462,10 @@ static struct err *start_and_attach(struct starting *s, const struct engine_star
     TRY(failed);
     for (int i = 0; i < args->preserve_fds; i++) /* who reads a pipe's other end waits for all of its writers */
         fd_close(3 + i);
-    if (!args->attach)
+    if (!args->attach) {
+        warn_of_logout(s->engine->host);
         return NULL;
+    }
     struct monitor_io_result r = {.detached = false};
     TRY(monitor_io_attach(s->client[0], &args->io, &r));
     if (r.detached)
