@@ -25,6 +25,7 @@ void files_done(struct files *f) {
     fd_close(f->pidfd);
     fd_close(f->shared_fd);
     fd_close(f->userns_fd);
+    fd_close(f->holder_fd);
 }
 
 void files_answer_done(struct files_answer *a) {
@@ -116,11 +117,16 @@ struct err *files_answer(const struct files_call *call, const struct json *facts
     return msg_send(call->chan, facts, all, n + 1);
 }
 
-struct err *files_inside(struct files *f, struct files_call *call, struct files_answer *ret) {
+static struct err *call_inside(struct files *f, struct files_call *call, struct files_answer *ret) {
     int pair[2];
+    autofree char *record = mem_printf("%s/containers/%s", store_containers_root(f->engine->store), f->c.id);
     const struct runtime_root root = {.shared_fd = f->shared_fd,
                                       .userns_fd = f->mapped ? f->userns_fd : -1,
                                       .target_pidfd = f->pidfd,
+                                      .holder_pidfd = f->holder_fd,
+                                      .holder_dir = f->c.dirfd,
+                                      .holder_path = record,
+                                      .holder_name = ENGINE_MOUNT_DIR,
                                       .rootfs = &f->plan,
                                       .config = f->config,
                                       .bare = call->bare,
@@ -134,6 +140,18 @@ struct err *files_inside(struct files *f, struct files_call *call, struct files_
     TRY(msg_recv(ours, &a.facts, a.fds, &a.n_fds));
     *ret = a;
     return a.n_fds >= call->wanted ? NULL : err_new(ERR_SYSTEM, "the container's directories were not sent");
+}
+
+/* What is mounted by `coracle mount` the kernel does not mount a second time: then it is done by way of that. */
+struct err *files_inside(struct files *f, struct files_call *call, struct files_answer *ret) {
+    struct err *e = call_inside(f, call, ret);
+    if (!e || err_kind(e) != ERR_IN_USE || f->lock_fd < 0 || f->holder_fd >= 0)
+        return e;
+    autoerr nobody = files_find_holder(f);
+    if (nobody)
+        return e;
+    err_free(e);
+    return call_inside(f, call, ret);
 }
 
 /* ---- changes ---- */

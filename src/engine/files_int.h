@@ -16,12 +16,13 @@ struct files {
     int pidfd;     /* of one that runs; -1 */
     int shared_fd; /* the user namespace that the store's files are seen from */
     int userns_fd; /* its own, by which owners are what they are to it; mostly the same */
+    int holder_fd; /* a process that has the files of one that does not run mounted; -1 */
     uint32_t ids;  /* number of ids there */
     struct id_map id_map;
     bool mapped; /* it has ids of its own, these */
 };
 #define FILES_INIT                                                                                                     \
-    { .c = ENGINE_CONTAINER_INIT, .lock_fd = -1, .pidfd = -1, .shared_fd = -1, .userns_fd = -1 }
+    { .c = ENGINE_CONTAINER_INIT, .lock_fd = -1, .pidfd = -1, .shared_fd = -1, .userns_fd = -1, .holder_fd = -1 }
 void files_done(struct files *f);
 #define autofiles __attribute__((cleanup(files_done))) struct files
 /* Loads a container and makes its files reachable; waits for a start or end that is going on. Done with files_done().
@@ -49,6 +50,9 @@ struct files_call {
 /* Calls it as runtime_root_call() does and reads its answer. */
 struct err *files_inside(struct files *f, struct files_call *call, struct files_answer *ret)
     __attribute__((warn_unused_result));
+/* Looks for a process that has the container's files mounted by `coracle mount`, sets holder_fd, and makes the user
+ * namespaces those that belong to it. Not_found when there is none. */
+struct err *files_find_holder(struct files *f) __attribute__((warn_unused_result));
 /* Sends an answer; the last descriptor is that of the mount namespace, which may have been made for the call. */
 struct err *files_answer(const struct files_call *call, const struct json *facts, const int *fds, size_t n)
     __attribute__((warn_unused_result));

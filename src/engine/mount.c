@@ -87,6 +87,50 @@ char *engine_container_mountpoint(struct engine *e, const char *id) {
     return path && is_mounted(path) ? take_ptr(&path) : NULL;
 }
 
+/* ---- for others ---- */
+
+struct search {
+    const char *path; /* the mount point */
+    uid_t uid;
+    pid_t found;
+    int pidfd;
+};
+
+static struct err *look_at(void *ctx, const char *name, unsigned char d_type) {
+    struct search *s = ctx;
+    struct stat st;
+    int64_t pid;
+    (void)d_type;
+    if (s->found || !str_to_i64(name, 1, INT32_MAX, &pid))
+        return NULL;
+    autofree char *dir = mem_printf("/proc/%s", name);
+    autofree char *there = mem_printf("%s/root%s", dir, s->path);
+    if (stat(dir, &st) < 0 || st.st_uid != s->uid)
+        return NULL;
+    autofd int pidfd = sys_pidfd_open((pid_t)pid);
+    if (pidfd < 0 || !is_mounted(there) || sys_pidfd_send_signal(pidfd, 0) < 0)
+        return NULL;
+    s->found = (pid_t)pid;
+    s->pidfd = take_fd(&pidfd);
+    return NULL;
+}
+
+struct err *files_find_holder(struct files *f) {
+    autofree char *path = mount_path(f->engine, f->c.id);
+    struct search s = {.path = path, .uid = f->engine->host->uid, .pidfd = -1};
+    autofd int proc = -1, shared = -1, own = -1;
+    TRY(fd_open_dir(AT_FDCWD, "/proc", &proc));
+    TRY(io_each_entry(proc, look_at, &s));
+    if (!s.found)
+        return err_new(ERR_NOT_FOUND, "nobody has the container's files mounted");
+    fd_replace(&f->holder_fd, s.pidfd);
+    TRY(runtime_userns_shared_by(s.found, &shared));
+    TRY(f->mapped ? runtime_userns_nest(shared, &f->id_map, &own) : fd_dup(shared, &own));
+    fd_replace(&f->shared_fd, take_fd(&shared));
+    fd_replace(&f->userns_fd, take_fd(&own));
+    return NULL;
+}
+
 /* ---- init ---- */
 
 static struct err *nothing_more(const struct files_call *call, int root) {

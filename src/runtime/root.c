@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -50,13 +51,44 @@ static struct err *enter_own(const struct runtime_root *r, int root, int *ret_ro
     return fd_open_dir(AT_FDCWD, ".", ret_root);
 }
 
+static struct err *make_mounts(void) {
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return err_sys(errno, "make a mount namespace");
+    return NULL;
+}
+
+/* The mount that somebody else has, in a copy of his namespace. He may be anybody, so what counts is not his word but
+ * the directory that it is in: who can have that somewhere else can have the container's files as well. */
+static struct err *take_mounted(const struct runtime_root *r, int *ret_root) {
+    struct statx st;
+    autofd int dir = -1;
+    if (setns(r->holder_pidfd, CLONE_NEWNS) < 0)
+        return errno == ESRCH ? rootfs_in_use() : err_sys(errno, "join the mounts of the process that has them");
+    TRY(make_mounts());
+    TRY(fd_open_dir(AT_FDCWD, r->holder_path, &dir));
+    if (!fd_same_file(dir, r->holder_dir))
+        return err_new(ERR_DENIED, "%s is another directory to the process that has it mounted", r->holder_path);
+    autofd int root = sys_open_tree(dir, r->holder_name, AT_SYMLINK_NOFOLLOW | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (root < 0)
+        return err_sys(errno, "take over the mount on %s/%s", r->holder_path, r->holder_name);
+    if (statx(dir, r->holder_name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0, &st) < 0 ||
+        !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+        return rootfs_in_use(); /* unmounted, but not out of use yet */
+    *ret_root = take_fd(&root);
+    return NULL;
+}
+
+static struct err *open_stopped(const struct runtime_root *r, struct init *in) {
+    if (r->holder_pidfd >= 0)
+        return take_mounted(r, &in->root);
+    TRY(make_mounts());
+    return r->rootfs->driver == ROOTFS_FUSE_OVERLAY ? fuse_mount(r->rootfs, -1) : NULL;
+}
+
 static struct err *make_stopped(const struct runtime_root *r, int *ret_root) {
     const struct runtime_create c = {.config = r->config, .rootfs = r->rootfs};
     struct init in = {.c = &c, .root = -1, .proc = -1, .dev = -1, .devpts = -1, .null = -1};
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return err_sys(errno, "make a mount namespace");
-    if (r->rootfs->driver == ROOTFS_FUSE_OVERLAY)
-        TRY(fuse_mount(r->rootfs, -1));
+    TRY(open_stopped(r, &in));
     TRY(rootfs_attach(&in));
     if (!r->bare)
         TRY(mounts_apply_binds(&in, r->strict));

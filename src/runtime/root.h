@@ -14,6 +14,9 @@ struct runtime_root {
     int shared_fd;    /* the user namespace that all containers are in */
     int userns_fd;    /* the container's own below that, or -1 */
     int target_pidfd; /* a process of the running container, or -1: its root is put together */
+    int holder_pidfd; /* a process in whose mount namespace the root of one that does not run is mounted, or -1 … */
+    int holder_dir;   /* … in this directory, whose path there is … */
+    const char *holder_path, *holder_name; /* … this, by this name */
     const struct rootfs_plan *rootfs;
     const struct json *config; /* its bind mounts are put there, too */
     bool bare;                 /* the root file system alone, without what is mounted in it */
