@@ -63,7 +63,9 @@ PROOF_KILLS ?= 2000
 PROOF_STATES ?= 10000
 PROOF_FAULTS ?= 3000
 PROOF_SECONDS ?= 600
-.PHONY: proof-kills proof-concurrency proof-states proof-faults proof-power
+PROOF_CYCLES ?= 20000
+PROOF_RUNNING ?= 1000
+.PHONY: proof-kills proof-concurrency proof-states proof-faults proof-power proof-cycles proof-running
 proof-kills: all
 	@tests/fault/proof kills $(B) $(PROOF_KILLS) $(SEED)
 proof-concurrency: all
@@ -72,6 +74,10 @@ proof-states: all
 	@tests/fault/proof states $(B) $(PROOF_STATES) $(SEED)
 proof-faults: all
 	@tests/fault/proof faults $(B) $(PROOF_FAULTS) $(SEED)
+proof-cycles: all
+	@tests/fault/proof cycles $(B) $(PROOF_CYCLES)
+proof-running: all
+	@tests/fault/proof running $(B) $(PROOF_RUNNING)
 # The races of docs/internals/threats.md, so many per cent of the rounds that check does.
 PROOF_ATTACKS ?= 1000
 .PHONY: proof-attacks

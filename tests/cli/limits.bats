@@ -4,11 +4,6 @@ load ../lib/common
 load ../lib/cgroups
 file_setup() { image busybox; }
 
-setups() {
-    echo none
-    [ -z "$(v1_dirs)" ] || echo v1
-    ! v2_dir >/dev/null || echo v2
-}
 block_device() { find /dev -maxdepth 1 -type b | head -1; }
 
 # What the container's cgroups say, all files of all of them: read from outside, by the path that its first process is in.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # stats: docker's columns, one-shot and streaming, from cgroups or from /proc.
 load ../lib/common
+load ../lib/cgroups
 
 file_setup() {
     image busybox
@@ -42,6 +43,25 @@ one() { coracle stats --no-stream --format "$@"; }
     [[ $output =~ ^([0-9.]+)MiB\ /\ .*\|3$ ]] || fail "not 3 tasks with megabytes"
     awk -v m="${BASH_REMATCH[1]}" 'BEGIN { exit !(m > 25 && m < 400) }' || fail "memory"
     coracle rm -f "$name"
+}
+
+# The figures of one container, from whatever there is to read them from.
+figures() {
+    local name
+    name=$(unique)
+    in_setup "$1" coracle run -d --network none --name "$name" -m 300m busybox sh -c 'x=$(head -c 30000000 /dev/zero | tr "\0" x); sleep 1000 & while :; do :; done' 2>/dev/null
+    wait_for sh -c "coracle top $name | grep -q 'sleep 1000\$'"
+    run -0 one '{{.CPUPerc}} {{.MemUsage}} {{.MemPerc}} {{.PIDs}}' "$name"
+    [[ $output =~ ^([0-9.]+)%\ ([0-9.]+)MiB\ /\ 300MiB\ ([0-9.]+)%\ 2$ ]] || fail "$1: not two tasks of 300 MiB"
+    awk -v cpu="${BASH_REMATCH[1]}" -v mem="${BASH_REMATCH[2]}" -v part="${BASH_REMATCH[3]}" \
+        'BEGIN { exit !(cpu > 1 && mem > 25 && mem < 300 && part > mem / 3 - 0.1 && part < mem / 3 + 0.1) }' || fail "$1: $output"
+    coracle rm -f "$name"
+}
+
+@test "in every cgroup set-up: processor time, memory with its limit and its share, processes" {
+    local setup hybrid=
+    [ -z "$(v1_dirs)" ] || ! v2_dir >/dev/null || hybrid=hybrid
+    for setup in $(setups) $hybrid; do figures "$setup"; done
 }
 
 @test "network traffic is counted, without lo" {

@@ -4,6 +4,8 @@
 #   in_setup v1 CMD…      own directories in the hierarchies of version 1
 #   in_setup v2 CMD…      a delegated subtree of version 2, with the controllers that this machine gives to it: made by as-user, or a
 #                         scope of the user's own systemd
+#   in_setup hybrid CMD…  both at once
+#   setups                those of none, v1 and v2 that this machine has
 #   need_setup S          skips the test where the machine does not have it
 #   v2_has CONTROLLER     whether the delegated subtree has it
 
@@ -18,6 +20,12 @@ v2_dir() {
 }
 v2_has() { grep -qw "$1" "$(v2_dir)/cgroup.controllers"; }
 
+setups() {
+    echo none
+    [ -z "$(v1_dirs)" ] || echo v1
+    ! v2_dir >/dev/null || echo v2
+}
+
 need_setup() {
     case $1 in
     v1) [ "$(v1_dirs)" ] || skip "no hierarchy of cgroup version 1 that the user may write" ;;
@@ -30,8 +38,10 @@ in_setup() {
     shift
     (
         case $setup in
-        v1) for d in $(v1_dirs); do echo "$BASHPID" >"$d/cgroup.procs"; done ;;
-        v2)
+        v1 | hybrid) for d in $(v1_dirs); do echo "$BASHPID" >"$d/cgroup.procs"; done ;;
+        esac
+        case $setup in
+        v2 | hybrid)
             d=$(v2_dir)
             case $d in
             *coracle-test*) echo "$BASHPID" >"$d/in/cgroup.procs" ;;
