@@ -1,6 +1,7 @@
 /* config: see config.h. One row of a table per key. */
 #include "base/config.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -34,15 +35,77 @@ static const struct config_key {
     {"default-shm-size", KEY_SIZE, offsetof(struct config, shm_size)},
     {"seccomp-profile", KEY_STRING, offsetof(struct config, seccomp_profile)},
     {"no-new-privileges", KEY_BOOL, offsetof(struct config, no_new_privileges)},
+    {"userns", KEY_STRING, offsetof(struct config, userns)},
+    {"default-ipc-mode", KEY_STRING, offsetof(struct config, ipc_mode)},
+    {"default-cgroupns-mode", KEY_STRING, offsetof(struct config, cgroupns_mode)},
+    {"cgroup-parent", KEY_STRING, offsetof(struct config, cgroup_parent)},
+    {"ip", KEY_STRING, offsetof(struct config, ip)},
     {"init", KEY_BOOL, offsetof(struct config, init)},
     {"dedup", KEY_BOOL, offsetof(struct config, dedup)},
     {"max-concurrent-downloads", KEY_INT, offsetof(struct config, max_concurrent_downloads)},
     {"max-concurrent-uploads", KEY_INT, offsetof(struct config, max_concurrent_uploads)},
     {"upload-chunk-size", KEY_SIZE, offsetof(struct config, upload_chunk_size)},
-    {"shutdown-timeout", KEY_INT, offsetof(struct config, shutdown_timeout)},
     {"storage-driver", KEY_STRING, offsetof(struct config, storage_driver)},
     {"network-fallback", KEY_STRING, offsetof(struct config, network_fallback)},
 };
+
+/* Keys of daemon.json for which there is something else here: a file that has one was made for docker's daemon, and to
+ * pass over what it wants would be to break a promise. */
+static const struct {
+    const char *name, *instead;
+} elsewhere[] = {
+    {"allow-nondistributable-artifacts", "layers of foreign URLs are neither pulled nor pushed"},
+    {"bip", "give a network its subnet: coracle network create --subnet"},
+    {"bridge", "the bridge is made where it is needed"},
+    {"builder", "coracle builder prune clears the build cache"},
+    {"containerd", "there is no containerd"},
+    {"data-root", "--root or CORACLE_ROOT says where the store is"},
+    {"debug", "--debug is for one command"},
+    {"default-address-pools", "give a network its subnet: coracle network create --subnet"},
+    {"default-network-opts", "coracle network create --opt is for one network"},
+    {"default-runtime", "containers run by coracle's own runtime"},
+    {"exec-opts", "cgroups are found, not configured"},
+    {"experimental", "there is nothing to be switched on"},
+    {"features", "there is nothing to be switched on"},
+    {"fixed-cidr", "coracle network create --ip-range is for one network"},
+    {"fixed-cidr-v6", "coracle network create --ip-range is for one network"},
+    {"group", "no socket is listened on"},
+    {"hosts", "no socket is listened on"},
+    {"icc", "containers that are not to reach each other get networks of their own"},
+    {"ip-forward", "the host's kernel is left as it is"},
+    {"ip-masq", "traffic leaves by a process of the user's"},
+    {"iptables", "the host's filter is left as it is"},
+    {"ip6tables", "the host's filter is left as it is"},
+    {"ipv6", "coracle network create --ipv6 is for one network"},
+    {"labels", "there is no daemon to have labels"},
+    {"live-restore", "containers do not depend on a daemon"},
+    {"log-level", "--log-level is for one command"},
+    {"max-download-attempts", "a download goes on where it broke off"},
+    {"metrics-addr", "there is no daemon to be measured"},
+    {"mtu", "coracle network create --opt com.docker.network.driver.mtu is for one network"},
+    {"oom-score-adjust", "there is no daemon to be spared"},
+    {"pidfile", "there is no daemon"},
+    {"proxies", "docker's ~/.docker/config.json and the environment have them"},
+    {"runtimes", "containers run by coracle's own runtime"},
+    {"selinux-enabled", "SELinux labels are not set"},
+    {"shutdown-timeout", "--stop-timeout says how long a container may take to stop"},
+    {"storage-opts", "an image store needs no options"},
+    {"tls", "no socket is listened on"},
+    {"tlscacert", "no socket is listened on"},
+    {"tlscert", "no socket is listened on"},
+    {"tlskey", "no socket is listened on"},
+    {"tlsverify", "no socket is listened on"},
+    {"userland-proxy", "ports are published by a process of the user's"},
+    {"userns-remap", "\"userns\": \"auto\" gives each container ids of its own"},
+};
+
+static struct err *unknown_key(const char *key) {
+    for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++)
+        if (strcmp(elsewhere[i].name, key) == 0)
+            return err_hint(err_new(ERR_UNSUPPORTED, "\"%s\" is for docker's daemon", key), "remove it: %s",
+                            elsewhere[i].instead);
+    return err_hint(err_new(ERR_USAGE, "unknown key \"%s\"", key), "remove it from the file");
+}
 
 /* "64m", "1g", "512k", "1024b": powers of 1024, as docker's RAM sizes. */
 static bool parse_size(const char *s, int64_t *ret) {
@@ -190,7 +253,7 @@ static struct err *read_all(const struct json *j, struct config *c) {
             if (strcmp(keys[i].name, json_key(it)) == 0)
                 k = &keys[i];
         if (!k)
-            return err_hint(err_new(ERR_USAGE, "unknown key \"%s\"", json_key(it)), "remove it from the file");
+            return unknown_key(json_key(it));
         TRY(read_key(j, k, c));
     }
     return NULL;
@@ -207,15 +270,24 @@ static struct err *check_aliases(const struct strmap *aliases) {
     return NULL;
 }
 
+static struct err *check_word(const char *key, const char *value, const char *one, const char *other) {
+    if (!value || strcmp(value, one) == 0 || strcmp(value, other) == 0)
+        return NULL;
+    return err_new(ERR_USAGE, "%s: expected %s or %s, not '%s'", key, one, other, value);
+}
+
 /* What types alone do not say. */
 static struct err *check(const struct config *c) {
     const char *d = c->storage_driver;
     if (d && strcmp(d, "overlay") != 0 && strcmp(d, "fuse-overlayfs") != 0 && strcmp(d, "copy") != 0)
         return err_hint(err_new(ERR_USAGE, "storage-driver: unknown driver '%s'", d),
                         "choose overlay, fuse-overlayfs or copy");
-    const char *f = c->network_fallback;
-    if (f && strcmp(f, "host") != 0 && strcmp(f, "error") != 0)
-        return err_new(ERR_USAGE, "network-fallback: expected host or error, not '%s'", f);
+    TRY(check_word("network-fallback", c->network_fallback, "host", "error"));
+    TRY(check_word("default-ipc-mode", c->ipc_mode, "private", "shareable"));
+    TRY(check_word("default-cgroupns-mode", c->cgroupns_mode, "private", "host"));
+    unsigned char address[sizeof(struct in6_addr)];
+    if (c->ip && inet_pton(AF_INET, c->ip, address) != 1 && inet_pton(AF_INET6, c->ip, address) != 1)
+        return err_new(ERR_USAGE, "ip: '%s' is no address", c->ip);
     if (c->max_concurrent_downloads < 1 || c->max_concurrent_downloads > 64)
         return err_new(ERR_USAGE, "max-concurrent-downloads: expected a number from 1 to 64");
     if (c->max_concurrent_uploads < 1 || c->max_concurrent_uploads > 64)
@@ -282,6 +354,11 @@ void config_free(struct config *c) {
     strmap_done(&c->log_opts);
     strv_done(&c->default_ulimits);
     free(c->seccomp_profile);
+    free(c->userns);
+    free(c->ipc_mode);
+    free(c->cgroupns_mode);
+    free(c->cgroup_parent);
+    free(c->ip);
     free(c->storage_driver);
     free(c->network_fallback);
     free(c);

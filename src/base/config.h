@@ -1,6 +1,7 @@
 /*
  * config: ~/.config/coracle/config.json, with the key names of docker's daemon.json, read once.
- * An unknown key is an error that names it and the file; a missing file means all defaults.
+ * A key that is not known is an error that names it and the file; for one of daemon.json's that only a daemon could
+ * follow, with what there is instead. A missing file means all defaults. docs/config.md has them all.
  */
 #pragma once
 
@@ -36,12 +37,16 @@ struct config {
     int64_t shm_size;                 /* "default-shm-size" bytes, 0: docker's 64 MiB */
     char *seccomp_profile;            /* "seccomp-profile": path, "unconfined", or NULL for the built-in one */
     bool no_new_privileges;           /* "no-new-privileges" */
+    char *userns;                     /* "userns": --userns of containers that ask for none; or NULL */
+    char *ipc_mode;                   /* "default-ipc-mode": private, shareable or NULL */
+    char *cgroupns_mode;              /* "default-cgroupns-mode": private, host or NULL */
+    char *cgroup_parent;              /* "cgroup-parent", or NULL */
+    char *ip;                         /* "ip": where ports are published that are given without an address, or NULL */
     bool init;                        /* "init" */
     bool dedup;                       /* "dedup": of what is pulled, loaded or imported, files that others have, too */
     int64_t max_concurrent_downloads; /* "max-concurrent-downloads", default 3 */
     int64_t max_concurrent_uploads;   /* "max-concurrent-uploads", default 5 */
     int64_t upload_chunk_size;        /* "upload-chunk-size" bytes of a request, 0: a blob is sent whole */
-    int64_t shutdown_timeout;         /* "shutdown-timeout", seconds */
     struct strv cdi_spec_dirs; /* "cdi-spec-dirs": where CDI files are, the last one wins; none: the usual ones */
     char *network_fallback;    /* "network-fallback": host, error, or NULL for host */
     char *storage_driver;      /* "storage-driver": overlay, fuse-overlayfs, copy, or NULL to choose */

@@ -300,9 +300,9 @@ static void push_port(struct json *list, const char *key, const char *host_ip, c
 }
 
 /* "80" of an image's ExposedPorts means "80/tcp". */
-static void push_exposed(struct json *list, const char *key) {
+static void push_exposed(const struct spec_ctx *x, struct json *list, const char *key) {
     autofree char *full = strchr(key, '/') ? mem_dup(key) : mem_printf("%s/tcp", key);
-    push_port(list, full, "", "");
+    push_port(list, full, x->in->config && x->in->config->ip ? x->in->config->ip : "", "");
 }
 
 static bool is_published(const struct spec_ctx *x, const char *key) {
@@ -321,10 +321,10 @@ static struct json *ports_json(const struct spec_ctx *x) {
         return list;
     for (size_t i = 0; i < x->n_ports; i++)
         if (!x->ports[i].host_port && !is_published(x, x->ports[i].key))
-            push_exposed(list, x->ports[i].key);
+            push_exposed(x, list, x->ports[i].key);
     JSON_EACH(p, json_get(x->img, "ExposedPorts"))
     if (json_key(p) && !is_published(x, json_key(p)))
-        push_exposed(list, json_key(p));
+        push_exposed(x, list, json_key(p));
     return list;
 }
 

@@ -105,6 +105,8 @@ static struct err *publish(struct spec_ctx *x, const char *text) {
     cut_publish(copy, &raw_ip, &host, &container);
     if (!*container)
         return err_new(ERR_USAGE, "no port specified: %s<empty>", text);
+    if (!*raw_ip && x->in->config && x->in->config->ip)
+        raw_ip = x->in->config->ip;
     autofree char *ip = NULL;
     TRY(check_ip(raw_ip, &ip));
     struct range c, h = {0, 0};

@@ -194,3 +194,38 @@ look='cd /d && stat -c "%n %u:%g %a %s %F" one again link empty big suid sub/new
     run -125 box --userns nonsense -- true
     assert_output_has "invalid USER mode"
 }
+
+# configured JSON: until the end of the test
+configured() {
+    mkdir -p "$HOME/.config/coracle"
+    echo "$1" >"$HOME/.config/coracle/config.json"
+}
+
+@test "defaults of config.json: ids, namespaces, the address of ports; what only a daemon could follow is refused" {
+    local map='tr -s " " </proc/self/uid_map'
+    configured '{"userns": "auto", "default-ipc-mode": "shareable", "default-cgroupns-mode": "host", "ip": "127.0.0.1"}'
+    coracle run -d --name d1 --network none owners sleep 1000 >/dev/null
+    run -0 coracle exec d1 sh -c "$map"
+    assert_eq "$output" " 0 1 1024"
+    run -0 coracle run --rm --network none --pid container:d1 owners sh -c "$map"
+    assert_eq "$output" " 0 1 1024"
+    run -0 coracle run --rm --network none --userns host owners sh -c "$map"
+    [[ $output == " 0 $(id -u) 1"* ]] || fail "not the user's own ids"
+    run -0 coracle run --rm --network none --uidmap 0:1:100 owners sh -c "$map"
+    assert_eq "$output" " 0 1 100"
+    coracle create --name d2 -p 80 --expose 81 -P owners true >/dev/null
+    run -0 coracle inspect -f '{{.HostConfig.UsernsMode}} {{.HostConfig.IpcMode}} {{.HostConfig.CgroupnsMode}} {{json (index .HostConfig.PortBindings "80/tcp")}}' d2
+    assert_eq "$output" 'auto shareable host [{"HostIp":"127.0.0.1","HostPort":""}]'
+    coracle rm -f d1 d2 >/dev/null
+    configured '{"icc": false}'
+    run -1 coracle ps
+    assert_output_has "\"icc\" is for docker's daemon"
+    assert_output_has 'get networks of their own'
+    configured '{"default-ipc-mode": "host"}'
+    run -1 coracle ps
+    assert_output_has "default-ipc-mode: expected private or shareable, not 'host'"
+    configured '{"ip": "localhost"}'
+    run -1 coracle ps
+    assert_output_has "ip: 'localhost' is no address"
+    rm "$HOME/.config/coracle/config.json"
+}

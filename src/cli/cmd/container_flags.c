@@ -62,6 +62,33 @@ static struct err *attach_streams(struct container_flags *f) {
     return NULL;
 }
 
+/* Whose namespace it shares by one of its options, or NULL. */
+static const char *shares_with(const struct container_options *o) {
+    static const char prefix[] = "container:";
+    const char *const modes[] = {o->networks.n ? o->networks.v[0] : NULL, o->pid, o->ipc};
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++)
+        if (modes[i] && str_starts(modes[i], prefix))
+            return modes[i] + sizeof prefix - 1;
+    return NULL;
+}
+
+static void set_default(char **option, const char *configured) {
+    if (!*option && configured)
+        *option = mem_dup(configured);
+}
+
+/* What the configuration wants where the command line says nothing. Who shares namespaces with a container has its ids,
+ * as they would be of no use with others. */
+static void take_defaults(const struct config *config, struct container_options *o) {
+    const char *other = shares_with(o);
+    autofree char *same = other ? mem_printf("container:%s", other) : NULL;
+    if (config->userns && !o->uidmap.n && !o->gidmap.n)
+        set_default(&o->userns, same ? same : config->userns);
+    set_default(&o->ipc, config->ipc_mode);
+    set_default(&o->cgroupns, config->cgroupns_mode);
+    set_default(&o->resources.cgroup_parent, config->cgroup_parent);
+}
+
 struct err *container_flags_finish(struct cli_ctx *c, struct container_flags *f) {
     struct container_options *o = &f->o;
     o->image = mem_dup(c->args[0]);
@@ -70,6 +97,7 @@ struct err *container_flags_finish(struct cli_ctx *c, struct container_flags *f)
     o->cwd = getcwd(NULL, 0);
     o->no_passwd = !f->passwd;
     cli_add_proxies(c, &o->env);
+    take_defaults(c->config, o);
     TRY(read_files(&f->env_file, &o->env_files));
     TRY(read_files(&f->label_file, &o->label_files));
     TRY(read_seccomp(&o->security_opt));
