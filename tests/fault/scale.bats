@@ -11,6 +11,6 @@ proves() {
     assert_output_has ', 0 problems'
 }
 
-@test "containers that were run and removed leave no process, file, mount, descriptor or memory behind" { proves cycles "$(rounds 40)"; }
+@test "containers that were run and removed leave no process, file, mount, descriptor or memory behind" { proves cycles "$(rounds 20)"; }
 
-@test "many containers run at once, and go without a trace" { proves running "$(rounds 15)"; }
+@test "many containers run at once, and go without a trace" { proves running "$(rounds 12)"; }
