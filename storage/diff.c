@@ -251,14 +251,19 @@ static struct err *one_file(struct diff *d, int at, const char *name, const char
 
 /* ---- an upper directory that becomes a layer ---- */
 
+static struct timespec settled_time(const struct diff *d, const struct stat *st) {
+    return (struct timespec){.tv_sec = st->st_mtim.tv_sec > d->latest ? d->latest : st->st_mtim.tv_sec};
+}
+
 /* A socket is nothing without its server; no tar holds it. */
 static struct err *settle_file(const struct diff *d, int at, const char *name, const struct stat *st, bool changed) {
-    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = st->st_mtim.tv_sec}};
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, settled_time(d, st)};
     if (!d->settle)
         return NULL;
     if (!changed || S_ISSOCK(st->st_mode))
         return unlinkat(at, name, 0) < 0 ? err_sys(errno, "remove %s", name) : NULL;
-    if (st->st_mtim.tv_nsec && utimensat(at, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+    bool stays = !st->st_mtim.tv_nsec && st->st_mtim.tv_sec == times[1].tv_sec;
+    if (!stays && utimensat(at, name, times, AT_SYMLINK_NOFOLLOW) < 0)
         return err_sys(errno, "set the time of %s", name);
     return NULL;
 }
@@ -276,7 +281,7 @@ static struct err *settle_opaque(const struct diff *d, int dir, const struct sho
 }
 
 static struct err *settle_dir(struct diff *d, int dir, const struct shown *s, const struct stat *st, bool changed) {
-    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = st->st_mtim.tv_sec}};
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, settled_time(d, st)};
     if (!d->settle || d->depth == 1)
         return NULL;
     TRY(settle_opaque(d, dir, s));
@@ -468,25 +473,24 @@ static struct err *move_upper(int container, int upper, int tmp_fd) {
     return NULL;
 }
 
-struct err *store_container_take_upper(const struct store *s, const char *id, const struct strv *chain_ids, int out_fd,
-                                       int tmp_fd) {
+struct err *store_container_take_upper(const struct store *s, const struct store_take *t) {
     autofd int dir = -1;
     autofd int upper = -1;
-    struct diff d = {.settle = true};
+    struct diff d = {.settle = true, .latest = t->latest};
     const struct walk_ops ops = {.file = visit_file, .enter = enter_dir, .leave = leave_dir, .ctx = &d};
-    TRY(store_container_open(s, id, &dir));
+    TRY(store_container_open(s, t->id, &dir));
     TRY(fd_open_dir(dir, "upper", &upper));
-    struct err *e = diff_open_layers(s, chain_ids, &d);
+    struct err *e = diff_open_layers(s, t->chain_ids, &d);
     if (!e)
         e = walk_tree(dir, "upper", &ops);
     if (!e)
         e = remove_unchanged(&d, upper);
     if (!e)
-        e = diff_write(&d, out_fd);
+        e = diff_write(&d, t->out_fd);
     diff_done(&d);
     if (!e)
-        e = move_upper(dir, upper, tmp_fd);
-    return e ? err_wrap(e, "changes of container %.12s", id) : NULL;
+        e = move_upper(dir, upper, t->tmp_fd);
+    return e ? err_wrap(e, "changes of container %.12s", t->id) : NULL;
 }
 
 struct err *store_container_changes(const struct store *s, const char *id, const struct strv *chain_ids,

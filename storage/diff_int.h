@@ -28,6 +28,7 @@ struct diff {
     const struct id_map *map; /* the container's, or NULL: owners are those of the layers */
     bool whole;               /* the tree is a whole root file system, not an upper directory */
     bool settle;              /* the tree is to become a layer */
+    int64_t latest;           /* and has no later times than this one (s) */
     struct strv unchanged;    /* its directories that are no change, those that lie in others first */
     struct shown *at;
     size_t depth, cap;

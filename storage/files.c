@@ -66,6 +66,8 @@ struct err *store_gather_start(const struct store *s, const struct store_gather 
     json_set_bool(order, "as_root", g->as_root);
     json_set_bool(order, "sparse", g->sparse);
     json_set_bool(order, "digest", g->digest);
+    if (g->clamp)
+        json_set_int(order, "latest", g->latest);
     json_set_bool(order, "progress", g->progress != NULL);
     const int fds[4] = {g->out_fd, g->dir_fd, g->changes_fd >= 0 ? g->changes_fd : names, g->root_fd};
     TRY(job_start(s, g->userns_fd, order, fds, ret));

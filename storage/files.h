@@ -23,8 +23,14 @@ struct err *store_container_changes(const struct store *s, const char *id, const
  * The same for a container of overlay that has ended and is of no use any more: its upper directory becomes "diff" in
  * the directory tmp_fd, and is what a layer unpacked from the tar of the changes would be. userns.
  */
-struct err *store_container_take_upper(const struct store *s, const char *id, const struct strv *chain_ids, int out_fd,
-                                       int tmp_fd) __attribute__((warn_unused_result));
+struct store_take {
+    const char *id;               /* of the container */
+    const struct strv *chain_ids; /* of the layers it was made from, bottom first */
+    int out_fd, tmp_fd;           /* borrowed */
+    int64_t latest;               /* times of files that are later become this one (s); INT64_MAX: none do */
+};
+struct err *store_container_take_upper(const struct store *s, const struct store_take *t)
+    __attribute__((warn_unused_result));
 /* The directory that the changes are in. */
 struct err *store_container_changes_open(const struct store *s, const char *id, int *ret_fd)
     __attribute__((warn_unused_result));
@@ -46,6 +52,8 @@ struct store_gather {
     void *progress_ctx;
     bool digest; /* wanted by store_gather_finish() */
     bool sparse; /* holes stay holes, for a reader who knows GNU's sparse files */
+    bool clamp;  /* times that are later than `latest` (s) become it */
+    int64_t latest;
 };
 struct store_place {
     int in_fd, dir_fd; /* a tar, compressed or not; where its entries go */

@@ -60,8 +60,9 @@ struct build_options {
     const struct container_options *run; /* what RUN gets: network, hosts, limits; the rest is filled in here */
     const char *target, *platform;       /* or NULL */
     bool no_cache, pull;
-    bool debug_shell; /* a shell where a RUN has failed; standard input and output are a terminal */
-    bool explain; /* warnings come with their reasons and lines */
+    bool debug_shell;   /* a shell where a RUN has failed; standard input and output are a terminal */
+    bool rewrite_times; /* with SOURCE_DATE_EPOCH, no file of a layer that is made has a later time */
+    bool explain;       /* warnings come with their reasons and lines */
     struct build_look look;
     const int *interrupted_fd;
 };

@@ -347,6 +347,7 @@ static struct err *find_epoch(struct exec *x) {
     const char *text = strv_env_get(x->o->args, "SOURCE_DATE_EPOCH");
     int64_t seconds = 0;
     x->epoch = -1;
+    x->latest = INT64_MAX;
     if (!text)
         text = host_env(x->o->host, "SOURCE_DATE_EPOCH");
     else
@@ -356,6 +357,8 @@ static struct err *find_epoch(struct exec *x) {
     if (!str_to_i64(text, 0, INT64_MAX / NSEC_PER_SEC, &seconds))
         return err_new(ERR_USAGE, "invalid SOURCE_DATE_EPOCH: %s", text);
     x->epoch = seconds * NSEC_PER_SEC;
+    if (x->o->rewrite_times)
+        x->latest = seconds;
     return NULL;
 }
 

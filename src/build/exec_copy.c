@@ -53,11 +53,10 @@ static void copy_done(struct copy *c) {
 
 /* ---- what ---- */
 
-/* Whether a local source of ADD is an archive that is unpacked: by its first bytes; a compressed one by its name, too.
- */
+/* Whether a local source of ADD may be an archive that is unpacked, as far as its first bytes tell: of a compressed one
+ * it is known only when it is unpacked. Names say nothing. */
 static bool is_archive(const struct copy *c, const char *source) {
-    static const char *const names[] = {".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"};
-    unsigned char magic[265] = {0};
+    char start[512];
     const char *unpack = df_flag(c->in, "unpack");
     if (c->in->kind != DF_ADD || str_eq(unpack, "false"))
         return false;
@@ -66,13 +65,8 @@ static bool is_archive(const struct copy *c, const char *source) {
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return false;
-    ssize_t n = pread(fd, magic, sizeof magic, 0);
-    if (n == (ssize_t)sizeof magic && !memcmp(magic + 257, "ustar", 5))
-        return true;
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (str_ends(source, names[i]))
-            return true;
-    return false;
+    ssize_t n = pread(fd, start, sizeof start, 0);
+    return n > 0 && context_is_archive(start, (size_t)n);
 }
 
 static struct err *take_heredoc(struct copy *c, const struct df_heredoc *h) {
@@ -287,9 +281,20 @@ static struct err *place_archive(struct copy *c, struct engine_work *w, int root
     return NULL;
 }
 
-static struct err *place_archives(struct copy *c, struct engine_work *w, int root) {
-    for (size_t i = 0; i < c->archives.n; i++)
-        TRY(place_archive(c, w, root, &(struct archive){c->pack.root, c->archives.v[i]}));
+/* One that turns out to be none is a file that is copied: it changes the lists, and what was begun is not wanted. */
+static struct err *place_archives(struct copy *c, struct engine_work *w, int root, bool *ret_again) {
+    for (size_t i = 0; i < c->archives.n; i++) {
+        struct err *e = place_archive(c, w, root, &(struct archive){c->pack.root, c->archives.v[i]});
+        *ret_again = e && err_kind(e) == ERR_UNSUPPORTED && !df_flag_set(c->in, "unpack");
+        if (!*ret_again) {
+            TRY(e);
+            continue;
+        }
+        err_free(e);
+        strv_push(&c->pack.sources, c->archives.v[i]);
+        strv_remove(&c->archives, i);
+        return NULL;
+    }
     return NULL;
 }
 
@@ -311,7 +316,7 @@ static struct err *place_remotes(struct copy *c, struct engine_work *w, int root
     return NULL;
 }
 
-static struct err *do_copy(struct copy *c, struct store_layer_ref *ret) {
+static struct err *try_copy(struct copy *c, struct store_layer_ref *ret, bool *ret_again) {
     struct exec *x = c->x;
     struct state *s = exec_state(x);
     autowork w = NULL;
@@ -324,9 +329,20 @@ static struct err *do_copy(struct copy *c, struct store_layer_ref *ret) {
     if (c->chown)
         TRY(resolve_owner(c->chown, root, &c->pack.uid, &c->pack.gid));
     TRY(source_place(x, w, root, &c->pack));
-    TRY(place_archives(c, w, root));
+    TRY(place_archives(c, w, root, ret_again));
+    if (*ret_again)
+        return NULL;
     TRY(place_remotes(c, w, root));
-    return engine_work_layer(w, s->n ? s->layers[s->n - 1].chain_id : NULL, ret);
+    return exec_layer(x, w, s, ret);
+}
+
+static struct err *do_copy(struct copy *c, struct store_layer_ref *ret) {
+    bool again;
+    do {
+        again = false;
+        TRY(try_copy(c, ret, &again));
+    } while (again);
+    return NULL;
 }
 
 /* "COPY --chown=1:2 a b /c # buildkit". */
@@ -415,7 +431,7 @@ static struct err *make_workdir(struct exec *x, const char *path, struct store_l
     if (*user)
         TRY(resolve_owner(user, m.root, &m.uid, &m.gid));
     TRY(engine_build_call(x->o->engine, make_dirs, &m));
-    return engine_work_layer(w, s->n ? s->layers[s->n - 1].chain_id : NULL, ret);
+    return exec_layer(x, w, s, ret);
 }
 
 struct err *exec_workdir(struct exec *x, const struct df_instruction *in) {

@@ -116,6 +116,15 @@ static struct err *from_files(struct exec *x, const struct plan_stage *p, const 
     return NULL;
 }
 
+/* Layers whose times were clamped are others. */
+static struct err *times_in_key(const struct exec *x, struct state *s) {
+    if (x->latest == INT64_MAX)
+        return NULL;
+    autofree char *recipe = mem_dup(s->key);
+    exec_add_latest(x, &recipe);
+    return digest_of(recipe, strlen(recipe), s->key);
+}
+
 struct err *exec_from(struct exec *x) {
     const struct plan_stage *p = &x->plan.stage[x->at];
     struct state *s = exec_state(x);
@@ -131,6 +140,7 @@ struct err *exec_from(struct exec *x) {
         TRY(scratch(x, platform, s));
     else
         TRY(exec_image(x, image ? image : p->base, platform, s));
+    TRY(times_in_key(x, s));
     s->no_cache = x->o->no_cache || strv_has(x->o->no_cache_filter, p->name);
     progress_done(&x->progress);
     return NULL;

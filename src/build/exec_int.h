@@ -45,6 +45,7 @@ struct exec {
     size_t at;           /* index of the stage that is being built */
     size_t step;
     int64_t epoch;            /* SOURCE_DATE_EPOCH in ns, -1: not given */
+    int64_t latest;           /* times of files in layers that are later become this one (s), INT64_MAX: none do */
     struct strv global;       /* NAME=VALUE: ARGs before the first FROM */
     struct strv used;         /* names of --build-arg that an ARG took */
     struct json *annotations; /* of the image's manifest, or NULL */
@@ -79,6 +80,11 @@ struct err *exec_work(struct exec *x, const struct container_options *options, c
 struct err *exec_root(struct exec *x, const struct state *s, struct engine_work **ret)
     __attribute__((warn_unused_result));
 
+/* What has changed in a work, as a layer on top of `below` (NULL: of none); owned: image_layer_done(). */
+struct err *exec_layer(struct exec *x, struct engine_work *w, const struct state *below, struct store_layer_ref *ret)
+    __attribute__((warn_unused_result));
+/* Adds to a recipe of a key that times of files are clamped, where they are. */
+void exec_add_latest(const struct exec *x, char **recipe);
 /* Chain ids of a state's layers, appended. */
 void state_layers(const struct state *s, struct strv *out);
 /* Puts a layer on top; takes what *take_layer has. */

@@ -118,8 +118,6 @@ static struct err *failed(const struct run *r, int code) {
     return r->x->o->debug_shell ? e : err_hint(e, "build with --debug-shell for a shell where it failed");
 }
 
-static const char *top_of(const struct state *s) { return s->n ? s->layers[s->n - 1].chain_id : NULL; }
-
 /* The shell itself, not to run one command. */
 static const char *shell_of(struct exec *x) {
     const char *shell = json_str_value(json_first(json_get(exec_config(x), "Shell")));
@@ -148,7 +146,7 @@ static struct err *over_failed(struct run *r, struct engine_work *w, const char 
     struct store_layer_ref layer;
     autofree char *text = mem_printf(
         "The command has failed with exit code %d. This is %s in its container; 'exit' ends the build.\n", code, shell);
-    TRY(engine_work_layer(w, top_of(exec_state(x)), &layer));
+    TRY(exec_layer(x, w, exec_state(x), &layer));
     state_push(exec_state(x), &layer);
     progress_shell(&x->progress, text);
     return run_shell(r, shell);
@@ -224,7 +222,7 @@ static struct err *execute(struct run *r, struct store_layer_ref *ret) {
     if (code != 0)
         return failed(r, code);
     TRY(clean_mounts(r, w));
-    return engine_work_layer(w, top_of(exec_state(x)), ret);
+    return exec_layer(x, w, exec_state(x), ret);
 }
 
 /* "RUN |1 A=b /bin/sh -c make # buildkit". */

@@ -178,6 +178,7 @@ struct err *source_snapshot(struct source *s, const struct pack *what, const cha
     struct exec *x = s->x;
     static const struct state nothing = {.n = 0};
     autofree char *recipe = mem_printf("snapshot 1\n%s", content);
+    exec_add_latest(x, &recipe);
     char key[DIGEST_LEN + 1];
     bool hit = false;
     struct pack p = *what;
@@ -192,6 +193,6 @@ struct err *source_snapshot(struct source *s, const struct pack *what, const cha
     TRY(exec_root(x, &nothing, &w));
     TRY(engine_work_root(w, &root));
     TRY(source_place(x, w, root, &p));
-    TRY(engine_work_layer(w, NULL, ret));
+    TRY(exec_layer(x, w, NULL, ret));
     return cache_layer_put(x, key, "files of a bind mount", ret);
 }

@@ -13,6 +13,18 @@ void state_layers(const struct state *s, struct strv *out) {
         strv_push(out, s->layers[i].chain_id);
 }
 
+struct err *exec_layer(struct exec *x, struct engine_work *w, const struct state *below, struct store_layer_ref *ret) {
+    return engine_work_layer(w, below && below->n ? below->layers[below->n - 1].chain_id : NULL, x->latest, ret);
+}
+
+void exec_add_latest(const struct exec *x, char **recipe) {
+    if (x->latest == INT64_MAX)
+        return;
+    char *more = mem_printf("%s\ntimes until %lld", *recipe, (long long)x->latest);
+    free(*recipe);
+    *recipe = more;
+}
+
 void state_push(struct state *s, const struct store_layer_ref *take_layer) {
     s->layers = mem_resize(s->layers, s->n + 1, sizeof *s->layers);
     s->layers[s->n++] = *take_layer;

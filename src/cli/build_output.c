@@ -63,6 +63,8 @@ static struct err *set_field(struct build_output *o, const char *key, const char
         strv_push(&o->names, value);
     else if (str_eq(key, "push"))
         return set_bool(key, value, &o->push);
+    else if (str_eq(key, "rewrite-timestamp"))
+        return set_bool(key, value, &o->rewrite_times);
     else if (str_eq(key, "tar"))
         TRY(set_bool(key, value, &archive));
     else
@@ -142,6 +144,13 @@ bool build_outputs_keep(const struct build_outputs *o) {
         if (o->v[i].type == OUTPUT_IMAGE || (o->v[i].type == OUTPUT_DOCKER && !o->v[i].dest))
             return true;
     return !o->n;
+}
+
+bool build_outputs_rewrite_times(const struct build_outputs *o) {
+    for (size_t i = 0; i < o->n; i++)
+        if (o->v[i].rewrite_times)
+            return true;
+    return false;
 }
 
 void build_outputs_names(const struct build_outputs *o, const struct strv *tags, struct strv *ret) {

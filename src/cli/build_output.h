@@ -19,7 +19,8 @@ struct build_output {
     char *dest;        /* file or directory; "-": standard output; NULL: none */
     struct strv names; /* as typed */
     bool push;
-    bool directory; /* of type oci: no archive */
+    bool directory;     /* of type oci: no archive */
+    bool rewrite_times; /* rewrite-timestamp */
 };
 struct build_outputs {
     struct build_output *v; /* none: an image in the store */
@@ -35,6 +36,8 @@ struct err *build_outputs_parse(const struct build_output_flags *f, struct build
 void build_outputs_done(struct build_outputs *o);
 /* Whether the image stays in the local store, with its names. */
 bool build_outputs_keep(const struct build_outputs *o);
+/* Whether one of them wants the times of files rewritten: layers are the same for all. */
+bool build_outputs_rewrite_times(const struct build_outputs *o);
 /* The names of the image: those of -t, and of the outputs. */
 void build_outputs_names(const struct build_outputs *o, const struct strv *tags, struct strv *ret);
 /* What would only be found wrong when everything is built: a push without a name, a terminal as a file. */

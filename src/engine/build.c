@@ -20,6 +20,7 @@ struct engine_work {
     struct files files;
     struct files_answer answer; /* keeps the root's mount namespace */
     bool opened;
+    int64_t latest; /* of the times of a layer's files */
     struct store_files_job *job;
 };
 
@@ -157,7 +158,9 @@ struct taking {
 
 static struct err *take_upper(void *ctx) {
     const struct taking *t = ctx;
-    return store_container_take_upper(t->w->engine->store, t->w->id, &t->layers, t->list, t->tmp);
+    const struct store_take take = {
+        .id = t->w->id, .chain_ids = &t->layers, .out_fd = t->list, .tmp_fd = t->tmp, .latest = t->w->latest};
+    return store_container_take_upper(t->w->engine->store, &take);
 }
 
 /* A tree, or a list of it, as tmp/blob, digested while it is written. */
@@ -229,7 +232,9 @@ static struct err *layer_of_changes(struct engine_work *w, const char *parent, s
                                    .changes_fd = list,
                                    .root_fd = dir,
                                    .userns_fd = w->files.userns_fd,
-                                   .sparse = true};
+                                   .sparse = true,
+                                   .clamp = w->latest != INT64_MAX,
+                                   .latest = w->latest};
     TRY(store_gather_start(w->engine->store, &g, &job));
     fd_replace(&out, -1);
     const struct image_layer l = {
@@ -242,8 +247,9 @@ static struct err *layer_of_changes(struct engine_work *w, const char *parent, s
     return err_first(unread, e);
 }
 
-struct err *engine_work_layer(struct engine_work *w, const char *parent, struct store_layer_ref *ret) {
+struct err *engine_work_layer(struct engine_work *w, const char *parent, int64_t latest, struct store_layer_ref *ret) {
     TRY(open_files(w));
+    w->latest = latest;
     files_answer_done(&w->answer); /* the mounts go, and with them whatever the kernel still holds back */
     w->answer = (struct files_answer){.n_fds = 0};
     return has_upper(&w->files) ? layer_of_upper(w, parent, ret) : layer_of_changes(w, parent, ret);

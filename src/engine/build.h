@@ -44,8 +44,9 @@ struct err *engine_work_root(struct engine_work *w, int *ret_root) __attribute__
 /* Starts putting a tar's entries below a directory of the root; engine_work_placed() waits for its end. */
 struct err *engine_work_place(struct engine_work *w, int dir, int in_fd) __attribute__((warn_unused_result));
 struct err *engine_work_placed(struct engine_work *w) __attribute__((warn_unused_result));
-/* What has changed, as a layer on top of `parent` (chain id, or NULL); owned: image_layer_done(). */
-struct err *engine_work_layer(struct engine_work *w, const char *parent, struct store_layer_ref *ret)
+/* What has changed, as a layer on top of `parent` (chain id, or NULL); owned: image_layer_done(). Files whose time is
+ * later than `latest` (s; INT64_MAX: none is) get that. */
+struct err *engine_work_layer(struct engine_work *w, const char *parent, int64_t latest, struct store_layer_ref *ret)
     __attribute__((warn_unused_result));
 void engine_work_free(struct engine_work *w);
 static inline void engine_work_freep(struct engine_work **w) { engine_work_free(*w); }

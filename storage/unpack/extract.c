@@ -271,10 +271,20 @@ static struct err *extract_run(struct extract *x) {
     return NULL;
 }
 
+/* What cannot be read from its beginning is something else than a broken archive. */
+static struct err *no_archive(struct err *take_e) {
+    autostr struct str text = STR_INIT;
+    err_format(take_e, &text);
+    err_free(take_e);
+    return err_new(ERR_UNSUPPORTED, "%s", str_c(&text));
+}
+
 /* Frees what `x` owns. */
 static struct err *extract_with(struct extract *x, struct extract_result *ret) {
     x->archive = archive_read_new();
     struct err *e = x->archive ? extract_run(x) : err_new(ERR_SYSTEM, "cannot set up libarchive");
+    if (e && x->place && !x->result.entries && err_kind(e) == ERR_CORRUPT)
+        e = no_archive(e);
     archive_read_free(x->archive);
     tree_free(x->tree);
     strv_done(&x->skipped);

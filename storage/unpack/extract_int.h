@@ -47,6 +47,7 @@ void extract_prepare(void);
 struct err *extract_layer(int rootfd, uint32_t ids, const struct extract_feed *feed, struct writer *writer,
                           struct extract_result *ret) __attribute__((warn_unused_result));
 /* The same as docker's cp does it: into a directory that may have anything in it. Directories merge, files replace
- * files, and neither replaces the other; names that look like whiteouts are names. `rootfd` keeps its attributes. */
+ * files, and neither replaces the other; names that look like whiteouts are names. `rootfd` keeps its attributes.
+ * Unsupported: it is no archive. */
 struct err *extract_place(int rootfd, uint32_t ids, const struct extract_place *how, const struct extract_feed *feed,
                           struct extract_result *ret) __attribute__((warn_unused_result));

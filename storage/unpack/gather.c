@@ -49,6 +49,7 @@ struct gather {
     size_t depth;
     struct walk_inodes linked;
     bool as_root, sparse;
+    int64_t latest;            /* later times become this one (s) */
     struct digest_ctx *digest; /* of what is written, or NULL */
     char *buf;
 };
@@ -103,7 +104,7 @@ static void begin(struct gather *g, const char *name, const struct stat *st) {
     archive_entry_set_mode(g->entry, st->st_mode);
     archive_entry_set_uid(g->entry, g->as_root ? 0 : st->st_uid);
     archive_entry_set_gid(g->entry, g->as_root ? 0 : st->st_gid);
-    archive_entry_set_mtime(g->entry, st->st_mtime, 0);
+    archive_entry_set_mtime(g->entry, st->st_mtime < g->latest ? st->st_mtime : g->latest, 0);
     archive_entry_set_size(g->entry, S_ISREG(st->st_mode) ? st->st_size : 0);
     if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
         archive_entry_set_rdev(g->entry, st->st_rdev);
@@ -369,6 +370,7 @@ struct err *op_gather(struct op *op) {
     TRY(json_get_bool_opt(op->msg, "changes", false, &changes));
     TRY(json_get_bool_opt(op->msg, "as_root", false, &g.as_root));
     TRY(json_get_bool_opt(op->msg, "sparse", false, &g.sparse));
+    g.latest = json_int_value(json_get(op->msg, "latest"), INT64_MAX);
     TRY(json_get_bool_opt(op->msg, "progress", false, &progress));
     TRY(json_get_bool_opt(op->msg, "digest", false, &digest));
     if (digest)

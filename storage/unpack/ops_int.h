@@ -12,9 +12,9 @@
  *     {"op":"pack"}                                        output
  *       {"file":name,"size":…} with its descriptor …, {"end":true}
  *         → {"ok":{}}
- *     {"op":"gather","changes":false,"as_root":false,"sparse":false,"digest":false,"progress":false}   output,
- * directory, names, [root] → {"progress":BYTES} …, {"ok":{"bytes":…,["digest":…]}}   a tree as a tar; gather.c says
- * what the names are
+ *     {"op":"gather","changes":false,"as_root":false,"sparse":false,"digest":false,"progress":false,["latest":SECONDS]}
+ * output, directory, names, [root] → {"progress":BYTES} …, {"ok":{"bytes":…,["digest":…]}}   a tree as a tar; gather.c
+ * says what the names are
  *     {"op":"place","ids":65536,"own":true,"as_root":false,"follow":false}   input, directory, [mounts]
  *         → {"ok":{"entries":…}}                           a tar's entries below a directory, for cp
  *     {"op":"compress","format":"gzip"|"zstd"}             input, output

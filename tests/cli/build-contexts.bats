@@ -103,6 +103,46 @@ files() { in_image "$1" sh -c 'cd /x && find . ! -path "*/.git/*" | sort' | past
     assert_output_has "git submodule: "
 }
 
+@test "ADD of archives: known by what they hold, not by what they are called" {
+    n=$(unique)
+    mkdir -p "$T/ar"
+    cd "$T"
+    echo in >ar/in
+    tar -cf plain.gz -C ar in
+    tar -czf gz.txt -C ar in
+    tar -cjf bz -C ar in
+    tar -cJf xz.bin -C ar in
+    tar -c --zstd -f zst.zip -C ar in
+    echo text >not.tar.gz
+    : >empty.tgz
+    gzip -c not.tar.gz >text.tar.gz
+    head -c 20 gz.txt >cut.tar.gz
+    build "$n" <<'E'
+FROM busybox
+ADD plain.gz /plain/
+ADD gz.txt /gz
+ADD bz /bz/
+ADD xz.bin /xz/
+ADD zst.zip /zst/
+ADD not.tar.gz empty.tgz text.tar.gz gz.txt /all/
+ADD text.tar.gz /name
+ADD cut.tar.gz /cut
+ADD --unpack=false gz.txt /raw
+E
+    run -0 in_image "$n" sh -c 'cat /plain/in /gz/in /bz/in /xz/in /zst/in /all/in; echo /all/*; cmp /all/text.tar.gz /name; busybox wc -c </raw; busybox wc -c </cut'
+    assert_eq "$output" "in
+in
+in
+in
+in
+in
+/all/empty.tgz /all/in /all/not.tar.gz /all/text.tar.gz
+$(stat -c %s gz.txt)
+20"
+    refused 'not a sound tar archive' <<<'FROM busybox
+ADD --unpack text.tar.gz /x/'
+}
+
 @test "ADD of URLs and repositories: names, times, modes, owners, checksums; what is not fetched again" {
     n=$(unique)
     printf data >"$CTR_HOME/web/$n.bin"

@@ -312,6 +312,7 @@ static struct err *build(struct cli_ctx *c, struct build_options *b, const struc
     autostrv struct strv names = {.n = 0};
     autostr struct str excerpt = STR_INIT;
     bool keep = build_outputs_keep(outputs);
+    b->rewrite_times = build_outputs_rewrite_times(outputs);
     if (keep)
         build_outputs_names(outputs, &o->tag, &names);
     b->tags = &names;
