@@ -5,8 +5,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -15,6 +17,8 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "runtime/runtime_int.h"
+
+enum { ENDING_S = 2 };
 
 static void append_layer(struct str *s, const char *base, const char *path) {
     autofree char *full = path_join(base, path);
@@ -40,15 +44,31 @@ static void options_of(const struct rootfs_plan *p, struct str *s) {
     append_layer(s, "/", p->work);
 }
 
+static void wake(int signo) { (void)signo; }
+
+/* One that ends because its mount has gone, with a container or a copy, has the lock until then, which is not long. */
+static int wait_for_lock(int fd) {
+    const struct itimerval soon = {.it_value.tv_sec = ENDING_S, .it_interval.tv_sec = ENDING_S}, never = {0};
+    const struct sigaction interrupts = {.sa_handler = wake};
+    struct sigaction before;
+    sigaction(SIGALRM, &interrupts, &before);
+    setitimer(ITIMER_REAL, &soon, NULL);
+    int rc = flock(fd, LOCK_EX), why = errno;
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    errno = why;
+    return rc;
+}
+
 /* What the kernel's overlay does by itself: one that has the upper layer keeps others out, by a lock that it inherits
  * and ends with. */
 static struct err *lock_upper(const struct rootfs_plan *p, int *ret_fd) {
     if (!p->upper)
         return NULL;
     TRY(fd_open_dir(AT_FDCWD, p->upper, ret_fd));
-    if (flock(*ret_fd, LOCK_EX | LOCK_NB) == 0)
+    if (flock(*ret_fd, LOCK_EX | LOCK_NB) == 0 || (errno == EWOULDBLOCK && wait_for_lock(*ret_fd) == 0))
         return NULL;
-    return errno == EWOULDBLOCK ? rootfs_in_use() : err_sys(errno, "lock %s", p->upper);
+    return errno == EINTR ? rootfs_in_use() : err_sys(errno, "lock %s", p->upper);
 }
 
 /* The program puts itself into the background once the mount is there, so its end is the news. */

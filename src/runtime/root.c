@@ -78,11 +78,20 @@ static struct err *take_mounted(const struct runtime_root *r, int *ret_root) {
     return NULL;
 }
 
+/* fuse-overlayfs is in the namespace that it was started in, and would be there as long as its mount is: for ever. So
+ * the mount moves on to another one, and is the last. */
+static struct err *open_fuse(const struct rootfs_plan *p, int *ret_root) {
+    TRY(fuse_mount(p, -1));
+    struct err *e = rootfs_open(p, ret_root);
+    middle_unmount(p);
+    return e ? e : make_mounts();
+}
+
 static struct err *open_stopped(const struct runtime_root *r, struct init *in) {
     if (r->holder_pidfd >= 0)
         return take_mounted(r, &in->root);
     TRY(make_mounts());
-    return r->rootfs->driver == ROOTFS_FUSE_OVERLAY ? fuse_mount(r->rootfs, -1) : NULL;
+    return r->rootfs->driver == ROOTFS_FUSE_OVERLAY ? open_fuse(r->rootfs, &in->root) : NULL;
 }
 
 static struct err *make_stopped(const struct runtime_root *r, int *ret_root) {

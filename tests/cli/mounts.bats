@@ -176,8 +176,23 @@ fuse_pids() {
     configure '{"storage-driver":"fuse-overlayfs"}'
     coracle run -d --name served --network none --mount type=image,src=busybox,dst=/i busybox sleep 1000 >/dev/null
     assert_eq "$(fuse_pids | wc -l)" 2
+    # who is using the files at that moment does not wait for ever, neither in the container nor in front of it
+    coracle exec served sh -c 'echo x >/there; while :; do cat /i/bin/busybox /there >/dev/null; done' >/dev/null 2>&1 3>&- &
+    user=$!
+    wait_for coracle exec served test -e /there
+    timeout 60 coracle attach --no-stdin served 3>&- &
+    watcher=$!
+    attached() { [ -n "$(coracle events --since 1h --until 0s -f event=attach -f container=served)" ]; }
+    wait_for attached
     kill -9 "$(fuse_pids | head -1)"
     assert_eq "$(coracle wait served)" 137
+    for waits in "$user" "$watcher"; do
+        code=0
+        wait "$waits" || code=$?
+        assert_eq "$code" 137
+    done
+    assert_eq "$(coracle cp served:/there - | tar -xOf -)" x
+    assert_eq "$(coracle cp served:/there - | tar -xOf -)" x # the program of the last one has gone, or goes
     assert_eq "$(coracle inspect served -f '{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}')" \
         "exited 137 fuse-overlayfs has ended, which served the container's files: the container was killed"
     coracle logs served 2>&1 | grep -q "fuse-overlayfs has ended"
