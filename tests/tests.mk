@@ -88,6 +88,12 @@ proof-attacks: all
 .PHONY: check-vm
 check-vm: all
 	@tests/vm/run $(B) $(VM_HOSTS)
+# Fresh machines of other releases: the two commands of the README on each (as root).
+RELEASES ?= trixie noble
+RELEASES_RUN ?= demo check
+.PHONY: check-releases
+check-releases:
+	@for what in $(RELEASES_RUN); do tests/releases/run $$what $(RELEASES) || exit; done
 # VM_POWERCUT names the program that cuts the power of a virtual machine.
 proof-power: all
 	@tests/fault/powercut/run $(B) 60 $(SEED)
