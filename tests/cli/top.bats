@@ -70,7 +70,7 @@ pid_of() { coracle inspect -f '{{.State.Pid}}' "$1"; }
     run -0 coracle top box pid ppid
     assert_eq "$(awk 'NR == 3 { print $2 }' <<<"$output")" 1
     run -0 coracle top box args capeff seccomp state nice tty time group
-    assert_eq "$(xargs <<<"${lines[1]}")" "sleep 1000 none filter S 0 ? 0s alice"
+    assert_eq "$(xargs <<<"${lines[1]}")" "sleep 1000 none filter S $(nice) ? 0s alice"
 }
 
 @test "one that does not run has no processes" {
