@@ -593,7 +593,7 @@ static_repo() {
             rc=0
             said=\$(coracle pull -q $P/big:1 2>&1) || rc=\$?
             shown=\$(coracle images -q 2>/dev/null)
-            for i in \$(seq 100); do [ -n \"\$(ls \$d/tmp 2>/dev/null)\" ] && sleep 0.05; done
+            for i in \$(seq 600); do [ -n \"\$(ls \$d/tmp 2>/dev/null)\" ] || break; sleep 0.05; done
             case \$rc,\$said in
             0,*) [ \"\$(coracle run --rm --network none $P/big:1 echo whole 2>/dev/null)\" = whole ] || [ \"\${d##*/}\" = inodes80 ] || ! coracle create $P/big:1 >/dev/null 2>&1 || echo BAD \$d does not run ;;
             1,*'no space left on device'*) [ -z \"\$shown\" ] || echo BAD \$d shows \$shown ;;

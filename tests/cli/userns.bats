@@ -23,7 +23,7 @@ owners() {
         chown 5:6 /d/one && ln -s one /d/link && chown -h 7:8 /d/link && touch /d/empty && dd if=/dev/zero of=/d/big bs=1M count=8 2>/dev/null &&
         cp /bin/busybox /d/suid && chown 9:9 /d/suid && chmod 6755 /d/suid && chmod 1777 /d/sub && echo x >/d/sub/x && mkfifo /d/fifo'
     coracle commit base base1 >/dev/null
-    coracle run --name top --network none base1 sh -c 'rm /d/gone && rm -r /d/sub && mkdir /d/sub && echo new >/d/sub/new && chown 10:10 /d/sub/new'
+    coracle run --name top --network none base1 sh -c 'sed -i /^alice:/d /etc/passwd /etc/group; rm /d/gone && rm -r /d/sub && mkdir /d/sub && echo new >/d/sub/new && chown 10:10 /d/sub/new'
     coracle commit top owners >/dev/null
     coracle rm base top >/dev/null
 }
