@@ -57,6 +57,13 @@ bool store_is_opaque(int dir) {
            xattr_is(dir, "user.fuseoverlayfs.opaque", "y") || store_exists(dir, STORE_WH_OPAQUE);
 }
 
+bool store_hides(int fd, const struct stat *st) {
+    char path[32];
+    if (store_is_whiteout(st))
+        return true;
+    return S_ISREG(st->st_mode) && !st->st_size && getxattr(path_of_fd(fd, path), STORE_WH_XATTR, NULL, 0) >= 0;
+}
+
 /* Three forms: device 0:0, an empty file with an xattr, and ".wh.<name>". */
 const char *store_whiteout_of(int at, const char *name, const struct stat *st) {
     if (store_is_whiteout(st))
@@ -65,8 +72,8 @@ const char *store_whiteout_of(int at, const char *name, const struct stat *st) {
         return NULL;
     if (str_starts(name, WH_PREFIX) && path_is_component(name + strlen(WH_PREFIX)))
         return name + strlen(WH_PREFIX);
-    autofd int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    return fd >= 0 && fgetxattr(fd, "user.overlay.whiteout", NULL, 0) >= 0 ? name : NULL;
+    autofd int fd = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && store_hides(fd, st) ? name : NULL;
 }
 
 bool store_xattr_internal(const char *name) {

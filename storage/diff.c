@@ -72,7 +72,7 @@ struct err *diff_find_lower(const struct diff *d, const struct shown *in, const 
             return err_sys(errno, "stat %s", path);
         if (d->map)
             set_owner(d->map, ret);
-        *ret_layer = store_is_whiteout(ret) ? in->n : i;
+        *ret_layer = store_hides(fd, ret) ? in->n : i;
         return NULL;
     }
     *ret_layer = in->n;
@@ -112,8 +112,8 @@ struct listing {
 static struct err *list_name(void *ctx, const char *name, unsigned char d_type) {
     struct listing *l = ctx;
     struct stat st;
-    bool gone = (d_type == DT_CHR || d_type == DT_UNKNOWN) && fstatat(l->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                store_is_whiteout(&st);
+    bool gone = (d_type == DT_CHR || d_type == DT_REG || d_type == DT_UNKNOWN) &&
+                fstatat(l->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && store_whiteout_of(l->dir, name, &st);
     strmap_set(&l->names, name, gone ? "w" : "");
     return NULL;
 }

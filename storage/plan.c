@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -123,10 +124,24 @@ static struct err *make_copy(struct store *s, int dir, const struct rootfs_plan 
 
 /* ---- the plan ---- */
 
-static struct err *find_fuse(const struct store *s, char **ret) {
+/* A store on an overlay has no devices 0:0, and fuse-overlayfs does not know what layers have there instead. */
+static struct err *make_whiteout(struct store *s) {
+    autofree char *name = NULL;
+    autofd int tmp = -1;
+    TRY(store_tmp_new(s, &name, &tmp));
+    struct err *e = mknodat(tmp, "whiteout", S_IFCHR, 0) < 0 ? err_sys(errno, "make a whiteout in the store") : NULL;
+    return err_first(e, store_tmp_remove(s, name));
+}
+
+/* Something else may stand in the device's place, where it was to be hidden. */
+static struct err *find_fuse(struct store *s, char **ret) {
     autofd int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-    if (fd < 0)
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
         return err_sys(errno, "open /dev/fuse");
+    if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(10, 229)) /* Documentation/admin-guide/devices.txt */
+        return err_new(ERR_UNSUPPORTED, "/dev/fuse is another device");
+    TRY(make_whiteout(s));
     return host_find_program(s->host, "fuse-overlayfs", "fuse-overlayfs", ret);
 }
 

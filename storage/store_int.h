@@ -153,8 +153,11 @@ struct err *store_lock_alone(const struct store *s, bool wait, int *ret_fd) __at
 /* ---- copy.c ---- */
 
 #define STORE_WH_OPAQUE ".wh..wh..opq"
+#define STORE_WH_XATTR "user.overlay.whiteout"
 /* Whether an entry of a layer is overlay's mark for a name that is gone: the device 0:0. */
 bool store_is_whiteout(const struct stat *st) __attribute__((pure));
+/* The same of an open entry (O_PATH will do), in overlay's other form, too: an empty file with an attribute. */
+bool store_hides(int fd, const struct stat *st);
 /* The name that an entry at/name of a layer hides, in whatever form, borrowed, or NULL. */
 const char *store_whiteout_of(int at, const char *name, const struct stat *st);
 /* Whether an attribute is one by which union mounts talk to themselves: it has no place in a merged tree. */

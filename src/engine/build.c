@@ -244,7 +244,8 @@ static struct err *layer_of_changes(struct engine_work *w, const char *parent, s
     struct err *unread = store_files_finish(job, NULL);
     if (!e && unread)
         image_layer_done(ret);
-    return err_first(unread, e);
+    bool gave_up = e && err_errno(unread) == EPIPE; /* the reader, and he knows why */
+    return gave_up ? err_first(e, unread) : err_first(unread, e);
 }
 
 struct err *engine_work_layer(struct engine_work *w, const char *parent, int64_t latest, struct store_layer_ref *ret) {

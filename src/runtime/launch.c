@@ -86,6 +86,7 @@ static struct err *numeric_user(struct launch *l, const struct json *user, int r
             return err_new(ERR_USAGE, "additional group %lld is out of range", (long long)id);
         l->user.groups[l->user.n_groups++] = (gid_t)id;
     }
+    l->user.groups_asked = l->user.n_groups > 0;
     return NULL;
 }
 

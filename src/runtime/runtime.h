@@ -149,6 +149,7 @@ struct runtime_user {
     gid_t gid;
     gid_t groups[256];
     size_t n_groups;
+    bool groups_asked; /* not only by the image's files */
     char home[256];
 };
 /*

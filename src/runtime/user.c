@@ -226,6 +226,7 @@ struct err *user_lookup(const char *text, const struct strv *extra_groups, const
         TRY(resolve_group(extra_groups->v[i], group, &gid));
         TRY(add_group(&u, gid));
     }
+    u.groups_asked = extra_groups && extra_groups->n;
     *ret = u;
     return NULL;
 }

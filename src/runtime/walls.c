@@ -40,8 +40,10 @@ static struct err *drop_bounding(uint64_t keep) {
     return NULL;
 }
 
+/* A user namespace whose one id was mapped without help forbids setgroups to everybody (user_namespaces(7)); of the
+ * groups that an image's files give none has a name there but the user's own. */
 static struct err *become(const struct runtime_user *u) {
-    if (setgroups(u->n_groups, u->groups) < 0 && (u->n_groups || errno != EPERM))
+    if (setgroups(u->n_groups, u->groups) < 0 && (u->groups_asked || errno != EPERM))
         return err_hint(err_sys(errno, "set %zu supplementary groups", u->n_groups),
                         "the groups must be within the user's subordinate ids (/etc/subgid)");
     if (setresgid(u->gid, u->gid, u->gid) < 0)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -266,13 +267,23 @@ struct err *node_link(const struct node *n, const char *target) {
     return errno == EPERM || errno == EXDEV ? err_with_kind(e, ERR_CORRUPT) : e;
 }
 
+/* Overlay's other form, which only the drivers know that work where the store itself lies on an overlay: one of those
+ * lets nobody make the device. */
+static struct err *whiteout_file(struct tree *t, const char *hidden) {
+    autofd int fd = openat(tree_fd(t), hidden, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0);
+    const struct timespec never[2] = {{.tv_sec = 0}}; /* as the device has none that matters */
+    if (fd >= 0 && fsetxattr(fd, TREE_WH_XATTR, "y", 1, 0) == 0 && futimens(fd, never) == 0)
+        return NULL;
+    return err_hint(err_new(ERR_UNSUPPORTED, "whiteouts cannot be made here"),
+                    "Linux 5.8 or later is needed to unpack images with deleted files, and 6.7 on an overlay");
+}
+
 struct err *node_whiteout(struct tree *t, const char *hidden) {
     tree_touch(t);
     if (mknodat(tree_fd(t), hidden, S_IFCHR, 0) == 0)
         return NULL;
     if (errno == EPERM)
-        return err_hint(err_new(ERR_UNSUPPORTED, "this kernel does not let users make whiteouts"),
-                        "Linux 5.8 or later is needed to unpack images with deleted files");
+        return whiteout_file(t, hidden);
     if (errno != EEXIST)
         return err_sys(errno, "make a whiteout");
     autofd int fd = openat(tree_fd(t), hidden, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -118,7 +118,14 @@ struct err *tree_clean(const char *path, char *out, size_t *ret_len, size_t *ret
 
 bool tree_is_whiteout(int dirfd, const char *name) {
     struct stat st;
-    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0);
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    if (S_ISCHR(st.st_mode))
+        return st.st_rdev == makedev(0, 0);
+    if (!S_ISREG(st.st_mode) || st.st_size)
+        return false;
+    autofd int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return fd >= 0 && fgetxattr(fd, TREE_WH_XATTR, NULL, 0) >= 0;
 }
 
 struct err *tree_set_opaque(int fd) {

@@ -66,7 +66,8 @@ struct err *tree_lookup(struct tree *t, const char *path, int *ret_fd, const cha
 struct err *tree_clean(const char *path, char *out, size_t *ret_len, size_t *ret_base)
     __attribute__((warn_unused_result));
 
-/* True when dirfd/name is a whiteout (character device 0:0). */
+#define TREE_WH_XATTR "user.overlay.whiteout"
+/* True when dirfd/name is a whiteout: the character device 0:0, or an empty file with that attribute. */
 bool tree_is_whiteout(int dirfd, const char *name);
 /* Marks an open directory opaque for overlay with userxattr. */
 struct err *tree_set_opaque(int fd) __attribute__((warn_unused_result));
