@@ -37,6 +37,7 @@ struct copy {
     int top;                         /* the target's root, borrowed */
     int cur;                         /* the target directory that matches the walk's */
     size_t depth;                    /* 0: before the root */
+    size_t fresh;                    /* depth of a directory made by this copy: nothing was below it; 0: none */
     struct str path;                 /* of cur below top, "" or "a/b/" */
     struct walk_inodes linked;       /* hard links of this layer → path of the first below top */
 };
@@ -253,7 +254,8 @@ static struct err *copy_file(void *ctx, int at, const char *name, const struct s
     const char *hidden = c->plain ? NULL : store_whiteout_of(at, name, st);
     if (!c->plain && str_eq(name, STORE_WH_OPAQUE))
         return NULL;
-    TRY_CTX(io_remove_tree(c->cur, hidden ? hidden : name), "replace %s", name);
+    if (!c->fresh)
+        TRY_CTX(io_remove_tree(c->cur, hidden ? hidden : name), "replace %s", name);
     if (hidden || link_again(c, name, st))
         return NULL;
     return S_ISREG(st->st_mode) ? copy_regular(c, at, name, st) : copy_special(c, at, name, st);
@@ -265,8 +267,9 @@ static struct err *empty_entry(void *ctx, const char *name, unsigned char d_type
 }
 
 /* Opens (makes) the directory of that name in c->cur; what is there and no directory goes. */
-static struct err *target_dir(const struct copy *c, const char *name, int *ret_fd) {
-    if (mkdirat(c->cur, name, 0700) < 0) {
+static struct err *target_dir(const struct copy *c, const char *name, int *ret_fd, bool *ret_made) {
+    *ret_made = mkdirat(c->cur, name, 0700) == 0;
+    if (!*ret_made) {
         struct stat st;
         if (errno != EEXIST || fstatat(c->cur, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             return err_sys(errno, "make the directory %s", name);
@@ -283,14 +286,17 @@ static struct err *enter_dir(void *ctx, int dir, const char *name, const struct 
     (void)st;
     struct copy *c = ctx;
     autofd int fd = -1;
+    bool made = false;
     if (c->depth) {
-        TRY(target_dir(c, name, &fd));
+        TRY(target_dir(c, name, &fd, &made));
         str_append(&c->path, name);
         str_append_c(&c->path, '/');
     } else {
         TRY(fd_dup(c->top, &fd));
     }
     c->depth++;
+    if (made && !c->fresh)
+        c->fresh = c->depth;
     fd_replace(&c->cur, take_fd(&fd));
     if (!c->plain && store_is_opaque(dir))
         TRY_CTX(io_each_entry(c->cur, empty_entry, &c->cur), "empty %s", name);
@@ -301,6 +307,8 @@ static struct err *enter_dir(void *ctx, int dir, const char *name, const struct 
 static struct err *leave_dir(void *ctx, int dir, const char *name, const struct stat *st) {
     struct copy *c = ctx;
     TRY(copy_attributes(c, dir, c->cur, name, st));
+    if (c->depth == c->fresh)
+        c->fresh = 0;
     if (--c->depth) {
         autofd int up = -1;
         TRY(fd_open_dir(c->cur, "..", &up));
