@@ -83,7 +83,7 @@ class Worker(threading.Thread):
     # ---- writers ----
 
     def do_import(self):
-        coracle("import", "--change", f"LABEL by={self.own}", TAR, self.image())
+        coracle("import", "--change", f"LABEL by={self.own}", self.rng.choice([TAR, TAR + ".other"]), self.image())
 
     def do_tag(self):
         shared("tag", self.image(), self.image())
@@ -122,6 +122,11 @@ class Worker(threading.Thread):
     def do_prune(self):
         shared(*self.rng.choice([["image", "prune", "-f"], ["container", "prune", "-f", "--filter", "label=nobody"], ["volume", "prune", "-f"]]))
 
+    def do_dedup(self):
+        code, out, said = coracle("system", "dedup", check=False)
+        if code and "others work on it" not in said:
+            raise Problem(f"system dedup: {out.decode().strip()} {said}")
+
     def do_cp(self):
         shared("cp", "-", f"{self.box()}:/", data=small_tar)
         shared("cp", f"{self.box()}:/etc/marker", "-")
@@ -152,7 +157,7 @@ class Worker(threading.Thread):
             raise Problem(f"{self.own}: has {out!r}")
 
     def run(self):
-        weights = {"import": 3, "load": 3, "create": 4, "start": 4, "run": 4, "rm": 4, "rmi": 3, "tag": 3, "own": 2, "check": 1}
+        weights = {"import": 3, "load": 3, "create": 4, "start": 4, "run": 4, "rm": 4, "rmi": 3, "tag": 3, "own": 2, "check": 1, "dedup": 1}
         kinds = [k[3:] for k in dir(self) if k.startswith("do_")]
         while time.monotonic() < stop_at and len(problems) < 20:
             kind = self.rng.choices(kinds, [weights.get(k, 2) for k in kinds])[0]
@@ -198,6 +203,9 @@ def main():
             info.size = len(marker) + 1
             t.addfile(info, io.BytesIO(f"{marker}\n".encode()))
         TAR = base
+        subprocess.run(["cp", base, base + ".other"], check=True)
+        with tarfile.open(base + ".other", "a") as t:
+            t.addfile(tarfile.TarInfo("other"))
         coracle("import", base, "shared:0")
         archive = coracle("save", "shared:0")[1]
         for n in range(WORKERS):

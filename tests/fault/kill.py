@@ -13,7 +13,7 @@ after a random part of the time that this command takes, and then asks of the pr
 At the end, after one more command, store and run directory must be as empty as before.
 Several rounds run side by side, so that the cleaning up of one meets the work of the others.
 """
-import itertools, os, random, subprocess, sys, threading, time
+import itertools, os, random, shutil, subprocess, sys, tarfile, threading, time
 
 from killing import LIMIT, Problem, children, command_lines, coracle, ended, inspect, kill, killed, lock, monitor_pid, run_root, store, tell, wait_for
 
@@ -223,6 +223,22 @@ class Round:
         self.interrupt("network rm", ["network", "rm", self.name])
         self.again(["network", "create", self.name], ["network", "rm", self.name], ["network", "inspect", self.name])
 
+    def dedup(self):
+        """An image with busybox's files and one of its own. Others may keep the store from it: then nothing is lost either."""
+        tar, tag = os.path.join(os.environ["TMPDIR"], self.name + ".tar"), self.name + ":d"
+        with lock:
+            shutil.copy(os.environ["SMALL_TAR"], tar)
+        with tarfile.open(tar, "a") as t:
+            t.addfile(tarfile.TarInfo(self.name))
+        coracle("import", tar, tag)
+        os.unlink(tar)
+        self.interrupt("system dedup", ["system", "dedup"], whole_tree=self.rng.random() < 0.5)
+        coracle("system", "dedup", check=False)
+        out = coracle("run", "--rm", "--network", "none", tag, "busybox", "echo", "runs").stdout
+        if out != "runs\n":
+            raise Problem(f"after dedup the container says {out!r}")
+        coracle("rmi", tag)
+
     def prune(self):
         """Only what has the label of this round, as others are at work."""
         label = f"k={self.name}"
@@ -313,7 +329,7 @@ SCENARIOS = [
     Round.start, Round.start_tree, Round.stop, Round.restart, Round.remove, Round.remove_running, Round.rename,
     Round.execute, Round.tag, Round.untag, Round.image, Round.monitor, Round.monitor_young, Round.init, Round.commit,
     Round.load, Round.save, Round.export, Round.copy_in, Round.update, Round.volume, Round.volume_rm, Round.volume_fill,
-    Round.network, Round.network_rm, Round.prune,
+    Round.network, Round.network_rm, Round.prune, Round.dedup,
 ]
 archive = os.path.join(os.environ["TMPDIR"], "loaded.tar")
 
