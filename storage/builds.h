@@ -5,6 +5,8 @@
  *     builds/<hex of the key>   {"Layer": {"Blob","Type","DiffId","ChainId","Size","DiffSize"}, "Step": the
  *                               instruction, "Created": ns}; its modification time is when it was used last. Or
  *                               {"Digest"}: a note of what the files of layers are, which takes long to find out
+ *     builds/mounts/             the directories of RUN --mount=type=cache
+ *     builds/stats/              what the files of contexts were (src/build/stat_cache_int.h)
  */
 #pragma once
 
@@ -15,6 +17,8 @@ struct err;
 struct json;
 struct store;
 struct strv;
+
+#define STORE_BUILD_STATS "builds/stats"
 
 /* Stores a record under a digest ("sha256:…"). */
 struct err *store_build_put(struct store *s, const char *key, const struct json *record)

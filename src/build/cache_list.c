@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/path.h"
 #include "base/sys/sys.h"
 #include "build/exec_int.h"
 #include "storage/builds.h"
@@ -213,6 +214,8 @@ static struct err *prune(struct engine *e, const struct build_prune *p, struct l
     bool everything = !p->types.n && !p->ids.n && !p->until && !p->keep;
     for (size_t i = 0; everything && i < l->notes.n; i++)
         TRY(store_build_remove(l->store, l->notes.v[i]));
+    if (everything)
+        TRY(io_remove_tree(store_dirfd(l->store, "builds"), path_base(STORE_BUILD_STATS)));
     return forget(e, l, going, k, ret_ids);
 }
 

@@ -163,6 +163,7 @@ struct source {
     struct engine_work *work;    /* that `root` is of */
     struct ignore *own_ignore;
     struct context files; /* behind `root`, where it is a build context of its own */
+    bool lasting;         /* `root` is a directory of the user's, in which files are the same the next time */
 };
 #define SOURCE_INIT                                                                                                    \
     { .root = -1, .uid = -1, .gid = -1, .files = CONTEXT_INIT }

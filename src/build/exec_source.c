@@ -8,13 +8,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/path.h"
 #include "build/ignore_int.h"
 #include "build/pack_int.h"
 #include "spec/spec.h"
+#include "storage/builds.h"
 
 void source_done(struct source *s) {
     engine_work_free(s->work);
@@ -51,6 +55,7 @@ static struct err *named(struct source *s, const char *name, const char *value) 
         return err_new(ERR_USAGE, "build context %s: %s is no archive", name, value);
     TRY_CTX(ignore_read(s->files.dir, ".dockerignore", &s->own_ignore), "build context %s", name);
     s->root = s->files.dir;
+    s->lasting = !s->files.remote;
     s->ignore = s->own_ignore;
     s->uid = s->gid = 0;
     return NULL;
@@ -60,6 +65,7 @@ static struct err *find(struct source *s, const char *from) {
     struct exec *x = s->x;
     if (!from) {
         s->root = x->context;
+        s->lasting = !x->context_files.remote;
         s->ignore = x->ignore;
         s->uid = s->gid = 0;
         return NULL;
@@ -112,8 +118,23 @@ void source_pack(const struct source *s, const char *path, struct pack *ret) {
     strv_push(&ret->sources, path ? path : "/");
 }
 
-static struct err *compute(const struct source *s, const struct pack *what, char ret[DIGEST_LEN + 1]) {
+/* Which of the stat caches: of this directory, for what is taken of it in this way. */
+static struct err *find_note(const struct source *s, const char *recipe, int *ret_dir, char ret[DIGEST_LEN + 1]) {
+    struct stat st;
+    int root = store_dirfd(s->x->store, "");
+    if (fstat(s->root, &st) < 0)
+        return err_sys(errno, "stat the build context");
+    autofree char *whole = mem_printf("%ju %ju\n%s", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino, recipe);
+    TRY(io_mkdirs(root, STORE_BUILD_STATS, 0700));
+    TRY(fd_open_dir(root, STORE_BUILD_STATS, ret_dir));
+    return digest_of(whole, strlen(whole), ret);
+}
+
+static struct err *compute(const struct source *s, const struct pack *what, const char *recipe,
+                           char ret[DIGEST_LEN + 1]) {
     int pair[2];
+    char note[DIGEST_LEN + 1];
+    autofd int notes = -1;
     struct pack p = *what;
     p.root = s->root;
     p.dest_root = -1;
@@ -121,6 +142,11 @@ static struct err *compute(const struct source *s, const struct pack *what, char
     autofd int in = pair[0];
     autofd int out = pair[1];
     p.out = out;
+    if (s->lasting && p.sources.n && s->root >= 0) {
+        TRY(find_note(s, recipe, &notes, note));
+        p.notes = notes;
+        p.note = digest_hex(note);
+    }
     TRY(digest_new(&p.digest));
     struct err *e = engine_build_call(s->x->o->engine, pack_write, &p);
     digest_free(p.digest);
@@ -144,7 +170,7 @@ struct err *source_digest(struct source *s, const struct pack *p, const char *re
         return NULL;
     if (p->sources.n)
         TRY(source_open(s));
-    TRY(compute(s, p, ret));
+    TRY(compute(s, p, recipe, ret));
     return s->layers ? cache_note_put(s->x, key, ret) : NULL;
 }
 

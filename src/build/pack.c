@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/id.h"
@@ -18,6 +19,7 @@
 #include "build/chmod_int.h"
 #include "build/glob_int.h"
 #include "build/ignore_int.h"
+#include "build/stat_cache_int.h"
 #include "build/tar_int.h"
 
 #define DEPTH_MAX 512
@@ -28,8 +30,9 @@ struct packing {
     struct walk_inodes links;
     struct strv made; /* directories of the destination that have their entries */
     int depth;
-    size_t pivot; /* components of the source's path that --parents leaves away */
-    size_t base;  /* bytes of a path before what --exclude is about: the part below the source that was named */
+    size_t pivot;            /* components of the source's path that --parents leaves away */
+    struct stat_cache *seen; /* or NULL */
+    size_t base; /* bytes of a path before what --exclude is about: the part below the source that was named */
 };
 
 /* ---- entries ---- */
@@ -81,14 +84,38 @@ static struct err *parents_of(struct packing *k, const char *to) {
     return NULL;
 }
 
-static struct err *regular(struct packing *k, int at, const char *name, const char *to, const struct stat *st) {
+/* Into a digest goes a content's own digest, which may be known. */
+static struct err *file_content(struct packing *k, int fd, const struct stat *st) {
+    char digest[DIGEST_LEN + 1];
+    long long size = 0;
+    if (!k->p->digest)
+        return tar_content(&k->tar, fd, st->st_size);
+    if (k->seen && stat_cache_get(k->seen, st, digest))
+        return tar_bytes(&k->tar, digest, DIGEST_LEN);
+    TRY(digest_of_fd(fd, digest, &size));
+    if (size != st->st_size)
+        return err_new(ERR_CORRUPT, "the file changed while it was read");
+    if (k->seen)
+        stat_cache_put(k->seen, st, digest);
+    return tar_bytes(&k->tar, digest, DIGEST_LEN);
+}
+
+/* One that is known is not opened. */
+static struct err *content(struct packing *k, int at, const char *name, const struct stat *st) {
+    char digest[DIGEST_LEN + 1];
     autofd int fd = -1;
+    if (k->seen && stat_cache_get(k->seen, st, digest))
+        return tar_bytes(&k->tar, digest, DIGEST_LEN);
+    TRY(fd_open_at(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd));
+    return file_content(k, fd, st);
+}
+
+static struct err *regular(struct packing *k, int at, const char *name, const char *to, const struct stat *st) {
     const char *first = st->st_nlink > 1 ? walk_inodes_put(&k->links, st, to) : NULL;
     if (first)
         return entry(k, to, st, first + strspn(first, "/"));
-    TRY(fd_open_at(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd));
     TRY(entry(k, to, st, NULL));
-    TRY_CTX(tar_content(&k->tar, fd, st->st_size), "%s", name);
+    TRY_CTX(content(k, at, name, st), "%s", name);
     return NULL;
 }
 
@@ -233,7 +260,7 @@ static struct err *source_file(struct packing *k, const char *path, const struct
         return err_new(ERR_UNSUPPORTED, "/%s is neither a file nor a directory", path);
     TRY(path_open_in_root(p->root, path, O_RDONLY | O_NONBLOCK, 0, &fd));
     TRY(entry(k, to, st, NULL));
-    TRY_CTX(tar_content(&k->tar, fd, st->st_size), "/%s", path);
+    TRY_CTX(file_content(k, fd, st), "/%s", path);
     return NULL;
 }
 
@@ -313,7 +340,12 @@ struct err *pack_write(void *ctx) {
     k->p = p;
     k->tar.fd = p->out;
     k->tar.digest = p->digest;
+    if (p->digest && p->note)
+        k->seen = stat_cache_open(p->notes, p->note, clock_now());
     struct err *e = all(k);
+    if (!e && k->seen)
+        stat_cache_save(k->seen);
+    stat_cache_free(k->seen);
     if (!e && p->digest) {
         char digest[DIGEST_LEN + 1];
         digest_final(p->digest, digest);

@@ -35,6 +35,8 @@ struct pack {
     const struct chmod *mode;  /* what everything's becomes; NULL: as they are */
     int out;                   /* the tar; or, with `digest`, gets the digest's text */
     struct digest_ctx *digest; /* taken; NULL: the tar is written */
+    int notes;                 /* with `digest`: the directory of stat caches, or -1 */
+    const char *note;          /* the one there (stat_cache_int.h); NULL: each file is read */
 };
 
 /* Writes the tar, or the digest. For a child in the user namespace; ctx is a struct pack. */

@@ -110,6 +110,28 @@ COPY g /g'
     assert_eq "$(cached)" 0
 }
 
+@test "the cache: a context of many files, of which what they were is known; one that only looks unchanged is read" {
+    n=$(unique)
+    mkdir many; for i in {1..99}; do echo "$i" >"many/$i"; done
+    build "$n" <<<$'FROM scratch\nCOPY many /many'
+    # what is younger than two seconds is not noted: wait for the file system's own clock, not by ours
+    old() { touch now && [ "$(stat -c %Z now)" -gt $(($(stat -c %Z many/99) + 3)) ]; }
+    wait_for old
+    build "$n" <<<$'FROM scratch\nCOPY many /many'
+    assert_eq "$(cached)" 1
+    [ -n "$(ls "$STORE/builds/stats")" ]
+    build "$n" <<<$'FROM scratch\nCOPY many /many'
+    assert_eq "$(cached)" 1
+    touch -r many/50 time; echo 05 >many/50; touch -r time many/50
+    build "$n" <<<$'FROM scratch\nCOPY many /many'
+    assert_eq "$(cached)" 0
+    mv many/7 seven; cp -p seven many/7
+    build "$n" <<<$'FROM scratch\nCOPY many /many'
+    assert_eq "$(cached)" 1
+    coracle builder prune -af >/dev/null
+    [ ! -e "$STORE/builds/stats" ]
+}
+
 @test "stages: only what the target needs, --target, COPY --from of a stage, an image, a directory" {
     n=$(unique)
     mkdir other; echo o >other/o
