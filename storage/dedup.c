@@ -54,7 +54,7 @@ static struct err *add_layer(void *ctx, const char *name, unsigned char d_type) 
 }
 
 static size_t find_layer(const struct dedup *d, const char *chain_id) {
-    struct dedup_layer key;
+    struct dedup_layer key = {.parent = DEDUP_NONE};
     memcpy(key.hex, digest_hex(chain_id), sizeof key.hex);
     const struct dedup_layer *l = bsearch(&key, d->layers, d->n_layers, sizeof *d->layers, by_hex);
     return l ? (size_t)(l - d->layers) : DEDUP_NONE;

@@ -159,7 +159,7 @@ bool store_is_whiteout(const struct stat *st) __attribute__((pure));
 /* The same of an open entry (O_PATH will do), in overlay's other form, too: an empty file with an attribute. */
 bool store_hides(int fd, const struct stat *st);
 /* The name that an entry at/name of a layer hides, in whatever form, borrowed, or NULL. */
-const char *store_whiteout_of(int at, const char *name, const struct stat *st);
+const char *store_whiteout_of(int at, const char *name, const struct stat *st) __attribute__((nonnull));
 /* Whether an attribute is one by which union mounts talk to themselves: it has no place in a merged tree. */
 bool store_xattr_internal(const char *name) __attribute__((pure));
 /* Whether a layer's open directory hides what lies below it in other layers. */
