@@ -80,6 +80,11 @@ proof-running: all
 	@tests/fault/proof running $(B) $(PROOF_RUNNING)
 # The races of docs/internals/threats.md, so many per cent of the rounds that check does.
 PROOF_ATTACKS ?= 1000
+# The Dockerfiles of tests/build, built by buildah, too.
+.PHONY: proof-dockerfiles
+proof-dockerfiles: all
+	@stage=$$(tests/lib/stage $(B)) && { tests/lib/as-user env CORACLE_BIN=$$stage/bin bash -c "cd $$stage && bats tests/build/compare.bats"; code=$$?; \
+	    rm -rf $$stage; exit $$code; }
 .PHONY: proof-attacks
 proof-attacks: all
 	@stage=$$(tests/lib/stage $(B)) && trap 'rm -rf "$$stage"' EXIT && TEST_ROUNDS=$(PROOF_ATTACKS) CORACLE_SUITE=bats \

@@ -108,7 +108,11 @@ static struct err *do_cmd(struct exec *x, const struct df_instruction *in) {
     autostrv struct strv words = {.n = 0};
     if (in->args.n)
         exec_command(x, in, in->args.v[0], &words);
-    json_set_strv(exec_config(x), in->kind == DF_CMD ? "Cmd" : "Entrypoint", &words);
+    const char *key = in->kind == DF_CMD ? "Cmd" : "Entrypoint";
+    if (words.n)
+        json_set_strv(exec_config(x), key, &words);
+    else
+        json_remove(exec_config(x), key);
     if (in->kind == DF_CMD)
         exec_state(x)->cmd_set = true;
     else if (!exec_state(x)->cmd_set)

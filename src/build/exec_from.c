@@ -116,6 +116,16 @@ static struct err *from_files(struct exec *x, const struct plan_stage *p, const 
     return NULL;
 }
 
+/* There is always a PATH, also where the image has none. */
+static struct err *ensure_path(struct json *config) {
+    autostrv struct strv env = {.n = 0};
+    TRY(json_get_strv_opt(config, "Env", &env));
+    if (!strv_env_get(&env, "PATH"))
+        strv_push(&env, DEFAULT_PATH);
+    json_set_strv(config, "Env", &env);
+    return NULL;
+}
+
 /* Layers whose times were clamped are others. */
 static struct err *times_in_key(const struct exec *x, struct state *s) {
     if (x->latest == INT64_MAX)
@@ -140,6 +150,7 @@ struct err *exec_from(struct exec *x) {
         TRY(scratch(x, platform, s));
     else
         TRY(exec_image(x, image ? image : p->base, platform, s));
+    TRY(ensure_path(exec_config(x)));
     TRY(times_in_key(x, s));
     s->no_cache = x->o->no_cache || strv_has(x->o->no_cache_filter, p->name);
     progress_done(&x->progress);

@@ -29,6 +29,7 @@ struct packing {
     struct tar tar;
     struct walk_inodes links;
     struct strv made; /* directories of the destination that have their entries */
+    bool above;       /* what is made is above what is copied: --chmod is not about it */
     int depth;
     size_t pivot;            /* components of the source's path that --parents leaves away */
     struct stat_cache *seen; /* or NULL */
@@ -44,7 +45,7 @@ static struct stat shown(const struct packing *k, const struct stat *st) {
         s.st_uid = (uid_t)p->uid;
     if (p->gid >= 0)
         s.st_gid = (gid_t)p->gid;
-    if (p->mode && !S_ISLNK(s.st_mode))
+    if (p->mode && !k->above && !S_ISLNK(s.st_mode))
         s.st_mode = chmod_apply(p->mode, s.st_mode);
     if (p->digest)
         s.st_mtim = (struct timespec){.tv_sec = 0};
@@ -77,11 +78,14 @@ static struct err *directory(struct packing *k, const char *to, const struct sta
 /* What is missing above `to`, as mkdir -p makes it. */
 static struct err *parents_of(struct packing *k, const char *to) {
     const struct stat st = {.st_mode = S_IFDIR | 0755};
-    for (const char *slash = strchr(to + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    struct err *e = NULL;
+    k->above = true;
+    for (const char *slash = strchr(to + 1, '/'); !e && slash; slash = strchr(slash + 1, '/')) {
         autofree char *dir = mem_dupn(to, (size_t)(slash - to));
-        TRY(directory(k, dir, &st));
+        e = directory(k, dir, &st);
     }
-    return NULL;
+    k->above = false;
+    return e;
 }
 
 /* Into a digest goes a content's own digest, which may be known. */
