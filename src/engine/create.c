@@ -163,6 +163,10 @@ static bool has_apparmor(const struct container_options *o) {
     return !none && *str_c(&on) == 'Y';
 }
 
+static bool has_selinux(const struct container_options *o) {
+    return o->security_opt.n && faccessat(AT_FDCWD, "/sys/fs/selinux/enforce", F_OK, 0) == 0;
+}
+
 /* A network that is not there is an error now, not at the start. */
 static struct err *check_networks(const struct creation *c) {
     JSON_EACH(it, json_get(c->spec->network, "networks")) {
@@ -217,6 +221,7 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .cdi = c->cdi,
         .map = c->ids.mapped ? &c->ids.map : NULL,
         .apparmor = has_apparmor(o),
+        .selinux = has_selinux(o),
         .map_auto = c->ids.mode.kind == SPEC_USERNS_AUTO,
         .map_user = *c->ids.user ? c->ids.user : NULL,
         .account = c->ids.account.name ? &c->ids.account : NULL,

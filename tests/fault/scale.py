@@ -14,7 +14,7 @@ import collections, concurrent.futures, ctypes, os, subprocess, sys, time
 
 WARM = 40           # cycles after which nothing may grow any more
 WORKERS = 4
-SLACK_KB = 192      # of a process's memory: what an allocator may keep, and far less than a leak of one page a cycle
+SLACK_KB = 512      # of a process: what an allocator keeps for the busiest moment; a page lost in each cycle is far more
 
 HOME, RUN = os.environ["HOME"], os.environ["XDG_RUNTIME_DIR"]
 problems = []

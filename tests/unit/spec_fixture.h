@@ -41,6 +41,7 @@ struct fixture {
     const char *others; /* JSON text of `volumes_from`, or NULL */
     const char *map_user;
     const struct host_account *account;
+    bool selinux;
 };
 
 static inline struct fixture fixture_new(void) {
@@ -91,6 +92,7 @@ static inline struct err *fixture_build(const struct fixture *f, struct spec **r
         .volume_names = &names,
         .volumes_from = others,
         .map_user = f->map_user,
+        .selinux = f->selinux,
         .account = f->account,
     };
     return spec_build(&in, ret);
