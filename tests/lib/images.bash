@@ -91,9 +91,11 @@ debian_tar() {
     mkdir -p "$cache"
     if [ ! -e "$cache/debian.tar" ]; then
         part=$cache/part.$$.tar
+        # the shell of its hooks cannot write to descriptors above 9, which it gets where bats has taken those below
         TMPDIR=/tmp mmdebstrap --quiet --mode=unshare --variant=essential --include=apt,passwd,login \
             --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-            --dpkgopt='path-exclude=/usr/share/locale/*' --aptopt='Acquire::Retries "3"' "$(codename)" "$part" >&2 || { rm -f "$part"; return 1; }
+            --dpkgopt='path-exclude=/usr/share/locale/*' --aptopt='Acquire::Retries "3"' "$(codename)" "$part" >&2 \
+            3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- || { rm -f "$part"; return 1; }
         mv "$part" "$cache/debian.tar"
     fi
     echo "$cache/debian.tar"
