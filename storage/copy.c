@@ -252,7 +252,7 @@ static bool link_again(struct copy *c, const char *name, const struct stat *st) 
 static struct err *copy_file(void *ctx, int at, const char *name, const struct stat *st) {
     struct copy *c = ctx;
     const char *hidden = c->plain ? NULL : store_whiteout_of(at, name, st);
-    if (!c->plain && str_eq(name, STORE_WH_OPAQUE))
+    if (!c->plain && !strcmp(name, STORE_WH_OPAQUE))
         return NULL;
     if (!c->fresh)
         TRY_CTX(io_remove_tree(c->cur, hidden ? hidden : name), "replace %s", name);

@@ -133,7 +133,7 @@ static struct err *find_note(const struct source *s, const char *recipe, int *re
 static struct err *compute(const struct source *s, const struct pack *what, const char *recipe,
                            char ret[DIGEST_LEN + 1]) {
     int pair[2];
-    char note[DIGEST_LEN + 1];
+    char note[DIGEST_LEN + 1] = "";
     autofd int notes = -1;
     struct pack p = *what;
     p.root = s->root;
@@ -142,11 +142,10 @@ static struct err *compute(const struct source *s, const struct pack *what, cons
     autofd int in = pair[0];
     autofd int out = pair[1];
     p.out = out;
-    if (s->lasting && p.sources.n && s->root >= 0) {
+    if (s->lasting && p.sources.n && s->root >= 0)
         TRY(find_note(s, recipe, &notes, note));
-        p.notes = notes;
-        p.note = digest_hex(note);
-    }
+    p.notes = notes;
+    p.note = *note ? digest_hex(note) : NULL;
     TRY(digest_new(&p.digest));
     struct err *e = engine_build_call(s->x->o->engine, pack_write, &p);
     digest_free(p.digest);

@@ -231,16 +231,24 @@ static struct err *read_manifest(struct image_cache *c, const char *name, const 
 
 /* ---- opening ---- */
 
+static struct err *open_layout(struct image_cache *c, char ret_path[PATH_MAX]) {
+    char self[32];
+    TRY(fd_open_dir(AT_FDCWD, c->at.dir, &c->layout));
+    ssize_t n = readlink(path_of_fd(c->layout, self), ret_path, PATH_MAX - 1);
+    if (n < 0)
+        return err_sys(errno, "find the path of %s", c->at.dir);
+    ret_path[n] = 0;
+    return NULL;
+}
+
 static struct err *open_remote(struct image_cache *c) {
     const struct image_cache_place *p = &c->at;
-    char self[32], path[PATH_MAX] = "";
+    char path[PATH_MAX] = "";
     autotrust trust = NULL;
     const struct json *rules = NULL;
     struct trust_source source = {.transport = "docker", .ref = p->ref};
     if (!p->ref) {
-        TRY(fd_open_dir(AT_FDCWD, p->dir, &c->layout));
-        if (readlink(path_of_fd(c->layout, self), path, sizeof path - 1) < 0)
-            return err_sys(errno, "find the path of %s", p->dir);
+        TRY(open_layout(c, path));
         source = (struct trust_source){.transport = "oci", .path = path, .tag = p->name};
     }
     TRY(trust_load(p->host, &trust));

@@ -15,12 +15,12 @@
 #define NOW (1000 * NSEC_PER_SEC)
 #define FILES (2 * STAT_CACHE_MIN)
 
-static char path[] = "/tmp/test_stat_cache.XXXXXX";
+static char path[64];
 
 /* A new directory for each test. */
 static int directory(void) {
     int dir;
-    memcpy(path + strlen(path) - 6, "XXXXXX", 6);
+    snprintf(path, sizeof path, "/tmp/test_stat_cache.XXXXXX");
     CHECK(mkdtemp(path) != NULL);
     CHECK_OK(fd_open_dir(AT_FDCWD, path, &dir));
     return dir;
