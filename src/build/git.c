@@ -23,7 +23,8 @@
 /* "user@host:path", as scp has it. */
 static bool is_scp(const char *text) {
     const char *at = strchr(text, '@'), *colon = strchr(text, ':'), *slash = strchr(text, '/');
-    return at && colon && at > text && at < colon && (!slash || colon < slash) && !strstr(text, "://");
+    const char *end = text + strcspn(text, "#");
+    return at && colon && at > text && at < colon && colon < end && (!slash || colon < slash) && !strstr(text, "://");
 }
 
 bool git_url_is(const char *text) {

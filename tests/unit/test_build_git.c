@@ -22,6 +22,7 @@ static const struct {
     {"github.com/a/b", true, "https://github.com/a/b", NULL, NULL, "b"},
     {"dir/with@at:colon", false, "dir/with@at:colon", NULL, NULL, "colon"},
     {".", false, ".", NULL, NULL, "."},
+    {"#x@host:a", false, "", "x@host", "a", "."},
     {"https://host/r.git#--upload-pack=x", true, NULL, NULL, NULL, NULL},
     {"-x@host:a.git", true, NULL, NULL, NULL, NULL},
     {"https://host/a b.git", true, NULL, NULL, NULL, NULL},
