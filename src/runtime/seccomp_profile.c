@@ -258,6 +258,10 @@ static struct err *link_names(const struct reader *r, const struct strv *names, 
     TRY(seccomp_add_rule(r->p, rule, &index));
     for (size_t i = 0; i < names->n; i++) {
         int id = seccomp_id_of(names->v[i]);
+        /* the listener is sent by who is behind the filter already */
+        if (rule->action == SECCOMP_RET_USER_NOTIF && str_eq(names->v[i], "sendmsg"))
+            return err_new(ERR_UNSUPPORTED, "SCMP_ACT_NOTIFY cannot be the action for sendmsg: the listener itself is "
+                                            "sent by it");
         if (id >= 0)
             TRY(seccomp_link_rule(r->p, (unsigned)id, index));
     }
@@ -367,13 +371,9 @@ static struct err *read_head(const struct reader *r, const struct json *j) {
     return read_action_of(j, "defaultAction", "defaultErrnoRet", &r->p->default_action);
 }
 
-/*
- * Calls that somebody else answers, over a descriptor that comes with the filter. It is sent by who is behind the
- * filter already, so that the call for it must go through.
- */
+/* Calls that somebody else answers, over a descriptor that comes with the filter. */
 static struct err *settle_listener(const struct reader *r, const struct json *j) {
     const char *path, *metadata;
-    const int sends = seccomp_id_of("sendmsg");
     bool notifies = false;
     TRY(json_get_str_opt(j, "listenerPath", NULL, &path));
     TRY(json_get_str_opt(j, "listenerMetadata", NULL, &metadata));
@@ -384,10 +384,6 @@ static struct err *settle_listener(const struct reader *r, const struct json *j)
                         "name the system calls that are to be answered by the listener");
     for (size_t i = 0; i < r->p->n_rules; i++)
         notifies |= r->p->rules[i].action == SECCOMP_RET_USER_NOTIF;
-    for (uint16_t at = sends < 0 ? 0 : r->p->head[sends]; at; at = r->p->links[at - 1].next)
-        if (r->p->rules[r->p->links[at - 1].rule].action == SECCOMP_RET_USER_NOTIF)
-            return err_new(ERR_UNSUPPORTED, "SCMP_ACT_NOTIFY cannot be the action for sendmsg: "
-                                            "the listener itself is sent by it");
     if (!notifies)
         return NULL;
     r->p->flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
