@@ -30,7 +30,8 @@ static void split_term(const char *term, char **ret_registry, const char **ret_r
 /* Words of the registry's: of a sane length, without anything that a terminal would obey. */
 static void set_words(struct json *row, const char *key, const char *words) {
     autostr struct str visible = STR_INIT;
-    autofree char *cut = mem_dupn(words ? words : "", strnlen(words ? words : "", TEXT_MAX));
+    size_t n = words ? strlen(words) : 0;
+    autofree char *cut = mem_dupn(words ? words : "", n < TEXT_MAX ? n : TEXT_MAX);
     str_append_visible(&visible, cut);
     json_set_str(row, key, str_c(&visible));
 }
