@@ -12,7 +12,6 @@
 #include "base/host.h"
 #include "base/io.h"
 #include "base/mem.h"
-#include "base/path.h"
 #include "base/proc.h"
 #include "base/str.h"
 
@@ -66,13 +65,6 @@ void git_url_done(struct git_url *u) {
     free(u->ref);
     free(u->subdir);
     *u = (struct git_url){.remote = NULL};
-}
-
-char *git_url_name(const struct git_url *u) {
-    autofree char *clean = path_clean(u->remote);
-    const char *base = path_base(clean), *colon = strrchr(base, ':');
-    base = colon ? colon + 1 : base;
-    return mem_dupn(base, strlen(base) - (str_ends(base, ".git") ? 4 : 0));
 }
 
 /* ---- running it ---- */

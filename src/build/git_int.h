@@ -32,5 +32,3 @@ struct git_fetch {
 #define GIT_COMMIT_MAX 80
 /* Checks out the tree of a repository, with its submodules. */
 struct err *git_fetch(const struct git_fetch *g, char ret_commit[GIT_COMMIT_MAX]) __attribute__((warn_unused_result));
-/* "repo" of "https://host/path/repo.git#ref": the directory that ADD makes of it. Owned. */
-char *git_url_name(const struct git_url *u) __attribute__((returns_nonnull, warn_unused_result));

@@ -181,10 +181,10 @@ static struct err *load_located(struct engine *e, const struct image_load *l, st
     struct err *r = image_load(l, references, ids);
     for (size_t i = 0; !r && i < ids->n; i++)
         engine_image_tell(e, ids->v[i], "load", NULL, NULL);
-    if (!r)
+    if (!r) {
         tell_named(e, references, "load");
-    if (!r)
         dedup_loaded(e, references, ids);
+    }
     engine_collect(e, false);
     return r;
 }
@@ -365,10 +365,10 @@ struct err *engine_image_import(struct engine *e, const struct engine_import *i,
         .userns_ctx = e,
     };
     struct err *r = image_import(&import, ret_id);
-    if (!r)
+    if (!r) {
         engine_image_tell(e, ret_id, "import", NULL, NULL);
-    if (!r)
         dedup_image(e, ret_id);
+    }
     image_ref_done(&ref);
     engine_collect(e, false);
     return r;

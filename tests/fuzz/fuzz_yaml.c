@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             abort(); /* the result must be untouched on failure */
         return 0;
     }
-    autoerr unfit = spec_cdi_check(j);
+    err_free(spec_cdi_check(j));
     json_render(j, JSON_COMPACT, &text);
     autoerr bad = json_parse(text.ptr, text.len, "what was written", JSON_REFUSE_DUPLICATES, &again);
     if (bad)
