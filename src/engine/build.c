@@ -256,6 +256,13 @@ struct err *engine_work_layer(struct engine_work *w, const char *parent, int64_t
     return has_upper(&w->files) ? layer_of_upper(w, parent, ret) : layer_of_changes(w, parent, ret);
 }
 
+/* Nobody else knows it, and its command has ended. Its monitor, which dies with us, is let clear up first. */
+static void remove_work(const struct engine_work *w) {
+    autofd int lock = -1;
+    err_free(store_container_lock(w->engine->store, w->id, true, &lock));
+    err_free(store_container_remove(w->engine->store, w->id));
+}
+
 void engine_work_free(struct engine_work *w) {
     if (!w)
         return;
@@ -265,7 +272,7 @@ void engine_work_free(struct engine_work *w) {
     files_answer_done(&w->answer);
     files_done(&w->files);
     if (w->made)
-        err_free(store_container_remove(w->engine->store, w->id)); /* nobody else knows it, and its command has ended */
+        remove_work(w);
     free(w);
 }
 

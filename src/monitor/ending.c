@@ -72,10 +72,10 @@ struct err *mon_state_write(struct mon *o, const char *status, const char *error
 
 static void remove_run_dir(struct mon *o) {
     autofree char *self = mem_printf("../%s", o->m->id);
-    unlinkat(o->run_fd, "monitor", 0);
     unlinkat(o->run_fd, "init", 0);
     if (o->cgroup.paths.n)
         unlinkat(o->run_fd, "cgroup", 0);
+    unlinkat(o->run_fd, "monitor", 0); /* last: by it a sweep knows whose the directory was */
     unlinkat(o->run_fd, self, AT_REMOVEDIR);
     fd_replace(&o->run_fd, -1);
 }
