@@ -364,13 +364,14 @@ swapping='mkdir -p /w/real && cd /w && echo mine >real/file && ln -s "$OUTSIDE" 
     echo planted >planted
     image busybox >/dev/null
     coracle run -d --name "$c" --network none -e OUTSIDE="$T/outside" busybox sh -c "$swapping" >/dev/null
-    end=$((SECONDS + $(rounds 8)))
-    copied=0
-    while [ $SECONDS -lt $end ]; do
+    end=$((SECONDS + $(rounds 8))) last=$((SECONDS + 60))
+    copied=0 planted=0
+    # on a busy machine until each way has met the directory itself once
+    while [ $SECONDS -lt $end ] || { [ $((copied * planted)) = 0 ] && [ $SECONDS -lt $last ]; }; do
         coracle cp "$c:/w/swap/file" got 2>/dev/null && copied=$((copied + 1)) || true
         coracle cp "$c:/w/swap/." tree 2>/dev/null || true
         coracle cp "$c:/w" whole 2>/dev/null || true
-        coracle cp planted "$c:/w/swap/planted" 2>/dev/null || true
+        coracle cp planted "$c:/w/swap/planted" 2>/dev/null && planted=$((planted + 1)) || true
         coracle cp planted "$c:/w/swap/file.new" 2>/dev/null || true
         ! grep -rqs secret got tree whole || fail "the host's file came out"
         rm -rf got tree whole
@@ -378,7 +379,8 @@ swapping='mkdir -p /w/real && cd /w && echo mine >real/file && ln -s "$OUTSIDE" 
     [ "$copied" -gt 0 ]
     assert_eq "$(ls outside)" file
     assert_eq "$(cat outside/file)" secret
-    inside "$c" sh -c 'ls /w/*/planted' | grep -q planted
+    there() { inside "$c" sh -c 'ls /w/*/planted' | grep -q planted; } # unless the name has just changed
+    wait_for there
 }
 
 # ---- export ----
