@@ -202,6 +202,14 @@ def reaches(a, b):
     return subprocess.run(["coracle", "exec", a.name, "sh", "-c", script], capture_output=True, timeout=LIMIT).returncode == 0
 
 
+def what_reaches(a, b):
+    """For the report, when it does not: each part alone, and what either side knows."""
+    parts = [f"ping -c 1 -W 2 {ip}" for ip in b.addresses()] + [f"getent hosts {b.name}", "cat /etc/resolv.conf", "ip addr", "ip neigh", "ip route"]
+    mine = [(p, coracle("exec", a.name, "sh", "-c", f"{p} 2>&1; echo exit $?").stdout) for p in parts]
+    theirs = coracle("exec", b.name, "sh", "-c", "ip addr; ip neigh; ip route").stdout
+    return f"{a.name} does not reach {b.name}: {mine}; there: {theirs}"
+
+
 def newcomer(name, before):
     """Comes while monitors take up their leases again: it gets nobody's address, and is where they are."""
     coracle("run", "-d", "--name", name, "--network", NETWORKS[0], "busybox", "sleep", "1000")
@@ -234,7 +242,7 @@ def check(members, before, hit):
         raise Problem(f"addresses are given out twice: {addresses}")
     for i, m in enumerate(members):
         eventually(lambda: f"port {m.port} of {m.name} is not served; it has {inspect(m.name)['NetworkSettings']}", lambda: serves(m.port))
-        eventually(f"{m.name} does not reach its neighbour", lambda: reaches(m, members[i - 1]))
+        eventually(lambda: what_reaches(m, members[i - 1]), lambda: reaches(m, members[i - 1]), 30)  # a ping that is lost takes 5 of them
 
 
 def check_links(members):

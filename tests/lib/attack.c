@@ -142,7 +142,8 @@ static void write_to_exe(int pid) {
     int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return;
-    link_of(pid, "exe", to, sizeof to);
+    snprintf(path, sizeof path, "fd/%d", fd); /* of what was opened: the process may have ended by now */
+    link_of(getpid(), path, to, sizeof to);
     tried++;
     if (!strstr(to, "busybox") && !strstr(to, "/attack/")) {
         guarded++;
