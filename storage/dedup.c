@@ -89,14 +89,13 @@ static struct err *note_images(struct dedup *d) {
 
 /* Those whose files must stay. With reflinks nobody sees that anything happens. */
 static struct err *note_fixed(struct dedup *d) {
+    if (!d->out->reflinks)
+        TRY(dedup_note_used(d));
     for (size_t i = 0; i < d->n_layers; i++) {
         struct dedup_layer *l = &d->layers[i];
         autofree char *chain_id = mem_printf("sha256:%s", l->hex);
-        bool used = false;
-        if (!d->out->reflinks)
-            TRY(dedup_in_use(d, l->hex, &used));
-        d->out->in_use += used;
-        l->fixed = used || !(l->known || d->out->reflinks) || (d->how->only && !strv_has(d->how->only, chain_id));
+        d->out->in_use += l->used;
+        l->fixed = l->used || !(l->known || d->out->reflinks) || (d->how->only && !strv_has(d->how->only, chain_id));
     }
     return NULL;
 }

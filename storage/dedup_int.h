@@ -12,6 +12,7 @@ struct dedup_layer {
     char hex[ID_LEN + 1];
     size_t parent; /* index of the layer below it, or DEDUP_NONE */
     bool known;    /* an image has it, so what is below it is known */
+    bool used;     /* a running container has it, or a mount for a user */
     bool fixed;    /* its files stay as they are */
     bool marked;   /* it says that it has inodes in common with others */
 };
@@ -47,7 +48,7 @@ struct dedup {
 
 /* Opens a path below layers/ that no link is part of; -1 and errno. */
 int dedup_open(const struct dedup *d, const char *path, int flags);
-/* Whether a running container, or a mount for a user, has the layer: as far as can be told without a lock. */
-struct err *dedup_in_use(const struct dedup *d, const char *hex, bool *ret) __attribute__((warn_unused_result));
+/* Notes which layers are used, as far as can be told without a lock. */
+struct err *dedup_note_used(struct dedup *d) __attribute__((warn_unused_result));
 /* Exchanges the files of d->links, or has them share blocks. The store lock must not be held. */
 struct err *dedup_share(struct dedup *d) __attribute__((warn_unused_result));

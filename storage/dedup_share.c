@@ -41,16 +41,23 @@ static bool names_layer(const struct json *layers, const char *hex) {
     return false;
 }
 
-/* Whether a container is made of the layer, or has it mounted; one without a readable record may be. */
+/* A container's record; NULL where it cannot be read, and the container may have any layer. False: it is gone. */
+static bool read_record(const struct store *s, const char *id, struct json **ret) {
+    autoerr e = store_container_read(s, id, "container.json", ret);
+    return !e || err_kind(e) != ERR_NOT_FOUND;
+}
+
+/* Whether the container of a record is made of the layer, or has it mounted. */
+static bool record_has(const struct json *record, const char *hex) {
+    bool has = !record || names_layer(json_get(record, "Layers"), hex);
+    JSON_EACH(t, json_get(record, "Trees"))
+    has = has || names_layer(json_get(t, "Layers"), hex);
+    return has;
+}
+
 static bool uses_layer(const struct store *s, const char *id, const char *hex) {
-    autojson summary = NULL;
-    autoerr e = store_container_read(s, id, "container.json", &summary);
-    if (e)
-        return err_kind(e) != ERR_NOT_FOUND;
-    bool uses = names_layer(json_get(summary, "Layers"), hex);
-    JSON_EACH(t, json_get(summary, "Trees"))
-    uses = uses || names_layer(json_get(t, "Layers"), hex);
-    return uses;
+    autojson record = NULL;
+    return read_record(s, id, &record) && record_has(record, hex);
 }
 
 static bool mounted(const struct store *s, const char *id) {
@@ -60,16 +67,17 @@ static bool mounted(const struct store *s, const char *id) {
     return e || store_exists(containers, path);
 }
 
-struct err *dedup_in_use(const struct dedup *d, const char *hex, bool *ret) {
+struct err *dedup_note_used(struct dedup *d) {
     autostrv struct strv ids = {.n = 0};
     TRY(store_container_ids(d->s, &ids));
-    *ret = false;
-    for (size_t i = 0; !*ret && i < ids.n; i++) {
-        if (!uses_layer(d->s, ids.v[i], hex))
-            continue;
+    for (size_t i = 0; i < ids.n; i++) {
+        autojson record = NULL;
         bool running = false;
         autoerr gone = store_container_running(d->s, ids.v[i], &running);
-        *ret = !gone && (running || mounted(d->s, ids.v[i]));
+        if (gone || !(running || mounted(d->s, ids.v[i])) || !read_record(d->s, ids.v[i], &record))
+            continue;
+        for (size_t l = 0; l < d->n_layers; l++)
+            d->layers[l].used = d->layers[l].used || record_has(record, d->layers[l].hex);
     }
     return NULL;
 }
