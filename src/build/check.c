@@ -541,30 +541,20 @@ void check_config_done(struct check_config *c) {
     strv_done(&c->experimental);
 }
 
-static char *trimmed(const char *s, size_t n) {
-    while (n > 0 && df_blank(*s)) {
-        s++;
-        n--;
-    }
-    while (n > 0 && df_blank(s[n - 1]))
-        n--;
-    return mem_dupn(s, n);
-}
-
 static void names_of(const char *value, struct strv *out, bool *ret_all) {
     autostrv struct strv parts = {.n = 0};
     *ret_all |= str_eq(value, "all");
     strv_split(&parts, value, ',');
     for (size_t i = 0; i < parts.n; i++)
-        strv_push_take(out, trimmed(parts.v[i], strlen(parts.v[i])));
+        strv_push_take(out, df_trimmed(parts.v[i], strlen(parts.v[i])));
 }
 
 static struct err *option(struct check_config *c, const char *text) {
     const char *eq = strchr(text, '=');
-    autofree char *key = trimmed(text, strcspn(text, "="));
+    autofree char *key = df_trimmed(text, strcspn(text, "="));
     if (!eq)
         return err_new(ERR_USAGE, "invalid check option \"%s\"", text);
-    autofree char *value = trimmed(eq + 1, strlen(eq + 1));
+    autofree char *value = df_trimmed(eq + 1, strlen(eq + 1));
     if (str_eq(key, "skip"))
         names_of(value, &c->skip, &c->skip_all);
     else if (str_eq(key, "experimental"))
@@ -578,7 +568,7 @@ static struct err *option(struct check_config *c, const char *text) {
 
 struct err *check_config_parse(const char *text, struct check_config *ret) {
     autostrv struct strv parts = {.n = 0};
-    autofree char *all = text ? trimmed(text, strlen(text)) : NULL;
+    autofree char *all = text ? df_trimmed(text, strlen(text)) : NULL;
     if (!all || !*all)
         return NULL;
     strv_split(&parts, all, ';');

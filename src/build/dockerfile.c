@@ -26,13 +26,17 @@ static const char *skip_blank(const char *p) {
 
 static bool is_comment(const char *line) { return *skip_blank(line) == '#'; }
 
-static char *trimmed(const char *s) {
-    s = skip_blank(s);
-    size_t n = strlen(s);
+char *df_trimmed(const char *s, size_t n) {
+    while (n > 0 && df_blank(*s)) {
+        s++;
+        n--;
+    }
     while (n > 0 && df_blank(s[n - 1]))
         n--;
     return mem_dupn(s, n);
 }
+
+static char *trimmed(const char *s) { return df_trimmed(s, strlen(s)); }
 
 /* ---- directives ---- */
 

@@ -122,4 +122,6 @@ void df_instruction_done(struct df_instruction *in);
 void df_words(const char *text, char escape, struct strv *out);
 /* The JSON array of strings at the start of the text. *ret_is: it is one; an array of other things is an error. */
 struct err *df_json_words(const char *text, struct strv *out, bool *ret_is) __attribute__((warn_unused_result));
+/* The first n bytes without the blanks around them; owned. */
+char *df_trimmed(const char *s, size_t n) __attribute__((returns_nonnull, warn_unused_result));
 static inline bool df_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
