@@ -435,8 +435,8 @@ static void failed_start(struct starting *s) {
 
 /* Once a login: the run directory goes with the last logout. */
 static void warn_of_logout(const struct host *h) {
-    enum logout_end end = logout_end("", h->user, h->uid);
     autofree char *told = path_join(h->run_root, "logout-told");
+    enum logout_end end = access(told, F_OK) == 0 ? LOGOUT_LEAVES : logout_end("", h->user, h->uid);
     autofd int mark =
         end == LOGOUT_LEAVES ? -1 : open(told, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (mark >= 0)
