@@ -3,10 +3,10 @@
  * its layer and that layer's blob from the sweep; it is replaced as a whole, and one that cannot be read is not there.
  *
  *     builds/<hex of the key>   {"Layer": {"Blob","Type","DiffId","ChainId","Size","DiffSize"}, "Step": the
- *                               instruction, "Created": ns}; its modification time is when it was used last. Or
- *                               {"Digest"}: a note of what the files of layers are, which takes long to find out
- *     builds/mounts/             the directories of RUN --mount=type=cache
- *     builds/stats/              what the files of contexts were (src/build/stat_cache_int.h)
+ *                               instruction, "Created": ns, "Link": its layer does not depend on what it lies
+ *                               on}; its modification time is when it was used last. Or {"Digest"}: a note of what the
+ * files of layers are, which takes long to find out builds/mounts/             the directories of RUN
+ * --mount=type=cache builds/stats/              what the files of contexts were (src/build/stat_cache_int.h)
  */
 #pragma once
 
@@ -48,3 +48,14 @@ struct err *store_build_mounts_each(const struct store *s,
 struct err *store_build_mounts_remove(struct store *s, const struct strv *names) __attribute__((warn_unused_result));
 /* Forgets one; its layer goes with the next sweep, unless an image has it. */
 struct err *store_build_remove(struct store *s, const char *key) __attribute__((warn_unused_result));
+
+/*
+ * A layer's files, which do not depend on what they lie on, as a layer on top of `parent`, too (COPY --link after a
+ * change of what is below): the same inodes, so no data is copied, and both are marked as dedup.h says. One image may
+ * have both, one above the other, and shows only the upper one's names. store_layer_links() fills tmp/<name> and needs
+ * the userns; store_layer_rebase() puts that in place; *ret is its chain id.
+ */
+struct err *store_layer_links(const struct store *s, const char *chain_id, int tmp_fd)
+    __attribute__((warn_unused_result));
+struct err *store_layer_rebase(struct store *s, const char *name, int tmp_fd, const char *chain_id, const char *parent,
+                               char ret[72]) __attribute__((warn_unused_result));

@@ -32,6 +32,7 @@ enum { XATTR_MAX = 65536 };
 
 struct copy {
     bool plain;                      /* no layer: nothing is a whiteout */
+    bool link;                       /* files become links to those that there are */
     const struct store_shift *shift; /* it gets other owners; or NULL */
     int data;                        /* where the data is of files that have none, -1, or STORE_DATA_REFER */
     int top;                         /* the target's root, borrowed */
@@ -191,6 +192,8 @@ static struct err *open_referred(const struct copy *c, int from, const char *nam
 
 static struct err *copy_regular(const struct copy *c, int at, const char *name, const struct stat *st) {
     autofd int from = -1, to = -1, shared = -1;
+    if (c->link && linkat(at, name, c->cur, name, 0) == 0) /* one with too many links already is copied */
+        return NULL;
     TRY(fd_open_at(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &from));
     TRY(fd_open_at(c->cur, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &to));
     if (st->st_size && c->data >= 0)
@@ -334,6 +337,9 @@ struct err *store_copy_layer(int from, int data, int to) {
 }
 struct err *store_copy_tree(int from, int to) {
     return copy_all((struct copy){.plain = true, .data = -1, .top = to}, from);
+}
+struct err *store_copy_linked(int from, int to) {
+    return copy_all((struct copy){.plain = true, .link = true, .data = -1, .top = to}, from);
 }
 struct err *store_copy_shifted(int from, int data, int to, const struct store_shift *shift) {
     return copy_all((struct copy){.shift = shift, .data = data, .top = to}, from);

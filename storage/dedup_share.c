@@ -113,13 +113,17 @@ static struct err *hold_users(const struct dedup *d, const char *hex, struct use
 
 /* ---- inodes ---- */
 
+struct err *store_layer_mark_shared(int layers, const char *hex) {
+    autofd int fd = -1;
+    autofree char *path = mem_printf("%s/" SHARES, hex);
+    return fd_open_at(layers, path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600, &fd);
+}
+
 /* Before the first of its inodes is another layer's, too. */
 static struct err *mark_layer(struct dedup *d, size_t layer) {
     struct dedup_layer *l = &d->layers[layer];
-    autofd int fd = -1;
-    autofree char *path = mem_printf("%s/" SHARES, l->hex);
     if (!l->marked)
-        TRY(fd_open_at(d->dir, path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600, &fd));
+        TRY(store_layer_mark_shared(d->dir, l->hex));
     l->marked = true;
     return NULL;
 }

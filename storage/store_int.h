@@ -144,6 +144,17 @@ struct err *store_measure_layer(int layers, const char *hex, struct store_usage 
 /* Whether it has, or had, such files. */
 bool store_layer_shares(int layers, const char *hex);
 
+/* ---- dedup_share.c ---- */
+
+/* Notes of a layer, before it is so, that other layers have inodes of its files, too. `layers`: the directory. */
+struct err *store_layer_mark_shared(int layers, const char *hex) __attribute__((warn_unused_result));
+
+/* ---- unpack_client.c ---- */
+
+/* Makes a layer that is in tmp/<name>/diff last, then visible under its chain id. */
+struct err *store_layer_commit(struct store *s, const char *name, int tmp_fd, const struct store_unpacked *r)
+    __attribute__((warn_unused_result));
+
 /* ---- sweep.c ---- */
 
 /* The store lock, exclusively: nobody adds references. *ret_fd is -1 when the store is in use, with `wait` only when
@@ -194,6 +205,8 @@ const char *store_changes_dir(int container_dir);
 struct err *store_copy_layer(int from, int data, int to) __attribute__((warn_unused_result));
 /* The same with a tree that is no layer: nothing in it is a mark. What `to` has besides stays. */
 struct err *store_copy_tree(int from, int to) __attribute__((warn_unused_result));
+/* The same with links to the tree's files, where there can be links. */
+struct err *store_copy_linked(int from, int to) __attribute__((warn_unused_result));
 
 /* ---- copy.c, shift.c: other owners ---- */
 

@@ -236,8 +236,7 @@ static struct err *write_info(int tmp_fd, const struct store_unpacked *r) {
     return json_write_file(tmp_fd, "info.json", info, 0644, 0); /* the syncfs below makes it last */
 }
 
-/* Makes the layer last, then visible. */
-static struct err *commit(struct store *s, const char *name, int tmp_fd, const struct store_unpacked *r) {
+struct err *store_layer_commit(struct store *s, const char *name, int tmp_fd, const struct store_unpacked *r) {
     int layers = -1, tmp = -1;
     TRY(store_dir(s, STORE_LAYERS, &layers));
     TRY(store_dir(s, STORE_TMP, &tmp));
@@ -256,7 +255,7 @@ struct err *store_layer_adopt(struct store *s, const char *name, int tmp_fd, con
                               struct store_unpacked *r) {
     TRY(store_chain_id(parent, r->diff_id, r->chain_id));
     TRY(store_blob_adopt(s, r->blob_digest, tmp_fd, "blob"));
-    return commit(s, name, tmp_fd, r);
+    return store_layer_commit(s, name, tmp_fd, r);
 }
 
 static struct err *receive(struct store_unpack_job *job, struct store_unpacked *r) {
@@ -271,7 +270,7 @@ static struct err *receive(struct store_unpack_job *job, struct store_unpacked *
 
 static struct err *finish(struct store *s, struct store_unpack_job *job, struct store_unpacked *r) {
     TRY(receive(job, r));
-    return commit(s, job->tmp, job->tmp_fd, r);
+    return store_layer_commit(s, job->tmp, job->tmp_fd, r);
 }
 
 struct err *unpack_keep(struct store_unpack_job *take_job, char **ret_tmp, int *ret_hold) {

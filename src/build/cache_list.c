@@ -15,13 +15,14 @@
 
 struct listing {
     struct store *store;
-    struct strv in_use; /* chain ids of images' layers */
+    struct strv in_use, contents; /* chain ids and diff ids of images' layers */
     struct json *rows;
     struct strv notes; /* keys of records that are about no layer */
 };
 
 static void listing_done(struct listing *l) {
     strv_done(&l->in_use);
+    strv_done(&l->contents);
     strv_done(&l->notes);
     json_free(l->rows);
 }
@@ -34,11 +35,20 @@ static struct err *images_layers(struct listing *l) {
     for (size_t i = 0; i < ids.n; i++) {
         struct store_image *img = NULL;
         autoerr gone = store_image_get(l->store, ids.v[i], &img);
-        for (size_t k = 0; !gone && k < img->n_layers; k++)
+        for (size_t k = 0; !gone && k < img->n_layers; k++) {
             strv_push(&l->in_use, img->layers[k].chain_id);
+            strv_push(&l->contents, img->layers[k].diff_id);
+        }
         store_image_free(img);
     }
     return NULL;
+}
+
+/* Of COPY --link the files are an image's, too, where they lie on something else. */
+static bool is_shared(const struct listing *l, const struct json *record) {
+    const struct json *layer = json_get(record, "Layer");
+    return strv_has(&l->in_use, json_text(layer, "ChainId")) ||
+           (json_bool_value(json_get(record, "Link"), false) && strv_has(&l->contents, json_text(layer, "DiffId")));
 }
 
 static struct err *list_step(void *ctx, const struct store_build *b) {
@@ -55,7 +65,7 @@ static struct err *list_step(void *ctx, const struct store_build *b) {
     json_set_int(row, "Size", json_int_value(json_get(layer, "DiffSize"), 0));
     json_set_int(row, "Created", json_int_value(json_get(b->record, "Created"), 0));
     json_set_int(row, "LastUsed", b->used);
-    json_set_bool(row, "Shared", strv_has(&l->in_use, json_text(layer, "ChainId")));
+    json_set_bool(row, "Shared", is_shared(l, b->record));
     json_set_bool(row, "InUse", false);
     json_push(l->rows, row);
     return NULL;

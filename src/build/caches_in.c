@@ -107,7 +107,8 @@ static struct err *take(struct exec *x, const struct cache_spec *s, const char *
         return NULL;
     TRY(bring(s, words, below->n ? below->layers[below->n - 1].chain_id : NULL, true, &layer));
     str_append_visible(&step, json_text(words, "step"));
-    autojson record = cache_record(str_c(&step), &layer, json_int_value(json_get(words, "created"), 0));
+    autojson record = cache_record(str_c(&step), &layer, json_int_value(json_get(words, "created"), 0),
+                                   json_bool_value(json_get(words, "link"), false));
     image_layer_done(&layer);
     TRY(store_build_put(x->store, key, record));
     *ret = take_ptr(&record);

@@ -2,7 +2,8 @@
  * caches_int: the build cache of other machines, --cache-from and --cache-to. What a cache is as content, in a registry
  * or a directory, stands in image/cache.h; this is what is in one, the IMAGE_CACHE_KEY member of its config:
  *
- *     {"records": {key: {"layer": n, "created": ns, "step": text}},      n: which of the cache's layers
+ *     {"records": {key: {"layer": n, "created": ns, "step": text}},      n: which of the cache's layers; "link": true
+ *                                                                       of one that lies on anything (--link)
  *      "notes":   {key: digest},                                         of what COPY --from takes, see cache.c
  *      "mounts":  {name: {"layer": n, "id": text}}}                      cache mounts, a tar each
  *

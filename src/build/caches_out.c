@@ -51,9 +51,10 @@ static struct json *words_about(struct collecting *c, const struct store_layer_r
 
 /* ---- steps ---- */
 
-static bool in_image(const struct state *target, const char *chain_id) {
+/* By its content: that of COPY --link may lie on something else there than where it was made. */
+static bool in_image(const struct state *target, const char *diff_id) {
     for (size_t i = 0; i < target->n; i++)
-        if (str_eq(target->layers[i].chain_id, chain_id))
+        if (str_eq(target->layers[i].diff_id, diff_id))
             return true;
     return false;
 }
@@ -64,7 +65,7 @@ static struct err *add_record(struct collecting *c, const char *key) {
     const struct json *l = json_get(record, "Layer"), *digest = json_get(record, "Digest");
     if (digest)
         json_set_str(c->notes, key, json_str_value(digest));
-    if (!l || (!c->to->max && !in_image(exec_state(c->x), json_text(l, "ChainId"))))
+    if (!l || (!c->to->max && !in_image(exec_state(c->x), json_text(l, "DiffId"))))
         return NULL;
     struct store_layer_ref layer;
     layer_from_json(l, &layer);
@@ -72,6 +73,8 @@ static struct err *add_record(struct collecting *c, const char *key) {
     image_layer_done(&layer);
     json_set_int(words, "created", json_int_value(json_get(record, "Created"), 0));
     json_set_str(words, "step", json_text(record, "Step"));
+    if (json_bool_value(json_get(record, "Link"), false))
+        json_set_bool(words, "link", true);
     json_set(c->records, key, words);
     return NULL;
 }

@@ -31,6 +31,7 @@ struct copy {
     struct strv owned; /* texts of heredocs */
     char *dest, *chown, *chmod;
     struct chmod mode;
+    bool link; /* into an empty root: what lies below is neither read nor followed */
     struct source source;
     struct str recipe;
 };
@@ -316,18 +317,24 @@ static struct err *place_remotes(struct copy *c, struct engine_work *w, int root
     return NULL;
 }
 
+static struct err *find_owner(struct copy *c, int root) {
+    struct err *e = resolve_owner(c->chown, root, &c->pack.uid, &c->pack.gid);
+    return e && c->link ? err_hint(e, "with --link no file of the image is read: give the owner as numbers") : e;
+}
+
 static struct err *try_copy(struct copy *c, struct store_layer_ref *ret, bool *ret_again) {
+    static const struct state nothing = {.n = 0};
     struct exec *x = c->x;
-    struct state *s = exec_state(x);
+    const struct state *s = exec_state(x);
     autowork w = NULL;
     int root;
-    TRY(exec_root(x, s, &w));
+    TRY(exec_root(x, c->link ? &nothing : s, &w));
     TRY(engine_work_root(w, &root));
     if (c->pack.sources.n)
         TRY(source_open(&c->source));
     c->pack.root = c->source.root;
     if (c->chown)
-        TRY(resolve_owner(c->chown, root, &c->pack.uid, &c->pack.gid));
+        TRY(find_owner(c, root));
     TRY(source_place(x, w, root, &c->pack));
     TRY(place_archives(c, w, root, ret_again));
     if (*ret_again)
@@ -353,8 +360,6 @@ static void history(struct copy *c) {
         str_appendf(&by, " --chown=%s", c->chown);
     if (c->chmod)
         str_appendf(&by, " --chmod=%s", c->chmod);
-    if (df_flag_set(c->in, "link"))
-        str_append(&by, " --link");
     for (size_t i = 0; i < c->in->args.n; i++)
         str_appendf(&by, " %s", c->in->args.v[i]);
     str_append(&by, " # buildkit");
@@ -395,15 +400,15 @@ static struct err *prepare(struct copy *c) {
 
 static struct err *copy(struct copy *c) {
     struct exec *x = c->x;
-    char key[DIGEST_LEN + 1];
+    struct cache_step step = {.text = c->in->text, .link = c->link};
     bool hit = false;
     struct store_layer_ref layer;
     TRY(prepare(c));
-    TRY(cache_key(x, str_c(&c->recipe), key));
-    TRY(cache_take(x, key, &hit));
+    TRY(cache_key(x, str_c(&c->recipe), &step));
+    TRY(cache_take(x, &step, &hit));
     if (!hit) {
         TRY(do_copy(c, &layer));
-        TRY(cache_put(x, key, c->in->text, &layer));
+        TRY(cache_put(x, &step, &layer));
     }
     history(c);
     hit ? progress_cached(&x->progress) : progress_done(&x->progress);
@@ -411,7 +416,7 @@ static struct err *copy(struct copy *c) {
 }
 
 struct err *exec_copy(struct exec *x, const struct df_instruction *in) {
-    struct copy c = {.x = x, .in = in, .source = SOURCE_INIT};
+    struct copy c = {.x = x, .in = in, .source = SOURCE_INIT, .link = df_flag_set(in, "link")};
     str_appendf(&c.recipe, "%s\n", df_kind_name(in->kind));
     exec_vertex(x, in);
     struct err *e = copy(&c);
@@ -436,7 +441,7 @@ static struct err *make_workdir(struct exec *x, const char *path, struct store_l
 
 struct err *exec_workdir(struct exec *x, const struct df_instruction *in) {
     autofree char *word = NULL;
-    char key[DIGEST_LEN + 1];
+    struct cache_step step = {.text = in->text};
     bool hit = false;
     struct store_layer_ref layer;
     exec_vertex(x, in);
@@ -451,11 +456,11 @@ struct err *exec_workdir(struct exec *x, const struct df_instruction *in) {
         progress_done(&x->progress);
         return NULL;
     }
-    TRY(cache_key(x, recipe, key));
-    TRY(cache_take(x, key, &hit));
+    TRY(cache_key(x, recipe, &step));
+    TRY(cache_take(x, &step, &hit));
     if (!hit) {
         TRY(make_workdir(x, clean, &layer));
-        TRY(cache_put(x, key, in->text, &layer));
+        TRY(cache_put(x, &step, &layer));
     }
     autofree char *by = mem_printf("WORKDIR %s # buildkit", clean);
     exec_history(x, by, true);

@@ -197,8 +197,14 @@ struct err *exec_workdir(struct exec *x, const struct df_instruction *in) __attr
 
 /* ---- cache.c ---- */
 
-/* The key of a step: digest of the step before and of what this one is made of. */
-struct err *cache_key(const struct exec *x, const char *recipe, char ret[DIGEST_LEN + 1])
+/* A step that may be in the cache. */
+struct cache_step {
+    char key[DIGEST_LEN + 1];
+    const char *text; /* the instruction, borrowed */
+    bool link;        /* its layer does not depend on what it lies on, and neither does its key */
+};
+/* Fills in the key: the digest of what the step is made of and, but for `link`, of the step before. */
+struct err *cache_key(const struct exec *x, const char *recipe, struct cache_step *step)
     __attribute__((warn_unused_result));
 /* The layer of a key, where it is here and lies on those of `below`; owned: image_layer_done(). */
 struct err *cache_layer_get(struct exec *x, const char *key, const struct state *below, struct store_layer_ref *ret,
@@ -206,14 +212,15 @@ struct err *cache_layer_get(struct exec *x, const char *key, const struct state 
 struct err *cache_layer_put(struct exec *x, const char *key, const char *step, const struct store_layer_ref *layer)
     __attribute__((warn_unused_result));
 /* A record as the store has it. */
-struct json *cache_record(const char *step, const struct store_layer_ref *layer, int64_t when)
+struct json *cache_record(const char *step, const struct store_layer_ref *layer, int64_t when, bool link)
     __attribute__((returns_nonnull, warn_unused_result));
 /* A digest that was computed once and stays true: of a part of layers. */
 struct err *cache_note_get(struct exec *x, const char *key, char ret[DIGEST_LEN + 1], bool *ret_known)
     __attribute__((warn_unused_result));
 struct err *cache_note_put(struct exec *x, const char *key, const char *digest) __attribute__((warn_unused_result));
 /* Takes the step from the cache: *ret_hit. The state has its layer and key then. */
-struct err *cache_take(struct exec *x, const char *key, bool *ret_hit) __attribute__((warn_unused_result));
+struct err *cache_take(struct exec *x, const struct cache_step *step, bool *ret_hit)
+    __attribute__((warn_unused_result));
 /* Puts a new layer on the state, and into the cache. */
-struct err *cache_put(struct exec *x, const char *key, const char *step, struct store_layer_ref *take_layer)
+struct err *cache_put(struct exec *x, const struct cache_step *step, struct store_layer_ref *take_layer)
     __attribute__((warn_unused_result));

@@ -241,7 +241,7 @@ static void history(struct run *r) {
 
 static struct err *run(struct run *r) {
     struct exec *x = r->x;
-    char key[DIGEST_LEN + 1];
+    struct cache_step step = {.text = r->in->text};
     bool hit = false;
     struct store_layer_ref layer;
     if (str_eq(df_flag(r->in, "security"), "insecure"))
@@ -252,11 +252,11 @@ static struct err *run(struct run *r) {
     TRY(mounts_read(r));
     add_environment(r);
     add_settings(r);
-    TRY(cache_key(x, str_c(&r->recipe), key));
-    TRY(cache_take(x, key, &hit));
+    TRY(cache_key(x, str_c(&r->recipe), &step));
+    TRY(cache_take(x, &step, &hit));
     if (!hit) {
         TRY(execute(r, &layer));
-        TRY(cache_put(x, key, r->in->text, &layer));
+        TRY(cache_put(x, &step, &layer));
     }
     history(r);
     hit ? progress_cached(&x->progress) : progress_done(&x->progress);

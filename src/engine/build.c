@@ -11,6 +11,7 @@
 #include "engine/files_int.h"
 #include "image/build.h"
 #include "image/cache.h"
+#include "storage/builds.h"
 
 struct engine_work {
     struct engine *engine;
@@ -254,6 +255,26 @@ struct err *engine_work_layer(struct engine_work *w, const char *parent, int64_t
     files_answer_done(&w->answer); /* the mounts go, and with them whatever the kernel still holds back */
     w->answer = (struct files_answer){.n_fds = 0};
     return has_upper(&w->files) ? layer_of_upper(w, parent, ret) : layer_of_changes(w, parent, ret);
+}
+
+struct linking {
+    struct store *store;
+    const char *chain_id;
+    int tmp;
+};
+
+static struct err *link_files(void *ctx) {
+    const struct linking *l = ctx;
+    return store_layer_links(l->store, l->chain_id, l->tmp);
+}
+
+struct err *engine_build_rebase(struct engine *e, const char *chain_id, const char *parent, char ret_chain_id[72]) {
+    autofree char *name = NULL;
+    autofd int tmp = -1; /* what is in it when this fails is debris */
+    TRY(store_tmp_new(e->store, &name, &tmp));
+    struct linking l = {e->store, chain_id, tmp};
+    TRY_CTX(engine_build_call(e, link_files, &l), "layer %s", chain_id);
+    return store_layer_rebase(e->store, name, tmp, chain_id, parent, ret_chain_id);
 }
 
 /* Nobody else knows it, and its command has ended. Its monitor, which dies with us, is let clear up first. */

@@ -48,6 +48,10 @@ struct err *engine_work_placed(struct engine_work *w) __attribute__((warn_unused
  * later than `latest` (s; INT64_MAX: none is) get that. */
 struct err *engine_work_layer(struct engine_work *w, const char *parent, int64_t latest, struct store_layer_ref *ret)
     __attribute__((warn_unused_result));
+/* The files of a layer of the store's as a layer on top of `parent` (chain id, or NULL), without a copy of them;
+ * *ret_chain_id is its chain id. For layers that were made without looking at what lies below. */
+struct err *engine_build_rebase(struct engine *e, const char *chain_id, const char *parent, char ret_chain_id[72])
+    __attribute__((warn_unused_result));
 void engine_work_free(struct engine_work *w);
 static inline void engine_work_freep(struct engine_work **w) { engine_work_free(*w); }
 #define autowork __attribute__((cleanup(engine_work_freep))) struct engine_work *

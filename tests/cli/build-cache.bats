@@ -118,6 +118,41 @@ RUN echo new >/b'
 E
 }
 
+@test "COPY --link: on another base its layer is the same and cached, not a byte is copied, and caches carry it" {
+    n=$(unique)
+    echo "$n" >linked
+    file='FROM busybox
+RUN echo BASE >/below
+COPY linked /before
+COPY --link linked /d/
+RUN cat /d/linked /below >/after'
+    diffs() { coracle image inspect "$1" | jq -r ".[0].RootFS.Layers[$2]"; }
+    build "$n:1" <<<"$file"
+    # one step is as it was; what must be made anew lies on it
+    build "$n:2" <<<"${file/BASE/other}"
+    assert_eq "$(grep -A1 '\] COPY --link' log | tail -n1 | cut -d' ' -f2) $(cached)" "CACHED 1"
+    assert_eq "$(diffs "$n:2" -2)" "$(diffs "$n:1" -2)"
+    [ "$(diffs "$n:2" -4)" != "$(diffs "$n:1" -4)" ]
+    assert_eq "$(in_image "$n:2" cat /d/linked /after | paste -sd ' ')" "$n $n other"
+    assert_eq "$(find "$STORE"/layers/*/diff/d/linked -printf '%n %i\n' | sort -u | wc -l)" 1
+    # again there: nothing is left to do, and the image is the one that it was
+    build "$n:3" --cache-to type=local,dest=link <<<"${file/BASE/other}"
+    assert_eq "$(cached) $(id_here "$n:3")" "4 $(id_here "$n:2")"
+    coracle system check
+    # a machine with a third base finds it in the cache
+    other_new
+    sed -i 's/echo other/echo third/' Dockerfile
+    other_build "$n" --cache-from type=local,src=link
+    assert_eq "$(grep -A1 '\] COPY --link' log | tail -n1 | cut -d' ' -f2) $(cached)" "CACHED 1"
+    other_build "$n" --no-cache
+    assert_eq "$(cached)" 0
+    sed -i 's/echo third/echo fourth/' Dockerfile
+    other_build "$n"
+    assert_eq "$(cached)" 1
+    other system check
+    other_gone
+}
+
 @test "type=registry and type=inline: pushed, found by a reference, with the layers that are needed alone" {
     n=$(unique)
     REGISTRY=$(registry_addr plain)
