@@ -138,9 +138,14 @@ static bool logind_kills(const char *root, const char *user) {
 
 /* ---- where we are ---- */
 
-enum logout_end logout_end(const char *root, const char *user, uid_t uid) {
+static bool read_cgroup(const char *root, pid_t pid, struct str *out) {
+    autofree char *path = mem_printf("/proc/%d/cgroup", (int)pid);
+    return (pid && read_text(root, path, out)) || read_text(root, "/proc/self/cgroup", out);
+}
+
+enum logout_end logout_end(const char *root, const char *user, uid_t uid, pid_t pid) {
     autostr struct str cgroups = STR_INIT_MAX(FILE_MAX);
-    if (!is_there(root, "/run/systemd/system") || !read_text(root, "/proc/self/cgroup", &cgroups))
+    if (!is_there(root, "/run/systemd/system") || !read_cgroup(root, pid, &cgroups))
         return LOGOUT_LEAVES;
     autofree char *session = mem_printf(":/user.slice/user-%u.slice/session-", (unsigned)uid);
     autofree char *manager = mem_printf(":/user.slice/user-%u.slice/user@%u.service", (unsigned)uid, (unsigned)uid);

@@ -96,7 +96,7 @@ static void describe_abilities(struct engine *e, struct json *o) {
     if (e->host->cgroup != CGROUP_V2)
         json_push_str(warnings,
                       "cgroup v2 is not available to this user: docs/limits.md says which resource limits hold");
-    const char *way_out = logout_way_out(logout_end("", e->host->user, e->host->uid));
+    const char *way_out = logout_way_out(logout_end("", e->host->user, e->host->uid, 0));
     if (way_out) {
         autofree char *line = mem_printf("systemd ends containers when you log out; they stay with: %s", way_out);
         json_push_str(warnings, line);

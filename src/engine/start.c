@@ -32,6 +32,7 @@ struct starting {
     struct id_map ids; /* its own, if any */
     int lock_fd;
     int sync[2], client[2]; /* ours, the monitor's */
+    pid_t monitor;
     char *init_program;
     bool unsynced;  /* its record may still be in memory only */
     bool networked; /* it has got its network */
@@ -338,10 +339,10 @@ static struct err *fork_monitor(struct starting *s, const struct engine_start *a
     TRY(fd_socketpair(SOCK_STREAM, s->sync));
     if (args->attach)
         TRY(fd_socketpair(SOCK_STREAM, s->client));
-    pid_t child = fork();
-    if (child < 0)
+    s->monitor = fork();
+    if (s->monitor < 0)
         return err_sys(errno, "fork the monitor");
-    if (child > 0)
+    if (s->monitor > 0)
         return NULL;
     struct monitor *m = &s->m;
     m->dir_fd = take_fd(&s->c.dirfd);
@@ -434,9 +435,9 @@ static void failed_start(struct starting *s) {
 }
 
 /* Once a login: the run directory goes with the last logout. */
-static void warn_of_logout(const struct host *h) {
+static void warn_of_logout(const struct host *h, pid_t monitor) {
     autofree char *told = path_join(h->run_root, "logout-told");
-    enum logout_end end = access(told, F_OK) == 0 ? LOGOUT_LEAVES : logout_end("", h->user, h->uid);
+    enum logout_end end = access(told, F_OK) == 0 ? LOGOUT_LEAVES : logout_end("", h->user, h->uid, monitor);
     autofd int mark =
         end == LOGOUT_LEAVES ? -1 : open(told, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (mark >= 0)
@@ -463,7 +464,7 @@ static struct err *start_and_attach(struct starting *s, const struct engine_star
     for (int i = 0; i < args->preserve_fds; i++) /* who reads a pipe's other end waits for all of its writers */
         fd_close(3 + i);
     if (!args->attach) {
-        warn_of_logout(s->engine->host);
+        warn_of_logout(s->engine->host, s->monitor);
         return NULL;
     }
     struct monitor_io_result r = {.detached = false};

@@ -64,7 +64,7 @@ runs_in() { coracle exec "$1" ps | grep -v ' ps' | grep -qF -- "$2"; }
 }
 
 @test "a reader that goes away ends the command, not with a hang" {
-    run timeout 20 bash -c 'coracle exec box yes | head -n 1'
+    run timeout "$(patience 20)" bash -c 'coracle exec box yes | head -n 1'
     assert_status 0
     assert_eq "$output" y
     wait_for eval '! coracle exec box pidof yes'
@@ -176,7 +176,7 @@ runs_in() { coracle exec "$1" ps | grep -v ' ps' | grep -qF -- "$2"; }
 }
 
 @test "-d returns at once, prints nothing, and the command goes on" {
-    run -0 timeout 20 coracle exec -d box sh -c 'while [ ! -e /root/go ]; do sleep 0.05; done; touch /root/went'
+    run -0 timeout "$(patience 20)" coracle exec -d box sh -c 'while [ ! -e /root/go ]; do sleep 0.05; done; touch /root/went'
     assert_eq "$output" ""
     coracle exec box touch /root/go
     wait_for coracle exec box test -e /root/went

@@ -180,7 +180,7 @@ fuse_pids() {
     coracle exec served sh -c 'echo x >/there; while :; do cat /i/bin/busybox /there >/dev/null; done' >/dev/null 2>&1 3>&- &
     user=$!
     wait_for coracle exec served test -e /there
-    timeout 60 coracle attach --no-stdin served 3>&- &
+    timeout "$(patience 60)" coracle attach --no-stdin served 3>&- &
     watcher=$!
     attached() { [ -n "$(coracle events --since 1h --until 0s -f event=attach -f container=served)" ]; }
     wait_for attached

@@ -90,7 +90,7 @@ ends() { # SETUP COMMAND…: a paused container is ended by a command, and its t
     ready() { [ "$(coracle logs "$c")" = ready ]; }
     wait_for ready
     coracle pause "$c"
-    run timeout 20 coracle "$@" "$c"
+    run timeout "$(patience 20)" coracle "$@" "$c"
     assert_status 0
     assert_eq "$(coracle wait "$c")" "$WANT_CODE"
     assert_eq "$(coracle inspect -f '{{.State.Status}} {{.State.Paused}}' "$c")" "exited false"

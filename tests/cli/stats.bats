@@ -107,7 +107,7 @@ figures() {
 @test "a stream over a container that is removed ends" {
     name=$(unique)
     coracle run -d --network none --name "$name" busybox sleep 1000
-    timeout 20 coracle stats "$name" --format '{{.Name}}' >"$CTR_HOME/removed" &
+    timeout "$(patience 20)" coracle stats "$name" --format '{{.Name}}' >"$CTR_HOME/removed" &
     pid=$!
     wait_for grep -q "$name" "$CTR_HOME/removed"
     coracle rm -f "$name"

@@ -8,6 +8,7 @@
 #   crun_quiet …                  runs and discards; unique            a name nobody else uses
 #   assert_output_has TEXT        assert_status N                      assert_eq GOT WANT
 #   wait_for CMD…                 repeats a condition until it holds (30 s at most), for what only the outside can see
+#   patience N                    seconds that may pass on this machine: N, times TEST_PATIENCE where it is that much slower
 
 bats_require_minimum_version 1.5.0
 
@@ -51,8 +52,10 @@ left_processes() {
 }
 nothing_runs() { [ -z "$(left_processes)" ]; }
 
+patience() { echo $(($1 * ${TEST_PATIENCE:-1})); }
+
 wait_for() {
-    local end=$((SECONDS + 30))
+    local end=$((SECONDS + 30 * ${TEST_PATIENCE:-1}))
     until "$@"; do
         [ $SECONDS -lt $end ] || return 1
         sleep 0.05

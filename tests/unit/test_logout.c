@@ -31,7 +31,7 @@ static void set_up(const char *cgroup) {
 
 static void tear_down(void) { CHECK_OK(io_remove_tree(AT_FDCWD, root)); }
 
-static void check_end(enum logout_end want) { CHECK_INT(logout_end(root, "ann", 1000), want); }
+static void check_end(enum logout_end want) { CHECK_INT(logout_end(root, "ann", 1000, 0), want); }
 
 static void test_session(void) {
     set_up(SESSION);
@@ -59,12 +59,12 @@ static void test_names(void) {
     set_up("12:pids:/user.slice\n1:name=systemd:/user.slice/user-1000.slice/session-c2.scope\n0::/\n");
     write_at("/etc/systemd/logind.conf", "[Login]\nKillUserProcesses=yes\nKillExcludeUsers=bob  ann\n");
     check_end(LOGOUT_LEAVES);
-    CHECK_INT(logout_end(root, "an", 1000), LOGOUT_SESSION);
-    CHECK_INT(logout_end(root, "root", 1000), LOGOUT_LEAVES);
-    CHECK_INT(logout_end(root, "an", 100), LOGOUT_LEAVES); /* in the session of another */
+    CHECK_INT(logout_end(root, "an", 1000, 0), LOGOUT_SESSION);
+    CHECK_INT(logout_end(root, "root", 1000, 0), LOGOUT_LEAVES);
+    CHECK_INT(logout_end(root, "an", 100, 0), LOGOUT_LEAVES); /* in the session of another */
     write_at("/etc/systemd/logind.conf.d/a.conf", "[Login]\nKillExcludeUsers=\nKillOnlyUsers=bob\n");
     check_end(LOGOUT_LEAVES);
-    CHECK_INT(logout_end(root, "bob", 1000), LOGOUT_SESSION);
+    CHECK_INT(logout_end(root, "bob", 1000, 0), LOGOUT_SESSION);
     write_at("/etc/systemd/logind.conf.d/b.conf", "[Login]\nKillOnlyUsers=ann\nKillUserProcesses=no\n");
     check_end(LOGOUT_SESSION);
     tear_down();
@@ -77,6 +77,20 @@ static void test_manager(void) {
     check_end(LOGOUT_LEAVES);
     write_at("/etc/systemd/logind.conf", "[Login]\nKillUserProcesses=yes\n"); /* sessions only */
     check_end(LOGOUT_LEAVES);
+    tear_down();
+}
+
+/* A monitor that systemd has moved, and one that tells nothing of itself (hidepid). */
+static void test_other(void) {
+    set_up(SESSION);
+    write_at("/proc/77/cgroup", MANAGER);
+    CHECK_INT(logout_end(root, "ann", 1000, 77), LOGOUT_MANAGER);
+    CHECK_INT(logout_end(root, "ann", 1000, 78), LOGOUT_LEAVES);
+    tear_down();
+    set_up(MANAGER);
+    write_at("/proc/77/cgroup", SESSION);
+    CHECK_INT(logout_end(root, "ann", 1000, 77), LOGOUT_LEAVES);
+    CHECK_INT(logout_end(root, "ann", 1000, 78), LOGOUT_MANAGER);
     tear_down();
 }
 
@@ -98,5 +112,5 @@ static void test_ways(void) {
     CHECK_STR(logout_way_out(LOGOUT_MANAGER), "loginctl enable-linger");
 }
 
-UNIT_MAIN({"session", test_session}, {"names", test_names}, {"manager", test_manager}, {"elsewhere", test_elsewhere},
-          {"ways", test_ways})
+UNIT_MAIN({"session", test_session}, {"names", test_names}, {"manager", test_manager}, {"other", test_other},
+          {"elsewhere", test_elsewhere}, {"ways", test_ways})

@@ -4,7 +4,7 @@
 load ../lib/common
 
 refused() {
-    run timeout 60 coracle "$@"
+    run timeout "$(patience 60)" coracle "$@"
     [ "$status" != 0 ] && [ "$status" != 124 ] || fail "worked, or hung: $*"
     assert_output_has hint:
 }
