@@ -40,11 +40,13 @@ static struct err *opt_no_new_privs(struct spec_ctx *x, const char *value) {
     return NULL;
 }
 
-/* As docker has it, nobody has a label where SELinux is not, and "disable" asks for none. */
+/* As docker has it, nobody has a label where SELinux is not, and "disable" asks for none (docs/adr/selinux.md). */
 static struct err *opt_label(struct spec_ctx *x, const char *value) {
-    if (x->in->selinux && !str_eq(value, "disable"))
-        strv_pushf(x->warnings, "--security-opt label=%s has no effect: SELinux labels are not set", value);
-    return NULL;
+    if (!x->in->selinux || str_eq(value, "disable"))
+        return NULL;
+    return err_hint(err_new(ERR_UNSUPPORTED, "--security-opt label=%s: containers get no SELinux label of their own",
+                            value),
+                    "leave it out: the container then has the label of the process that starts it");
 }
 
 static struct err *opt_apparmor(struct spec_ctx *x, const char *value) {

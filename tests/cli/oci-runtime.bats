@@ -237,6 +237,8 @@ PY
     [ "$(ulimit -Hr)" != 0 ] || refused 'be scheduled by SCHED_FIFO'
     with -e 's|"linux":{|"linux":{"intelRdt":{"closID":"x"},|'
     refused 'linux.intelRdt of the config'
+    with -e 's|"linux":{|"linux":{"mountLabel":"system_u:object_r:container_file_t:s0:c1,c2",|'
+    refused 'linux.mountLabel of the config'
 }
 
 # edit STATEMENT: changes the configuration, c to the python statement.

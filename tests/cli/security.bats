@@ -358,7 +358,7 @@ P
     nothing_escaped
 }
 
-@test "[19, 26] starts on a subpath of a volume while a neighbour swaps it for a link: only the volume is mounted" {
+@test "[19, 21, 26] starts on a subpath of a volume, and exports of it, while a neighbour swaps it for a link: only the volume is mounted and read" {
     local outside=$CTR_HOME/swap-outside
     mkdir -p "$outside/in"
     echo geheim >"$outside/in/file"
@@ -370,11 +370,13 @@ P
     }
     for i in $(seq "$(rounds 20)"); do
         for j in 1 2 3; do try >>"$BATS_TEST_TMPDIR/seen" 2>/dev/null & done
+        [ $((i % 3)) != 0 ] || coracle volume export swapped >>"$BATS_TEST_TMPDIR/exported" 2>/dev/null || true
         wait
     done
     attack_failed quiet
     grep -aq mine "$BATS_TEST_TMPDIR/seen" || fail "no start found the directory"
-    ! grep -aq geheim "$BATS_TEST_TMPDIR/seen" || fail "a file of the host was mounted or copied"
+    grep -aq mine "$BATS_TEST_TMPDIR/exported" || fail "no export found the directory"
+    ! grep -aq geheim "$BATS_TEST_TMPDIR/seen" "$BATS_TEST_TMPDIR/exported" || fail "a file of the host was mounted, copied or exported"
 }
 
 @test "[50-54] builds: links of a stage, the context and an archive, ids and sources of mounts reach nothing of the host" {
@@ -466,6 +468,23 @@ LINES
     mkdir -m 755 "$BATS_TEST_TMPDIR/open"
     coracle --root "$BATS_TEST_TMPDIR/open" ps
     assert_eq "$(stat -c %a "$BATS_TEST_TMPDIR/open")" 700
+}
+
+@test "[29] labels of an image and annotations name no program, hook, handler or device that the host takes" {
+    printf '#!/bin/sh\ntouch %s/ran\n' "$CTR_HOME/escape" >"$CTR_HOME/attack/host-program"
+    chmod 755 "$CTR_HOME/attack/host-program"
+    changes=() annotations=()
+    for key in run.oci.hooks.prestart run.oci.handler run.oci.systemd.subgroup io.containers.hooks.prestart io.containers.trace-syscall \
+        org.systemd.property.ExecStart com.nvidia.cdi cdi.k8s.io/devices io.podman.annotations.init-path org.criu.config; do
+        changes+=(--change "LABEL $key=$CTR_HOME/attack/host-program")
+        annotations+=(--annotation "$key=$CTR_HOME/attack/host-program")
+    done
+    coracle import "${changes[@]}" "$(image_tar busybox)" labelled >/dev/null
+    run -0 coracle run --name labelled "${annotations[@]}" labelled echo ran inside
+    assert_eq "$output" "ran inside"
+    run -0 coracle start -a labelled
+    coracle rm labelled >/dev/null
+    nothing_escaped
 }
 
 @test "without XDG_RUNTIME_DIR a directory in /tmp that somebody else prepared is refused" {
@@ -560,6 +579,40 @@ LINES
     [ -s "$BATS_TEST_TMPDIR/out" ]
     ! grep -n -a $'\e\|\a' "$BATS_TEST_TMPDIR/out" | cat -v | head -5 | grep . || fail "an escape sequence came through"
     coracle rm -f escaped >/dev/null
+}
+
+@test "[65] there is no API: while containers run nothing listens on a port, and no socket speaks HTTP, whatever the host's name" {
+    unshare --map-auto --map-root-user -n true 2>/dev/null || skip "unshare --map-auto -n is needed"
+    # a network namespace in which nobody else listens; the helper of networks is at work, too
+    run -0 unshare --map-auto --map-root-user -n bash -c '
+        set -e
+        export XDG_RUNTIME_DIR=$1/run
+        mkdir -m 700 "$1/run"
+        here=$1
+        ours() { coracle --root "$here/store" "$@"; }
+        ip link set lo up
+        ours import "$2" busybox
+        trap "ours rm -f unheard" EXIT
+        ours run -d --name unheard busybox sleep 1000
+        ours exec unheard true
+        awk "FNR > 1 && (FILENAME !~ /tcp/ || \$4 == \"0A\") { print \"LISTENS\", FILENAME, \$2 }" /proc/net/{tcp,tcp6,udp,udp6,raw,raw6}
+        find "$1/run" -type s -printf "SOCKET %m %f\n"
+        for socket in $(find "$1/run" -type s); do
+            for request in /_ping /version /v1.47/containers/json; do
+                ! curl -s --max-time 5 --unix-socket "$socket" "http://rebound.example$request" || echo "ANSWERED $request"
+            done
+        done
+        echo looked' - "$BATS_TEST_TMPDIR" "$(image_tar busybox)"
+    refute_output_has LISTENS
+    refute_output_has ANSWERED
+    assert_output_has "SOCKET 600 control"
+    [ "$(grep -c '^SOCKET' <<<"$output")" = "$(grep -c '^SOCKET 600 ' <<<"$output")" ] || fail "a socket is open to others"
+    assert_output_has looked
+    for command in daemon serve "system service" api; do
+        # shellcheck disable=SC2086
+        run timeout 10 coracle $command </dev/null
+        [ "$status" != 0 ] && [ "$status" != 124 ] || fail "there is a command $command"
+    done
 }
 
 @test "[66] a limit that cannot be set is an error or said, never ignored" {

@@ -15,6 +15,7 @@ import bz2, gzip, hashlib, io, json, lzma, os, resource, subprocess, sys, tarfil
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), "lib"), HERE]
+import chunkedimage  # noqa: E402
 import layercase  # noqa: E402
 import rawtar  # noqa: E402
 import staticregistry  # noqa: E402
@@ -243,10 +244,11 @@ def sound_layer():
 LIES = []
 
 
-def lie(words):
-    """Decorator: the function gets an image and returns publish()'s further arguments. `words`: of the error, or "ok"."""
+def lie(words, check=None):
+    """Decorator: the function gets an image and returns publish()'s further arguments. `words`: of the error, or "ok", with a look
+    at the layer's files (`check`)."""
     def add(fn):
-        LIES.append((fn.__name__, fn, words))
+        LIES.append((fn.__name__, fn, words, check))
         return fn
     return add
 
@@ -324,6 +326,33 @@ def layer_digest_in_capitals(i):
 @lie("but the image's config says sha256:1111")
 def diff_id_of_another_content(i):
     i.diffs[0] = "sha256:" + "1" * 64
+
+
+def chunked(i, told=None):
+    """A layer for pulls in chunks instead (zstd:chunked), whose table of contents may tell of other files than it has."""
+    pieces = [(name, rawtar.file(name, data)) for name, data in (("bin/sh", b"shell"), ("notes", b"what the layer has"))]
+    blob, annotations = chunkedimage.zstd_chunked(pieces, told)
+    i.manifest["layers"] = [dict(i.put(blob), mediaType=OCI + "layer.v1.tar+zstd", annotations=annotations)]
+    i.diffs[0] = sha(b"".join(p for _, p in pieces) + chunkedimage.blocks)
+    return i.manifest["layers"][0]["digest"]
+
+
+@lie("ok", lambda r: layercase.text(r, "notes") == b"what the layer has" and not os.path.exists(os.path.join(r, "more")))
+def table_of_contents_of_other_files(i):
+    chunked(i, {"notes": b"what the table has", "more": b"x"})
+
+
+@lie("sha256:")
+def table_of_contents_is_right_and_the_layer_is_not(i):
+    d = chunked(i)
+    frame = len(chunkedimage.zstd(rawtar.file("bin/sh", b"shell")))
+    i.blobs[d] = chunkedimage.zstd(rawtar.file("bin/sh", b"SHELL"))[:frame].ljust(frame, b"\0") + i.blobs[d][frame:]
+
+
+@lie("but the image's config says sha256:7777")
+def table_of_contents_is_right_and_the_diff_id_is_not(i):
+    chunked(i)
+    i.diffs[0] = "sha256:" + "7" * 64
 
 
 @lie("layers")
@@ -540,13 +569,13 @@ def labels_with_escapes(i):
 
 def run_manifests(registry, chosen):
     good, layer = [], sound_layer()
-    for name, change, words in LIES:
+    for name, change, words, check in LIES:
         if chosen and name not in chosen:
             continue
         image = Image([layer])
         more = change(image) or {}
         ref = registry.publish(name, image, **more)
-        good.append(judge(name, words if words == "ok" else ("", words), None, None, ["pull", ref]))
+        good.append(judge(name, words if words == "ok" else ("", words), check, image.chain() if check else None, ["pull", ref]))
     return good
 
 

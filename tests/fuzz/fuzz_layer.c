@@ -11,6 +11,7 @@
 #include "storage/unpack/inflate.c"
 #include "storage/unpack/node.c"
 #include "storage/unpack/ring.c"
+#include "storage/unpack/shared.c"
 #include "storage/unpack/source.c"
 #include "storage/unpack/tree.c"
 #include "storage/unpack/writer.c"

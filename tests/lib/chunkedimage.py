@@ -7,7 +7,6 @@ the last file of the tar, and a footer that is an empty member with the table's 
 """
 import hashlib, io, json, os, struct, subprocess, sys, tarfile, zlib
 
-tar, top = sys.argv[1:]
 blocks = b"\0" * 1024
 
 
@@ -37,12 +36,14 @@ def skippable(data):
     return struct.pack("<II", 0x184D2A50, len(data)) + data
 
 
-def zstd_chunked(pieces):
-    blob, toc = b"", []
+def zstd_chunked(pieces, told=None):
+    """The blob and its annotations. `told`: what the table of contents says of files by their names, if not the truth."""
+    blob, toc, told = b"", [], dict(told or {})
     for name, piece in pieces:
         frame = zstd(piece)
-        toc.append({"type": "reg", "name": name, "digest": sha(piece), "offset": len(blob), "endOffset": len(blob) + len(frame)})
+        toc.append({"type": "reg", "name": name, "digest": sha(told.pop(name, piece)), "offset": len(blob), "endOffset": len(blob) + len(frame)})
         blob += frame
+    toc += [dict(toc[0], name=name, digest=sha(data)) for name, data in told.items()]
     blob += zstd(blocks)
     plain = json.dumps({"version": 1, "entries": toc}).encode()
     table, split = zstd(plain), zstd(b"tar-split")
@@ -66,28 +67,33 @@ def estargz(pieces):
     return blob, plain + last, {"containerd.io/snapshot/stargz/toc.digest": sha(table)}
 
 
-def put(data, media, annotations=None):
+def put(top, data, media, annotations=None):
     with open(os.path.join(top, "blobs", sha(data)), "wb") as f:
         f.write(data)
     d = {"mediaType": "application/vnd.oci.image." + media, "digest": sha(data), "size": len(data)}
     return dict(d, annotations=annotations) if annotations else d
 
 
-for sub in "manifests", "blobs":
-    os.makedirs(os.path.join(top, sub), exist_ok=True)
-pieces, whole = [], open(tar, "rb").read()
-members = [m for m in tarfile.open(tar)]
-for m, after in zip(members, members[1:] + [None]):
-    end = after.offset if after else m.offset_data + (m.size + 511) // 512 * 512
-    pieces.append((m.name, whole[m.offset:end]))
-extra = [(".no.prefetch.landmark", entry(".no.prefetch.landmark", b"\x0f"))]
-extra += [("star/%d" % i, entry("star/%d" % i, b"%d\n" % i * 3000)) for i in range(20)]
-first, chunked = zstd_chunked(pieces)
-second, plain, star = estargz(extra)
-diffs = [sha(b"".join(p for _, p in pieces) + blocks), sha(plain)]
-arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
-config = put(json.dumps({"architecture": arch, "os": "linux", "config": {"Cmd": ["/bin/sh"]},
-                         "rootfs": {"type": "layers", "diff_ids": diffs}}).encode(), "config.v1+json")
-layers = [put(first, "layer.v1.tar+zstd", chunked), put(second, "layer.v1.tar+gzip", star)]
-with open(os.path.join(top, "manifests", "1"), "w") as f:
-    json.dump({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": layers}, f)
+def main(tar, top):
+    for sub in "manifests", "blobs":
+        os.makedirs(os.path.join(top, sub), exist_ok=True)
+    pieces, whole = [], open(tar, "rb").read()
+    members = [m for m in tarfile.open(tar)]
+    for m, after in zip(members, members[1:] + [None]):
+        end = after.offset if after else m.offset_data + (m.size + 511) // 512 * 512
+        pieces.append((m.name, whole[m.offset:end]))
+    extra = [(".no.prefetch.landmark", entry(".no.prefetch.landmark", b"\x0f"))]
+    extra += [("star/%d" % i, entry("star/%d" % i, b"%d\n" % i * 3000)) for i in range(20)]
+    first, chunked = zstd_chunked(pieces)
+    second, plain, star = estargz(extra)
+    diffs = [sha(b"".join(p for _, p in pieces) + blocks), sha(plain)]
+    arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+    config = put(top, json.dumps({"architecture": arch, "os": "linux", "config": {"Cmd": ["/bin/sh"]},
+                                  "rootfs": {"type": "layers", "diff_ids": diffs}}).encode(), "config.v1+json")
+    layers = [put(top, first, "layer.v1.tar+zstd", chunked), put(top, second, "layer.v1.tar+gzip", star)]
+    with open(os.path.join(top, "manifests", "1"), "w") as f:
+        json.dump({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": layers}, f)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

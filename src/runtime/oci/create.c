@@ -125,6 +125,10 @@ static struct err *check_fields(const struct json *config) {
         if (json_path(config, fields[i]))
             return err_hint(err_new(ERR_UNSUPPORTED, "%s of the config", fields[i]),
                             "leave it out: it is for runtimes that run as root");
+    const char *label = json_str_value(json_path(config, "linux.mountLabel"));
+    if (label && *label)
+        return err_hint(err_new(ERR_UNSUPPORTED, "linux.mountLabel of the config"),
+                        "leave it out: file systems get no SELinux label (--security-opt label=disable of podman's)");
     return NULL;
 }
 
