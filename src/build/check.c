@@ -13,13 +13,13 @@
 #include "build/ignore_int.h"
 #include "build/plan_int.h"
 #include "image/image.h"
-#include "spec/spec.h"
 
 struct rule;
 struct place {
     const struct check_input *in;
     const struct check_config *config;
-    const struct rule *rule; /* that looks */
+    const struct check_config *own; /* of the instruction that is looked at */
+    const struct rule *rule;        /* that looks */
     struct check_warnings *out;
     struct check_scope global, defaults; /* before the first FROM; the same without any --build-arg */
     struct check_scope *stage;
@@ -166,6 +166,37 @@ static void redundant_target_platform(struct place *p, const struct df_instructi
     if (l.found.n == 1 && !l.missing.n && str_eq(l.found.v[0], "TARGETPLATFORM") && str_eq(str_c(&out), target))
         warn(p, lines_of(in), "Setting platform to predefined %s in FROM is redundant as this is the default behavior",
              platform);
+}
+
+/* "linux/arm64/v8" as os/arch[/variant], the usual variant left away; NULL where it is no platform. */
+static char *normal_platform(const char *text) {
+    struct image_platform p = {.os = NULL};
+    autoerr e = image_platform_parse(NULL, text, &p);
+    if (e)
+        return NULL;
+    char *normal = mem_printf("%s/%s%s%s", p.os, p.arch, *p.variant ? "/" : "", p.variant);
+    image_platform_done(&p);
+    return normal;
+}
+
+static bool same_machine(const char *a, const char *b) {
+    size_t n = strcspn(a, "/") + 1;
+    n += strcspn(a + n, "/");
+    return !strncmp(a, b, n) && (!b[n] || b[n] == '/');
+}
+
+/* An image that has no other platform is taken as it is. */
+static void invalid_base_platform(struct place *p, const struct df_instruction *in) {
+    autochecklookup l = {.in = p->in, .scope = &p->global};
+    autostr struct str typed = STR_INIT;
+    const char *flag = df_flag(in, "platform"), *target = strv_env_get(&p->global.env, "TARGETPLATFORM");
+    const char *is = p->in->platform && here(p)->own_image ? p->in->platform(p->in->ctx, p->n - 1) : NULL;
+    check_expand(&l, flag ? flag : target ? target : "", &typed);
+    autofree char *actual = is ? normal_platform(is) : NULL;
+    autofree char *expected = normal_platform(str_c(&typed));
+    if (actual && expected && !same_machine(actual, expected))
+        warn(p, lines_of(in), "Base image %s was pulled with platform \"%s\", expected \"%s\" for current build",
+             here(p)->image, actual, expected);
 }
 
 static void const_platform(struct place *p, const struct df_instruction *in) {
@@ -385,6 +416,8 @@ static const struct rule rules[] = {
     {"LegacyKeyValueFormat", "legacy-key-value-format",
      "Legacy key/value format with whitespace separator should not be used", legacy_key_value, K(ENV) | K(LABEL),
      WHERE_BUILT, false},
+    {"InvalidBaseImagePlatform", NULL, "Base image platform does not match expected target platform",
+     invalid_base_platform, K(FROM), WHERE_BUILT, false},
     {"RedundantTargetPlatform", "redundant-target-platform",
      "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
      redundant_target_platform, K(FROM), WHERE_STAGES, false},
@@ -428,10 +461,14 @@ static void add_warning(struct place *p, struct lines at, const char *fmt, va_li
 
 /* ---- going through ---- */
 
-static bool is_wanted(const struct check_config *c, const struct rule *r) {
-    if (r->experimental)
-        return c->experimental_all || strv_has(&c->experimental, r->name);
-    return !c->skip_all && !strv_has(&c->skip, r->name);
+static bool is_named(const struct check_config *c, const struct rule *r) {
+    return r->experimental ? c->experimental_all || strv_has(&c->experimental, r->name)
+                           : c->skip_all || strv_has(&c->skip, r->name);
+}
+
+/* What the file says, and what stands above the instruction. */
+static bool is_wanted(const struct place *p, const struct rule *r) {
+    return (is_named(p->config, r) || is_named(p->own, r)) == r->experimental;
 }
 
 static bool is_about(const struct place *p, const struct rule *r, const struct df_instruction *in) {
@@ -442,10 +479,14 @@ static bool is_about(const struct place *p, const struct rule *r, const struct d
     return r->where != WHERE_BUILT || here(p)->needed;
 }
 
+/* One "# check=" that nobody can read is a comment. */
 static void look_at(struct place *p, const struct df_instruction *in) {
+    autocheckconfig own = {.error = false};
+    autoerr unread = check_config_parse(in->check, &own);
+    p->own = &own;
     for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
         p->rule = &rules[i];
-        if (is_wanted(p->config, p->rule) && is_about(p, p->rule, in))
+        if (is_wanted(p, p->rule) && is_about(p, p->rule, in))
             p->rule->fn(p, in);
     }
 }
@@ -465,6 +506,7 @@ static void inherit(const struct place *p, const char *base, struct check_scope 
     }
     strv_push(&s->env, "PATH=");
     s->image = *base && !str_eq(base, "scratch") ? mem_dup(base) : NULL;
+    s->own_image = s->image != NULL;
 }
 
 static void begin_stage(struct place *p, const struct df_instruction *in) {
@@ -532,47 +574,4 @@ struct err *check_error(const struct check_config *config, const struct check_wa
     strv_sort(&names);
     autofree char *list = strv_join(&names, ", ");
     return err_new(ERR_USAGE, "lint violation found for rules: %s", list);
-}
-
-/* ---- the directive ---- */
-
-void check_config_done(struct check_config *c) {
-    strv_done(&c->skip);
-    strv_done(&c->experimental);
-}
-
-static void names_of(const char *value, struct strv *out, bool *ret_all) {
-    autostrv struct strv parts = {.n = 0};
-    *ret_all |= str_eq(value, "all");
-    strv_split(&parts, value, ',');
-    for (size_t i = 0; i < parts.n; i++)
-        strv_push_take(out, df_trimmed(parts.v[i], strlen(parts.v[i])));
-}
-
-static struct err *option(struct check_config *c, const char *text) {
-    const char *eq = strchr(text, '=');
-    autofree char *key = df_trimmed(text, strcspn(text, "="));
-    if (!eq)
-        return err_new(ERR_USAGE, "invalid check option \"%s\"", text);
-    autofree char *value = df_trimmed(eq + 1, strlen(eq + 1));
-    if (str_eq(key, "skip"))
-        names_of(value, &c->skip, &c->skip_all);
-    else if (str_eq(key, "experimental"))
-        names_of(value, &c->experimental, &c->experimental_all);
-    else if (!str_eq(key, "error"))
-        return err_new(ERR_USAGE, "invalid check option \"%s\"", key);
-    else if (!spec_parse_bool(value, &c->error))
-        return err_new(ERR_USAGE, "failed to parse check option \"%s\": \"%s\" is neither true nor false", text, value);
-    return NULL;
-}
-
-struct err *check_config_parse(const char *text, struct check_config *ret) {
-    autostrv struct strv parts = {.n = 0};
-    autofree char *all = text ? df_trimmed(text, strlen(text)) : NULL;
-    if (!all || !*all)
-        return NULL;
-    strv_split(&parts, all, ';');
-    for (size_t i = 0; i < parts.n; i++)
-        TRY_CTX(option(ret, parts.v[i]), "failed to parse check options");
-    return NULL;
 }

@@ -5,7 +5,8 @@
  *
  * "# check=skip=A,B;error=true;experimental=C" in the Dockerfile's first lines, or the build argument
  * BUILDKIT_DOCKERFILE_CHECK in its place, leaves checks out ("all": every one), makes warnings an error of the build,
- * and asks for checks that are experimental.
+ * and asks for checks that are experimental. "# check=skip=A" among the comments right above an instruction leaves
+ * checks out there (and "experimental=" asks for them); what stands behind a blank is the reason.
  */
 #pragma once
 
@@ -33,7 +34,7 @@ void check_config_done(struct check_config *c);
 #define autocheckconfig __attribute__((cleanup(check_config_done))) struct check_config
 
 struct check_warning {
-    const char *name, *page, *description; /* of the check; `page` is the end of its link */
+    const char *name, *page, *description; /* of the check; `page` is the end of its link, NULL: it has none */
     char *detail;                          /* what is wrong here */
     unsigned first, last;                  /* lines */
 };
@@ -52,6 +53,8 @@ struct check_input {
     const struct plan *plan;       /* whose stages are looked into where they are needed; NULL: into all */
     /* The "config" of an image's configuration, borrowed; NULL: it is not known. May be NULL. */
     const struct json *(*image)(void *ctx, const char *reference);
+    /* "os/arch[/variant]" of the image that a stage was started from, borrowed; NULL: it is not known. May be NULL. */
+    const char *(*platform)(void *ctx, size_t stage);
     void *ctx;
 };
 /* Appends what is found. What cannot be known, as the variables of an image that is not here, gives no warning. */
@@ -67,6 +70,7 @@ struct check_scope {
     const struct df_instruction *from; /* NULL: the global scope, before the first one */
     char *name, *image;                /* of the stage, in lower case, or NULL; what it starts from, or NULL */
     struct strv env, declared;         /* NAME=VALUE; names of ARGs */
+    bool own_image;                    /* `image` stands in its own FROM */
     bool shell, workdir, needed;
     const struct df_instruction *cmd, *entrypoint, *health; /* the last one */
 };

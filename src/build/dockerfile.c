@@ -13,6 +13,7 @@ struct reader {
     size_t next;       /* index of the next one */
     bool staged;       /* there was a FROM */
     struct strv comments;
+    char *check;                 /* see df_instruction, as are the comments */
     unsigned empty_continuation; /* of the instruction that is read */
     struct dockerfile *d;
     struct df_fault *fault;
@@ -108,19 +109,36 @@ static bool continues(char *line, char escape) {
     return true;
 }
 
+static void forget_comments(struct reader *r) {
+    strv_done(&r->comments);
+    free(take_ptr(&r->check));
+}
+
+/* What follows a blank behind "check=VALUE" is the reason for it. */
+static void take_comment(struct reader *r, const char *line) {
+    autofree char *text = trimmed(line + 1);
+    autofree char *key = NULL;
+    autofree char *value = NULL;
+    if (!*text)
+        forget_comments(r);
+    else if (!directive(line, &key, &value) || strcasecmp(key, "check") != 0)
+        strv_push(&r->comments, text);
+    else if (!r->check)
+        r->check = mem_dupn(value, strcspn(value, " "));
+}
+
 /* Up to the next instruction. Comments describe what stands right below them: an empty line, or an empty comment, makes
  * them comments of nothing. */
 static void skip_to_instruction(struct reader *r) {
-    strv_done(&r->comments);
+    forget_comments(r);
     for (; r->next < r->lines.n; r->next++) {
         const char *line = skip_blank(r->lines.v[r->next]);
         if (*line && *line != '#')
             return;
-        autofree char *text = trimmed(*line ? line + 1 : line);
-        if (*text)
-            strv_push(&r->comments, text);
+        if (*line)
+            take_comment(r, line);
         else
-            strv_done(&r->comments);
+            forget_comments(r);
     }
 }
 
@@ -211,6 +229,7 @@ static struct err *append(struct reader *r, const char *line, struct df_instruct
     in->empty_continuation = r->empty_continuation;
     in->comments = r->comments;
     r->comments = (struct strv){.n = 0};
+    in->check = take_ptr(&r->check);
     d->v = mem_resize(d->v, d->n + 1, sizeof *d->v);
     d->v[d->n++] = *in;
     *in = (struct df_instruction){.text = NULL};
@@ -264,7 +283,7 @@ struct err *dockerfile_parse(const char *text, size_t n, struct dockerfile *ret,
     }
     struct err *e = read_all(&r);
     strv_done(&r.lines);
-    strv_done(&r.comments);
+    forget_comments(&r);
     TRY(e);
     hand_over(&d, ret);
     return NULL;

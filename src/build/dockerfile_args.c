@@ -330,4 +330,5 @@ void df_instruction_done(struct df_instruction *in) {
     }
     free(in->heredocs);
     strv_done(&in->comments);
+    free(in->check);
 }

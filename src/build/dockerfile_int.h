@@ -66,7 +66,8 @@ struct df_instruction {
     struct strv args;
     struct df_heredoc *heredocs;
     size_t n_heredocs;
-    struct strv comments;        /* the lines of '#' directly above it, without the '#' */
+    struct strv comments; /* the lines of '#' directly above it, without the '#' */
+    char *check;          /* the value of the first of these that is "# check=VALUE", which is no comment; NULL */
     unsigned empty_continuation; /* its last continued line, where one of them is empty; 0: none is */
 };
 

@@ -15,6 +15,7 @@ struct images {
     struct exec *x;
     struct strv references;
     struct json **config;
+    char *platform; /* that was asked for last */
 };
 
 static struct err *read_image(struct exec *x, const char *reference, struct json **ret) {
@@ -55,7 +56,22 @@ static const struct json *image_of(void *ctx, const char *reference) {
     return i->config[at];
 }
 
+/* Known once the stage is built: until then nobody knows which image it will get. */
+static const char *platform_of(void *ctx, size_t stage) {
+    struct images *i = ctx;
+    const struct exec *x = i->x;
+    const struct json *config = x->state ? x->state[stage].config : NULL;
+    if (!config || source_named(x, x->plan.stage[stage].base))
+        return NULL;
+    const char *variant = json_text(config, "variant");
+    free(i->platform);
+    i->platform = mem_printf("%s/%s%s%s", json_text(config, "os"), json_text(config, "architecture"),
+                             *variant ? "/" : "", variant);
+    return i->platform;
+}
+
 static void images_done(struct images *i) {
+    free(i->platform);
     for (size_t k = 0; k < i->references.n; k++)
         json_free(i->config[k]);
     free(i->config);
@@ -96,6 +112,7 @@ struct err *exec_check(struct exec *x, const struct plan *plan, struct check_war
                                    .ignore = x->ignore,
                                    .plan = plan,
                                    .image = image_of,
+                                   .platform = platform_of,
                                    .ctx = &images};
     check_dockerfile(&in, &x->checks, w);
     images_done(&images);
@@ -140,7 +157,9 @@ void exec_check_summary(const struct exec *x, const struct check_warnings *w, st
         str_append_c(out, '\n');
         if (!all)
             continue;
-        str_appendf(out, "%s\nMore info: " PAGES "%s/\n", w->v[i].description, w->v[i].page);
+        str_appendf(out, "%s\n", w->v[i].description);
+        if (w->v[i].page)
+            str_appendf(out, "More info: " PAGES "%s/\n", w->v[i].page);
         excerpt(x, &w->v[i], out);
         str_append_c(out, '\n');
     }
@@ -153,7 +172,10 @@ void exec_check_text(const struct exec *x, const struct check_warnings *w, struc
     }
     str_appendf(out, "Check complete, %zu warning%s been found!\n", w->n, w->n == 1 ? " has" : "s have");
     for (size_t i = 0; i < w->n; i++) {
-        str_appendf(out, "\nWARNING: %s - " PAGES "%s/\n", w->v[i].name, w->v[i].page);
+        str_appendf(out, "\nWARNING: %s", w->v[i].name);
+        if (w->v[i].page)
+            str_appendf(out, " - " PAGES "%s/", w->v[i].page);
+        str_append_c(out, '\n');
         str_append_visible(out, w->v[i].detail);
         str_append_c(out, '\n');
         excerpt(x, &w->v[i], out);
@@ -180,10 +202,11 @@ struct json *exec_check_json(const struct exec *x, const struct check_warnings *
     autostr struct str data = STR_INIT;
     for (size_t i = 0; i < w->n; i++) {
         struct json *one = json_object();
-        autofree char *url = mem_printf(PAGES "%s/", w->v[i].page);
+        autofree char *url = w->v[i].page ? mem_printf(PAGES "%s/", w->v[i].page) : NULL;
         json_set_str(one, "ruleName", w->v[i].name);
         json_set_str(one, "description", w->v[i].description);
-        json_set_str(one, "url", url);
+        if (url)
+            json_set_str(one, "url", url);
         json_set_str(one, "detail", w->v[i].detail);
         json_set(one, "location", exec_location(w->v[i].first, w->v[i].last));
         json_push(warnings, one);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "build/dockerfile_int.h"
 #include "build/glob_int.h"
 
 struct rule {
@@ -32,17 +33,6 @@ void ignore_free(struct ignore *ig) {
     if (ig)
         free(ig->rule);
     free(ig);
-}
-
-static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
-static char *trimmed(const char *s) {
-    size_t n;
-    while (is_blank(*s))
-        s++;
-    for (n = strlen(s); n > 0 && is_blank(s[n - 1]); n--)
-        ;
-    return mem_dupn(s, n);
 }
 
 /* Whether a relative path leads above its start. */
@@ -68,9 +58,9 @@ static char *clean_pattern(const char *text) {
 }
 
 static struct err *add(struct ignore *ig, const char *typed) {
-    autofree char *text = trimmed(typed);
+    autofree char *text = df_trimmed(typed, strlen(typed));
     bool keep = *text == '!';
-    autofree char *bare = trimmed(text + keep);
+    autofree char *bare = df_trimmed(text + keep, strlen(text + keep));
     if (!*text)
         return NULL;
     if (!*bare)

@@ -134,6 +134,12 @@ E
     run -0 coracle build --progress rawjson "$T"
     short=$(jq -r 'select(.warnings) | .warnings[0].short' <<<"$output" | head -n1 | base64 -d)
     assert_eq "$short" "FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 3)"
+    # what is known when the image is there; a check that has no page, and none where a comment says so
+    build "$n:arm" --platform linux/arm64 <<<$'FROM scratch\nWORKDIR /w'
+    build "$n" <<<"FROM $n:arm"
+    assert_eq "$(grep -A1 '1 warning found' "$T/log" | tail -n1)" " - InvalidBaseImagePlatform: Base image $n:arm was pulled with platform \"linux/arm64\", expected \"linux/amd64\" for current build (line 1)"
+    build "$n" <<<$'FROM scratch AS s\n# check=skip=InvalidBaseImagePlatform a file is a file\nFROM '"$n:arm"
+    run -1 grep InvalidBaseImagePlatform "$T/log"
     refused 'lint violation found for rules: FromAsCasing' -t "$n-not" <<'E'
 # check=error=true
 FROM busybox as used

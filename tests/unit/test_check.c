@@ -13,6 +13,12 @@ static const struct json *image(void *ctx, const char *reference) {
     return str_starts(reference, "image") ? json_get(ctx, strstr(reference, "shell") ? "shell" : "plain") : NULL;
 }
 
+/* The fourth stage has got an image for another machine. */
+static const char *platform(void *ctx, size_t stage) {
+    (void)ctx;
+    return stage == 3 ? "linux/arm64/v8" : "linux/amd64";
+}
+
 struct setting {
     const char *given, *ignored;
     const struct plan *plan;
@@ -43,6 +49,7 @@ static void check(const char *text, const struct setting *with, struct str *out)
                                    .ignore = ignore,
                                    .plan = with ? with->plan : NULL,
                                    .image = image,
+                                   .platform = platform,
                                    .ctx = j};
     check_dockerfile(&in, &config, &w);
     for (size_t i = 0; i < w.n; i++)
@@ -209,6 +216,10 @@ static void test_config(void) {
          "ConsistentInstructionCasing 3: Command 'copy' should match the case of the command majority (uppercase)\n"
          "lint violation found for rules: ConsistentInstructionCasing, FromAsCasing\n"},
         {"skip=all;error=true", ""},
+        {" skip = all ; error = 1", ""},
+        {"error=false;skip=ConsistentInstructionCasing",
+         "FromAsCasing 2: 'as' and 'FROM' keywords' casing do not match\n"},
+        {"error=t;skip=FromAsCasing ,ConsistentInstructionCasing", ""},
         {"skip=all;experimental=all", ""},
     };
     for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
@@ -224,5 +235,68 @@ static void test_config(void) {
     }
 }
 
-UNIT_MAIN({"each", test_each}, {"ignored", test_ignored}, {"given", test_given}, {"needed", test_needed},
-          {"config", test_config})
+static void test_platform(void) {
+#define THREE "FROM image\nFROM image\nFROM image AS other\n"
+    static const struct {
+        const char *text, *warnings;
+    } v[] = {
+        {THREE "FROM image:arm\nFROM other",
+         "InvalidBaseImagePlatform 4: Base image image:arm was pulled with platform \"linux/arm64\", expected "
+         "\"linux/amd64\" for current build\n"},
+        {THREE "FROM --platform=$BUILDPLATFORM image:arm",
+         "InvalidBaseImagePlatform 4: Base image image:arm was pulled with platform \"linux/arm64\", expected "
+         "\"linux/amd64\" for current build\n"},
+        {"ARG P=linux/arm64\n" THREE "FROM --platform=$P image:arm", ""},
+        {THREE "FROM other", ""},
+        {THREE "FROM scratch", ""},
+    };
+#undef THREE
+    for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+        autostr struct str out = STR_INIT;
+        check(v[i].text, NULL, &out);
+        CHECK_STR(str_c(&out), v[i].warnings);
+    }
+}
+
+/* "# check=" above an instruction is about that one alone. */
+static void test_comments(void) {
+#define WARNS "MaintainerDeprecated 3: Maintainer instruction is deprecated in favor of using label\n"
+    static const struct {
+        const char *comments, *warnings;
+    } v[] = {
+        {"# check=skip=MaintainerDeprecated", ""},
+        {"#check = skip=FromAsCasing,MaintainerDeprecated because it says who", ""},
+        {"# CHECK=skip=all", ""},
+        {"# check=skip=FromAsCasing", WARNS},
+        {"# check=skip", WARNS},
+        {"# check skip=MaintainerDeprecated", WARNS},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+        autostr struct str out = STR_INIT;
+        autofree char *text = mem_printf(S "%s\nMAINTAINER me\n", v[i].comments);
+        check(text, NULL, &out);
+        CHECK_STR(str_c(&out), v[i].warnings);
+    }
+#undef WARNS
+    static const struct {
+        const char *text, *warnings;
+    } more[] = {
+        /* the first one counts; an empty line parts it from what follows; the next instruction has none */
+        {S "# why\n# check=skip=all\n# check=error=1\nMAINTAINER a\nMAINTAINER b",
+         "MaintainerDeprecated 6: Maintainer instruction is deprecated in favor of using label\n"},
+        {S "# check=skip=all\n\nMAINTAINER a",
+         "MaintainerDeprecated 4: Maintainer instruction is deprecated in favor of using label\n"},
+        {S "# check=experimental=all\n# other\nARG a",
+         "InvalidDefinitionDescription 4: Comment for ARG should follow the format: `# a <description>`\n"},
+        {S "# a what it is\n# check=experimental=all\nARG a", ""},
+        {"# check=error=true\n" S "# check=skip=all\nMAINTAINER a", ""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(more); i++) {
+        autostr struct str out = STR_INIT;
+        check(more[i].text, NULL, &out);
+        CHECK_STR(str_c(&out), more[i].warnings);
+    }
+}
+
+UNIT_MAIN({"platform", test_platform}, {"comments", test_comments}, {"each", test_each}, {"ignored", test_ignored},
+          {"given", test_given}, {"needed", test_needed}, {"config", test_config})
