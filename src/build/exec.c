@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/path.h"
 #include "build/board_int.h"
+#include "build/history_int.h"
 #include "build/ignore_int.h"
 #include "spec/spec.h"
 
@@ -63,7 +64,7 @@ static void image_time(const struct exec *x, struct str *out) {
     clock_format_rfc3339(x->epoch >= 0 ? x->epoch : s->when, out);
 }
 
-void exec_history(struct exec *x, const char *created_by, bool layer) {
+void exec_history_text(struct exec *x, const char *created_by, bool layer) {
     struct json *entry = json_object();
     autostr struct str when = STR_INIT;
     image_time(x, &when);
@@ -73,6 +74,12 @@ void exec_history(struct exec *x, const char *created_by, bool layer) {
     if (!layer)
         json_set_bool(entry, "empty_layer", true);
     json_push(json_get(exec_state(x)->config, "history"), entry);
+}
+
+void exec_history(struct exec *x, enum df_kind kind, const struct strv *words) {
+    autostr struct str by = STR_INIT;
+    history_entry(kind, words, &by);
+    exec_history_text(x, str_c(&by), plan_is_step(kind));
 }
 
 /* ---- RUN's container ---- */
@@ -215,11 +222,7 @@ static struct err *global_args(struct exec *x) {
 
 /* ---- stages ---- */
 
-static struct err *stage_arg(struct exec *x, const struct df_instruction *in) {
-    TRY(exec_arg(x, in, false));
-    exec_history(x, in->text, false);
-    return NULL;
-}
+static struct err *stage_arg(struct exec *x, const struct df_instruction *in) { return exec_arg(x, in, false); }
 
 static struct err *instruction(struct exec *x, const struct df_instruction *in) {
     static struct err *(*const fns[DF_KIND_COUNT])(struct exec *, const struct df_instruction *) = {

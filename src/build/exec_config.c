@@ -7,6 +7,7 @@
 #include "base/host.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "build/history_int.h"
 
 static struct json *object_at(struct json *config, const char *key) {
     if (json_type(json_get(config, key)) != JSON_OBJECT)
@@ -24,44 +25,52 @@ static struct err *pair(struct exec *x, const char *text, char **ret_key, char *
     return NULL;
 }
 
+/* An instruction that is being done: `words` get what it is in the history. */
+struct configuring {
+    struct exec *x;
+    const struct df_instruction *in;
+    struct strv words;
+};
+
 /* All values are found before the first one is set: "ENV A=1 B=$A" has the old A. */
-static struct err *pairs(struct exec *x, const struct df_instruction *in, struct strmap *out) {
-    for (size_t i = 0; i < in->args.n; i++) {
+static struct err *pairs(struct configuring *c, struct strmap *out) {
+    for (size_t i = 0; i < c->in->args.n; i++) {
         autofree char *key = NULL;
         autofree char *value = NULL;
-        TRY(pair(x, in->args.v[i], &key, &value));
+        TRY(pair(c->x, c->in->args.v[i], &key, &value));
         strmap_set(out, key, value);
+        strv_pushf(&c->words, "%s=%s", key, value);
     }
     return NULL;
 }
 
-static struct err *do_env(struct exec *x, const struct df_instruction *in) {
+static struct err *do_env(struct configuring *c) {
     autostrmap struct strmap new = {.n = 0};
     autostrv struct strv env = {.n = 0};
-    TRY(pairs(x, in, &new));
-    TRY(json_get_strv_opt(exec_config(x), "Env", &env));
+    TRY(pairs(c, &new));
+    TRY(json_get_strv_opt(exec_config(c->x), "Env", &env));
     for (size_t i = 0; i < new.n; i++) {
         autofree char *assignment = mem_printf("%s=%s", new.e[i].key, new.e[i].value);
         strv_env_set(&env, assignment);
     }
-    json_set_strv(exec_config(x), "Env", &env);
+    json_set_strv(exec_config(c->x), "Env", &env);
     return NULL;
 }
 
-static struct err *do_label(struct exec *x, const struct df_instruction *in) {
+static struct err *do_label(struct configuring *c) {
     autostrmap struct strmap new = {.n = 0};
-    TRY(pairs(x, in, &new));
-    struct json *labels = object_at(exec_config(x), "Labels");
+    TRY(pairs(c, &new));
+    struct json *labels = object_at(exec_config(c->x), "Labels");
     for (size_t i = 0; i < new.n; i++)
         json_set_str(labels, new.e[i].key, new.e[i].value);
     return NULL;
 }
 
 /* Those that image_changes_apply() knows get their words without variables, quoted so that they stay as they are. */
-static struct err *apply(struct exec *x, const char *name, const struct strv *words) {
+static struct err *apply(struct json *config, enum df_kind kind, const struct strv *words) {
     autostrv struct strv change = {.n = 0};
     autostr struct str line = STR_INIT;
-    str_append(&line, name);
+    str_append(&line, df_kind_name(kind));
     for (size_t i = 0; i < words->n; i++) {
         str_append_c(&line, ' ');
         for (const char *p = words->v[i]; *p; p++) {
@@ -71,22 +80,40 @@ static struct err *apply(struct exec *x, const char *name, const struct strv *wo
         }
     }
     strv_push(&change, str_c(&line));
-    return image_changes_apply(exec_config(x), &change);
+    return image_changes_apply(config, &change);
 }
 
-static struct err *do_words(struct exec *x, const struct df_instruction *in) {
-    autostrv struct strv words = {.n = 0};
-    const struct expand how = exec_expand(x);
-    for (size_t i = 0; i < in->args.n; i++) {
+static struct err *do_words(struct configuring *c) {
+    for (size_t i = 0; i < c->in->args.n; i++) {
         autofree char *word = NULL;
-        if (in->kind == DF_EXPOSE) {
-            TRY(expand_words(&how, in->args.v[i], &words));
-            continue;
-        }
-        TRY(exec_word(x, in->args.v[i], &word));
-        strv_push_take(&words, take_ptr(&word));
+        TRY(exec_word(c->x, c->in->args.v[i], &word));
+        strv_push_take(&c->words, take_ptr(&word));
     }
-    return apply(x, df_kind_name(in->kind), &words);
+    return apply(exec_config(c->x), c->in->kind, &c->words);
+}
+
+/* Each port of a range is one, with its protocol. */
+static struct err *add_ports(struct configuring *c, const char *text) {
+    autostrv struct strv word = {.n = 0};
+    autojson alone = json_object();
+    struct json *ports = object_at(exec_config(c->x), "ExposedPorts");
+    strv_push(&word, text);
+    TRY(apply(alone, DF_EXPOSE, &word));
+    JSON_EACH(port, json_get(alone, "ExposedPorts")) {
+        strv_push(&c->words, json_key(port));
+        json_set(ports, json_key(port), json_object());
+    }
+    return NULL;
+}
+
+static struct err *do_expose(struct configuring *c) {
+    autostrv struct strv typed = {.n = 0};
+    const struct expand how = exec_expand(c->x);
+    for (size_t i = 0; i < c->in->args.n; i++)
+        TRY(expand_words(&how, c->in->args.v[i], &typed));
+    for (size_t i = 0; i < typed.n; i++)
+        TRY(add_ports(c, typed.v[i]));
+    return NULL;
 }
 
 void exec_command(struct exec *x, const struct df_instruction *in, const char *text, struct strv *out) {
@@ -104,37 +131,39 @@ void exec_command(struct exec *x, const struct df_instruction *in, const char *t
     strv_push(out, text);
 }
 
-static struct err *do_cmd(struct exec *x, const struct df_instruction *in) {
-    autostrv struct strv words = {.n = 0};
-    if (in->args.n)
-        exec_command(x, in, in->args.v[0], &words);
-    const char *key = in->kind == DF_CMD ? "Cmd" : "Entrypoint";
-    if (words.n)
-        json_set_strv(exec_config(x), key, &words);
+static struct err *do_cmd(struct configuring *c) {
+    struct json *config = exec_config(c->x);
+    const char *key = c->in->kind == DF_CMD ? "Cmd" : "Entrypoint";
+    if (c->in->args.n)
+        exec_command(c->x, c->in, c->in->args.v[0], &c->words);
+    if (c->words.n)
+        json_set_strv(config, key, &c->words);
     else
-        json_remove(exec_config(x), key);
-    if (in->kind == DF_CMD)
-        exec_state(x)->cmd_set = true;
-    else if (!exec_state(x)->cmd_set)
-        json_remove(exec_config(x), "Cmd");
+        json_remove(config, key);
+    if (c->in->kind == DF_CMD)
+        exec_state(c->x)->cmd_set = true;
+    else if (!exec_state(c->x)->cmd_set)
+        json_remove(config, "Cmd");
     return NULL;
 }
 
-static struct err *do_shell(struct exec *x, const struct df_instruction *in) {
-    json_set_strv(exec_config(x), "Shell", &in->args);
+static struct err *do_shell(struct configuring *c) {
+    strv_extend(&c->words, &c->in->args);
+    json_set_strv(exec_config(c->x), "Shell", &c->words);
     return NULL;
 }
 
-static struct err *do_onbuild(struct exec *x, const struct df_instruction *in) {
+static struct err *do_onbuild(struct configuring *c) {
     autostrv struct strv triggers = {.n = 0};
-    TRY(json_get_strv_opt(exec_config(x), "OnBuild", &triggers));
-    strv_push(&triggers, in->args.v[0]);
-    json_set_strv(exec_config(x), "OnBuild", &triggers);
+    TRY(json_get_strv_opt(exec_config(c->x), "OnBuild", &triggers));
+    strv_push(&triggers, c->in->args.v[0]);
+    json_set_strv(exec_config(c->x), "OnBuild", &triggers);
     return NULL;
 }
 
-static struct err *do_maintainer(struct exec *x, const struct df_instruction *in) {
-    json_set_str(exec_state(x)->config, "author", in->args.v[0]);
+static struct err *do_maintainer(struct configuring *c) {
+    strv_push(&c->words, c->in->args.v[0]);
+    json_set_str(exec_state(c->x)->config, "author", c->words.v[0]);
     return NULL;
 }
 
@@ -158,7 +187,8 @@ static struct err *health_times(const struct df_instruction *in, struct json *he
     return NULL;
 }
 
-static struct err *do_healthcheck(struct exec *x, const struct df_instruction *in) {
+static struct err *do_healthcheck(struct configuring *c) {
+    const struct df_instruction *in = c->in;
     autojson health = json_object();
     autostrv struct strv test = {.n = 0};
     bool none = str_eq(in->args.v[0], "NONE");
@@ -168,7 +198,7 @@ static struct err *do_healthcheck(struct exec *x, const struct df_instruction *i
     json_set_strv(health, "Test", &test);
     if (!none)
         TRY(health_times(in, health));
-    json_set(exec_config(x), "Healthcheck", take_ptr(&health));
+    json_set(exec_config(c->x), "Healthcheck", take_ptr(&health));
     return NULL;
 }
 
@@ -201,25 +231,41 @@ static struct err *arg_value(struct exec *x, const char *name, const char *def, 
 
 struct err *exec_arg(struct exec *x, const struct df_instruction *in, bool global) {
     struct strv *args = global ? &x->global : &exec_state(x)->args;
+    autostrv struct strv words = {.n = 0};
     for (size_t i = 0; i < in->args.n; i++) {
         const char *eq = strchr(in->args.v[i], '=');
         autofree char *name = mem_dupn(in->args.v[i], strcspn(in->args.v[i], "="));
         autofree char *value = NULL;
         TRY(arg_value(x, name, eq ? eq + 1 : NULL, global, &value));
-        if (!value)
-            continue;
-        autofree char *assignment = mem_printf("%s=%s", name, value);
-        strv_env_set(args, assignment);
+        autofree char *assignment = mem_printf("%s%s%s", name, value ? "=" : "", value ? value : "");
+        strv_push(&words, assignment);
+        if (value)
+            strv_env_set(args, assignment);
+        if (!global && !strv_has(&exec_state(x)->declared, name))
+            strv_push(&exec_state(x)->declared, name);
     }
+    if (!global)
+        exec_history(x, DF_ARG, &words);
     return NULL;
 }
 
+/* A check's members are in the history where the words of others are. */
+static void note(struct configuring *c) {
+    autostr struct str by = STR_INIT;
+    if (c->in->kind == DF_HEALTHCHECK) {
+        history_health(json_get(exec_config(c->x), "Healthcheck"), &by);
+        exec_history_text(c->x, str_c(&by), false);
+    } else if (c->in->kind != DF_ONBUILD) {
+        exec_history(c->x, c->in->kind, &c->words);
+    }
+}
+
 struct err *exec_configure(struct exec *x, const struct df_instruction *in) {
-    static struct err *(*const fns[DF_KIND_COUNT])(struct exec *, const struct df_instruction *) = {
+    static struct err *(*const fns[DF_KIND_COUNT])(struct configuring *) = {
         [DF_CMD] = do_cmd,
         [DF_ENTRYPOINT] = do_cmd,
         [DF_ENV] = do_env,
-        [DF_EXPOSE] = do_words,
+        [DF_EXPOSE] = do_expose,
         [DF_HEALTHCHECK] = do_healthcheck,
         [DF_LABEL] = do_label,
         [DF_ONBUILD] = do_onbuild,
@@ -229,7 +275,10 @@ struct err *exec_configure(struct exec *x, const struct df_instruction *in) {
         [DF_VOLUME] = do_words,
         [DF_STOPSIGNAL] = do_words,
     };
-    TRY(fns[in->kind](x, in));
-    exec_history(x, in->text, false);
-    return NULL;
+    struct configuring c = {.x = x, .in = in};
+    struct err *e = fns[in->kind](&c);
+    if (!e)
+        note(&c);
+    strv_done(&c.words);
+    return e;
 }

@@ -29,7 +29,8 @@ struct copy {
     size_t n_remotes;
     struct pack_text *texts;
     struct strv owned; /* texts of heredocs */
-    char *dest, *chown, *chmod;
+    struct strv shown; /* the sources, as they are in the history */
+    char *typed_dest, *dest, *chown, *chmod;
     struct chmod mode;
     bool link; /* into an empty root: what lies below is neither read nor followed */
     struct source source;
@@ -42,6 +43,8 @@ static void copy_done(struct copy *c) {
     strv_done(&c->archives);
     free(c->texts);
     strv_done(&c->owned);
+    strv_done(&c->shown);
+    free(c->typed_dest);
     free(c->dest);
     free(c->chown);
     free(c->chmod);
@@ -99,6 +102,7 @@ static struct err *find_sources(struct copy *c) {
             continue;
         }
         TRY(exec_word(c->x, in->args.v[i], &word));
+        strv_push(&c->shown, word);
         if (in->kind == DF_ADD && remote_is(word)) {
             TRY(take_remote(c, word));
             continue;
@@ -136,8 +140,8 @@ static void split_archives(struct copy *c) {
 
 static struct err *find_dest(struct copy *c) {
     const char *dir = json_text(exec_config(c->x), "WorkingDir");
-    autofree char *word = NULL;
-    TRY(exec_word(c->x, c->in->args.v[c->in->args.n - 1], &word));
+    TRY(exec_word(c->x, c->in->args.v[c->in->args.n - 1], &c->typed_dest));
+    const char *word = c->typed_dest;
     autofree char *base = path_join("/", dir);
     autofree char *joined = path_join(base, word);
     c->dest = path_clean(joined);
@@ -352,18 +356,20 @@ static struct err *do_copy(struct copy *c, struct store_layer_ref *ret) {
     return NULL;
 }
 
-/* "COPY --chown=1:2 a b /c # buildkit". */
+/* "COPY --chown=1:2 a b <<EOF /c # buildkit": not all flags, and heredocs behind the files. */
 static void history(struct copy *c) {
-    autostr struct str by = STR_INIT;
-    str_append(&by, df_kind_name(c->in->kind));
+    autostrv struct strv words = {.n = 0};
+    if (c->pack.parents)
+        strv_push(&words, "--parents");
     if (c->chown)
-        str_appendf(&by, " --chown=%s", c->chown);
+        strv_pushf(&words, "--chown=%s", c->chown);
     if (c->chmod)
-        str_appendf(&by, " --chmod=%s", c->chmod);
-    for (size_t i = 0; i < c->in->args.n; i++)
-        str_appendf(&by, " %s", c->in->args.v[i]);
-    str_append(&by, " # buildkit");
-    exec_history(c->x, str_c(&by), true);
+        strv_pushf(&words, "--chmod=%s", c->chmod);
+    strv_extend(&words, &c->shown);
+    for (size_t i = 0; i < c->pack.n_texts; i++)
+        strv_pushf(&words, "<<%s", c->pack.texts[i].name);
+    strv_push(&words, c->typed_dest);
+    exec_history(c->x, c->in->kind, &words);
 }
 
 /* Which flags are for which sources. */
@@ -451,8 +457,9 @@ struct err *exec_workdir(struct exec *x, const struct df_instruction *in) {
     autofree char *clean = path_clean(joined);
     autofree char *recipe = mem_printf("WORKDIR %s\nuser %s\n", clean, json_text(exec_config(x), "User"));
     json_set_str(exec_config(x), "WorkingDir", clean);
+    autofree char *by = mem_printf("WORKDIR %s", clean);
     if (str_eq(clean, "/")) {
-        exec_history(x, in->text, false);
+        exec_history_text(x, by, false);
         progress_done(&x->progress);
         return NULL;
     }
@@ -462,8 +469,7 @@ struct err *exec_workdir(struct exec *x, const struct df_instruction *in) {
         TRY(make_workdir(x, clean, &layer));
         TRY(cache_put(x, &step, &layer));
     }
-    autofree char *by = mem_printf("WORKDIR %s # buildkit", clean);
-    exec_history(x, by, true);
+    exec_history_text(x, by, true);
     hit ? progress_cached(&x->progress) : progress_done(&x->progress);
     return NULL;
 }

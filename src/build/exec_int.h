@@ -27,6 +27,7 @@ struct state {
     size_t n;
     char key[DIGEST_LEN + 1]; /* of everything that the layers were made from */
     struct strv args;         /* NAME=VALUE: the ARGs in effect */
+    struct strv declared;     /* names of all, also of those without a value */
     bool cmd_set;             /* CMD stood in this stage: ENTRYPOINT leaves it */
     bool no_cache;
     struct strv records; /* keys of the build cache that this stage has taken or made */
@@ -70,8 +71,9 @@ struct expand exec_expand(struct exec *x);
 struct err *exec_word(struct exec *x, const char *word, char **ret) __attribute__((warn_unused_result));
 /* Begins a vertex "[build 2/5] RUN …". */
 void exec_vertex(struct exec *x, const struct df_instruction *in);
-/* Adds an entry to the image's history; `layer`: the instruction made one. */
-void exec_history(struct exec *x, const char *created_by, bool layer);
+/* Adds an instruction, with its words (history_int.h), to the image's history; or a text; `layer`: it made one. */
+void exec_history(struct exec *x, enum df_kind kind, const struct strv *words);
+void exec_history_text(struct exec *x, const char *created_by, bool layer);
 /* A work over the layers so far. `trees` of its image mounts (engine_base), or NULL. */
 struct err *exec_work(struct exec *x, const struct container_options *options, const struct json *trees,
                       struct engine_work **ret) __attribute__((warn_unused_result));

@@ -225,18 +225,20 @@ static struct err *execute(struct run *r, struct store_layer_ref *ret) {
     return exec_layer(x, w, exec_state(x), ret);
 }
 
-/* "RUN |1 A=b /bin/sh -c make # buildkit". */
+/* "RUN |1 A=b /bin/sh -c make # buildkit": all ARGs, with what the command had as their values. */
 static void history(struct run *r) {
-    const struct state *s = exec_state(r->x);
-    autostr struct str by = STR_INIT;
-    autofree char *words = strv_join(&r->command, " ");
-    str_append(&by, "RUN ");
-    if (s->args.n)
-        str_appendf(&by, "|%zu ", s->args.n);
-    for (size_t i = 0; i < s->args.n; i++)
-        str_appendf(&by, "%s ", s->args.v[i]);
-    str_appendf(&by, "%s # buildkit", words);
-    exec_history(r->x, str_c(&by), true);
+    struct exec *x = r->x;
+    const struct strv *declared = &exec_state(x)->declared;
+    const struct expand now = exec_expand(x);
+    autostrv struct strv words = {.n = 0};
+    if (declared->n)
+        strv_pushf(&words, "|%zu", declared->n);
+    for (size_t i = 0; i < declared->n; i++) {
+        const char *value = now.get(now.ctx, declared->v[i]);
+        strv_pushf(&words, "%s=%s", declared->v[i], value ? value : "");
+    }
+    strv_extend(&words, &r->command);
+    exec_history(x, DF_RUN, &words);
 }
 
 static struct err *run(struct run *r) {

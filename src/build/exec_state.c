@@ -41,6 +41,7 @@ void state_done(struct state *s) {
         image_layer_done(&s->layers[i]);
     free(s->layers);
     strv_done(&s->args);
+    strv_done(&s->declared);
     strv_done(&s->records);
     json_free(s->mounts);
     *s = (struct state){.n = 0};
@@ -54,6 +55,7 @@ void state_copy(const struct state *s, struct state *ret) {
     }
     memcpy(ret->key, s->key, sizeof ret->key);
     strv_extend(&ret->args, &s->args);
+    strv_extend(&ret->declared, &s->declared);
     ret->when = s->when;
 }
 
@@ -88,6 +90,7 @@ static struct json *state_to_json(const struct exec *x) {
     json_set(j, "Layers", layers);
     json_set_str(j, "Key", s->key);
     json_set_strv(j, "Args", &s->args);
+    json_set_strv(j, "Declared", &s->declared);
     json_set_strv(j, "Used", &x->used);
     json_set_int(j, "When", s->when);
     json_set_strv(j, "Records", &s->records);
@@ -107,6 +110,7 @@ static void state_from_json(struct exec *x, const struct json *j, struct state *
     const char *key = json_text(j, "Key");
     memcpy(s.key, key, strnlen(key, DIGEST_LEN));
     JSON_EACH(arg, json_get(j, "Args")) { strv_push(&s.args, json_str_value(arg)); }
+    JSON_EACH(name, json_get(j, "Declared")) { strv_push(&s.declared, json_str_value(name)); }
     JSON_EACH(record, json_get(j, "Records")) { strv_push(&s.records, json_str_value(record)); }
     JSON_EACH(name, json_get(j, "Used")) {
         if (!strv_has(&x->used, json_str_value(name)))
