@@ -41,6 +41,7 @@ void store_image_free(struct store_image *img) {
     free(img->os);
     free(img->arch);
     free(img->variant);
+    free(img->index);
     strv_done(&img->extra);
     free(img);
 }

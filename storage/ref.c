@@ -88,42 +88,36 @@ static bool image_known(const struct store *s, const char *id) {
     return image_recorded(s, id) || store_image_shared(s, id);
 }
 
-struct err *store_ref_write(int refs, const char *ref, const char *image_id, const char *manifest, mode_t mode) {
+struct err *store_ref_write(int refs, const char *ref, const struct store_target *to, mode_t mode) {
     autofree char *name = NULL;
     autojson j = json_object();
     TRY(store_ref_file(ref, &name));
-    json_set_str(j, "image", image_id);
+    json_set_str(j, "image", to->image);
     json_set_str(j, "reference", ref);
-    if (manifest && *manifest)
-        json_set_str(j, "manifest", manifest);
+    if (to->manifest && *to->manifest)
+        json_set_str(j, "manifest", to->manifest);
+    if (to->index && *to->index)
+        json_set_str(j, "index", to->index);
     TRY_CTX(json_write_file(refs, name, j, mode, IO_DURABLE), "tag %s", ref);
     return NULL;
 }
 
-static struct err *write_ref(struct store *s, const char *ref, const char *image_id, const char *manifest) {
+static struct err *write_ref(struct store *s, const char *ref, const struct store_target *to) {
     int refs;
     TRY(store_dir(s, STORE_REFS, &refs));
-    return store_ref_write(refs, ref, image_id, manifest, 0600);
+    return store_ref_write(refs, ref, to, 0600);
 }
 
-struct err *store_ref_set(struct store *s, const char *ref, const char *image_id) {
-    struct store_image *img = NULL;
-    autoerr none = store_image_get(s, image_id, &img);
-    struct err *e = store_ref_set_to(s, ref, image_id, none ? NULL : img->manifest);
-    store_image_free(img);
-    return e;
-}
-
-struct err *store_ref_set_to(struct store *s, const char *ref, const char *image_id, const char *manifest) {
+struct err *store_ref_set_to(struct store *s, const char *ref, const struct store_target *to) {
     autofree char *name = NULL;
     TRY(store_ref_file(ref, &name));
-    if (!path_is_hex64(image_id) || !image_known(s, image_id))
-        return err_new(ERR_NOT_FOUND, "No such image: %s", image_id);
-    TRY(write_ref(s, ref, image_id, manifest));
+    if (!path_is_hex64(to->image) || !image_known(s, to->image))
+        return err_new(ERR_NOT_FOUND, "No such image: %s", to->image);
+    TRY(write_ref(s, ref, to));
     /* See store_image_remove: one of the two sees the other. */
-    if (!image_known(s, image_id)) {
+    if (!image_known(s, to->image)) {
         unlinkat(store_dirfd(s, "refs"), name, 0);
-        return err_new(ERR_NOT_FOUND, "No such image: %s", image_id);
+        return err_new(ERR_NOT_FOUND, "No such image: %s", to->image);
     }
     return NULL;
 }
@@ -131,21 +125,23 @@ struct err *store_ref_set_to(struct store *s, const char *ref, const char *image
 static struct err *own_ref_get(const struct store *s, const char *ref, char ret[65]);
 
 /* Writes a name of an image that is about to be recorded, unless it is another image's until then. */
-static struct err *announce(struct store *s, const char *ref, const struct store_image *img) {
+static struct err *announce(struct store *s, const char *ref, const struct store_target *to) {
     char now[ID_LEN + 1];
     autoerr e = own_ref_get(s, ref, now);
-    return e && err_kind(e) == ERR_NOT_FOUND ? write_ref(s, ref, img->id, img->manifest) : NULL;
+    return e && err_kind(e) == ERR_NOT_FOUND ? write_ref(s, ref, to) : NULL;
 }
 
-struct err *store_refs_set(struct store *s, const struct strv *names, const char *image_id, const char *manifest,
+struct err *store_refs_set(struct store *s, const struct strv *names, const struct store_target *to,
                            bool *ret_changed) {
+    const char *index = to->index ? to->index : "";
     for (size_t i = 0; i < names->n; i++) {
-        char now[ID_LEN + 1] = "", at[DIGEST_LEN + 1];
+        char now[ID_LEN + 1] = "", at[DIGEST_LEN + 1], of[DIGEST_LEN + 1];
         autoerr e = store_ref_get(s, names->v[i], now);
         store_ref_manifest(s, names->v[i], at);
-        if (!e && str_eq(now, image_id) && (!manifest || str_eq(at, manifest)))
+        store_ref_index(s, names->v[i], of);
+        if (!e && str_eq(now, to->image) && (!to->manifest || str_eq(at, to->manifest)) && str_eq(of, index))
             continue;
-        TRY(store_ref_set_to(s, names->v[i], image_id, manifest));
+        TRY(store_ref_set_to(s, names->v[i], to));
         *ret_changed = true;
     }
     return NULL;
@@ -154,12 +150,13 @@ struct err *store_refs_set(struct store *s, const struct strv *names, const char
 struct err *store_image_put_named(struct store *s, const struct store_image *img, const struct strv *names,
                                   bool *ret_changed) {
     enum { TRIES = 16 };
+    const struct store_target to = {.image = img->id, .manifest = img->manifest, .index = img->index};
     *ret_changed = !image_recorded(s, img->id);
     for (size_t i = 0; *ret_changed && i < names->n; i++)
-        TRY(announce(s, names->v[i], img));
+        TRY(announce(s, names->v[i], &to));
     for (int i = 0;; i++) {
         TRY(store_image_put_beside(s, img));
-        struct err *e = store_refs_set(s, names, img->id, img->manifest, ret_changed);
+        struct err *e = store_refs_set(s, names, &to, ret_changed);
         if (!e || err_kind(e) != ERR_NOT_FOUND || i == TRIES)
             return e;
         err_free(e); /* removed between the two: what it is made of is held, so it is recorded once more */
@@ -191,7 +188,8 @@ struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) 
     return e;
 }
 
-static bool own_ref_manifest(const struct store *s, const char *ref, char ret[DIGEST_LEN + 1]) {
+/* A digest that a reference's file has under `key`. */
+static bool own_ref_digest(const struct store *s, const char *ref, const char *key, char ret[DIGEST_LEN + 1]) {
     autofree char *name = NULL;
     autojson j = NULL;
     int refs;
@@ -200,18 +198,26 @@ static bool own_ref_manifest(const struct store *s, const char *ref, char ret[DI
         e = store_dir(s, STORE_REFS, &refs);
     if (!e)
         e = json_read_file(refs, name, &j);
-    const char *manifest = e ? "" : json_text(j, "manifest");
-    if (digest_ok(manifest))
-        memcpy(ret, manifest, DIGEST_LEN + 1);
+    const char *digest = e ? "" : json_text(j, key);
+    if (digest_ok(digest))
+        memcpy(ret, digest, DIGEST_LEN + 1);
     bool there = !e;
     err_free(e);
     return there;
 }
 
-void store_ref_manifest(const struct store *s, const char *ref, char ret[DIGEST_LEN + 1]) {
-    bool there = (*ret = '\0', own_ref_manifest(s, ref, ret));
+static void ref_digest(const struct store *s, const char *ref, const char *key, char ret[DIGEST_LEN + 1]) {
+    bool there = (*ret = '\0', own_ref_digest(s, ref, key, ret));
     for (size_t i = 0; !there && i < s->n_shared; i++)
-        there = own_ref_manifest(s->shared[i], ref, ret);
+        there = own_ref_digest(s->shared[i], ref, key, ret);
+}
+
+void store_ref_manifest(const struct store *s, const char *ref, char ret[DIGEST_LEN + 1]) {
+    ref_digest(s, ref, "manifest", ret);
+}
+
+void store_ref_index(const struct store *s, const char *ref, char ret[DIGEST_LEN + 1]) {
+    ref_digest(s, ref, "index", ret);
 }
 
 int64_t store_ref_time(const struct store *s, const char *ref) {

@@ -204,9 +204,11 @@ static struct err *give_blobs(const struct store *s, int to, const struct store_
 }
 
 static struct err *share_ref(const struct store *s, int names, const char *ref, const char *id) {
-    char manifest[DIGEST_LEN + 1];
+    char manifest[DIGEST_LEN + 1], index[DIGEST_LEN + 1];
     store_ref_manifest(s, ref, manifest);
-    return store_ref_write(names, ref, id, manifest, 0644);
+    store_ref_index(s, ref, index);
+    const struct store_target to = {.image = id, .manifest = manifest, .index = index};
+    return store_ref_write(names, ref, &to, 0644);
 }
 
 static struct err *share_image(struct store *s, int fd, const struct store_image *img, const struct strv *refs) {

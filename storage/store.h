@@ -151,6 +151,7 @@ struct store_image {
     char *config;                   /* digest of the config blob */
     int64_t created, size;          /* from the config; sum of diff_size */
     char *os, *arch, *variant;
+    char *index; /* digest of the index that its name stands for (store_target), or NULL; not in the record */
     struct store_layer_ref *layers; /* bottom first */
     size_t n_layers;
     struct strv extra; /* digests of further blobs to keep, such as the index that the manifest was chosen from */
@@ -170,24 +171,27 @@ struct err *store_image_put_named(struct store *s, const struct store_image *img
 /* Loads an image by full id. */
 struct err *store_image_get(const struct store *s, const char *id, struct store_image **ret)
     __attribute__((warn_unused_result));
-/* The full id for a unique prefix of at least 1 hex digit; not_found, conflict when ambiguous. */
+/* The full id for a unique prefix of at least 1 hex digit (not_found, conflict when ambiguous); all ids, unsorted. */
 struct err *store_image_by_prefix(const struct store *s, const char *prefix, char ret[65])
     __attribute__((warn_unused_result));
-/* Ids of all images (unsorted). */
 struct err *store_image_ids(const struct store *s, struct strv *out) __attribute__((warn_unused_result));
 /* Forgets an image: its record and every ref to it. The rest goes with the next store_sweep(). */
 struct err *store_image_remove(struct store *s, const char *id) __attribute__((warn_unused_result));
 
-/* Points a canonical reference (domain/path:tag or domain/path@digest) at an image; durable, atomic. */
-struct err *store_ref_set(struct store *s, const char *ref, const char *image_id) __attribute__((warn_unused_result));
-/* The same, at an image as one of its manifests has it; NULL: the one that its record names now. */
-struct err *store_ref_set_to(struct store *s, const char *ref, const char *image_id, const char *manifest)
+/* What a name stands for: an image (id), as one of its manifests has it (NULL: the record's), which may be one of an
+ * index (NULL: of none), whose blobs are among the image's extra. */
+struct store_target {
+    const char *image, *manifest, *index;
+};
+/* Points a canonical reference (domain/path:tag or domain/path@digest) at it; durable, atomic. */
+struct err *store_ref_set_to(struct store *s, const char *ref, const struct store_target *to)
     __attribute__((warn_unused_result));
 /* The same for several; sets *ret_changed when one of them was not there or another image's. */
-struct err *store_refs_set(struct store *s, const struct strv *names, const char *image_id, const char *manifest,
-                           bool *ret_changed) __attribute__((warn_unused_result));
-/* The manifest that a reference was set to: "" where it does not say, and the record's counts. */
+struct err *store_refs_set(struct store *s, const struct strv *names, const struct store_target *to, bool *ret_changed)
+    __attribute__((warn_unused_result));
+/* The manifest and the index that a reference was set to; "": none (the record's manifest counts). */
 void store_ref_manifest(const struct store *s, const char *ref, char ret[72]);
+void store_ref_index(const struct store *s, const char *ref, char ret[72]);
 /* Image id of a reference; not_found. */
 struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) __attribute__((warn_unused_result));
 struct err *store_ref_remove(struct store *s, const char *ref) __attribute__((warn_unused_result));

@@ -66,7 +66,7 @@ void store_plan_layers(const struct store *s, const struct strv *chain_ids, stru
 struct err *store_image_write(int images, const struct store_image *img, mode_t mode)
     __attribute__((warn_unused_result));
 struct err *store_image_put_beside(struct store *s, const struct store_image *img) __attribute__((warn_unused_result));
-struct err *store_ref_write(int refs, const char *ref, const char *image_id, const char *manifest, mode_t mode)
+struct err *store_ref_write(int refs, const char *ref, const struct store_target *to, mode_t mode)
     __attribute__((warn_unused_result));
 /* The host facts that the store was opened with, borrowed. */
 const struct host *store_host(const struct store *s);

@@ -58,16 +58,28 @@ struct build_options {
     const struct strv *cache_from;       /* "reference", "type=local,src=directory" */
     const struct strv *cache_to;         /* "type=inline", "type=local,dest=directory,mode=max,mounts=true" */
     const struct container_options *run; /* what RUN gets: network, hosts, limits; the rest is filled in here */
-    const char *target, *platform;       /* or NULL */
+    const char *target;                  /* or NULL */
+    const struct strv *platforms;        /* "linux/arm64", "linux/amd64,linux/arm64"; none: this machine's */
     bool no_cache, pull;
+    bool squash;        /* the layers that the build makes become one */
+    bool want_each;     /* of several platforms each becomes an image of the store: result.members */
     bool debug_shell;   /* a shell where a RUN has failed; standard input and output are a terminal */
     bool rewrite_times; /* with SOURCE_DATE_EPOCH, no file of a layer that is made has a later time */
     bool explain;       /* warnings come with their reasons and lines */
     struct build_look look;
     const int *interrupted_fd;
 };
-struct build_result {
+struct build_member {
+    char *platform; /* "linux/arm64" */
     char id[65];
+    bool fresh;
+};
+struct build_result {
+    char id[65];    /* of an index: of its image for this machine */
+    char index[72]; /* digest of the index; "": it is one image */
+    int64_t index_size;
+    struct build_member *members; /* where they are wanted */
+    size_t n_members;
     bool fresh;          /* there was no such image before */
     struct strv names;   /* as docker shows them */
     struct str warnings; /* of the build checks, as buildx prints them below a build, also one that failed */

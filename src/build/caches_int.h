@@ -74,6 +74,8 @@ struct err *caches_mount(struct exec *x, const char *name, struct store_layer_re
 
 /* ---- caches_out.c ---- */
 
+/* Whether a --cache-to is the image itself. */
+bool caches_wants_inline(const struct caches *c);
 /* Puts the cache of the image's own layers into its config, where --cache-to wants that. */
 struct err *caches_inline(struct exec *x) __attribute__((warn_unused_result));
 /* Writes the others. */

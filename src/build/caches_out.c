@@ -160,7 +160,7 @@ struct err *caches_write(struct exec *x) {
     return NULL;
 }
 
-static bool wants_inline(const struct caches *c) {
+bool caches_wants_inline(const struct caches *c) {
     for (size_t i = 0; i < c->n_to; i++)
         if (c->to[i].kind == CACHE_INLINE)
             return true;
@@ -171,7 +171,7 @@ struct err *caches_inline(struct exec *x) {
     static const struct cache_spec min = {.kind = CACHE_INLINE};
     const struct state *s = exec_state(x);
     struct collecting c;
-    if (!wants_inline(&x->caches))
+    if (!caches_wants_inline(&x->caches))
         return NULL;
     collecting_init(&c, x, &min);
     for (size_t i = 0; i < s->n; i++) { /* all of them, in their order: even the same bytes twice */

@@ -13,6 +13,7 @@
 #include "build/board_int.h"
 #include "build/history_int.h"
 #include "build/ignore_int.h"
+#include "build/platforms_int.h"
 #include "spec/spec.h"
 
 /* ---- variables ---- */
@@ -55,11 +56,11 @@ struct err *exec_word(struct exec *x, const char *word, char **ret) {
 void exec_vertex(struct exec *x, const struct df_instruction *in) {
     const struct plan_stage *s = &x->plan.stage[x->at];
     autofree char *stage = x->plan.n > 1 || s->named ? mem_printf("%s ", s->name) : mem_dup("");
-    progress_vertex(&x->progress, "[%s%zu/%zu] %s", stage, ++x->step, s->steps, in->text);
+    autofree char *platform = x->platforms.n > 1 ? mem_printf("%s ", x->platform) : mem_dup("");
+    progress_vertex(&x->progress, "[%s%s%zu/%zu] %s", platform, stage, ++x->step, s->steps, in->text);
 }
 
-/* When the image became what it is now, or what SOURCE_DATE_EPOCH says. */
-static void image_time(const struct exec *x, struct str *out) {
+void exec_time(const struct exec *x, struct str *out) {
     const struct state *s = &x->state[x->at];
     clock_format_rfc3339(x->epoch >= 0 ? x->epoch : s->when, out);
 }
@@ -67,7 +68,7 @@ static void image_time(const struct exec *x, struct str *out) {
 void exec_history_text(struct exec *x, const char *created_by, bool layer) {
     struct json *entry = json_object();
     autostr struct str when = STR_INIT;
-    image_time(x, &when);
+    exec_time(x, &when);
     json_set_str(entry, "created", str_c(&when));
     json_set_str(entry, "created_by", created_by);
     json_set_str(entry, "comment", "buildkit.dockerfile.v0");
@@ -201,7 +202,7 @@ static void platform_args(const char *prefix, const struct image_platform *p, st
 
 struct err *exec_predefined(const struct exec *x, struct strv *out) {
     struct image_platform p = {.os = NULL}, own = {.os = NULL};
-    TRY(image_platform_parse(x->o->host, x->o->platform, &p));
+    TRY(image_platform_parse(x->o->host, x->platform, &p));
     platform_args("TARGET", &p, out);
     image_platform_done(&p);
     TRY(image_platform_parse(NULL, NULL, &own));
@@ -261,19 +262,7 @@ struct err *exec_stage(struct exec *x, size_t index) {
     return NULL;
 }
 
-/* ---- the image ---- */
-
-static struct err *add_labels(struct exec *x) {
-    struct json *config = exec_config(x);
-    if (x->o->labels->n && json_type(json_get(config, "Labels")) != JSON_OBJECT)
-        json_set(config, "Labels", json_object());
-    for (size_t i = 0; i < x->o->labels->n; i++) {
-        const char *label = x->o->labels->v[i], *eq = strchr(label, '=');
-        autofree char *key = mem_dupn(label, strcspn(label, "="));
-        json_set_str(json_get(config, "Labels"), key, eq ? eq + 1 : "");
-    }
-    return NULL;
-}
+/* ---- from start to end ---- */
 
 static struct err *parse_tags(const struct build_options *o, struct strv *canonical, struct strv *shown) {
     for (size_t i = 0; i < o->tags->n; i++) {
@@ -287,46 +276,6 @@ static struct err *parse_tags(const struct build_options *o, struct strv *canoni
         strv_push(canonical, name);
         strv_push(shown, name);
     }
-    return NULL;
-}
-
-/* Of the manifest alone: an image for one platform has no index. */
-static struct err *annotations(const struct build_options *o, struct json **ret) {
-    static const char here[] = "manifest:";
-    for (size_t i = 0; i < o->annotations->n; i++) {
-        const char *text = o->annotations->v[i], *eq = strchr(text, '=');
-        const char *key = str_starts(text, here) ? text + strlen(here) : text;
-        if (!eq || eq == key)
-            return err_new(ERR_USAGE, "invalid annotation \"%s\", expected key=value", text);
-        if (str_starts(text, "index:") || str_starts(text, "manifest-descriptor:") || str_starts(text, "index,") ||
-            str_starts(text, "index-descriptor:") || str_starts(text, "manifest,") || str_starts(text, "manifest["))
-            return err_new(ERR_UNSUPPORTED, "--annotation %s: an image for one platform has a manifest and no index",
-                           text);
-        autofree char *name = mem_dupn(key, (size_t)(eq - key));
-        if (!*ret)
-            *ret = json_object();
-        json_set_str(*ret, name, eq + 1);
-    }
-    return NULL;
-}
-
-static struct err *make_image(struct exec *x, const struct strv *names, struct build_result *ret) {
-    struct state *s = exec_state(x);
-    autostrv struct strv before = {.n = 0};
-    autostr struct str when = STR_INIT;
-    progress_vertex(&x->progress, "exporting to image");
-    TRY(add_labels(x));
-    TRY(caches_inline(x));
-    image_time(x, &when);
-    json_set_str(s->config, "created", str_c(&when));
-    TRY(store_image_ids(x->store, &before));
-    const struct image_parts parts = {s->config, s->layers, s->n, names, x->annotations};
-    TRY(engine_build_image(x->o->engine, &parts, ret->id));
-    ret->fresh = !strv_has(&before, ret->id);
-    progress_line(&x->progress, "writing image sha256:%s done", ret->id);
-    for (size_t i = 0; i < names->n; i++)
-        progress_line(&x->progress, "naming to %s done", names->v[i]);
-    progress_done(&x->progress);
     return NULL;
 }
 
@@ -365,7 +314,24 @@ static struct err *find_epoch(struct exec *x) {
     return NULL;
 }
 
+struct err *exec_plan(struct exec *x) {
+    TRY(global_args(x));
+    const struct expand global = exec_expand(x);
+    const struct plan_wish wish = {.target = x->o->target, .contexts = x->o->contexts};
+    return plan_make(&x->d, &global, &wish, &x->plan, &x->fault);
+}
+
+void exec_forget_stages(struct exec *x) {
+    for (size_t i = 0; x->state && i < x->plan.n; i++)
+        state_done(&x->state[i]);
+    free(take_ptr(&x->state));
+    plan_done(&x->plan);
+    strv_done(&x->global);
+}
+
 struct err *exec_load(struct exec *x) {
+    TRY(platforms_parse(x->o->host, x->o->platforms, &x->platforms));
+    x->platform = x->platforms.n ? x->platforms.v[0] : NULL;
     TRY(find_epoch(x));
     TRY(open_context(x));
     progress_vertex(&x->progress, "[internal] load build definition from %s", x->o->file ? x->o->file : "Dockerfile");
@@ -376,39 +342,31 @@ struct err *exec_load(struct exec *x) {
     progress_vertex(&x->progress, "[internal] load .dockerignore");
     TRY(read_ignore(x));
     progress_done(&x->progress);
-    TRY(global_args(x));
-    const struct expand global = exec_expand(x);
-    const struct plan_wish wish = {.target = x->o->target, .contexts = x->o->contexts};
-    return plan_make(&x->d, &global, &wish, &x->plan, &x->fault);
+    return exec_plan(x);
 }
 
 static struct err *run_all(struct exec *x, struct build_result *ret) {
     autostrv struct strv names = {.n = 0};
     TRY(parse_tags(x->o, &names, &ret->names));
-    TRY(annotations(x->o, &x->annotations));
     TRY(caches_parse(x->o, &x->caches));
+    TRY(squash_check(x));
     TRY(exec_load(x));
+    TRY(export_annotations_parse(x->o->annotations, export_wants_index(x), &x->annotations));
     if (x->checks.error)
         TRY(exec_check(x, &x->plan, NULL));
     TRY(caches_open(x));
-    x->state = mem_array(x->plan.n, sizeof *x->state);
-    TRY(exec_stages(x));
-    x->at = x->plan.target;
-    TRY(make_image(x, &names, ret));
+    TRY(platforms_build(x, &names, ret));
     unused_args(x);
     return caches_write(x);
 }
 
 static void exec_done(struct exec *x) {
-    for (size_t i = 0; x->state && i < x->plan.n; i++)
-        state_done(&x->state[i]);
-    free(x->state);
-    plan_done(&x->plan);
+    exec_forget_stages(x);
     dockerfile_done(&x->d);
     str_done(&x->text);
-    strv_done(&x->global);
     strv_done(&x->used);
-    json_free(x->annotations);
+    strv_done(&x->platforms);
+    export_annotations_done(&x->annotations);
     caches_done(&x->caches);
     ignore_free(x->ignore);
     check_config_done(&x->checks);
@@ -474,4 +432,7 @@ struct err *build_run(const struct build_options *o, struct build_result *ret, s
 void build_result_done(struct build_result *r) {
     strv_done(&r->names);
     str_done(&r->warnings);
+    for (size_t i = 0; i < r->n_members; i++)
+        free(r->members[i].platform);
+    free(r->members);
 }

@@ -28,14 +28,57 @@ static struct err *scratch(struct exec *x, const char *platform, struct state *r
     return digest_of("scratch", strlen("scratch"), ret->key);
 }
 
+/* What a name stands for, before another platform's image is pulled by it. */
+struct named {
+    char *name; /* NULL: there is no such image */
+    char id[65], manifest[DIGEST_LEN + 1], index[DIGEST_LEN + 1];
+};
+
+static void name_find(const struct exec *x, const char *reference, struct named *ret) {
+    err_free(engine_image_find(x->o->engine, reference, ret->id, &ret->name));
+    if (!ret->name)
+        return;
+    store_ref_manifest(x->store, ret->name, ret->manifest);
+    store_ref_index(x->store, ret->name, ret->index);
+}
+
+/* A build asks for a base; what the name means to the user stays. */
+static struct err *name_keep(const struct exec *x, const struct named *old, const char *new_id) {
+    struct store_image *was = NULL, *is = NULL;
+    if (!old->name)
+        return NULL;
+    struct err *e = store_image_get(x->store, old->id, &was);
+    if (!e)
+        e = store_image_get(x->store, new_id, &is);
+    bool other = !e && (!str_eq(was->arch, is->arch) || !str_eq(was->variant, is->variant));
+    store_image_free(was);
+    store_image_free(is);
+    const struct store_target to = {.image = old->id, .manifest = old->manifest, .index = old->index};
+    return other ? store_ref_set_to(x->store, old->name, &to) : e;
+}
+
 static struct err *pull(struct exec *x, const char *reference, const char *platform, char ret_id[65]) {
     const struct engine_pull p = {.reference = reference, .platform = platform, .interrupted_fd = x->o->interrupted_fd};
     struct image_pulled got = {.up_to_date = false};
+    struct named old = {.name = NULL};
+    name_find(x, reference, &old);
     progress_line(&x->progress, "resolve %s", reference);
-    TRY(engine_image_pull(x->o->engine, &p, &got));
+    struct err *e = engine_image_pull(x->o->engine, &p, &got);
     free(got.reference);
+    if (!e)
+        e = name_keep(x, &old, got.id);
+    free(old.name);
     memcpy(ret_id, got.id, sizeof got.id);
-    return NULL;
+    return e;
+}
+
+/* The image that a name has for another platform: in the index that it stands for here, else in its registry. */
+static struct err *other_image(struct exec *x, const char *reference, const char *platform, char ret_id[65]) {
+    struct err *none = engine_image_member(x->o->engine, reference, platform, ret_id);
+    if (!none || err_kind(none) != ERR_NOT_FOUND)
+        return none;
+    err_free(none);
+    return pull(x, reference, platform, ret_id);
 }
 
 static struct err *find(struct exec *x, const char *reference, const char *platform, char ret_id[65]) {
@@ -51,7 +94,7 @@ static struct err *find(struct exec *x, const char *reference, const char *platf
 static bool other_platform(struct exec *x, const struct store_image *img, const char *platform) {
     struct image_platform p = {.os = NULL};
     autoerr e = image_platform_parse(x->o->host, platform, &p);
-    bool other = !e && (!str_eq(p.os, img->os) || !str_eq(p.arch, img->arch));
+    bool other = !e && !image_platform_suits(&p, img->os, img->arch, img->variant);
     if (!e)
         image_platform_done(&p);
     return other;
@@ -72,12 +115,15 @@ struct err *exec_image(struct exec *x, const char *reference, const char *platfo
     TRY(store_image_get(x->store, id, &img));
     if (platform && other_platform(x, img, platform)) {
         store_image_free(take_ptr(&img));
-        TRY_CTX(pull(x, reference, platform, id), "%s", reference);
+        TRY_CTX(other_image(x, reference, platform, id), "%s", reference);
         TRY(store_image_get(x->store, id, &img));
     }
     struct err *e = image_config(x->store, img, &s.config);
     if (!e) {
         take_layers(&s, img);
+        s.base.layers = s.n;
+        s.base.history = json_count(json_get(s.config, "history"));
+        memcpy(s.base.id, id, sizeof s.base.id);
         s.when = img->created;
         e = digest_of(id, strlen(id), s.key);
     }
@@ -138,7 +184,7 @@ static struct err *times_in_key(const struct exec *x, struct state *s) {
 struct err *exec_from(struct exec *x) {
     const struct plan_stage *p = &x->plan.stage[x->at];
     struct state *s = exec_state(x);
-    const char *platform = p->platform ? p->platform : x->o->platform, *named = source_named(x, p->base);
+    const char *platform = p->platform ? p->platform : x->platform, *named = source_named(x, p->base);
     autofree char *image = NULL;
     bool is_image = named && source_is_image(named, &image);
     exec_vertex(x, p->from);

@@ -14,6 +14,7 @@
 #include "build/context_int.h"
 #include "build/dockerfile_int.h"
 #include "build/expand_int.h"
+#include "build/export_int.h"
 #include "build/plan_int.h"
 #include "build/progress_int.h"
 #include "engine/build.h"
@@ -25,6 +26,10 @@ struct state {
     struct json *config;            /* the OCI image config that it would have now */
     struct store_layer_ref *layers; /* bottom first */
     size_t n;
+    struct {
+        size_t layers, history; /* how much of both is the base image's */
+        char id[65];            /* "": there is none */
+    } base;
     char key[DIGEST_LEN + 1]; /* of everything that the layers were made from */
     struct strv args;         /* NAME=VALUE: the ARGs in effect */
     struct strv declared;     /* names of all, also of those without a value */
@@ -45,12 +50,14 @@ struct exec {
     struct state *state; /* one for each stage */
     size_t at;           /* index of the stage that is being built */
     size_t step;
-    int64_t epoch;            /* SOURCE_DATE_EPOCH in ns, -1: not given */
-    int64_t latest;           /* times of files in layers that are later become this one (s), INT64_MAX: none do */
-    struct strv global;       /* NAME=VALUE: ARGs before the first FROM */
-    struct strv used;         /* names of --build-arg that an ARG took */
-    struct json *annotations; /* of the image's manifest, or NULL */
-    struct caches caches;     /* --cache-from, --cache-to */
+    int64_t epoch;      /* SOURCE_DATE_EPOCH in ns, -1: not given */
+    int64_t latest;     /* times of files in layers that are later become this one (s), INT64_MAX: none do */
+    struct strv global; /* NAME=VALUE: ARGs before the first FROM */
+    struct strv used;   /* names of --build-arg that an ARG took */
+    struct export_annotations annotations;
+    struct strv platforms; /* --platform; none: this machine's */
+    const char *platform;  /* the one of them that is built for, or NULL */
+    struct caches caches;  /* --cache-from, --cache-to */
     struct ignore *ignore;
     struct check_config checks;
     int context; /* directory, or -1; of context_files */
@@ -71,6 +78,8 @@ struct expand exec_expand(struct exec *x);
 struct err *exec_word(struct exec *x, const char *word, char **ret) __attribute__((warn_unused_result));
 /* Begins a vertex "[build 2/5] RUN …". */
 void exec_vertex(struct exec *x, const struct df_instruction *in);
+/* When the image became what it is now, or what SOURCE_DATE_EPOCH says. */
+void exec_time(const struct exec *x, struct str *out);
 /* Adds an instruction, with its words (history_int.h), to the image's history; or a text; `layer`: it made one. */
 void exec_history(struct exec *x, enum df_kind kind, const struct strv *words);
 void exec_history_text(struct exec *x, const char *created_by, bool layer);
@@ -110,6 +119,9 @@ struct err *exec_do(const struct build_options *o, struct err *(*fn)(struct exec
                     struct str *excerpt) __attribute__((warn_unused_result));
 /* Reads the context's .dockerignore and the Dockerfile, and plans the stages. */
 struct err *exec_load(struct exec *x) __attribute__((warn_unused_result));
+/* The last part of that: for x->platform, after exec_forget_stages(). */
+struct err *exec_plan(struct exec *x) __attribute__((warn_unused_result));
+void exec_forget_stages(struct exec *x);
 /* Variables that are there before the first ARG, appended: NAME=VALUE. */
 struct err *exec_predefined(const struct exec *x, struct strv *out) __attribute__((warn_unused_result));
 /* Builds one stage; those that it takes from are there. */

@@ -12,6 +12,7 @@
 #include "base/host.h"
 #include "base/io.h"
 #include "base/path.h"
+#include "build/platforms_int.h"
 #include "spec/spec.h"
 
 static const char *const proxies[] = {"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY",
@@ -208,6 +209,7 @@ static struct err *clean_mounts(struct run *r, struct engine_work *w) {
 
 static struct err *execute(struct run *r, struct store_layer_ref *ret) {
     struct exec *x = r->x;
+    TRY(binfmt_check(x->o->host, json_text(exec_state(x)->config, "architecture")));
     autowork w = NULL;
     autofd int out = -1;
     int code = 0;

@@ -48,7 +48,7 @@ void state_done(struct state *s) {
 }
 
 void state_copy(const struct state *s, struct state *ret) {
-    *ret = (struct state){.config = json_copy(s->config)};
+    *ret = (struct state){.config = json_copy(s->config), .base = s->base};
     for (size_t i = 0; i < s->n; i++) {
         struct store_layer_ref l = image_layer_copy(&s->layers[i]);
         state_push(ret, &l);
@@ -92,6 +92,9 @@ static struct json *state_to_json(const struct exec *x) {
     json_set_strv(j, "Args", &s->args);
     json_set_strv(j, "Declared", &s->declared);
     json_set_strv(j, "Used", &x->used);
+    json_set_int(j, "BaseLayers", (int64_t)s->base.layers);
+    json_set_int(j, "BaseHistory", (int64_t)s->base.history);
+    json_set_str(j, "BaseId", s->base.id);
     json_set_int(j, "When", s->when);
     json_set_strv(j, "Records", &s->records);
     json_set(j, "Mounts", s->mounts ? json_copy(s->mounts) : json_object());
@@ -100,6 +103,8 @@ static struct json *state_to_json(const struct exec *x) {
 
 static void state_from_json(struct exec *x, const struct json *j, struct state *ret) {
     struct state s = {.config = json_copy(json_get(j, "Config")),
+                      .base = {.layers = (size_t)json_int_value(json_get(j, "BaseLayers"), 0),
+                               .history = (size_t)json_int_value(json_get(j, "BaseHistory"), 0)},
                       .when = json_int_value(json_get(j, "When"), 0),
                       .mounts = json_copy(json_get(j, "Mounts"))};
     JSON_EACH(l, json_get(j, "Layers")) {
@@ -107,7 +112,8 @@ static void state_from_json(struct exec *x, const struct json *j, struct state *
         layer_from_json(l, &layer);
         state_push(&s, &layer);
     }
-    const char *key = json_text(j, "Key");
+    const char *key = json_text(j, "Key"), *base = json_text(j, "BaseId");
+    memcpy(s.base.id, base, strnlen(base, sizeof s.base.id - 1));
     memcpy(s.key, key, strnlen(key, DIGEST_LEN));
     JSON_EACH(arg, json_get(j, "Args")) { strv_push(&s.args, json_str_value(arg)); }
     JSON_EACH(name, json_get(j, "Declared")) { strv_push(&s.declared, json_str_value(name)); }

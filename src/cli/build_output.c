@@ -146,6 +146,13 @@ bool build_outputs_keep(const struct build_outputs *o) {
     return !o->n;
 }
 
+bool build_outputs_files(const struct build_outputs *o) {
+    for (size_t i = 0; i < o->n; i++)
+        if (o->v[i].type == OUTPUT_LOCAL)
+            return true;
+    return false;
+}
+
 bool build_outputs_rewrite_times(const struct build_outputs *o) {
     for (size_t i = 0; i < o->n; i++)
         if (o->v[i].rewrite_times)
@@ -161,15 +168,27 @@ void build_outputs_names(const struct build_outputs *o, const struct strv *tags,
                 strv_push(ret, o->v[i].names.v[k]);
 }
 
-struct err *build_outputs_check(const struct cli_ctx *c, const struct build_outputs *o, const struct strv *tags) {
+static struct err *check_one(const struct cli_ctx *c, const struct build_output *o, bool index) {
+    if (str_eq(o->dest, "-") && c->host->stdout_tty)
+        return err_new(ERR_USAGE, "dest file is required for %s exporter. refusing to write to console",
+                       types[o->type]);
+    if (index && o->type == OUTPUT_DOCKER && o->dest)
+        return err_hint(err_new(ERR_UNSUPPORTED, "docker exporter does not currently support exporting manifest lists"),
+                        "type=oci does");
+    if (index && o->type == OUTPUT_TAR)
+        return err_hint(err_new(ERR_UNSUPPORTED, "type=tar holds the files of one image"),
+                        "type=local writes those of each platform into a directory of its own");
+    return NULL;
+}
+
+struct err *build_outputs_check(const struct cli_ctx *c, const struct build_outputs *o, const struct strv *tags,
+                                bool index) {
     autostrv struct strv names = {.n = 0};
     build_outputs_names(o, tags, &names);
     for (size_t i = 0; i < o->n; i++) {
         if (o->v[i].push && !names.n)
             return err_hint(err_new(ERR_USAGE, "tag is needed when pushing to registry"), "give one with -t");
-        if (str_eq(o->v[i].dest, "-") && c->host->stdout_tty)
-            return err_new(ERR_USAGE, "dest file is required for %s exporter. refusing to write to console",
-                           types[o->v[i].type]);
+        TRY(check_one(c, &o->v[i], index));
     }
     return NULL;
 }
@@ -179,7 +198,7 @@ struct err *build_outputs_check(const struct cli_ctx *c, const struct build_outp
 struct writing {
     struct cli_ctx *c;
     const struct build_output *o;
-    const char *id;
+    const struct build_result *r;
     const struct strv *names;
 };
 
@@ -190,22 +209,46 @@ static struct err *write_archive(void *ctx, int fd) {
                                                                          : IMAGE_OCI_ARCHIVE,
                                 .path = w->o->dest,
                                 .reference = w->names->n ? w->names->v[0] : NULL};
-    return w->o->type == OUTPUT_TAR ? engine_image_files(w->c->engine, w->id, fd, -1)
-                                    : engine_image_write(w->c->engine, w->id, &to, fd);
+    if (w->o->type == OUTPUT_TAR)
+        return engine_image_files(w->c->engine, w->r->id, fd, -1);
+    return *w->r->index ? engine_index_write(w->c->engine, w->r->id, w->r->index, &to, fd)
+                        : engine_image_write(w->c->engine, w->r->id, &to, fd);
+}
+
+/* BuildKit's: "linux_arm64", where there are several. */
+static struct err *write_platform(struct writing *w, int dir, const struct build_member *m) {
+    autofree char *name = mem_dup(m->platform);
+    autofd int sub = -1;
+    for (char *p = name; (p = strchr(p, '/'));)
+        *p = '_';
+    TRY(io_mkdirs(dir, name, 0755));
+    TRY(fd_open_dir(dir, name, &sub));
+    return engine_image_files(w->c->engine, m->id, -1, sub);
+}
+
+static struct err *write_files(struct writing *w, int dir) {
+    if (w->r->n_members < 2)
+        return engine_image_files(w->c->engine, w->r->id, -1, dir);
+    for (size_t i = 0; i < w->r->n_members; i++)
+        TRY_CTX(write_platform(w, dir, &w->r->members[i]), "%s", w->r->members[i].platform);
+    return NULL;
 }
 
 static struct err *write_directory(struct writing *w) {
     autofd int dir = -1;
     TRY(io_mkdirs(AT_FDCWD, w->o->dest, 0755));
     TRY(fd_open_dir(AT_FDCWD, w->o->dest, &dir));
-    return w->o->type == OUTPUT_LOCAL ? engine_image_files(w->c->engine, w->id, -1, dir) : write_archive(w, dir);
+    return w->o->type == OUTPUT_LOCAL ? write_files(w, dir) : write_archive(w, dir);
 }
 
 static struct err *push(const struct writing *w) {
     int interrupted = -1;
     TRY(cli_interrupt_fd(&interrupted));
     for (size_t i = 0; i < w->names->n; i++) {
-        const struct engine_push p = {.reference = w->names->v[i], .image = w->id, .interrupted_fd = &interrupted};
+        const struct engine_push p = {.reference = w->names->v[i],
+                                      .image = w->r->id,
+                                      .index = *w->r->index ? w->r->index : NULL,
+                                      .interrupted_fd = &interrupted};
         struct image_pushed got = {.size = 0};
         autofree char *tag = NULL;
         TRY_CTX(engine_image_push(w->c->engine, &p, &got, &tag), "push %s", w->names->v[i]);
@@ -225,19 +268,26 @@ static struct err *make_one(struct writing *w) {
     return cli_to_file(w->c, str_eq(o->dest, "-") ? NULL : o->dest, write_archive, w);
 }
 
+/* What was not to stay. Somebody may use it already. */
+static void forget(struct cli_ctx *c, const char *id) {
+    autojson gone = NULL;
+    err_free(engine_image_remove(c->engine, id, false, &gone));
+}
+
 struct err *build_outputs_make(struct cli_ctx *c, const struct build_outputs *o, const struct build_result *r,
                                const struct strv *tags) {
     autostrv struct strv names = {.n = 0};
     struct err *e = NULL;
     build_outputs_names(o, tags, &names);
     for (size_t i = 0; !e && i < o->n; i++) {
-        struct writing w = {c, &o->v[i], r->id, &names};
+        struct writing w = {c, &o->v[i], r, &names};
         e = make_one(&w);
         e = e ? err_wrap(e, "output type=%s", types[o->v[i].type]) : NULL;
     }
-    if (!r->fresh || build_outputs_keep(o))
-        return e;
-    autojson gone = NULL;
-    err_free(engine_image_remove(c->engine, r->id, false, &gone)); /* somebody may use it already */
+    for (size_t i = 0; i < r->n_members; i++)
+        if (r->members[i].fresh && !str_eq(r->members[i].id, r->id))
+            forget(c, r->members[i].id);
+    if (r->fresh && !build_outputs_keep(o))
+        forget(c, r->id);
     return e;
 }

@@ -38,11 +38,14 @@ void build_outputs_done(struct build_outputs *o);
 bool build_outputs_keep(const struct build_outputs *o);
 /* Whether one of them wants the times of files rewritten: layers are the same for all. */
 bool build_outputs_rewrite_times(const struct build_outputs *o);
+/* Whether one of them is the image's files. */
+bool build_outputs_files(const struct build_outputs *o);
 /* The names of the image: those of -t, and of the outputs. */
 void build_outputs_names(const struct build_outputs *o, const struct strv *tags, struct strv *ret);
-/* What would only be found wrong when everything is built: a push without a name, a terminal as a file. */
-struct err *build_outputs_check(const struct cli_ctx *c, const struct build_outputs *o, const struct strv *tags)
-    __attribute__((warn_unused_result));
+/* What would only be found wrong when everything is built: a push without a name, a terminal as a file, docker's
+ * archive of an `index`. */
+struct err *build_outputs_check(const struct cli_ctx *c, const struct build_outputs *o, const struct strv *tags,
+                                bool index) __attribute__((warn_unused_result));
 /* Writes and pushes. */
 struct err *build_outputs_make(struct cli_ctx *c, const struct build_outputs *o, const struct build_result *r,
                                const struct strv *tags) __attribute__((warn_unused_result));

@@ -10,6 +10,7 @@
 #include "base/sys/sys.h"
 #include "engine/files_int.h"
 #include "image/build.h"
+#include "image/bundle.h"
 #include "image/cache.h"
 #include "storage/builds.h"
 
@@ -216,15 +217,11 @@ static struct err *layer_of_upper(struct engine_work *w, const char *parent, str
     return NULL;
 }
 
-/* Where there is no upper directory of overlay's, what has changed is copied. */
-static struct err *layer_of_changes(struct engine_work *w, const char *parent, struct store_layer_ref *ret) {
-    autofd int list = -1;
-    autofd int dir = -1;
-    int pair[2], found[2] = {-1, -1};
+/* The files of a directory that a list of changes names, copied into a layer. */
+static struct err *layer_of_list(struct engine_work *w, int list, int dir, const char *parent,
+                                 struct store_layer_ref *ret) {
+    int pair[2];
     struct store_files_job *job = NULL;
-    TRY(files_changes(&w->files, &found[0], &found[1]));
-    list = found[0];
-    dir = found[1];
     TRY(fd_pipe(0, pair));
     autofd int in = pair[0];
     autofd int out = pair[1];
@@ -247,6 +244,15 @@ static struct err *layer_of_changes(struct engine_work *w, const char *parent, s
         image_layer_done(ret);
     bool gave_up = e && err_errno(unread) == EPIPE; /* the reader, and he knows why */
     return gave_up ? err_first(e, unread) : err_first(unread, e);
+}
+
+/* Where there is no upper directory of overlay's, what has changed is copied. */
+static struct err *layer_of_changes(struct engine_work *w, const char *parent, struct store_layer_ref *ret) {
+    int found[2] = {-1, -1};
+    TRY(files_changes(&w->files, &found[0], &found[1]));
+    autofd int list = found[0];
+    autofd int dir = found[1];
+    return layer_of_list(w, list, dir, parent, ret);
 }
 
 struct err *engine_work_layer(struct engine_work *w, const char *parent, int64_t latest, struct store_layer_ref *ret) {
@@ -297,12 +303,69 @@ void engine_work_free(struct engine_work *w) {
     free(w);
 }
 
+/* ---- sums of layers ---- */
+
+struct summing {
+    const struct store *store;
+    const struct strv *layers, *below;
+    int list;
+};
+
+static struct err *list_sum(void *ctx) {
+    const struct summing *s = ctx;
+    return store_image_changes(s->store, s->layers, s->below, s->list);
+}
+
+/* A work on layers for its root alone, which nothing is started in. */
+static struct err *work_on(struct engine *e, const struct strv *layers, struct engine_work **ret) {
+    struct container_options o = {.image = (char[]){"build"}, .cwd = (char[]){"/"}, .stop_timeout = -1};
+    autojson config = json_object();
+    json_set(config, "config", json_object());
+    strv_push(&o.command, "true");
+    strv_push(&o.networks, "none");
+    const struct engine_base base = {.image_config = config, .layers = layers};
+    struct err *bad = engine_work_new(e, &base, &o, ret);
+    strv_done(&o.command);
+    strv_done(&o.networks);
+    return bad;
+}
+
+struct err *engine_layers_sum(struct engine *e, const struct strv *layers, const struct strv *below, int64_t latest,
+                              struct store_layer_ref *ret) {
+    autowork w = NULL;
+    autofd int list = sys_memfd("changes", MFD_CLOEXEC);
+    int root;
+    if (list < 0)
+        return err_sys(errno, "make a memory file");
+    struct summing s = {.store = e->store, .layers = layers, .below = below, .list = list};
+    TRY(engine_build_call(e, list_sum, &s));
+    if (lseek(list, 0, SEEK_SET) < 0)
+        return err_sys(errno, "rewind a memory file");
+    TRY(work_on(e, layers, &w));
+    w->latest = latest;
+    TRY(engine_work_root(w, &root));
+    return layer_of_list(w, list, root, below->n ? below->v[below->n - 1] : NULL, ret);
+}
+
+/* ---- images ---- */
+
+static void tell_names(struct engine *e, const char *id, const struct strv *names) {
+    for (size_t i = 0; i < names->n; i++) {
+        autofree char *familiar = engine_reference_familiar(names->v[i]);
+        engine_image_tell(e, id, "tag", NULL, familiar);
+    }
+}
+
+struct err *engine_build_index(struct engine *e, struct image_bundle *b, const struct strv *names,
+                               const struct json *annotations, struct image_bundled *ret) {
+    TRY(image_bundle_record(b, e->host, names, annotations, ret));
+    tell_names(e, ret->id, names);
+    return NULL;
+}
+
 struct err *engine_build_image(struct engine *e, const struct image_parts *p, char ret_id[65]) {
     TRY(image_compose(e->store, p, ret_id));
-    for (size_t i = 0; i < p->names->n; i++) {
-        autofree char *familiar = engine_reference_familiar(p->names->v[i]);
-        engine_image_tell(e, ret_id, "tag", NULL, familiar);
-    }
+    tell_names(e, ret_id, p->names);
     return NULL;
 }
 
@@ -379,10 +442,8 @@ static struct err *image_files(struct engine_work *w, int out_fd, int dir_fd) {
 }
 
 struct err *engine_image_files(struct engine *e, const char *id, int out_fd, int dir_fd) {
-    struct container_options o = {.image = (char[]){"build"}, .cwd = (char[]){"/"}, .stop_timeout = -1};
     struct engine_works works = ENGINE_WORKS_INIT;
     struct store_image *img = NULL;
-    autojson config = json_object();
     autostrv struct strv layers = {.n = 0};
     struct engine_work *w = NULL;
     TRY(engine_works_begin(e, &works));
@@ -390,17 +451,11 @@ struct err *engine_image_files(struct engine *e, const char *id, int out_fd, int
     for (size_t i = 0; !bad && i < img->n_layers; i++)
         strv_push(&layers, img->layers[i].chain_id);
     store_image_free(img);
-    json_set(config, "config", json_object());
-    strv_push(&o.command, "true");
-    strv_push(&o.networks, "none");
-    const struct engine_base base = {.image_config = config, .layers = &layers};
     if (!bad)
-        bad = engine_work_new(e, &base, &o, &w);
+        bad = work_on(e, &layers, &w);
     if (!bad)
         bad = image_files(w, out_fd, dir_fd);
     engine_work_free(w);
-    strv_done(&o.command);
-    strv_done(&o.networks);
     engine_works_end(e, &works);
     return bad;
 }

@@ -73,6 +73,16 @@ struct image_parts;
 /* Makes an image (image/build.h), and tells an event of each of its names. */
 struct err *engine_build_image(struct engine *e, const struct image_parts *p, char ret_id[65])
     __attribute__((warn_unused_result));
+struct image_bundle;
+struct image_bundled;
+/* Records an index of images (image/bundle.h), and tells an event of each of its names. */
+struct err *engine_build_index(struct engine *e, struct image_bundle *b, const struct strv *names,
+                               const struct json *annotations, struct image_bundled *ret)
+    __attribute__((warn_unused_result));
+/* What layers (chain ids, bottom first) make of the lowest of them, `below`, as one layer on top of those; times as
+ * engine_work_layer() has them. Owned: image_layer_done(). */
+struct err *engine_layers_sum(struct engine *e, const struct strv *layers, const struct strv *below, int64_t latest,
+                              struct store_layer_ref *ret) __attribute__((warn_unused_result));
 /* Writes the files of an image (an id) as a tar to out_fd, or, where that is -1, into a directory of the user's, whose
  * they become. */
 struct err *engine_image_files(struct engine *e, const char *id, int out_fd, int dir_fd)

@@ -114,11 +114,24 @@ static struct err *resolve_image(struct creation *c) {
     return pull_image(c, PULL_ALWAYS);
 }
 
+/* Another platform's may be in an index that the name stands for. */
+static struct err *find_platform(struct creation *c, struct store_image **img) {
+    const struct container_options *o = c->args->options;
+    struct err *e = engine_image_platform_check(c->engine, o->image, *img, o->platform);
+    if (!e)
+        return NULL;
+    autoerr none = engine_image_member(c->engine, o->image, o->platform, c->image_id);
+    if (none)
+        return e;
+    err_free(e);
+    store_image_free(take_ptr(img));
+    return store_image_get(c->store, c->image_id, img);
+}
+
 static struct err *load_image(struct creation *c) {
     struct store_image *img = NULL;
     TRY(store_image_get(c->store, c->image_id, &img));
-    const struct container_options *o = c->args->options;
-    struct err *e = engine_image_platform_check(c->engine, o->image, img, o->platform);
+    struct err *e = find_platform(c, &img);
     if (!e)
         e = engine_layers_make(c->engine, img);
     if (!e)

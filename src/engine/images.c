@@ -1,6 +1,7 @@
 /* Images: pull, tag, load, save, import. Their views are in image_view.c, removing is in image_remove.c. */
 #include "engine/dedup.h"
 #include "engine/engine_int.h"
+#include "image/bundle.h"
 #include "image/location.h"
 
 #include <errno.h>
@@ -265,7 +266,8 @@ struct err *engine_image_tag(struct engine *e, const char *source, const char *t
     struct store_image *img = NULL;
     TRY(engine_image_find(e, source, id, &from));
     TRY(image_get(s, id, from, &img));
-    struct err *bad = store_ref_set_to(s, canonical, id, img->manifest);
+    const struct store_target to = {.image = id, .manifest = img->manifest, .index = img->index};
+    struct err *bad = store_ref_set_to(s, canonical, &to);
     store_image_free(img);
     TRY(bad);
     autofree char *familiar = image_ref_familiar(canonical);
@@ -309,7 +311,8 @@ struct err *engine_location_parse(const char *text, struct image_location *ret) 
 
 void engine_location_done(struct image_location *l) { image_location_done(l); }
 
-struct err *engine_image_write(struct engine *e, const char *name, const struct image_location *to, int fd) {
+static struct err *write_located(struct engine *e, const char *name, const char *index, const struct image_location *to,
+                                 int fd) {
     static const enum image_format formats[] = {[IMAGE_DOCKER_ARCHIVE] = IMAGE_SAVE_DOCKER,
                                                 [IMAGE_OCI_ARCHIVE] = IMAGE_SAVE_OCI,
                                                 [IMAGE_OCI] = IMAGE_SAVE_OCI_DIR,
@@ -323,6 +326,7 @@ struct err *engine_image_write(struct engine *e, const char *name, const struct 
     strv_push(&names, reference ? reference : id);
     const struct image_save save = {.store = s,
                                     .names = &names,
+                                    .index = index,
                                     .format = formats[to->transport],
                                     .as = to->reference,
                                     .add = to->transport == IMAGE_OCI,
@@ -330,6 +334,31 @@ struct err *engine_image_write(struct engine *e, const char *name, const struct 
     TRY(image_save(&save));
     engine_image_tell(e, id, "save", NULL, NULL);
     return NULL;
+}
+
+struct err *engine_image_write(struct engine *e, const char *name, const struct image_location *to, int fd) {
+    return write_located(e, name, NULL, to, fd);
+}
+
+struct err *engine_index_write(struct engine *e, const char *id, const char *index, const struct image_location *to,
+                               int fd) {
+    return write_located(e, id, index, to, fd);
+}
+
+struct err *engine_image_member(struct engine *e, const char *reference, const char *platform, char ret_id[65]) {
+    struct image_ref ref = {.domain = NULL};
+    struct store *s;
+    TRY(engine_store(e, &s));
+    TRY(engine_ref_parse(e, reference, &ref));
+    autofree char *canonical = image_ref_canonical(&ref);
+    image_ref_done(&ref);
+    const struct image_member m = {.store = s,
+                                   .host = e->host,
+                                   .reference = canonical,
+                                   .platform = platform,
+                                   .userns = engine_userns_cb,
+                                   .userns_ctx = e};
+    return image_member_get(&m, ret_id);
 }
 
 /* Into a file that nobody else sees and that goes with us. */

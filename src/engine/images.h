@@ -94,6 +94,13 @@ void engine_location_done(struct image_location *l);
  * it beside what it has. */
 struct err *engine_image_write(struct engine *e, const char *name, const struct image_location *to, int fd)
     __attribute__((warn_unused_result));
+/* The same of an index (bundle.h) whose image for this machine has that id. */
+struct err *engine_index_write(struct engine *e, const char *id, const char *index, const struct image_location *to,
+                               int fd) __attribute__((warn_unused_result));
+/* The image for another platform of the index that a name (as typed) stands for; not_found where it stands for none, or
+ * that has none for the platform. */
+struct err *engine_image_member(struct engine *e, const char *reference, const char *platform, char ret_id[65])
+    __attribute__((warn_unused_result));
 
 struct engine_import {
     int fd;

@@ -28,6 +28,7 @@ struct err *engine_image_push(struct engine *e, const struct engine_push *p, str
                                         .ref = &ref,
                                         .id = p->image ? id : NULL,
                                         .source = source,
+                                        .index = p->index,
                                         .platform = p->platform,
                                         .compression = p->compression,
                                         .progress = p->progress,

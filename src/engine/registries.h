@@ -13,6 +13,7 @@ struct strv;
 struct engine_push {
     const char *reference;             /* name[:tag] */
     const char *image;                 /* what is pushed under that name; NULL: what has it */
+    const char *index;                 /* digest of the index that is meant, where `image` is an id; or NULL */
     const char *platform;              /* that the image must be for, or NULL */
     const char *compression;           /* "gzip" or "zstd" for layers that are not compressed yet; NULL: gzip */
     struct image_progress_fn progress; /* its line without an id: "The push refers to repository […]" */

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "image/compose_int.h"
 #include "image/manifest_int.h"
+#include "image/push_int.h"
 
 struct err *image_layer_read(const struct image_layer *l, struct store_layer_ref *ret) {
     struct new_layer n = {.store = l->store, .ns = {.get = l->userns, .ctx = l->userns_ctx, .fd = -1}, .tmp_fd = -1};
@@ -49,16 +50,20 @@ void image_layer_done(struct store_layer_ref *l) {
     *l = (struct store_layer_ref){.blob = NULL};
 }
 
-struct err *image_compose(struct store *s, const struct image_parts *p, char ret_id[65]) {
-    autofree struct made_layer *made = made_layers(p->layers, p->n);
-    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
+static void config_text(const struct image_parts *p, struct str *out) {
     struct json *rootfs = json_object(), *diff_ids = json_array();
     for (size_t i = 0; i < p->n; i++)
         json_push_str(diff_ids, p->layers[i].diff_id);
     json_set_str(rootfs, "type", "layers");
     json_set(rootfs, "diff_ids", diff_ids);
     json_set(p->config, "rootfs", rootfs);
-    json_render(p->config, JSON_COMPACT, &text);
+    json_render(p->config, JSON_COMPACT, out);
+}
+
+struct err *image_compose(struct store *s, const struct image_parts *p, char ret_id[65]) {
+    autofree struct made_layer *made = made_layers(p->layers, p->n);
+    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
+    config_text(p, &text);
     const struct new_image image = {.store = s,
                                     .config = &text,
                                     .layers = made,
@@ -66,4 +71,24 @@ struct err *image_compose(struct store *s, const struct image_parts *p, char ret
                                     .names = p->names,
                                     .annotations = p->annotations};
     return new_image_record(&image, ret_id);
+}
+
+struct err *image_compose_bare(struct store *s, const struct image_parts *p, const char *compression,
+                               struct store_image **ret) {
+    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
+    struct store_image content = {.layers = mem_array(p->n + 1, sizeof *content.layers), .n_layers = p->n};
+    for (size_t i = 0; i < p->n; i++)
+        content.layers[i] = image_layer_copy(&p->layers[i]);
+    struct err *e = push_compress_layers(s, &content, compression);
+    if (!e) {
+        autofree struct made_layer *made = made_layers(content.layers, content.n_layers);
+        config_text(p, &text);
+        const struct new_image image = {
+            .store = s, .config = &text, .layers = made, .n_layers = p->n, .annotations = p->annotations};
+        e = new_image_write(&image, ret);
+    }
+    for (size_t i = 0; i < p->n; i++)
+        image_layer_done(&content.layers[i]);
+    free(content.layers);
+    return e;
 }

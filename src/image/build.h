@@ -30,6 +30,8 @@ struct err *image_layer_read(const struct image_layer *l, struct store_layer_ref
 struct store_layer_ref image_layer_plain(const struct store_unpacked *u);
 struct store_layer_ref image_layer_copy(const struct store_layer_ref *l);
 void image_layer_done(struct store_layer_ref *l);
+struct store_image;
+
 struct image_parts {
     struct json *config; /* its "rootfs" is filled in */
     const struct store_layer_ref *layers;
@@ -40,3 +42,7 @@ struct image_parts {
 /* Records an image of layers that are in the store, with its names, all at one moment. */
 struct err *image_compose(struct store *s, const struct image_parts *p, char ret_id[65])
     __attribute__((warn_unused_result));
+/* The same without a record: its config and manifest are blobs, its plain layers compressed ("gzip", "zstd"), and all
+ * that a record would say is in *ret (store_image_free()). The names do not matter. */
+struct err *image_compose_bare(struct store *s, const struct image_parts *p, const char *compression,
+                               struct store_image **ret) __attribute__((warn_unused_result));

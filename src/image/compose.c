@@ -52,15 +52,10 @@ void new_layer_done(struct new_layer *l) {
     l->tmp_fd = -1;
 }
 
-struct err *new_image_record(const struct new_image *n, char ret_id[65]) {
+struct err *new_image_write(const struct new_image *n, struct store_image **ret) {
     autostr struct str manifest = STR_INIT_MAX(MANIFEST_MAX);
     char config_digest[DIGEST_LEN + 1], digest[DIGEST_LEN + 1];
     struct store_image *img = NULL;
-    autostrv struct strv names = {0};
-    if (n->ref)
-        strv_push_take(&names, image_ref_canonical(n->ref));
-    if (n->names)
-        strv_extend(&names, n->names);
     TRY(digest_of(str_c(n->config), n->config->len, config_digest));
     const struct manifest_parts parts = {.config = config_digest,
                                          .config_size = (int64_t)n->config->len,
@@ -76,7 +71,19 @@ struct err *new_image_record(const struct new_image *n, char ret_id[65]) {
         img->layers[i].diff_size = n->layers[i].diff_size;
         img->size += n->layers[i].diff_size;
     }
+    *ret = img;
+    return NULL;
+}
+
+struct err *new_image_record(const struct new_image *n, char ret_id[65]) {
+    struct store_image *img = NULL;
+    autostrv struct strv names = {0};
     bool changed;
+    if (n->ref)
+        strv_push_take(&names, image_ref_canonical(n->ref));
+    if (n->names)
+        strv_extend(&names, n->names);
+    TRY(new_image_write(n, &img));
     struct err *e = store_image_put_named(n->store, img, &names, &changed);
     if (!e)
         memcpy(ret_id, img->id, ID_LEN + 1);

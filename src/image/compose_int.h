@@ -31,5 +31,8 @@ struct new_image {
     const struct strv *names;       /* or several, canonical; or NULL */
     const struct json *annotations; /* of the manifest, or NULL */
 };
-/* Stores config and manifest, and makes the image visible with its name. */
+/* Stores config and manifest as blobs; *ret is what would be recorded (store_image_free()). `ref` and `names` do not
+ * matter. */
+struct err *new_image_write(const struct new_image *n, struct store_image **ret) __attribute__((warn_unused_result));
+/* The same, and makes the image visible with its name. */
 struct err *new_image_record(const struct new_image *n, char ret_id[65]) __attribute__((warn_unused_result));

@@ -78,15 +78,21 @@ static struct err *as_manifest_says(const struct store *s, const struct store_im
 struct err *image_get(const struct store *s, const char *id, const char *reference, struct store_image **ret) {
     struct store_image *record = NULL;
     char manifest[DIGEST_LEN + 1] = "";
+    char index[DIGEST_LEN + 1] = "";
     TRY(store_image_get(s, id, &record));
-    if (reference)
+    if (reference) {
         store_ref_manifest(s, reference, manifest);
+        store_ref_index(s, reference, index);
+    }
+    struct err *e = NULL;
     if (!*manifest || str_eq(manifest, record->manifest) || !store_blob_has(s, manifest)) {
         *ret = record;
-        return NULL;
+    } else {
+        e = as_manifest_says(s, record, manifest, ret);
+        store_image_free(record);
     }
-    struct err *e = as_manifest_says(s, record, manifest, ret);
-    store_image_free(record);
+    if (!e && *index && store_blob_has(s, index))
+        (*ret)->index = mem_dup(index);
     return e;
 }
 

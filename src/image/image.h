@@ -53,7 +53,8 @@ struct err *image_find(const struct store *s, const char *text, char ret_id[65],
     __attribute__((warn_unused_result));
 
 /* The image as it is under that name (canonical; NULL: none): where it was pulled there by another manifest than its
- * record has now, its layers are the blobs of that one. Freed by store_image_free(). */
+ * record has now, its layers are the blobs of that one. ->index is the index that the name stands for, if it does.
+ * Freed by store_image_free(). */
 struct err *image_get(const struct store *s, const char *id, const char *reference, struct store_image **ret)
     __attribute__((warn_unused_result));
 
@@ -132,6 +133,7 @@ struct image_push {
     const char *source;          /* and the name that it was meant by, or NULL */
     struct store_image *content; /* or what is no image: its blobs and its manifest are in the store, and nothing is
                                     recorded */
+    const char *index;           /* digest of the index that is meant, where `id` is; NULL: none, or the name's */
     const char *platform;        /* that the image must be for, or NULL */
     const char *compression;     /* of layers that are not compressed yet: "gzip", "zstd"; NULL: gzip */
     struct image_progress_fn progress;
@@ -139,10 +141,11 @@ struct image_push {
 };
 struct image_pushed {
     char id[65];
-    char digest[72]; /* of the manifest */
+    char digest[72]; /* of the manifest, or of the index */
     int64_t size;    /* and its bytes */
 };
-/* Uploads one image. What the registry has got when it fails, it keeps: the next push goes on from there. */
+/* Uploads one image, or all of the index (bundle.h) that its name stands for, unless a platform is asked for. What the
+ * registry has got when it fails, it keeps: the next push goes on from there. */
 struct err *image_push(const struct image_push *p, struct image_pushed *ret) __attribute__((warn_unused_result));
 
 /* Fetches an http or https URL to the end of an open file. *ret_modified (may be NULL): Last-Modified in seconds, or 0

@@ -23,6 +23,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "image/archive_int.h"
+#include "image/bundle_int.h"
 #include "image/location.h"
 #include "image/manifest_int.h"
 #include "image/pull_int.h"
@@ -44,7 +45,9 @@ struct loading {
     struct store_archive *a;
     struct image_platform platform;
     struct unpack_ns ns;
-    const char *blobs; /* what stands before a blob's hex in the name of its member */
+    const char *blobs;       /* what stands before a blob's hex in the name of its member */
+    char *index;             /* that the image at hand is taken from, and all of which is there; NULL: none */
+    struct strv index_blobs; /* what it consists of */
     struct loaded *images;
     size_t n;
 };
@@ -113,6 +116,16 @@ static struct err *check_names(const struct strv *names, struct strv *out) {
     return NULL;
 }
 
+/* What else the image's index consists of is kept with it. */
+static struct err *keep_index(const struct loading *ld, struct store_image *img) {
+    for (size_t i = 0; i < ld->index_blobs.n; i++) {
+        TRY(adopt(ld, ld->index_blobs.v[i]));
+        strv_push(&img->extra, ld->index_blobs.v[i]);
+    }
+    img->index = mem_dup(ld->index);
+    return NULL;
+}
+
 static struct err *load_image(struct loading *ld, const struct str *manifest, const struct str *config,
                               const struct strv *names) {
     char digest[DIGEST_LEN + 1];
@@ -122,6 +135,8 @@ static struct err *load_image(struct loading *ld, const struct str *manifest, co
     TRY(digest_of(str_c(manifest), manifest->len, digest));
     TRY(image_build_record(manifest, digest, config, &img));
     struct err *e = bring_in(ld, manifest, digest, config, img);
+    if (!e && ld->index)
+        e = keep_index(ld, img);
     if (e) {
         store_image_free(img);
         return e;
@@ -147,6 +162,64 @@ static struct err *publish(const struct loading *ld, struct strv *ret_references
     return NULL;
 }
 
+/* ---- indexes ---- */
+
+static struct err *list_blob(struct loading *ld, const char *digest) {
+    autofree char *name = NULL;
+    TRY(blob_member(ld, digest, &name));
+    if (!strv_has(&ld->index_blobs, digest))
+        strv_push(&ld->index_blobs, digest);
+    return NULL;
+}
+
+static struct err *list_content(struct loading *ld, const struct store_image *content) {
+    TRY(list_blob(ld, content->manifest));
+    TRY(list_blob(ld, content->config));
+    for (size_t i = 0; i < content->n_layers; i++)
+        TRY(list_blob(ld, content->layers[i].blob));
+    return NULL;
+}
+
+static struct err *list_entry(struct loading *ld, const struct json *entry) {
+    struct descriptor d = {0};
+    struct store_image *content = NULL;
+    autofree char *name = NULL;
+    autostr struct str text = STR_INIT_MAX(MANIFEST_MAX);
+    TRY(descriptor_parse(entry, &d));
+    struct err *e = blob_member(ld, d.digest, &name);
+    if (!e)
+        e = member_text(ld, name, &text);
+    if (!e)
+        e = manifest_content(&text, d.digest, &content);
+    descriptor_done(&d);
+    if (!e)
+        e = list_content(ld, content);
+    store_image_free(content);
+    return e;
+}
+
+/* An index that is all there stays one; of another, and where a platform is asked for, only an image is taken. */
+static void find_index(struct loading *ld, const char *digest, const struct manifest *index) {
+    struct json *list = json_get(index->json, "manifests");
+    struct err *e = ld->l->platform || json_count(list) > IMAGES_MAX ? err_new(ERR_UNSUPPORTED, "one image") : NULL;
+    if (!e)
+        e = list_blob(ld, digest);
+    JSON_EACH(entry, list) {
+        if (!e)
+            e = list_entry(ld, entry);
+    }
+    if (!e)
+        ld->index = mem_dup(digest);
+    else
+        strv_done(&ld->index_blobs);
+    err_free(e);
+}
+
+static void forget_index(struct loading *ld) {
+    free(take_ptr(&ld->index));
+    strv_done(&ld->index_blobs);
+}
+
 /* ---- OCI layouts ---- */
 
 /* Follows indexes down to the manifest for our platform. */
@@ -165,6 +238,8 @@ static struct err *find_manifest(struct loading *ld, const char *digest, struct 
             return NULL;
         }
         struct err *e = image_index_choose(m.json, &ld->platform, &next, &size);
+        if (!e && depth == 0)
+            find_index(ld, want, &m);
         manifest_done(&m);
         if (e)
             return e;
@@ -207,6 +282,7 @@ static struct err *load_entry(struct loading *ld, const struct json *entry) {
     descriptor_done(&d);
     if (!e)
         e = load_manifest(ld, &text, &m, &names);
+    forget_index(ld);
     manifest_done(&m);
     return e;
 }
@@ -417,6 +493,7 @@ struct err *image_load(const struct image_load *l, struct strv *ret_references, 
         store_image_free(ld.images[i].img);
         strv_done(&ld.images[i].names);
     }
+    forget_index(&ld);
     free(ld.images);
     store_archive_free(l->store, ld.a);
     image_platform_done(&ld.platform);

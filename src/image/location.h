@@ -55,6 +55,7 @@ struct image_save {
     const struct strv *names;    /* as typed by the user, resolved here; or NULL: */
     struct store_image *content; /* what is no image: its blobs and its manifest are in the store; in layouts alone */
     enum image_format format;
+    const char *index; /* digest of the index that is meant, where the one image is named by its id; or NULL */
     const char *as; /* what the one image is called there: a reference in docker's archive, a tag in a layout; NULL: its
                        own names */
     bool add;       /* a directory may be a layout already, which gets the image beside what it has */

@@ -56,7 +56,7 @@ static bool content_there(const struct store *s, const struct store_image *img) 
  * Whether name@digest is an image of ours that suits. Its platform matters only when the digest is an index's: a
  * manifest names one image whatever was asked for.
  */
-static bool have_digest(const struct pulling *pl, const char *digest, char ret_id[65], char **ret_manifest) {
+static bool have_digest(const struct pulling *pl, const char *digest, char ret_id[65], struct store_image **ret) {
     autofree char *name = image_ref_with_digest(pl->p->ref, digest);
     struct store_image *img = NULL;
     autoerr e = store_ref_get(pl->p->store, name, ret_id);
@@ -66,8 +66,8 @@ static bool have_digest(const struct pulling *pl, const char *digest, char ret_i
         return false;
     bool suits = str_eq(img->manifest, digest) || platform_score(&pl->platform, img->os, img->arch, img->variant) > 0;
     bool good = suits && content_there(pl->p->store, img);
-    if (good && img->manifest)
-        mem_set(ret_manifest, img->manifest);
+    if (good)
+        *ret = take_ptr(&img);
     store_image_free(img);
     return good;
 }
@@ -236,6 +236,19 @@ static struct err *pull_manifest(struct pulling *pl, const char *ref, const char
     return e;
 }
 
+/* What is here already gets its names. */
+static struct err *take_stored(struct pulling *pl, const struct store_image *img, struct image_pulled *ret) {
+    const struct store_target to = {.image = img->id, .manifest = img->manifest, .index = img->index};
+    bool changed = false;
+    autostrv struct strv names = {0};
+    TRY(check_trust(pl, img->manifest));
+    names_of(pl, &names);
+    TRY(store_refs_set(pl->p->store, &names, &to, &changed));
+    memcpy(ret->id, img->id, sizeof ret->id);
+    ret->up_to_date = !changed;
+    return NULL;
+}
+
 /* One endpoint: the mirror's or the registry's own. */
 static struct err *pull_here(struct pulling *pl, struct image_pulled *ret) {
     const struct image_ref *ref = pl->p->ref;
@@ -251,16 +264,11 @@ static struct err *pull_here(struct pulling *pl, struct image_pulled *ret) {
             TRY(head_digest(pl, &known));
         want = known ? pl->digest : NULL;
     }
-    autofree char *manifest = NULL;
-    if (known && have_digest(pl, pl->digest, id, &manifest)) {
-        bool changed = false;
-        TRY(check_trust(pl, manifest));
-        autostrv struct strv names = {0};
-        names_of(pl, &names);
-        TRY(store_refs_set(pl->p->store, &names, id, manifest, &changed));
-        memcpy(ret->id, id, sizeof ret->id);
-        ret->up_to_date = !changed;
-        return NULL;
+    struct store_image *img = NULL;
+    if (known && have_digest(pl, pl->digest, id, &img)) {
+        struct err *e = take_stored(pl, img, ret);
+        store_image_free(img);
+        return e;
     }
     autofree char *what = mem_printf("%s: Pulling from %s", ref->tag ? ref->tag : ref->digest, ref->path);
     say(pl, what);

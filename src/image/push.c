@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/id.h"
 #include "base/mem.h"
+#include "image/bundle_int.h"
 #include "image/manifest_int.h"
 #include "image/pull_int.h"
 #include "image/push_int.h"
@@ -42,6 +43,7 @@ struct pushing {
     struct fetch_client *client;
     struct registry *registry;
     struct str manifest;
+    const char *target; /* that it is put under: the tag, or of a member of an index its digest */
     struct item *items;
     size_t n, running;
 };
@@ -258,7 +260,7 @@ static struct err *send_blobs(struct pushing *ps) {
 /* The tag is what we are about to write already. The first request: it settles scheme and credentials. */
 static struct err *already_there(struct pushing *ps, bool *ret) {
     struct registry_answer a = {0};
-    autoerr e = registry_manifest(ps->registry, ps->p->ref->tag, true, &a);
+    autoerr e = registry_manifest(ps->registry, ps->target, true, &a);
     *ret = !e && str_eq(a.digest, ps->img->manifest);
     registry_answer_done(&a);
     return e && err_kind(e) != ERR_NOT_FOUND && err_kind(e) != ERR_UNSUPPORTED ? take_ptr(&e) : NULL;
@@ -266,8 +268,6 @@ static struct err *already_there(struct pushing *ps, bool *ret) {
 
 static struct err *send_image(struct pushing *ps) {
     bool there = false;
-    autofree char *to = mem_printf("The push refers to repository [%s/%s]", ps->p->ref->domain, ps->p->ref->path);
-    progress_say(&ps->p->progress, NULL, to, 0, 0);
     for (size_t i = 0; i < ps->n; i++)
         say(ps, &ps->items[i], "Preparing", 0);
     TRY(find_mounts(ps));
@@ -278,25 +278,66 @@ static struct err *send_image(struct pushing *ps) {
         return NULL;
     }
     TRY(send_blobs(ps));
-    const struct registry_manifest m = {.tag = ps->p->ref->tag,
-                                        .digest = ps->img->manifest,
-                                        .media_type = ps->img->manifest_type,
-                                        .text = &ps->manifest};
+    const struct registry_manifest m = {
+        .tag = ps->target, .digest = ps->img->manifest, .media_type = ps->img->manifest_type, .text = &ps->manifest};
     return registry_manifest_put(ps->registry, &m);
 }
 
 /* The image has the name that the registry has given it now. */
-static struct err *record(struct pushing *ps, struct image_pushed *ret) {
+static struct err *record(struct pushing *ps, const char *index, struct image_pushed *ret) {
+    const struct store_target to = {.image = ps->img->id, .manifest = ps->img->manifest, .index = index};
+    const char *digest = index ? index : ps->img->manifest;
     autostrv struct strv names = {.n = 0};
     bool changed;
-    strv_push_take(&names, image_ref_with_digest(ps->p->ref, ps->img->manifest));
+    strv_push_take(&names, image_ref_with_digest(ps->p->ref, digest));
     if (!ps->p->id)
         strv_push_take(&names, image_ref_canonical(ps->p->ref));
-    TRY(store_refs_set(ps->p->store, &names, ps->img->id, ps->img->manifest, &changed));
+    TRY(store_refs_set(ps->p->store, &names, &to, &changed));
     memcpy(ret->id, ps->img->id, sizeof ret->id);
-    memcpy(ret->digest, ps->img->manifest, sizeof ret->digest);
+    memcpy(ret->digest, digest, sizeof ret->digest);
     ret->size = (int64_t)ps->manifest.len;
     return NULL;
+}
+
+static void forget_items(struct pushing *ps) {
+    for (size_t i = 0; i < ps->n && ps->registry; i++)
+        upload_done(ps->registry, &ps->items[i].up);
+    free(ps->items);
+    ps->items = NULL;
+    ps->n = 0;
+}
+
+/* ps->img under ps->target. */
+static struct err *send_content(struct pushing *ps) {
+    str_clear(&ps->manifest);
+    TRY(store_blob_read(ps->p->store, ps->img->manifest, MANIFEST_MAX, &ps->manifest));
+    TRY(make_plan(ps));
+    return send_image(ps);
+}
+
+static struct err *send_member(void *ctx, struct store_image *content) {
+    struct pushing *ps = ctx;
+    struct store_image *image = ps->img;
+    ps->img = content;
+    ps->target = content->manifest;
+    struct err *e = send_content(ps);
+    forget_items(ps);
+    ps->img = image;
+    return e;
+}
+
+/* All that the index lists, and then the index. */
+static struct err *send_index(struct pushing *ps, const char *index) {
+    struct manifest m = {.json = NULL};
+    TRY_CTX(bundle_each(ps->p->store, index, send_member, ps), "index %s", index);
+    str_clear(&ps->manifest);
+    TRY(store_blob_read(ps->p->store, index, MANIFEST_MAX, &ps->manifest));
+    TRY(manifest_parse(&ps->manifest, NULL, &m));
+    const struct registry_manifest put = {
+        .tag = ps->p->ref->tag, .digest = index, .media_type = m.media_type, .text = &ps->manifest};
+    struct err *e = registry_manifest_put(ps->registry, &put);
+    manifest_done(&m);
+    return e;
 }
 
 static struct err *push_held(struct pushing *ps, const char *canonical, struct image_pushed *ret) {
@@ -304,13 +345,15 @@ static struct err *push_held(struct pushing *ps, const char *canonical, struct i
     autofd int hold = -1;
     TRY(store_hold(p->store, &hold));
     TRY(find_image(ps, canonical));
-    TRY(store_blob_read(p->store, ps->img->manifest, MANIFEST_MAX, &ps->manifest));
-    TRY(make_plan(ps));
+    const char *index = p->content || p->platform ? NULL : p->index ? p->index : ps->img->index;
+    autofree char *to = mem_printf("The push refers to repository [%s/%s]", p->ref->domain, p->ref->path);
     TRY(fetch_client_new(p->host, p->interrupted_fd, &ps->client));
     TRY(registry_new(p->host, p->config, ps->client, p->ref->domain, p->ref->path, NULL, &ps->registry));
     ps->registry->push = true;
-    TRY(send_image(ps));
-    return p->content ? NULL : record(ps, ret);
+    progress_say(&p->progress, NULL, to, 0, 0);
+    ps->target = p->ref->tag;
+    TRY(index ? send_index(ps, index) : send_content(ps));
+    return p->content ? NULL : record(ps, index, ret);
 }
 
 struct err *image_push(const struct image_push *p, struct image_pushed *ret) {
@@ -319,13 +362,11 @@ struct err *image_push(const struct image_push *p, struct image_pushed *ret) {
     struct pushing ps = {.p = p, .manifest = STR_INIT_MAX(MANIFEST_MAX)};
     autofree char *canonical = image_ref_canonical(p->ref);
     struct err *e = push_held(&ps, canonical, ret);
-    for (size_t i = 0; i < ps.n && ps.registry; i++)
-        upload_done(ps.registry, &ps.items[i].up);
+    forget_items(&ps);
     registry_free(ps.registry);
     fetch_client_free(ps.client);
     if (!p->content)
         store_image_free(ps.img);
     str_done(&ps.manifest);
-    free(ps.items);
     return e;
 }

@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "image/archive_int.h"
+#include "image/bundle_int.h"
 #include "image/location.h"
 #include "image/manifest_int.h"
 #include "storage/archive.h"
@@ -192,24 +193,40 @@ static struct err *rename_saved(struct saved *image, const char *as) {
     return NULL;
 }
 
+/* An index with all that it lists, where the format has room for one. */
+static struct err *add_index(struct saving *s, const struct store_image *img, struct store_image *shown) {
+    autostrv struct strv blobs = {.n = 0};
+    if (!img->index || s->format == IMAGE_SAVE_DIR)
+        return NULL;
+    TRY_CTX(bundle_blobs(s->store, img->index, &blobs), "index %s", img->index);
+    for (size_t i = 0; i < blobs.n; i++)
+        add_blob(s, blobs.v[i]);
+    shown->manifest = img->index;
+    shown->manifest_type = (char[]){MEDIA_OCI_INDEX};
+    shown->arch = NULL; /* it is for none alone */
+    return NULL;
+}
+
 static struct err *describe(struct saving *s, struct saved *image, struct store_image *img, struct json *index,
                             struct json *docker) {
     autofd int fd = -1;
     int64_t size = 0;
     const char *tag = s->format == IMAGE_SAVE_DOCKER ? NULL : s->s->as;
     TRY(ensure_manifest(s, img));
-    TRY(store_blob_open(s->store, img->manifest, &fd, &size));
+    struct store_image shown = *img;
+    TRY(add_index(s, img, &shown));
+    TRY(store_blob_open(s->store, shown.manifest, &fd, &size));
     if (s->s->as && !tag)
         TRY(rename_saved(image, s->s->as));
     if (tag) {
-        struct json *entry = index_entry(img, size, NULL);
+        struct json *entry = index_entry(&shown, size, NULL);
         set_tag(entry, tag);
         json_push(index, entry);
     }
     for (size_t i = 0; !tag && i < image->references.n; i++)
-        json_push(index, index_entry(img, size, image->references.v[i]));
+        json_push(index, index_entry(&shown, size, image->references.v[i]));
     if (!tag && image->references.n == 0)
-        json_push(index, index_entry(img, size, NULL));
+        json_push(index, index_entry(&shown, size, NULL));
     json_push(docker, docker_entry(img, &image->references));
     for (size_t i = 0; i < img->n_layers; i++)
         add_blob(s, img->layers[i].blob);
@@ -351,6 +368,8 @@ static struct err *save_chosen(struct saving *s, int out_fd) {
     for (size_t i = 0; i < s->n; i++) {
         struct store_image *img = NULL;
         TRY(image_get(s->store, s->images[i].id, s->images[i].source, &img));
+        if (s->s->index)
+            mem_set(&img->index, s->s->index);
         struct err *e = describe(s, &s->images[i], img, manifests, docker);
         store_image_free(img);
         if (e)

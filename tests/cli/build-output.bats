@@ -115,3 +115,113 @@ RUN true >/x'
 RUN true >/x'
     assert_eq "$(in_image "$n" busybox stat -c %Y /x)" 1600000000
 }
+
+# blob LAYOUT DIGEST
+blob() { cat "$1/blobs/sha256/${2#sha256:}"; }
+# platforms: of an index on standard input
+platforms() { jq -r '.manifests[].platform | .os + "/" + .architecture + (if .variant then "/" + .variant else "" end)' | paste -sd' '; }
+
+@test "--platform a,b: one index, built for each; to the store, a registry, a layout, directories; and from there again" {
+    n=$(unique)
+    REGISTRY=$(registry_addr plain)
+    cat >Dockerfile <<'E'
+FROM --platform=$BUILDPLATFORM busybox AS host
+RUN head -c 16 /dev/urandom | od -An -tx1 >/once
+FROM --platform=$BUILDPLATFORM busybox AS made
+ARG TARGETPLATFORM TARGETARCH TARGETVARIANT BUILDPLATFORM
+RUN echo "$TARGETPLATFORM $TARGETARCH $TARGETVARIANT $BUILDPLATFORM" >/made
+FROM scratch
+COPY --from=host /once /
+COPY --from=made /made /
+CMD ["/none"]
+E
+    nameless=$(coracle images -aq --filter dangling=true)
+    own=linux/$(coracle version -f '{{.Server.Arch}}')
+    coracle build --progress plain --platform linux/s390x --platform "$own,linux/arm/7" -t "$REGISTRY/$n:1" --push -o type=oci,dest=l,tar=false -o files \
+        --annotation index:i=1 --annotation manifest-descriptor:d=2 --iidfile id --metadata-file meta . >log 2>&1 || fail "$(cat log)"
+    assert_eq "$(cat files/linux_*/made | sort)" "$(printf '%s\n' "linux/arm/v7 arm v7 $own" "linux/s390x s390x  $own" "$own ${own#*/}  $own" | sort)"
+    assert_eq "$(cat files/linux_*/once | sort -u | wc -l)" 1 # of no platform: built once
+    grep -q '\[linux/arm/v7 host 2/2\] RUN head' log
+    # the same index everywhere
+    index=$(jq -r '."containerimage.digest"' meta)
+    assert_eq "$(jq -c '."containerimage.descriptor" | [.mediaType, .digest]' meta)" "[\"application/vnd.oci.image.index.v1+json\",\"$index\"]"
+    assert_eq "$(jq -r '.manifests[0].digest' l/index.json)" "$index"
+    assert_eq "$(blob l "$index" | platforms)" "linux/s390x $own linux/arm/v7"
+    assert_eq "$(blob l "$index" | jq -c '[.annotations, .manifests[0].annotations]')" '[{"i":"1"},{"d":"2"}]'
+    assert_eq "$(coracle buildx imagetools inspect --raw "$REGISTRY/$n:1")" "$(blob l "$index")"
+    # here it is one image with one name: this machine's
+    assert_eq "$(coracle images -q --no-trunc "$REGISTRY/$n")" "$(cat id)"
+    assert_eq "$(coracle images -aq --filter dangling=true)" "$nameless"
+    assert_eq "$(coracle image inspect -f '{{.Os}}/{{.Architecture}}' "$(cat id)")" "$own"
+    # a tag, an archive and back: still the index, and the base of another build
+    coracle tag "$REGISTRY/$n:1" "$n:2"
+    coracle save -o a.tar "$n:2"
+    coracle rmi "$n:2" "$REGISTRY/$n:1" >/dev/null
+    assert_eq "$(coracle images -aq --no-trunc | grep -c "$(cat id)")" 0
+    coracle load -q -i a.tar
+    coracle tag "$n:2" "$REGISTRY/$n:3"
+    coracle push -q "$REGISTRY/$n:3"
+    assert_eq "$(coracle buildx imagetools inspect --raw "$REGISTRY/$n:3")" "$(blob l "$index")"
+    printf 'FROM %s:2\nENV A=1\n' "$n" | coracle build -q --platform linux/s390x -t "$n:4" - >/dev/null
+    assert_eq "$(coracle image inspect -f '{{.Architecture}} {{.Config.Cmd}}' "$n:4")" "s390x [/none]"
+    coracle create --platform linux/arm/v7 --name "$n" "$n:2" >/dev/null
+    coracle rm "$n" >/dev/null
+}
+
+@test "--platform: what is none; RUN for a machine that cannot be played here" {
+    printf 'FROM busybox\nRUN true\n' >Dockerfile
+    while IFS='|' read -r args want; do
+        run -1 coracle build $args .
+        assert_output_has "$want"
+    done <<'E'
+--platform linux/amd64,linux/x86_64|linux/amd64 stands there twice
+--platform linux/amd64,,linux/arm64|nothing between two commas
+--platform linux/pdp11|unknown operating system or architecture
+--platform plan9/amd64|unknown operating system or architecture
+--platform linux/a/b/c|invalid platform
+--platform linux/amd64,linux/arm64 -o type=docker,dest=x|does not currently support exporting manifest lists
+--platform linux/amd64,linux/arm64 -o type=tar,dest=x|the files of one image
+--platform linux/amd64,linux/arm64 --cache-to type=local,dest=c|the last platform's alone
+E
+    grep -qs s390x /proc/sys/fs/binfmt_misc/* && return 0
+    printf 'FROM scratch\nCOPY Dockerfile /\nRUN ["/true"]\n' >Dockerfile
+    run -1 coracle build --progress plain --platform linux/s390x .
+    assert_output_has "its programs are for s390x"
+    assert_output_has "qemu-user-static"
+    assert_output_has '>>> RUN ["/true"]'
+}
+
+@test "--squash: the base's layers and one more, which is what there is in the end; the history says so" {
+    n=$(unique)
+    printf 'FROM busybox\nRUN mkdir /d /o && echo a >/d/a && echo b >/d/b && echo x >/o/x\n' | coracle build -q -t "$n:base" - >/dev/null
+    cat >Dockerfile <<E
+FROM $n:base
+RUN head -c 3000000 /dev/zero >/big && rm /d/b && rm -r /o
+RUN rm /big && mkdir /o && echo new >/o/new && ln /o/new /o/hard && chown 7:8 /d/a && rm /etc/passwd && ln -s /d /etc/passwd
+ENV A=1
+E
+    coracle build -q -t "$n:plain" . >/dev/null
+    coracle build --progress plain --squash -t "$n:1" . >log 2>&1
+    assert_eq "$(grep -c CACHED log)" 2
+    layers() { coracle image inspect "$1" | jq -c '.[0].RootFS.Layers'; }
+    assert_eq "$(layers "$n:1" | jq -c '.[:-1]')" "$(layers "$n:base")"
+    assert_eq "$(coracle image inspect "$n:1" | jq -c '.[0].Config')" "$(coracle image inspect "$n:plain" | jq -c '.[0].Config')"
+    look() { coracle run --rm --network none "$1" sh -c 'cd / && ls -A /d /o && cat /o/new && find /d /o /etc /bin/sh -exec stat -c "%n %F %a %u:%g %h %Y" {} + && readlink /etc/passwd'; }
+    assert_eq "$(look "$n:1" | grep -v -e resolv.conf -e hosts -e hostname -e mtab)" "$(look "$n:plain" | grep -v -e resolv.conf -e hosts -e hostname -e mtab)"
+    coracle save "$n:1" | tar -xO "blobs/sha256/$(coracle save "$n:1" | tar -xO manifest.json | jq -r '.[0].Layers[-1]' | cut -d/ -f3)" >layer.tar
+    [ "$(stat -c %s layer.tar)" -lt 100000 ]
+    assert_eq "$(tar -tf layer.tar | grep -o '\.wh\..*' | sort | paste -sd' ')" ".wh.b .wh.x"
+    base=$(coracle image inspect -f '{{.Id}}' "$n:base")
+    assert_eq "$(coracle history --no-trunc --format '{{.Comment}}' "$n:1" | head -1)" "merge $(coracle image inspect -f '{{.Id}}' "$n:plain") to $base"
+    assert_eq "$(coracle history --format '{{.Size}}' "$n:1" | sed -n 2,4p | sort -u)" 0B
+    # once more: the same image, from the cache; with no step of its own nothing is merged; a base that is a stage is not one
+    coracle build -q --squash -t "$n:2" . >/dev/null
+    assert_eq "$(layers "$n:2")" "$(layers "$n:1")"
+    printf 'FROM %s:base\nENV B=1\n' "$n" | coracle build -q --squash -t "$n:3" - >/dev/null
+    assert_eq "$(layers "$n:3")" "$(layers "$n:base")"
+    printf 'FROM busybox AS a\nRUN echo 1 >/1\nFROM a\nRUN echo 2 >/2\n' | coracle build -q --squash -t "$n:4" - >/dev/null
+    assert_eq "$(layers "$n:4" | jq length)" "$(layers busybox | jq '1 + length')"
+    printf 'FROM scratch\nCOPY Dockerfile /a\nCOPY Dockerfile /b\n' >f
+    coracle build -q --squash -f f -t "$n:5" . >/dev/null
+    assert_eq "$(layers "$n:5" | jq length) $(coracle history --format '{{.Comment}}' "$n:5" | head -1 | cut -d: -f1)" "1 create new from sha256"
+}

@@ -120,3 +120,9 @@ static inline struct err *make_container(struct store *s, const char *name, cons
         .id = ret_id, .name = name, .config = config, .options = options, .summary = summary, .state = state};
     return store_container_create(s, &c, NULL, NULL);
 }
+
+/* Points a name at an image as its record has it. */
+static inline struct err *store_ref_set(struct store *s, const char *ref, const char *image_id) {
+    const struct store_target to = {.image = image_id};
+    return store_ref_set_to(s, ref, &to);
+}

@@ -13,7 +13,8 @@
 struct opts {
     struct strv tag, build_arg, label, no_cache_filter, secret, build_context;
     struct strv output, cache_from, cache_to, ssh, allow, annotation, attest, security_opt;
-    char *file, *target, *platform, *progress, *iidfile, *metadata_file, *network;
+    struct strv platform;
+    char *file, *target, *progress, *iidfile, *metadata_file, *network;
     char *isolation, *builder, *call, *provenance, *sbom;
     bool no_cache, pull, debug_shell, quiet, load, push, check, squash, rm, force_rm, compress, content_trust;
     struct container_options run;
@@ -172,7 +173,10 @@ static const struct cli_flag flags[] = {
      .type = CLI_LIST,
      .offset = AT(output),
      .help = "Output destination (format: \"type=local,dest=path\")"},
-    {.name = "platform", .type = CLI_STRING, .offset = AT(platform), .help = "Set target platform for build"},
+    {.name = "platform",
+     .type = CLI_LIST,
+     .offset = AT(platform),
+     .help = "Set target platform for build; of several an index is made"},
     {.name = "progress",
      .type = CLI_STRING,
      .offset = AT(progress),
@@ -213,9 +217,7 @@ static const struct cli_flag flags[] = {
     {.name = "squash",
      .type = CLI_BOOL,
      .offset = AT(squash),
-     .help = "Squash newly built layers into a single new layer",
-     .standing = CLI_REFUSED,
-     .reason = "layers are kept as they are made; a stage FROM scratch with COPY --from=… / / makes one of them"},
+     .help = "Squash newly built layers into a single new layer"},
     {.name = "ssh",
      .type = CLI_LIST,
      .offset = AT(ssh),
@@ -261,9 +263,12 @@ static struct err *check(const struct cli_ctx *c, const struct opts *o) {
     if (o->debug_shell && !(c->host->stdin_tty && c->host->stdout_tty))
         return err_hint(err_new(ERR_USAGE, "--debug-shell: standard input and output are not a terminal"),
                         "leave it out where nobody can type");
-    if (o->platform && strchr(o->platform, ','))
-        return err_new(ERR_UNSUPPORTED, "--platform %s: an image for one platform is built at a time", o->platform);
     return NULL;
+}
+
+/* Several platforms: what is wrong with them is found later. */
+static bool makes_index(const struct opts *o) {
+    return o->platform.n > 1 || (o->platform.n && strchr(o->platform.v[0], ','));
 }
 
 /* BuildKit's three words; others as run knows them. */
@@ -278,15 +283,34 @@ static struct err *write_text(const char *path, const char *text) {
     return io_write_all(fd, text, strlen(text));
 }
 
+/* Of the image, as docker's inspect has it, or of the index. */
+static struct err *descriptor(struct cli_ctx *c, const struct build_result *r, struct json **ret) {
+    autojson view = NULL;
+    if (!*r->index) {
+        TRY(engine_image_inspect(c->engine, r->id, NULL, &view));
+        *ret = json_copy(json_get(view, "Descriptor"));
+        return NULL;
+    }
+    struct json *d = json_object();
+    json_set_str(d, "mediaType", "application/vnd.oci.image.index.v1+json");
+    json_set_str(d, "digest", r->index);
+    json_set_int(d, "size", r->index_size);
+    *ret = d;
+    return NULL;
+}
+
 static struct err *metadata(struct cli_ctx *c, const struct build_result *r, struct str *out) {
     autojson j = json_object();
-    autojson content = NULL;
+    struct json *d = NULL;
     autofree char *digest = mem_printf("sha256:%s", r->id);
     autofree char *names = strv_join(&r->names, ",");
-    TRY(engine_image_content(c->engine, r->id, &content));
-    json_set_str(j, "containerimage.config.digest", digest);
-    if (json_get(content, "Manifest"))
-        json_set_str(j, "containerimage.digest", json_text(content, "Manifest"));
+    TRY(descriptor(c, r, &d));
+    if (!*r->index)
+        json_set_str(j, "containerimage.config.digest", digest);
+    if (d) {
+        json_set_str(j, "containerimage.digest", json_text(d, "digest"));
+        json_set(j, "containerimage.descriptor", d);
+    }
     if (r->names.n)
         json_set_str(j, "image.name", names);
     json_render(j, JSON_PRETTY, out);
@@ -312,6 +336,7 @@ static struct err *build(struct cli_ctx *c, struct build_options *b, const struc
     autostrv struct strv names = {.n = 0};
     autostr struct str excerpt = STR_INIT;
     bool keep = build_outputs_keep(outputs);
+    b->want_each = build_outputs_files(outputs);
     b->rewrite_times = build_outputs_rewrite_times(outputs);
     if (keep)
         build_outputs_names(outputs, &o->tag, &names);
@@ -424,7 +449,8 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         .cache_to = &o->cache_to,
         .run = &o->run,
         .target = o->target,
-        .platform = o->platform,
+        .platforms = &o->platform,
+        .squash = o->squash,
         .no_cache = o->no_cache,
         .pull = o->pull,
         .debug_shell = o->debug_shell,
@@ -438,7 +464,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     struct build_outputs outputs = {.n = 0};
     struct err *e = build_outputs_parse(&f, &outputs);
     if (!e)
-        e = build_outputs_check(c, &outputs, &o->tag);
+        e = build_outputs_check(c, &outputs, &o->tag, makes_index(o));
     if (!e)
         e = build(c, &b, &outputs);
     build_outputs_done(&outputs);
