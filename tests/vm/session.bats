@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Logins of systemd-logind: what a logout does to containers, and what is said of it before. Another user of the machine logs in and out,
-# by its root, who has no password here.
+# A machine with systemd: what a logout does to containers, and what is said of it before; its journal. Another user logs in and out, by the
+# machine's root, who has no password here.
 load ../lib/common
 
 OTHER=few
@@ -51,6 +51,8 @@ teardown() {
     no_manager && fail "the manager has ended"
     assert_eq "$(state_of limited)" running
     assert_eq "$(login "cat /sys/fs/cgroup\$(sed -n s/^0:://p /proc/\$(coracle inspect -f '{{.State.Pid}}' limited)/cgroup)/memory.max")" 67108864
+    # from another session than the one that it was started in
+    assert_eq "$(login "coracle exec limited cat /proc/self/cgroup")" 0::/
 }
 
 @test "where logind ends a session's processes that is said; what was started below a lingering manager stays" {
@@ -64,4 +66,13 @@ teardown() {
     refute_output_has "when you log out"
     wait_for no_session || fail "the session does not end"
     assert_eq "$(state_of stays)" running
+}
+
+@test "the log driver journald reaches the journal" {
+    coracle run --network none --name journaled --log-driver journald --log-opt tag=tagged busybox sh -c 'echo out; echo err >&2' >/dev/null 2>&1
+    entries() { as_root journalctl -q -o json --output-fields=MESSAGE,PRIORITY,CONTAINER_TAG CONTAINER_NAME=journaled; }
+    both() { [ "$(entries | wc -l)" = 2 ]; }
+    wait_for both || fail "$(entries)"
+    assert_eq "$(entries | jq -r '"\(.MESSAGE) \(.PRIORITY) \(.CONTAINER_TAG)"' | sort)" $'err 3 tagged\nout 6 tagged'
+    coracle rm journaled
 }
