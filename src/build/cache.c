@@ -65,7 +65,7 @@ static struct err *find_here(struct exec *x, const char *key, const struct state
     return NULL;
 }
 
-/* The record of a key whose layer is here, or has been brought here, on top of `below`; *ret is NULL where there is
+/* The record of a key whose layer is here, or can be brought here, on top of `below`; *ret is NULL where there is
  * none. */
 static struct err *find(struct exec *x, const char *key, const struct state *below, struct json **ret) {
     autojson record = NULL;
@@ -127,9 +127,11 @@ struct err *cache_layer_get(struct exec *x, const char *key, const struct state 
     autojson record = NULL;
     TRY(find(x, key, below, &record));
     *ret_hit = record != NULL;
-    if (record)
-        layer_from_json(json_get(record, "Layer"), ret);
-    return NULL;
+    if (!record)
+        return NULL;
+    layer_from_json(json_get(record, "Layer"), ret);
+    const struct state alone = {.layers = ret, .n = 1, .pending = exec_state(x)->pending};
+    return caches_fetch(x, &alone);
 }
 
 struct err *cache_layer_put(struct exec *x, const char *key, const char *step, const struct store_layer_ref *layer) {

@@ -78,47 +78,151 @@ static const struct json *words_of(const struct cache_spec *s, const char *part,
     return s->cache ? json_get(json_get(image_cache_words(s->cache), part), key) : NULL;
 }
 
-/* A copy of the layer that they name, on `parent` (a chain id, or NULL) where it is to be one. */
-static struct err *bring(const struct cache_spec *s, const struct json *words, const char *parent, bool unpacked,
-                         struct store_layer_ref *ret) {
+/* A copy of the layer that they name. */
+static struct err *layer_of(const struct cache_spec *s, const struct json *words, struct store_layer_ref *ret) {
     const struct store_layer_ref *l = image_cache_layer(s->cache, json_int_value(json_get(words, "layer"), -1));
-    char chain[DIGEST_LEN + 1];
     if (!l)
         return err_new(ERR_CORRUPT, "the cache names a layer that it does not have");
-    struct store_layer_ref layer = image_layer_copy(l);
-    struct err *e = unpacked ? store_chain_id(parent, l->diff_id, chain) : NULL;
-    if (!e && unpacked)
-        layer.chain_id = mem_dup(chain);
-    if (!e)
-        e = image_cache_bring(s->cache, &layer);
-    if (!e)
-        *ret = layer;
-    else
-        image_layer_done(&layer);
-    return e;
+    *ret = image_layer_copy(l);
+    return NULL;
 }
 
 static struct err *take(struct exec *x, const struct cache_spec *s, const char *key, const struct state *below,
                         struct json **ret) {
+    struct state *stage = exec_state(x);
     struct store_layer_ref layer;
     autostr struct str step = STR_INIT;
+    char chain[DIGEST_LEN + 1];
     const struct json *words = words_of(s, "records", key);
     if (!words)
         return NULL;
-    TRY(bring(s, words, below->n ? below->layers[below->n - 1].chain_id : NULL, true, &layer));
-    str_append_visible(&step, json_text(words, "step"));
-    autojson record = cache_record(str_c(&step), &layer, json_int_value(json_get(words, "created"), 0),
-                                   json_bool_value(json_get(words, "link"), false));
+    TRY(layer_of(s, words, &layer));
+    struct err *e = store_chain_id(below->n ? below->layers[below->n - 1].chain_id : NULL, layer.diff_id, chain);
+    if (!e) {
+        mem_set(&layer.chain_id, chain);
+        str_append_visible(&step, json_text(words, "step"));
+        *ret = cache_record(str_c(&step), &layer, json_int_value(json_get(words, "created"), 0),
+                            json_bool_value(json_get(words, "link"), false));
+        if (!stage->pending)
+            stage->pending = json_object();
+        json_set(stage->pending, key, json_copy(*ret));
+    }
     image_layer_done(&layer);
-    TRY(store_build_put(x->store, key, record));
-    *ret = take_ptr(&record);
-    return NULL;
+    return e;
 }
 
 struct err *caches_record(struct exec *x, const char *key, const struct state *below, struct json **ret) {
     for (size_t i = 0; i < x->caches.n_from && !*ret; i++)
         TRY(do_without(x, &x->caches.from[i], take(x, &x->caches.from[i], key, below, ret)));
     return NULL;
+}
+
+/* ---- layers ---- */
+
+static bool is_here(const struct exec *x, const struct store_layer_ref *l) {
+    return store_blob_has(x->store, l->blob) && (!l->chain_id || store_layer_has(x->store, l->chain_id));
+}
+
+bool caches_missing(const struct exec *x, const struct state *s) {
+    for (size_t i = 0; x->caches.n_from && i < s->n; i++)
+        if (!s->layers[i].diff_size && !is_here(x, &s->layers[i]))
+            return true;
+    return false;
+}
+
+/* What was taken from a cache has no size until it is here; wherever that is, the cache that has its bytes will do. */
+static struct err *bring_from(struct cache_spec *from, struct store_layer_ref *layers, size_t n) {
+    autofree struct store_layer_ref *wanted = mem_array(n + 1, sizeof *wanted);
+    autofree size_t *index = mem_array(n + 1, sizeof *index);
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (layers[i].diff_size || !image_cache_has(from->cache, &layers[i]))
+            continue;
+        index[k] = i;
+        wanted[k++] = layers[i]; /* its texts stay the layer's */
+    }
+    if (k)
+        TRY(image_cache_bring(from->cache, wanted, k));
+    for (size_t i = 0; i < k; i++)
+        layers[index[i]].diff_size = wanted[i].diff_size;
+    return NULL;
+}
+
+/* Whether it is the user or the machine that ends the build, the cache that was asked is not at fault. */
+static struct err *bring(struct exec *x, struct store_layer_ref *layers, size_t n) {
+    for (size_t i = 0; i < x->caches.n_from; i++) {
+        struct cache_spec *from = &x->caches.from[i];
+        struct err *e = from->cache ? bring_from(from, layers, n) : NULL;
+        if (!e)
+            continue;
+        if (is_ours(e))
+            return e;
+        autostr struct str why = STR_INIT;
+        err_format(e, &why);
+        from->broken = true;
+        TRY(do_without(x, from, e));
+        return err_new(ERR_CORRUPT, "--cache-from %s: %s", from->text, str_c(&why));
+    }
+    return NULL;
+}
+
+static const struct store_layer_ref *layer_at(const struct state *s, const char *chain_id) {
+    for (size_t i = 0; i < s->n; i++)
+        if (str_eq(s->layers[i].chain_id, chain_id))
+            return &s->layers[i];
+    return NULL;
+}
+
+/* The first of the records that are pending about a layer of the state; NULL: there is none. */
+static struct json *pending_about(const struct state *s, const struct store_layer_ref **ret) {
+    JSON_EACH(record, s->pending) {
+        *ret = layer_at(s, json_text(json_get(record, "Layer"), "ChainId"));
+        if (*ret)
+            return record;
+    }
+    return NULL;
+}
+
+static struct err *put_pending(struct exec *x, const struct state *s) {
+    const struct store_layer_ref *l;
+    for (struct json *record; (record = pending_about(s, &l));) {
+        autofree char *key = mem_dup(json_key(record));
+        json_set_int(json_get(record, "Layer"), "DiffSize", l->diff_size);
+        TRY(store_build_put(x->store, key, record));
+        json_remove(s->pending, key);
+    }
+    return NULL;
+}
+
+struct err *caches_fetch(struct exec *x, const struct state *s) {
+    if (!x->caches.n_from || !s->n)
+        return NULL;
+    TRY(bring(x, s->layers, s->n));
+    return put_pending(x, s);
+}
+
+struct err *caches_fetch_blobs(struct exec *x, const struct store_layer_ref *layers, size_t n) {
+    autofree struct store_layer_ref *blobs = mem_array(n + 1, sizeof *blobs);
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (store_blob_has(x->store, layers[i].blob))
+            continue;
+        blobs[k] = layers[i];
+        blobs[k].chain_id = NULL;
+        blobs[k++].diff_size = 0;
+    }
+    return k ? bring(x, blobs, k) : NULL;
+}
+
+bool caches_drop_broken(struct exec *x) {
+    bool any = false;
+    for (size_t i = 0; i < x->caches.n_from; i++) {
+        struct cache_spec *from = &x->caches.from[i];
+        any |= from->broken && from->cache;
+        if (from->broken)
+            image_cache_free(take_ptr(&from->cache));
+    }
+    return any;
 }
 
 const char *caches_note(const struct exec *x, const char *key) {
@@ -132,12 +236,20 @@ const char *caches_note(const struct exec *x, const char *key) {
 
 /* ---- cache mounts ---- */
 
+static struct err *bring_mount(struct cache_spec *s, const struct json *words, struct store_layer_ref *ret) {
+    TRY(layer_of(s, words, ret));
+    struct err *e = image_cache_bring(s->cache, ret, 1);
+    if (e)
+        image_layer_done(ret);
+    return e;
+}
+
 struct err *caches_mount(struct exec *x, const char *name, struct store_layer_ref *ret, bool *ret_found) {
     *ret_found = false;
     for (size_t i = 0; i < x->caches.n_from && !*ret_found; i++) {
-        const struct cache_spec *s = &x->caches.from[i];
+        struct cache_spec *s = &x->caches.from[i];
         const struct json *words = words_of(s, "mounts", name);
-        struct err *e = words ? bring(s, words, NULL, false, ret) : NULL;
+        struct err *e = words ? bring_mount(s, words, ret) : NULL;
         *ret_found = words && !e;
         TRY(do_without(x, s, e));
     }

@@ -59,9 +59,21 @@ static bool in_image(const struct state *target, const char *diff_id) {
     return false;
 }
 
+/* One that was taken from another cache, and whose layer nobody has needed. */
+static struct json *pending_record(const struct exec *x, const char *key) {
+    for (size_t i = 0; i < x->plan.n; i++) {
+        const struct json *record = json_get(x->state[i].pending, key);
+        if (record)
+            return json_copy(record);
+    }
+    return NULL;
+}
+
 static struct err *add_record(struct collecting *c, const char *key) {
     autojson record = NULL;
     TRY(store_build_get(c->x->store, key, &record));
+    if (!record)
+        record = pending_record(c->x, key);
     const struct json *l = json_get(record, "Layer"), *digest = json_get(record, "Digest");
     if (digest)
         json_set_str(c->notes, key, json_str_value(digest));
@@ -126,6 +138,7 @@ static struct err *write_collected(struct collecting *c) {
     TRY(add_steps(c));
     if (to->mounts)
         TRY(add_mounts(c));
+    TRY(caches_fetch_blobs(c->x, c->layers, c->n));
     const struct image_cache_new new = {.words = c->words,
                                         .layers = c->layers,
                                         .n = c->n,

@@ -100,6 +100,7 @@ struct err *exec_work(struct exec *x, const struct container_options *options, c
     autostrv struct strv layers = {.n = 0};
     autojson config = working_config(exec_state(x)->config);
     struct container_options o = *options;
+    TRY(caches_fetch(x, exec_state(x)));
     state_layers(exec_state(x), &layers);
     o.image = (char[]){"build"};
     o.cwd = (char[]){"/"};
@@ -115,6 +116,7 @@ struct err *exec_root(struct exec *x, const struct state *s, struct engine_work 
     static const char any[] = "{\"config\":{}}";
     autojson config = NULL;
     struct container_options o = {.image = (char[]){"build"}, .cwd = (char[]){"/"}, .stop_timeout = -1};
+    TRY(caches_fetch(x, s));
     state_layers(s, &layers);
     strv_push(&o.command, "true");
     strv_push(&o.networks, "none");

@@ -35,9 +35,10 @@ struct state {
     struct strv declared;     /* names of all, also of those without a value */
     bool cmd_set;             /* CMD stood in this stage: ENTRYPOINT leaves it */
     bool no_cache;
-    struct strv records; /* keys of the build cache that this stage has taken or made */
-    struct json *mounts; /* cache mounts that its commands have, as caches_int.h has them; NULL: none */
-    int64_t when;        /* ns: when the uppermost layer was made, so that what is cached is the same image again */
+    struct strv records;  /* keys of the build cache that this stage has taken or made */
+    struct json *pending; /* records, by key, whose layers are known and not here yet (caches_int.h); or NULL */
+    struct json *mounts;  /* cache mounts that its commands have, as caches_int.h has them; NULL: none */
+    int64_t when;         /* ns: when the uppermost layer was made, so that what is cached is the same image again */
 };
 
 struct exec {
@@ -126,7 +127,7 @@ void exec_forget_stages(struct exec *x);
 struct err *exec_predefined(const struct exec *x, struct strv *out) __attribute__((warn_unused_result));
 /* Builds one stage; those that it takes from are there. */
 struct err *exec_stage(struct exec *x, size_t index) __attribute__((warn_unused_result));
-/* Builds all that the target needs. */
+/* Builds all that the target needs: x->at is it then, and its layers are here. */
 struct err *exec_stages(struct exec *x) __attribute__((warn_unused_result));
 
 /* ---- exec_check.c ---- */

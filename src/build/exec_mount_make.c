@@ -123,6 +123,7 @@ static struct err *make_bind(struct run *r, const struct mount *m) {
     TRY(source_find(r->x, m->field[M_FROM], &s));
     if (s.layers && s.layers->n) {
         autofree char *clean = path_clean(m->field[M_SOURCE] ? m->field[M_SOURCE] : "/");
+        TRY(caches_fetch(r->x, s.layers));
         state_layers(s.layers, &layers);
         const char *below = clean + strspn(clean, "/");
         part = *below && !str_eq(below, ".") ? mem_dup(below) : NULL;

@@ -4,7 +4,7 @@
  * process says what there is to say by progress events (progress_int.h), and at its end what the stage has become, or
  * the error and its place:
  *
- *     {"state":true} + memory file      {"fault":[first line, last line]}, {"error":{…}}
+ *     {"state":true} + memory file      {"fault":[first line, last line], "broken":[indexes of caches]}, {"error":{…}}
  *
  * Nobody is asked to stop. When a stage fails or the user interrupts, the others' processes are killed; with each die
  * the helpers that it has started and the monitor of the container that it runs, and what they leave is in the works'
@@ -53,10 +53,14 @@ static struct err *send_state(struct msg_chan *chan, const struct exec *x) {
 
 static void send_failure(struct msg_chan *chan, const struct exec *x, const struct err *e) {
     autojson j = json_object();
-    struct json *lines = json_array();
+    struct json *lines = json_array(), *broken = json_array();
     json_push(lines, json_int(x->fault.first));
     json_push(lines, json_int(x->fault.last));
     json_set(j, "fault", lines);
+    for (size_t i = 0; i < x->caches.n_from; i++)
+        if (x->caches.from[i].broken)
+            json_push(broken, json_int((int64_t)i));
+    json_set(j, "broken", broken);
     err_free(msg_send(chan, j, NULL, 0));
     err_free(msg_send_err(chan, e));
 }
@@ -147,6 +151,8 @@ static struct err *listen_to(struct crew *c, struct worker *w) {
     if (fault) {
         x->fault.first = (unsigned)json_int_value(json_first(fault), 0);
         x->fault.last = (unsigned)json_int_value(json_next(json_first(fault)), 0);
+        JSON_EACH(i, json_get(m, "broken"))
+        x->caches.from[json_int_value(i, 0)].broken = true;
     } else if (json_get(m, "state")) {
         dismiss(w);
         return state_unpack(x, fd, &x->state[w->stage]);
@@ -228,7 +234,7 @@ static void kill_rest(struct crew *c) {
     }
 }
 
-struct err *exec_stages(struct exec *x) {
+static struct err *build_stages(struct exec *x) {
     struct crew c = {
         .x = x, .w = mem_array(x->plan.n, sizeof(struct worker)), .begun = mem_array(x->plan.n, sizeof(bool))};
     struct err *e = work(&c);
@@ -236,4 +242,35 @@ struct err *exec_stages(struct exec *x) {
     free(c.w);
     free(c.begun);
     return e;
+}
+
+/* ---- with what caches have promised ---- */
+
+/* The image's layers are wanted, whoever has them. */
+static struct err *fetch_image(struct exec *x) {
+    if (!caches_missing(x, exec_state(x)))
+        return caches_fetch(x, exec_state(x));
+    progress_vertex(&x->progress, "importing the image's layers from the cache");
+    TRY(caches_fetch(x, exec_state(x)));
+    progress_done(&x->progress);
+    return NULL;
+}
+
+/* A cache that does not have what it has promised is done without, from the start; what was done is in our own. */
+struct err *exec_stages(struct exec *x) {
+    for (;;) {
+        struct err *e = build_stages(x);
+        x->at = x->plan.target;
+        if (!e)
+            e = fetch_image(x);
+        if (!e || !caches_drop_broken(x))
+            return e;
+        autostr struct str why = STR_INIT;
+        err_format(e, &why);
+        board_fail(x->board, 0, str_c(&why));
+        err_free(e);
+        x->failed = 0;
+        for (size_t i = 0; i < x->plan.n; i++)
+            state_done(&x->state[i]);
+    }
 }

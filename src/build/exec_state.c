@@ -43,6 +43,7 @@ void state_done(struct state *s) {
     strv_done(&s->args);
     strv_done(&s->declared);
     strv_done(&s->records);
+    json_free(s->pending);
     json_free(s->mounts);
     *s = (struct state){.n = 0};
 }
@@ -56,6 +57,7 @@ void state_copy(const struct state *s, struct state *ret) {
     memcpy(ret->key, s->key, sizeof ret->key);
     strv_extend(&ret->args, &s->args);
     strv_extend(&ret->declared, &s->declared);
+    ret->pending = s->pending ? json_copy(s->pending) : NULL;
     ret->when = s->when;
 }
 
@@ -97,6 +99,7 @@ static struct json *state_to_json(const struct exec *x) {
     json_set_str(j, "BaseId", s->base.id);
     json_set_int(j, "When", s->when);
     json_set_strv(j, "Records", &s->records);
+    json_set(j, "Pending", s->pending ? json_copy(s->pending) : json_object());
     json_set(j, "Mounts", s->mounts ? json_copy(s->mounts) : json_object());
     return j;
 }
@@ -106,6 +109,7 @@ static void state_from_json(struct exec *x, const struct json *j, struct state *
                       .base = {.layers = (size_t)json_int_value(json_get(j, "BaseLayers"), 0),
                                .history = (size_t)json_int_value(json_get(j, "BaseHistory"), 0)},
                       .when = json_int_value(json_get(j, "When"), 0),
+                      .pending = json_copy(json_get(j, "Pending")),
                       .mounts = json_copy(json_get(j, "Mounts"))};
     JSON_EACH(l, json_get(j, "Layers")) {
         struct store_layer_ref layer;

@@ -46,9 +46,7 @@ struct err *platforms_parse(const struct host *h, const struct strv *typed, stru
 
 static struct err *stages(struct exec *x) {
     x->state = mem_array(x->plan.n, sizeof *x->state);
-    TRY(exec_stages(x));
-    x->at = x->plan.target;
-    return NULL;
+    return exec_stages(x);
 }
 
 /* A cache elsewhere has one name, which the second platform would take from the first. */

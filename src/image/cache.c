@@ -327,15 +327,37 @@ static struct err *copy_in(const struct image_cache *c, const struct store_layer
     return err_first(bad, store_partial_drop(c->at.store, l->blob));
 }
 
-struct err *image_cache_bring(struct image_cache *c, struct store_layer_ref *l) {
+/* *ret_all: each has just been digested. */
+static struct err *copy_all_in(const struct image_cache *c, const struct store_layer_ref *layers, size_t n,
+                               bool *ret_all) {
+    *ret_all = true;
+    for (size_t i = 0; i < n; i++) {
+        bool there = store_blob_has(c->at.store, layers[i].blob);
+        *ret_all &= !there;
+        if (!there)
+            TRY(copy_in(c, &layers[i]));
+    }
+    return NULL;
+}
+
+bool image_cache_has(const struct image_cache *c, const struct store_layer_ref *l) {
+    for (size_t i = 0; i < c->n; i++)
+        if (str_eq(c->layers[i].blob, l->blob) && str_eq(c->layers[i].diff_id, l->diff_id))
+            return true;
+    return false;
+}
+
+struct err *image_cache_bring(struct image_cache *c, struct store_layer_ref *layers, size_t n) {
     struct unpack_ns ns = {.get = c->at.userns, .ctx = c->at.userns_ctx, .fd = -1};
     const struct image_progress_fn quiet = {.fn = NULL};
-    struct store_image img = {.layers = l, .n_layers = 1};
-    bool there = store_blob_has(c->at.store, l->blob);
+    struct store_image img = {.layers = layers, .n_layers = n};
+    bool digested = false, missing = false;
     size_t fetched;
-    if (!there && c->layout >= 0)
-        TRY(copy_in(c, l));
-    if (!there && c->at.ref)
+    if (c->layout >= 0)
+        TRY(copy_all_in(c, layers, n, &digested));
+    for (size_t i = 0; i < n; i++)
+        missing |= !store_blob_has(c->at.store, layers[i].blob);
+    if (missing && c->at.ref)
         TRY(connect_registry(c));
     const struct layers how = {.store = c->at.store,
                                .registry = c->registry,
@@ -343,7 +365,7 @@ struct err *image_cache_bring(struct image_cache *c, struct store_layer_ref *l) 
                                .ns = &ns,
                                .progress = &quiet,
                                .interrupted_fd = c->at.interrupted_fd ? *c->at.interrupted_fd : -1,
-                               .known = !there && c->layout >= 0,
-                               .parallel = 1};
+                               .known = digested,
+                               .parallel = layers_at_once(c->at.config)};
     return layers_bring_in(&how, &img, &fetched);
 }

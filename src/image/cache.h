@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,9 +49,12 @@ void image_cache_free(struct image_cache *c);
 const struct json *image_cache_words(const struct image_cache *c);
 /* The n-th of its layers, without a chain id; borrowed. NULL: there is no such. */
 const struct store_layer_ref *image_cache_layer(const struct image_cache *c, int64_t n);
-/* Has the store get the blob of a copy of such a layer and, where it was given a chain id, the layer itself; sets its
- * diff_size. May be called by any process that was forked meanwhile. */
-struct err *image_cache_bring(struct image_cache *c, struct store_layer_ref *l) __attribute__((warn_unused_result));
+/* Whether a layer is one of them, by its contents. */
+bool image_cache_has(const struct image_cache *c, const struct store_layer_ref *l) __attribute__((pure));
+/* Has the store get the blobs of copies of such layers, side by side, and, of those that were given a chain id, the
+ * layers themselves; sets their diff_size. May be called by any process that was forked meanwhile. */
+struct err *image_cache_bring(struct image_cache *c, struct store_layer_ref *layers, size_t n)
+    __attribute__((warn_unused_result));
 
 struct image_cache_new {
     const struct json *words;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/id.h"
@@ -27,6 +28,7 @@
 #include "image/registry_int.h"
 #include "storage/store.h"
 
+#define AT_ONCE_MAX 16
 #define SAY_EVERY (100 * NSEC_PER_MSEC)
 
 enum work_state { WORK_WAITING, WORK_RUNNING, WORK_DONE };
@@ -60,6 +62,11 @@ void progress_say(const struct image_progress_fn *p, const char *id, const char 
 
 static void say(const struct bringing *b, const struct work *w, const char *status, int64_t current) {
     progress_say(b->l->progress, w->short_id, status, current, w->layer->size);
+}
+
+size_t layers_at_once(const struct config *c) {
+    int64_t n = c->max_concurrent_downloads;
+    return n < 1 ? 1 : n > AT_ONCE_MAX ? AT_ONCE_MAX : (size_t)n;
 }
 
 struct err *unpack_ns_get(struct unpack_ns *ns) {

@@ -25,8 +25,6 @@
 #include "image/trust_int.h"
 #include "storage/store.h"
 
-#define PARALLEL_MAX 16
-
 struct pulling {
     const struct image_pull *p;
     struct fetch_client *client;
@@ -170,7 +168,6 @@ static struct err *get_config(struct pulling *pl, const struct descriptor *d, st
 /* ---- bringing it in ---- */
 
 static struct err *bring_in(struct pulling *pl, struct store_image *img, size_t *ret_fetched) {
-    int64_t parallel = pl->p->config->max_concurrent_downloads;
     const struct layers l = {
         .store = pl->p->store,
         .registry = pl->registry,
@@ -178,9 +175,7 @@ static struct err *bring_in(struct pulling *pl, struct store_image *img, size_t 
         .ns = &pl->ns,
         .progress = &pl->p->progress,
         .interrupted_fd = pl->p->interrupted_fd ? *pl->p->interrupted_fd : -1,
-        .parallel = parallel < 1              ? 1
-                    : parallel > PARALLEL_MAX ? PARALLEL_MAX
-                                              : (size_t)parallel,
+        .parallel = layers_at_once(pl->p->config),
     };
     return layers_bring_in(&l, img, ret_fetched);
 }

@@ -24,6 +24,10 @@ struct unpack_ns {
 };
 struct err *unpack_ns_get(struct unpack_ns *ns) __attribute__((warn_unused_result));
 
+struct config;
+/* How many layers the configuration wants at work at once. */
+size_t layers_at_once(const struct config *c) __attribute__((pure));
+
 struct layers {
     struct store *store;
     struct registry *registry;   /* NULL: every blob is in the store */

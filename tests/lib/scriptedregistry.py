@@ -19,9 +19,10 @@ pass first, "least": bytes that the request's body has at least, and one of
     "header": {…}   replace response headers (null: none); "{self}" is our own address
     "replace": "…"  another body, with the headers of the true one
     "endless": true a body without end, as fast as it goes        "drip": seconds   one byte of the answer in so many seconds
-    "fat": N        N bytes of headers more}
+    "fat": N        N bytes of headers more
+    "together": N   answer when N requests of the rule are here; 503 where they do not come}
 """
-import argparse, base64, hashlib, json, re, time, urllib.parse, uuid
+import argparse, base64, hashlib, json, re, threading, time, urllib.parse, uuid
 
 import testserver
 from testserver import lock
@@ -29,6 +30,9 @@ from testserver import lock
 FRESH = {"rules": [], "auth": None, "anonymous": False, "resume": True, "search": [], "realm": None, "identity": False}
 S = dict(FRESH, log=[], tokens={}, blobs={}, manifests={}, uploads={})
 BASIC = "Basic " + base64.b64encode(b"tester:secret").decode()
+
+
+met = threading.Condition()
 
 
 class Gone(Exception):
@@ -40,7 +44,16 @@ class Handler(testserver.Handler):
 
     # ---- answers ----
 
+    def meet(self):
+        rule = self.rule
+        with met:
+            rule["came"] = rule.get("came", 0) + 1
+            met.notify_all()
+            return met.wait_for(lambda: rule["came"] >= rule["together"], 30)
+
     def reply(self, status, body=b"", headers=None):
+        if "together" in self.rule and not self.meet():
+            status, body = 503, b""
         if isinstance(body, str):
             body = body.encode()
         out = {"Content-Length": str(len(body)), "Content-Type": "application/json"}
