@@ -53,13 +53,25 @@ struct engine_samples {
     struct engine_sample *v;
     size_t n;
 };
+struct engine_stats; /* what need not be found out anew for each sample */
+/* Of the containers of these names (borrowed, for as long as it lives), or, without names, of all that run (`all`: and
+ * the others). */
+struct engine_stats *engine_stats_open(struct engine *e, const struct strv *names, bool all)
+    __attribute__((returns_nonnull, warn_unused_result));
+void engine_stats_free(struct engine_stats *s);
+static inline void engine_stats_freep(struct engine_stats **s) { engine_stats_free(*s); }
+#define autostats __attribute__((cleanup(engine_stats_freep))) struct engine_stats *
+enum engine_stats_kind {
+    ENGINE_STATS_WHOLE,
+    ENGINE_STATS_FIRST, /* only to be the one before ENGINE_STATS_SECOND: of its figures only `cpu` is set */
+    ENGINE_STATS_SECOND /* whole; of the containers that the one before found */
+};
 /*
- * Samples the containers of these names in their order, or, without names, all that run (`all`: and the others), newest
- * first; done with engine_samples_done(). From the container's cgroup where it has one (v2 or v1, controller by
- * controller), else from /proc: processor time is then as fine as the kernel's tick, memory the proportional share
- * (PSS).
+ * A sample in the order of the names, or newest first; done with engine_samples_done(). From the container's cgroup
+ * where it has one (v2 or v1, controller by controller), else from /proc: processor time is then as fine as the
+ * kernel's tick, memory the proportional share (PSS).
  */
-struct err *engine_stats_sample(struct engine *e, const struct strv *names, bool all, struct engine_samples *ret)
+struct err *engine_stats_sample(struct engine_stats *s, enum engine_stats_kind kind, struct engine_samples *ret)
     __attribute__((warn_unused_result));
 void engine_samples_done(struct engine_samples *s);
 #define autosamples __attribute__((cleanup(engine_samples_done))) struct engine_samples

@@ -19,12 +19,22 @@ struct procs {
     struct procs_one {
         pid_t pid;
         size_t container; /* index into `inits` */
+        uint64_t start;   /* for the caller to keep: procs_again() carries it over, and has 0 where it is new */
     } * v;                /* by pid */
     size_t n;
+    pid_t *others; /* of no container, by pid; for procs_again(), as the rest */
+    size_t n_others;
+    ino_t *namespaces;
+    size_t n_namespaces;
 };
 /* The processes of the containers whose first processes these are; done with procs_done(). One that is gone has none.
  */
 struct err *procs_find(const pid_t *inits, size_t n_inits, struct procs *ret) __attribute__((warn_unused_result));
+/*
+ * The same a moment later, for a third of the cost: who was there before is not asked again whose it is. So a pid may
+ * meanwhile be another process's: the caller compares `start`.
+ */
+struct err *procs_again(struct procs *p) __attribute__((warn_unused_result));
 void procs_done(struct procs *p);
 
 /* /proc/PID/stat. Times in clock ticks, memory in bytes. */

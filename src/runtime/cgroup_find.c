@@ -78,7 +78,7 @@ void cgroup_lines_read(pid_t pid, const char *wanted, struct cgroup_lines *ret) 
     ret->n = 0;
     if (pid)
         (void)snprintf(file, sizeof file, "/proc/%d/cgroup", (int)pid);
-    autoerr unread = io_read_file(AT_FDCWD, pid ? file : "/proc/self/cgroup", CGROUP_FILE_MAX, &text);
+    autoerr unread = io_read_record(AT_FDCWD, pid ? file : "/proc/self/cgroup", CGROUP_FILE_MAX, &text, NULL);
     if (unread)
         return;
     strv_split(&lines, str_c(&text), '\n');

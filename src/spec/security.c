@@ -44,9 +44,9 @@ static struct err *opt_no_new_privs(struct spec_ctx *x, const char *value) {
 static struct err *opt_label(struct spec_ctx *x, const char *value) {
     if (!x->in->selinux || str_eq(value, "disable"))
         return NULL;
-    return err_hint(err_new(ERR_UNSUPPORTED, "--security-opt label=%s: containers get no SELinux label of their own",
-                            value),
-                    "leave it out: the container then has the label of the process that starts it");
+    return err_hint(
+        err_new(ERR_UNSUPPORTED, "--security-opt label=%s: containers get no SELinux label of their own", value),
+        "leave it out: the container then has the label of the process that starts it");
 }
 
 static struct err *opt_apparmor(struct spec_ctx *x, const char *value) {

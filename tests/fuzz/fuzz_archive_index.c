@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/host.h"
 #include "base/id.h"
 #include "base/io.h"
 #include "base/mem.h"
@@ -144,7 +145,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         add_member(0, mem_dup("oci-layout"));
     for (size_t i = 1; i < n_parts; i++)
         add_member(i, mem_printf("blobs/sha256/%s", digest_hex(parts[i].digest)));
-    const struct image_load l = {.fd = -1, .platform = "linux/amd64"};
+    static const struct host host = {.config_dir = NULL}; /* whose rules for signatures are the machine's, if any */
+    const struct image_load l = {.fd = -1, .platform = "linux/amd64", .host = &host};
     autostrv struct strv refs = {0}, ids = {0};
     err_free(image_load(&l, &refs, &ids));
     for (size_t i = 0; i < archive.n; i++)

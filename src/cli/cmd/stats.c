@@ -172,11 +172,13 @@ static struct err *await_beat(int interrupt_fd, int64_t at, bool *ret_over) {
 static struct err *stream(struct cli_ctx *c, const struct strv *names, int interrupt_fd) {
     const struct opts *o = c->opts;
     autosamples before = {.n = 0};
+    autostats stats = engine_stats_open(c->engine, names, o->all);
     int64_t beat = clock_boot();
     for (bool first = true;; first = false) {
         struct engine_samples now = {.n = 0};
         bool over = false;
-        struct err *bad = engine_stats_sample(c->engine, names, o->all, &now);
+        const enum engine_stats_kind pair = first ? ENGINE_STATS_FIRST : ENGINE_STATS_SECOND;
+        struct err *bad = engine_stats_sample(stats, o->no_stream ? pair : ENGINE_STATS_WHOLE, &now);
         if (bad && !first && err_kind(bad) == ERR_NOT_FOUND) { /* one that was asked for has been removed */
             err_free(bad);
             return NULL;
