@@ -32,6 +32,21 @@ struct err;
 struct host;
 struct json;
 
+/* What is said about the images, beside them: none of it unless it is asked for. */
+struct build_attest {
+    bool provenance, sbom;
+    bool reproducible; /* so says the user of his build */
+    char *builder_id;
+};
+struct build_attest_flags {
+    const struct strv *attest;     /* "type=provenance,mode=min", "type=sbom" */
+    const char *provenance, *sbom; /* "true", "false", "mode=min"; or NULL */
+};
+/* Reads them. Done with build_attest_done(). */
+struct err *build_attest_parse(const struct build_attest_flags *f, struct build_attest *ret)
+    __attribute__((warn_unused_result));
+void build_attest_done(struct build_attest *a);
+
 enum build_form { BUILD_SILENT, BUILD_PLAIN, BUILD_TTY, BUILD_RAWJSON };
 /* How a build is shown, and where. */
 struct build_look {
@@ -61,6 +76,7 @@ struct build_options {
     const char *target;                  /* or NULL */
     const struct strv *platforms;        /* "linux/arm64", "linux/amd64,linux/arm64"; none: this machine's */
     bool no_cache, pull;
+    const struct build_attest *attest;
     bool squash;        /* the layers that the build makes become one */
     bool want_each;     /* of several platforms each becomes an image of the store: result.members */
     bool debug_shell;   /* a shell where a RUN has failed; standard input and output are a terminal */

@@ -138,6 +138,7 @@ struct err *context_git(const struct build_options *o, struct store *s, struct c
     const struct git_fetch fetch = {
         .host = o->host, .text = g->url, .url = &url, .directory = path, .keep_git_dir = g->keep_git_dir};
     TRY(git_fetch(&fetch, g->commit));
+    memcpy(ret->commit, g->commit, sizeof ret->commit);
     if (!url.subdir)
         return NULL;
     TRY_CTX(path_open_in_root(ret->dir, url.subdir, O_RDONLY | O_DIRECTORY, 0, &sub), "%s: %s", g->url, url.subdir);

@@ -18,11 +18,12 @@ struct build_options;
 struct store;
 
 struct context {
-    int dir;               /* -1: there are no files */
-    bool remote;           /* it is none of the user's directories: the Dockerfile is looked for in it */
-    bool is_dockerfile;    /* `dockerfile` is all there is */
-    struct str dockerfile; /* its text */
-    char *tmp;             /* tmp/<name> of the store, or NULL */
+    int dir;                     /* -1: there are no files */
+    bool remote;                 /* it is none of the user's directories: the Dockerfile is looked for in it */
+    bool is_dockerfile;          /* `dockerfile` is all there is */
+    struct str dockerfile;       /* its text */
+    char commit[GIT_COMMIT_MAX]; /* of a repository; "": it is none */
+    char *tmp;                   /* tmp/<name> of the store, or NULL */
     int tmp_fd;
 };
 #define CONTEXT_INIT                                                                                                   \

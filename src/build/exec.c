@@ -328,6 +328,7 @@ void exec_forget_stages(struct exec *x) {
         state_done(&x->state[i]);
     free(take_ptr(&x->state));
     plan_done(&x->plan);
+    json_free(take_ptr(&x->materials));
     strv_done(&x->global);
 }
 
@@ -396,7 +397,7 @@ static void explain(struct exec *x, const struct err *e, struct str *excerpt) {
 struct err *exec_do(const struct build_options *o, struct err *(*fn)(struct exec *x, void *ctx), void *ctx,
                     struct str *excerpt) {
     struct board board;
-    struct exec x = {.o = o, .context = -1, .context_files = CONTEXT_INIT, .board = &board};
+    struct exec x = {.o = o, .context = -1, .context_files = CONTEXT_INIT, .board = &board, .started = clock_now()};
     struct engine_works works = ENGINE_WORKS_INIT;
     x.progress = (struct progress){.say = say_to_board, .ctx = &x};
     board_init(&board, &o->look);

@@ -107,6 +107,12 @@ static void take_layers(struct state *s, const struct store_image *img) {
     }
 }
 
+static void note_image(struct exec *x, const char *reference, const struct store_image *img) {
+    const char *variant = img->variant ? img->variant : "";
+    autofree char *platform = mem_printf("%s/%s%s%s", img->os, img->arch, *variant ? "/" : "", variant);
+    attest_image(x, reference, platform, img->manifest);
+}
+
 struct err *exec_image(struct exec *x, const char *reference, const char *platform, struct state *ret) {
     char id[65];
     struct store_image *img = NULL;
@@ -120,6 +126,7 @@ struct err *exec_image(struct exec *x, const char *reference, const char *platfo
     }
     struct err *e = image_config(x->store, img, &s.config);
     if (!e) {
+        note_image(x, reference, img);
         take_layers(&s, img);
         s.base.layers = s.n;
         s.base.history = json_count(json_get(s.config, "history"));

@@ -8,6 +8,7 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "build/attest_int.h"
 #include "build/build.h"
 #include "build/caches_int.h"
 #include "build/check_int.h"
@@ -56,9 +57,11 @@ struct exec {
     struct strv global; /* NAME=VALUE: ARGs before the first FROM */
     struct strv used;   /* names of --build-arg that an ARG took */
     struct export_annotations annotations;
-    struct strv platforms; /* --platform; none: this machine's */
-    const char *platform;  /* the one of them that is built for, or NULL */
-    struct caches caches;  /* --cache-from, --cache-to */
+    struct json *materials; /* what stages take from elsewhere, as provenance has it; NULL: nothing yet */
+    int64_t started;        /* ns */
+    struct strv platforms;  /* --platform; none: this machine's */
+    const char *platform;   /* the one of them that is built for, or NULL */
+    struct caches caches;   /* --cache-from, --cache-to */
     struct ignore *ignore;
     struct check_config checks;
     int context; /* directory, or -1; of context_files */

@@ -48,7 +48,7 @@ static struct err *named(struct source *s, const char *name, const char *value) 
     autofree char *reference = NULL;
     if (source_is_image(value, &reference)) {
         s->layers = &s->image;
-        return exec_image(s->x, reference, NULL, &s->image);
+        return exec_image(s->x, reference, s->x->platform, &s->image);
     }
     TRY_CTX(context_open(s->x->o, s->x->store, value, &s->files), "build context %s", name);
     if (s->files.is_dockerfile)
@@ -85,7 +85,7 @@ static struct err *find(struct source *s, const char *from) {
         return NULL;
     }
     s->layers = &s->image;
-    return exec_image(x, from, NULL, &s->image);
+    return exec_image(x, from, x->platform, &s->image);
 }
 
 struct err *source_find(struct exec *x, const char *from, struct source *ret) {

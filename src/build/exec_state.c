@@ -94,6 +94,8 @@ static struct json *state_to_json(const struct exec *x) {
     json_set_strv(j, "Args", &s->args);
     json_set_strv(j, "Declared", &s->declared);
     json_set_strv(j, "Used", &x->used);
+    if (x->materials)
+        json_set(j, "Materials", json_copy(x->materials));
     json_set_int(j, "BaseLayers", (int64_t)s->base.layers);
     json_set_int(j, "BaseHistory", (int64_t)s->base.history);
     json_set_str(j, "BaseId", s->base.id);
@@ -122,6 +124,7 @@ static void state_from_json(struct exec *x, const struct json *j, struct state *
     JSON_EACH(arg, json_get(j, "Args")) { strv_push(&s.args, json_str_value(arg)); }
     JSON_EACH(name, json_get(j, "Declared")) { strv_push(&s.declared, json_str_value(name)); }
     JSON_EACH(record, json_get(j, "Records")) { strv_push(&s.records, json_str_value(record)); }
+    attest_take(x, json_get(j, "Materials"));
     JSON_EACH(name, json_get(j, "Used")) {
         if (!strv_has(&x->used, json_str_value(name)))
             strv_push(&x->used, json_str_value(name));

@@ -7,7 +7,9 @@
 #include "base/host.h"
 #include "build/exec_int.h"
 
-bool export_wants_index(const struct exec *x) { return x->platforms.n > 1; }
+bool export_wants_index(const struct exec *x) {
+    return x->platforms.n > 1 || x->o->attest->provenance || x->o->attest->sbom;
+}
 
 /* ---- one image ---- */
 
@@ -66,7 +68,7 @@ static char *platform_name(const struct exec *x) {
                       variant);
 }
 
-struct err *export_member(struct exec *x, struct export_index *index) {
+struct err *export_member(struct exec *x, struct export_index *index, const struct strv *names) {
     static const struct strv none = {.n = 0};
     TRY(finish(x));
     if (x->platform)
@@ -79,7 +81,7 @@ struct err *export_member(struct exec *x, struct export_index *index) {
     progress_line(&x->progress, "exporting manifest %s done",
                   image_bundle_manifest(&index->bundle, index->bundle.n - 1));
     progress_done(&x->progress);
-    return NULL;
+    return attest(x, index, names);
 }
 
 /* Who writes files wants each as an image of the store. */

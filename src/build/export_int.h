@@ -30,7 +30,8 @@ struct export_index {
     struct strv platforms; /* of its images */
 };
 /* The target stage, and what is attested of it, as one of an index. */
-struct err *export_member(struct exec *x, struct export_index *index) __attribute__((warn_unused_result));
+struct err *export_member(struct exec *x, struct export_index *index, const struct strv *names)
+    __attribute__((warn_unused_result));
 /* The index, with its names. */
 struct err *export_all(struct exec *x, struct export_index *index, const struct strv *names, struct build_result *ret)
     __attribute__((warn_unused_result));

@@ -59,12 +59,12 @@ static struct err *check_caches(const struct exec *x) {
     return NULL;
 }
 
-static struct err *each(struct exec *x, struct export_index *index) {
+static struct err *each(struct exec *x, struct export_index *index, const struct strv *names) {
     for (size_t i = 0;; i++) {
         struct err *e = stages(x);
         if (e)
             return x->platforms.n > 1 ? err_wrap(e, "%s", x->platform) : e;
-        TRY(export_member(x, index));
+        TRY(export_member(x, index, names));
         if (i + 1 >= x->platforms.n)
             return NULL;
         exec_forget_stages(x);
@@ -81,7 +81,7 @@ struct err *platforms_build(struct exec *x, const struct strv *names, struct bui
     }
     if (x->platforms.n > 1)
         TRY(check_caches(x));
-    struct err *e = each(x, &index);
+    struct err *e = each(x, &index, names);
     if (!e)
         e = export_all(x, &index, names, ret);
     export_index_done(&index);

@@ -49,7 +49,10 @@ struct err *remote_new(struct exec *x, const struct df_instruction *in, const ch
     if (!r.git)
         r.name = url_name(source);
     *ret = r;
-    return check_sum(&r);
+    TRY(check_sum(&r));
+    if (r.checksum)
+        attest_material(x, source, r.checksum); /* it may be cached, and is not fetched then */
+    return NULL;
 }
 
 /* ---- fetching ---- */
@@ -67,13 +70,15 @@ static struct err *download(struct remote *r) {
     const struct timespec times[2] = {{.tv_sec = modified}, {.tv_sec = modified}};
     if (futimens(file, times) < 0)
         return err_sys(errno, "set the time of %s", r->url);
-    if (!r->checksum)
+    if (!r->checksum && !r->x->o->attest->provenance)
         return NULL;
     if (lseek(file, 0, SEEK_SET) < 0)
         return err_sys(errno, "rewind %s", r->url);
     TRY(digest_of_fd(file, digest, NULL));
-    if (str_eq(digest, r->checksum))
+    if (!r->checksum || str_eq(digest, r->checksum)) {
+        attest_material(r->x, r->url, digest);
         return NULL;
+    }
     return err_new(ERR_CORRUPT, "digest mismatch %s: %s (expected)", digest, r->checksum);
 }
 
@@ -87,6 +92,7 @@ static struct err *check_commit(const struct remote *r, const char *commit) {
 static struct err *clone(struct remote *r) {
     struct context_git git = {.url = r->url, .keep_git_dir = r->keep_git_dir};
     TRY(context_git(r->x->o, r->x->store, &git, &r->files));
+    attest_material(r->x, r->url, git.commit);
     return check_commit(r, git.commit);
 }
 

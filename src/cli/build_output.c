@@ -168,13 +168,17 @@ void build_outputs_names(const struct build_outputs *o, const struct strv *tags,
                 strv_push(ret, o->v[i].names.v[k]);
 }
 
-static struct err *check_one(const struct cli_ctx *c, const struct build_output *o, bool index) {
+static struct err *check_one(const struct cli_ctx *c, const struct build_output *o, bool index, bool attested) {
     if (str_eq(o->dest, "-") && c->host->stdout_tty)
         return err_new(ERR_USAGE, "dest file is required for %s exporter. refusing to write to console",
                        types[o->type]);
     if (index && o->type == OUTPUT_DOCKER && o->dest)
         return err_hint(err_new(ERR_UNSUPPORTED, "docker exporter does not currently support exporting manifest lists"),
                         "type=oci does");
+    if (attested && (o->type == OUTPUT_LOCAL || o->type == OUTPUT_TAR))
+        return err_hint(
+            err_new(ERR_UNSUPPORTED, "attestations are kept beside images, and type=%s is files alone", types[o->type]),
+            "use type=oci, type=image or type=registry");
     if (index && o->type == OUTPUT_TAR)
         return err_hint(err_new(ERR_UNSUPPORTED, "type=tar holds the files of one image"),
                         "type=local writes those of each platform into a directory of its own");
@@ -182,13 +186,13 @@ static struct err *check_one(const struct cli_ctx *c, const struct build_output 
 }
 
 struct err *build_outputs_check(const struct cli_ctx *c, const struct build_outputs *o, const struct strv *tags,
-                                bool index) {
+                                bool index, bool attested) {
     autostrv struct strv names = {.n = 0};
     build_outputs_names(o, tags, &names);
     for (size_t i = 0; i < o->n; i++) {
         if (o->v[i].push && !names.n)
             return err_hint(err_new(ERR_USAGE, "tag is needed when pushing to registry"), "give one with -t");
-        TRY(check_one(c, &o->v[i], index));
+        TRY(check_one(c, &o->v[i], index, attested));
     }
     return NULL;
 }

@@ -43,9 +43,9 @@ bool build_outputs_files(const struct build_outputs *o);
 /* The names of the image: those of -t, and of the outputs. */
 void build_outputs_names(const struct build_outputs *o, const struct strv *tags, struct strv *ret);
 /* What would only be found wrong when everything is built: a push without a name, a terminal as a file, docker's
- * archive of an `index`. */
+ * archive of an `index`, files alone of what is `attested`. */
 struct err *build_outputs_check(const struct cli_ctx *c, const struct build_outputs *o, const struct strv *tags,
-                                bool index) __attribute__((warn_unused_result));
+                                bool index, bool attested) __attribute__((warn_unused_result));
 /* Writes and pushes. */
 struct err *build_outputs_make(struct cli_ctx *c, const struct build_outputs *o, const struct build_result *r,
                                const struct strv *tags) __attribute__((warn_unused_result));

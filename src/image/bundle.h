@@ -40,7 +40,7 @@ struct err *image_bundle_add(struct image_bundle *b, const struct image_parts *p
 /* Adds statements (in-toto, JSON) on the image of that number, each with its predicate's type. */
 struct image_statement {
     const char *predicate;
-    const struct json *statement;
+    struct json *statement;
 };
 struct err *image_bundle_attest(struct image_bundle *b, size_t number, const struct image_statement *list, size_t n)
     __attribute__((warn_unused_result));

@@ -162,7 +162,8 @@ E
     coracle tag "$n:2" "$REGISTRY/$n:3"
     coracle push -q "$REGISTRY/$n:3"
     assert_eq "$(coracle buildx imagetools inspect --raw "$REGISTRY/$n:3")" "$(blob l "$index")"
-    printf 'FROM %s:2\nENV A=1\n' "$n" | coracle build -q --platform linux/s390x -t "$n:4" - >/dev/null
+    printf 'FROM %s:2\nCOPY --from=%s:2 /made /copied\n' "$n" "$n" | coracle build -q --platform linux/s390x -o f4 -t "$n:4" -o type=image - >/dev/null
+    assert_eq "$(cat f4/copied)" "$(cat files/linux_s390x/made)"
     assert_eq "$(coracle image inspect -f '{{.Architecture}} {{.Config.Cmd}}' "$n:4")" "s390x [/none]"
     coracle create --platform linux/arm/v7 --name "$n" "$n:2" >/dev/null
     coracle rm "$n" >/dev/null
@@ -224,4 +225,75 @@ E
     printf 'FROM scratch\nCOPY Dockerfile /a\nCOPY Dockerfile /b\n' >f
     coracle build -q --squash -f f -t "$n:5" . >/dev/null
     assert_eq "$(layers "$n:5" | jq length) $(coracle history --format '{{.Comment}}' "$n:5" | head -1 | cut -d: -f1)" "1 create new from sha256"
+}
+
+@test "--provenance, --sbom: statements beside the image, in a registry, a layout and back; no secret in them; never run" {
+    n=$(unique)
+    REGISTRY=$(registry_addr plain)
+    mkdir -p db/dpkg db/apk
+    printf 'Package: bash\nStatus: install ok installed\nVersion: 5.2+b1\nArchitecture: amd64\nSource: bash (5.2)\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n' >db/dpkg/status
+    printf 'C:Q1x=\nP:musl\nV:1.2.5-r0\nA:x86_64\nL:MIT\no:musl\n\n' >db/apk/installed
+    cat >Dockerfile <<'E'
+FROM busybox
+ARG TOKEN
+COPY db/dpkg/status /var/lib/dpkg/status
+COPY db/apk/installed /lib/apk/db/installed
+RUN --mount=type=secret,id=s printf 'ID=debian\nVERSION_ID="12"\n' >/etc/os-release
+E
+    echo hidden >secret
+    attested() {
+        SOURCE_DATE_EPOCH=1600000000 coracle build -q --provenance=true --sbom=true --build-arg TOKEN=hidden --label l=hidden --secret id=s,src=secret \
+            -t "$REGISTRY/$n:1" --metadata-file meta "$@" . >id
+    }
+    attested --push -o type=oci,dest=l,tar=false
+    index=$(jq -r '."containerimage.digest"' meta)
+    blob l "$index" >index
+    assert_eq "$(coracle buildx imagetools inspect --raw "$REGISTRY/$n:1")" "$(cat index)"
+    assert_eq "$(platforms <index)" "linux/amd64 unknown/unknown"
+    image=$(jq -r '.manifests[0].digest' index)
+    assert_eq "$(jq -c '.manifests[1].annotations' index)" "{\"vnd.docker.reference.type\":\"attestation-manifest\",\"vnd.docker.reference.digest\":\"$image\"}"
+    blob l "$(jq -r '.manifests[1].digest' index)" >manifest
+    assert_eq "$(jq -c '[.layers[] | .mediaType, .annotations["in-toto.io/predicate-type"]]' manifest)" \
+        '["application/vnd.in-toto+json","https://spdx.dev/Document","application/vnd.in-toto+json","https://slsa.dev/provenance/v0.2"]'
+    assert_eq "$(blob l "$(jq -r .config.digest manifest)" | jq -c '[.os, .architecture, (.rootfs.diff_ids | length)]')" '["unknown","unknown",2]'
+    blob l "$(jq -r '.layers[0].digest' manifest)" >sbom
+    blob l "$(jq -r '.layers[1].digest' manifest)" >provenance
+    assert_eq "$(jq -c '[.subject[0].digest.sha256, .predicateType]' sbom)" "[\"${image#sha256:}\",\"https://spdx.dev/Document\"]"
+    assert_eq "$(jq -c '[.predicate.packages[1:][].externalRefs[0].referenceLocator]' sbom)" \
+        '["pkg:apk/debian/musl@1.2.5-r0?arch=x86_64&distro=debian-12","pkg:deb/debian/bash@5.2%2Bb1?arch=amd64&distro=debian-12"]'
+    assert_eq "$(jq -c '[.predicate.spdxVersion, .predicate.creationInfo.created, (.predicate.relationships | length)]' sbom)" '["SPDX-2.3","2020-09-13T12:26:40Z",3]'
+    assert_eq "$(jq -r '.predicate.materials[0].uri' provenance)" "pkg:docker/busybox@latest?platform=linux%2Famd64"
+    jq -e '.predicate.materials[0].digest.sha256 | length == 64' provenance >/dev/null
+    assert_eq "$(jq -c '.predicate.metadata | [.buildStartedOn, .completeness.materials, has("buildInvocationID")]' provenance)" '["2020-09-13T12:26:40Z",false,false]'
+    ! grep -q hidden sbom provenance
+    # the same build says the same
+    attested
+    assert_eq "$(jq -r '."containerimage.digest"' meta)" "$index"
+    # pulled back it runs; an archive of it has the statements; they are no image
+    coracle rmi -f "$(cat id)" >/dev/null
+    coracle pull -q "$REGISTRY/$n:1"
+    assert_eq "$(coracle run --rm --network none "$REGISTRY/$n:1" cat /etc/os-release | head -1)" ID=debian
+    coracle rmi "$REGISTRY/$n:1" >/dev/null
+    tar -C l -cf l.tar .
+    id=$(coracle load -q -i l.tar | sed 's/.*: //')
+    coracle tag "$id" "$n:2"
+    assert_eq "$(coracle run --rm --network none "$n:2" cat /etc/os-release | head -1)" ID=debian
+    coracle save -o a.tar "$n:2"
+    run coracle run --rm --platform unknown/unknown "$n:2" true
+    [ "$status" = 125 ]
+    while IFS='|' read -r args want; do
+        run -1 coracle build $args .
+        assert_output_has "$want"
+    done <<'E'
+--provenance=mode=max|has BuildKit's own steps
+--provenance=maybe|it is true or false
+--sbom=generator=x|no generator (x) is run
+--attest type=vuln|no attestations of type vuln
+--attest mode=min|attestation type not specified
+--sbom=true -o x|attestations are kept beside images
+--sbom=true -o type=docker,dest=x|does not currently support exporting manifest lists
+E
+    # without being asked nothing is attested, and what was asked can be taken back
+    coracle build -q --attest type=provenance,mode=min --provenance=false --metadata-file meta . >/dev/null
+    assert_eq "$(jq -r '."containerimage.descriptor".mediaType' meta)" application/vnd.oci.image.manifest.v1+json
 }

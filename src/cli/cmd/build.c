@@ -18,12 +18,11 @@ struct opts {
     char *isolation, *builder, *call, *provenance, *sbom;
     bool no_cache, pull, debug_shell, quiet, load, push, check, squash, rm, force_rm, compress, content_trust;
     struct container_options run;
+    struct build_attest wanted; /* of attest, provenance and sbom */
 };
 
 #define AT(m) offsetof(struct opts, m)
 #define RUN(m) offsetof(struct opts, run.m)
-
-static const char no_attestations[] = "attestations are not made";
 
 static const struct cli_flag flags[] = {
     {.name = "add-host",
@@ -43,9 +42,7 @@ static const struct cli_flag flags[] = {
     {.name = "attest",
      .type = CLI_LIST,
      .offset = AT(attest),
-     .help = "Attestation parameters",
-     .standing = CLI_REFUSED,
-     .reason = no_attestations},
+     .help = "Attestation parameters (format: \"type=sbom\", \"type=provenance,mode=min\")"},
     {.name = "build-arg", .type = CLI_LIST, .offset = AT(build_arg), .help = "Set build-time variables"},
     {.name = "build-context",
      .type = CLI_LIST,
@@ -256,19 +253,17 @@ static struct err *find_look(const struct cli_ctx *c, const struct opts *o, stru
 }
 
 static struct err *check(const struct cli_ctx *c, const struct opts *o) {
-    if (o->provenance && !str_eq(o->provenance, "false"))
-        return err_new(ERR_UNSUPPORTED, "--provenance=%s: %s", o->provenance, no_attestations);
-    if (o->sbom && !str_eq(o->sbom, "false"))
-        return err_new(ERR_UNSUPPORTED, "--sbom=%s: %s", o->sbom, no_attestations);
     if (o->debug_shell && !(c->host->stdin_tty && c->host->stdout_tty))
         return err_hint(err_new(ERR_USAGE, "--debug-shell: standard input and output are not a terminal"),
                         "leave it out where nobody can type");
     return NULL;
 }
 
-/* Several platforms: what is wrong with them is found later. */
+static bool is_attested(const struct opts *o) { return o->wanted.provenance || o->wanted.sbom; }
+
+/* Attestations, or several platforms: what is wrong with those is found later. */
 static bool makes_index(const struct opts *o) {
-    return o->platform.n > 1 || (o->platform.n && strchr(o->platform.v[0], ','));
+    return is_attested(o) || o->platform.n > 1 || (o->platform.n && strchr(o->platform.v[0], ','));
 }
 
 /* BuildKit's three words; others as run knows them. */
@@ -429,6 +424,8 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     TRY(find_call(o, &call));
     TRY(find_look(c, o, &look));
     set_network(o);
+    const struct build_attest_flags attest = {.attest = &o->attest, .provenance = o->provenance, .sbom = o->sbom};
+    TRY(build_attest_parse(&attest, &o->wanted));
     cli_add_proxies(c, &o->build_arg);
     int interrupted;
     TRY(cli_interrupt_fd(&interrupted));
@@ -450,6 +447,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         .run = &o->run,
         .target = o->target,
         .platforms = &o->platform,
+        .attest = &o->wanted,
         .squash = o->squash,
         .no_cache = o->no_cache,
         .pull = o->pull,
@@ -464,7 +462,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     struct build_outputs outputs = {.n = 0};
     struct err *e = build_outputs_parse(&f, &outputs);
     if (!e)
-        e = build_outputs_check(c, &outputs, &o->tag, makes_index(o));
+        e = build_outputs_check(c, &outputs, &o->tag, makes_index(o), is_attested(o));
     if (!e)
         e = build(c, &b, &outputs);
     build_outputs_done(&outputs);
@@ -474,6 +472,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
 static void opts_done(void *opts) {
     struct opts *o = opts;
     strv_done(&o->run.networks);
+    build_attest_done(&o->wanted);
 }
 
 #define BUILD(group_, top)                                                                                             \
