@@ -37,8 +37,9 @@ bool binfmt_known(const char *arch) { return find(arch) != NULL; }
 
 static void head_of(const struct machine *m, unsigned char type, unsigned char ret[ELF_HEAD]) {
     const bool big = m->data == 2;
+    static const unsigned char magic[4] = {0x7f, 'E', 'L', 'F'};
     memset(ret, 0, ELF_HEAD);
-    memcpy(ret, "\177ELF", 4);
+    memcpy(ret, magic, sizeof magic);
     ret[4] = m->class;
     ret[5] = m->data;
     ret[6] = 1;
@@ -143,8 +144,8 @@ struct err *binfmt_check(const struct host *h, const char *arch) {
         return NULL;
     autoerr none = fd_open_dir(AT_FDCWD, BINFMT, &dir);
     l.dir = dir;
-    if (!none)
-        none = io_each_entry(dir, look, &l);
+    autoerr unread = none ? NULL : io_each_entry(dir, look, &l);
+    (void)unread;
     return l.found ? NULL
                    : err_hint(err_new(ERR_UNSUPPORTED,
                                       "its programs are for %s, this machine runs %s, and " BINFMT
