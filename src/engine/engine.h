@@ -70,6 +70,9 @@ struct engine_created {
     { .lock_fd = -1, .dirfd = -1 }
 void engine_created_done(struct engine_created *c);
 #define autocreated __attribute__((cleanup(engine_created_done))) struct engine_created
+/* The --userns that options without one mean, static; NULL: the ids of all containers. It is "keep-id" where files that
+ * the container makes shall be the caller's: docs/adr/own-files.md. */
+const char *engine_userns_default(const struct engine *e, const struct container_options *o);
 /* Makes a container; pulls the image by policy. ret_warnings gets lines for stderr. */
 struct err *engine_container_create(struct engine *e, const struct engine_create *c, struct engine_created *ret,
                                     struct strv *ret_warnings) __attribute__((warn_unused_result));

@@ -163,3 +163,11 @@ struct err *idmaps_resolve(struct engine *e, const struct container_options *o, 
         keep_user(e->host, ret);
     return spec_userns_map(&ret->mode, &of, &ret->map);
 }
+
+const char *engine_userns_default(const struct engine *e, const struct container_options *o) {
+    struct id_map own = {.n_uid = 0};
+    if (!spec_userns_own_files(o, e->host))
+        return NULL;
+    autoerr none = host_id_map(e->host, &own);
+    return !none && idmap_total(own.uid, own.n_uid) > 1 ? "keep-id" : NULL;
+}

@@ -68,6 +68,28 @@ struct err *spec_parse_userns(const struct container_options *o, struct spec_use
     return err_new(ERR_USAGE, "--userns: invalid USER mode");
 }
 
+/* ---- files that shall be the caller's ---- */
+
+static bool binds(const struct container_options *o) {
+    bool found = false;
+    for (size_t i = 0; i < o->volumes.n + o->mounts.n; i++) {
+        struct spec_mount m = {.source = NULL};
+        autoerr bad = i < o->volumes.n ? spec_parse_volume(o->volumes.v[i], o->cwd, &m)
+                                       : spec_parse_mount(o->mounts.v[i - o->volumes.n], &m);
+        found |= !bad && m.type == SPEC_MOUNT_BIND;
+        spec_mount_done(&m);
+    }
+    return found;
+}
+
+bool spec_userns_own_files(const struct container_options *o, const struct host *h) {
+    uint64_t uid;
+    if (!o->user || o->userns || o->uidmap.n || o->gidmap.n || o->rootfs)
+        return false;
+    autofree char *user = mem_dupn(o->user, strcspn(o->user, ":"));
+    return h->uid && str_to_u64(user, 10, UINT32_MAX - 1, &uid) && uid == h->uid && binds(o);
+}
+
 /* ---- --uidmap, --gidmap ---- */
 
 /* "@1000" is an id of the host: one of the user's. */

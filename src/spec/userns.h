@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/idmap.h"
@@ -36,6 +37,13 @@ struct spec_userns_of {
 /* What --userns, --uidmap and --gidmap ask for. */
 struct err *spec_parse_userns(const struct container_options *o, struct spec_userns *ret)
     __attribute__((warn_unused_result));
+/*
+ * Whether the files that a container makes shall be the caller's, as in "--user $(id -u):$(id -g) -v "$PWD":/w": it
+ * runs as the caller's own number, and sees files of the host's. Where ids are the same inside and outside, as with
+ * docker's daemon, that needs nothing more; here it needs keep-id. False where the options say anything of ids
+ * themselves.
+ */
+bool spec_userns_own_files(const struct container_options *o, const struct host *h);
 /* The map of those kinds that need to know nothing but the user's own ids: keep-id, nomap, --uidmap. */
 struct err *spec_userns_map(const struct spec_userns *u, const struct spec_userns_of *of, struct id_map *ret)
     __attribute__((warn_unused_result));

@@ -76,6 +76,26 @@ look='cd /d && stat -c "%n %u:%g %a %s %F" one again link empty big suid sub/new
     assert_output_has "the image knows who runs there"
 }
 
+@test "--user with the caller's own number, beside files of the host's: what it makes there is the caller's" {
+    local map='tr -s " " </proc/self/uid_map' shared=" 0 ${ME%:*} 1"
+    owners
+    run -0 box --user "$ME" -v "$T:/m" -w /m -- 'echo hi >mine && stat -c %u:%g mine /d/one /'
+    assert_eq "$output" "$ME"$'\n5:6\n0:0'
+    assert_eq "$(stat -c %u:%g "$T/mine")" "$ME"
+    run -0 box --user "${ME%:*}" --mount "type=bind,src=$T,dst=/m" -- 'echo x >>/m/mine && id -u'
+    assert_eq "$output" "${ME%:*}"
+    # nothing of that where another user is named, no file of the host's is seen, or ids are spoken of
+    for options in "--user 0 -v $T:/m" "--user 5 -v $T:/m" "--user $ME -v some:/m" "--user $ME --userns host -v $T:/m" "-v $T:/m"; do
+        run -0 box $options -- "$map"
+        [[ $output == "$shared"$'\n'* ]] || fail "$options: $output"
+    done
+    # who shares namespaces with a container has its ids
+    coracle run -d --name peer --network none owners sleep 1000 >/dev/null
+    run -0 coracle run --rm --user "$ME" -v "$T:/m" --pid container:peer owners sh -c "$map"
+    [[ $output == "$shared"$'\n'* ]] || fail "not its peer's ids: $output"
+    coracle rm -f peer >/dev/null
+}
+
 @test "nothing is copied: the shifted layers have no data of their own" {
     owners
     box --userns keep-id -- true

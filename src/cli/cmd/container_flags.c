@@ -77,13 +77,14 @@ static void set_default(char **option, const char *configured) {
         *option = mem_dup(configured);
 }
 
-/* What the configuration wants where the command line says nothing. Who shares namespaces with a container has its ids,
- * as they would be of no use with others. */
-static void take_defaults(const struct config *config, struct container_options *o) {
-    const char *other = shares_with(o);
+/* What is wanted where the command line says nothing. Who shares namespaces with a container has its ids, as they would
+ * be of no use with others. */
+static void take_defaults(const struct cli_ctx *c, struct container_options *o) {
+    const struct config *config = c->config;
+    const char *other = shares_with(o), *ids = config->userns ? config->userns : engine_userns_default(c->engine, o);
     autofree char *same = other ? mem_printf("container:%s", other) : NULL;
-    if (config->userns && !o->uidmap.n && !o->gidmap.n)
-        set_default(&o->userns, same ? same : config->userns);
+    if (!o->uidmap.n && !o->gidmap.n)
+        set_default(&o->userns, ids && same ? same : ids);
     set_default(&o->ipc, config->ipc_mode);
     set_default(&o->cgroupns, config->cgroupns_mode);
     set_default(&o->resources.cgroup_parent, config->cgroup_parent);
@@ -97,7 +98,7 @@ struct err *container_flags_finish(struct cli_ctx *c, struct container_flags *f)
     o->cwd = getcwd(NULL, 0);
     o->no_passwd = !f->passwd;
     cli_add_proxies(c, &o->env);
-    take_defaults(c->config, o);
+    take_defaults(c, o);
     TRY(read_files(&f->env_file, &o->env_files));
     TRY(read_files(&f->label_file, &o->label_files));
     TRY(read_seccomp(&o->security_opt));
