@@ -10,6 +10,7 @@
 #include "base/host.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "build/build.h"
 
 #define BINFMT "/proc/sys/fs/binfmt_misc"
 
@@ -153,4 +154,13 @@ struct err *binfmt_check(const struct host *h, const char *arch) {
                                       arch, h->arch),
                               "install qemu-user-static and binfmt-support on the host, or have what runs in a stage "
                               "FROM --platform=$BUILDPLATFORM and COPY its result");
+}
+
+void build_platforms(const struct host *h, struct str *ret) {
+    str_appendf(ret, "linux/%s", h->arch);
+    for (size_t i = 0; i < ARRAY_LEN(machines); i++) {
+        autoerr cannot = str_eq(machines[i].arch, h->arch) ? NULL : binfmt_check(h, machines[i].arch);
+        if (!cannot && !str_eq(machines[i].arch, h->arch))
+            str_appendf(ret, ", linux/%s", machines[i].arch);
+    }
 }

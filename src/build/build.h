@@ -106,6 +106,9 @@ struct err *build_run(const struct build_options *o, struct build_result *ret, s
     __attribute__((warn_unused_result));
 void build_result_done(struct build_result *r);
 
+/* The platforms whose programs RUN can start on this machine, its own first: "linux/amd64, linux/386". Appended. */
+void build_platforms(const struct host *h, struct str *ret);
+
 /* What buildx calls methods of evaluating a build: nothing is built, the Dockerfile is only looked at. */
 enum build_call { BUILD_CALL_CHECK, BUILD_CALL_OUTLINE, BUILD_CALL_TARGETS };
 struct build_description {

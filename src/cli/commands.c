@@ -17,7 +17,7 @@ extern const struct cmd cmd_system_check, cmd_system_reset;
 extern const struct cmd cmd_buildx_imagetools, cmd_image_diff, cmd_image_scp;
 extern const struct cmd cmd_login, cmd_logout, cmd_push, cmd_search;
 extern const struct cmd cmd_build, cmd_builder_build, cmd_buildx_build, cmd_builder_prune, cmd_buildx_prune,
-    cmd_builder_du, cmd_buildx_du;
+    cmd_builder_du, cmd_buildx_du, cmd_buildx_inspect, cmd_buildx_ls, cmd_buildx_use, cmd_buildx_version;
 extern const struct cmd cmd_manifest_add, cmd_manifest_annotate, cmd_manifest_create, cmd_manifest_inspect,
     cmd_manifest_push, cmd_manifest_rm;
 extern const struct cmd cmd_system_dedup, cmd_system_share;
@@ -43,6 +43,10 @@ const struct cmd *const cli_commands[] = {
     &cmd_buildx_imagetools,
     &cmd_buildx_prune,
     &cmd_buildx_du,
+    &cmd_buildx_inspect,
+    &cmd_buildx_ls,
+    &cmd_buildx_use,
+    &cmd_buildx_version,
     &cmd_container_exists,
     &cmd_container_prune,
     &cmd_commit,

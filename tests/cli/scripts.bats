@@ -21,6 +21,24 @@ file_setup() { image busybox; }
     assert_output_has 'context "other": context not found'
 }
 
+@test "buildx's builders: one, which is listed, looked at and used; what would make others says why not" {
+    local here
+    here=linux/$(coracle version -f '{{.Client.Arch}}')
+    run -0 coracle buildx ls
+    [[ ${lines[0]} =~ ^NAME/NODE\ +DRIVER/ENDPOINT\ +STATUS\ +BUILDKIT\ +PLATFORMS$ ]] || fail "${lines[0]}"
+    [[ ${lines[1]} =~ ^default\*\  && ${lines[2]} == *" running "*" $here"* ]] || fail "$output"
+    assert_eq "$(coracle buildx ls --format json | jq -r '.Name + " " + .Nodes[0].Platforms[0]')" "default $here"
+    run -0 coracle buildx inspect --bootstrap
+    [[ $output == *$'\nPlatforms: '*" $here"* ]] || fail "$output"
+    coracle buildx inspect default >/dev/null
+    coracle buildx use default
+    assert_eq "$(coracle buildx version)" "coracle v$(coracle version -f '{{.Client.Version}}')"
+    run -1 coracle buildx inspect other
+    assert_output_has 'no builder "other" found'
+    run -1 coracle buildx create --use
+    assert_output_has 'the one builder is "default"'
+}
+
 @test "version and info: docker's fields, by the names of its structs too, and the lines that scripts look for" {
     assert_eq "$(coracle version -f '{{.Client.APIVersion}} {{.Server.APIVersion}} {{.Client.Context}}')" "1.50 1.50 default"
     assert_eq "$(coracle info -f '{{.Driver}} {{.Swarm.LocalNodeState}} {{.ClientInfo.Context}} {{.OSType}}')" "overlay2 inactive default linux"
