@@ -265,7 +265,10 @@ static struct err *prepare_bind(const struct spec_mount *m) {
     if (!m->create_source)
         return err_new(ERR_USAGE, "invalid mount config for type \"bind\": bind source path does not exist: %s",
                        m->source);
-    return io_mkdirs(AT_FDCWD, m->source, 0755);
+    struct err *e = io_mkdirs(AT_FDCWD, m->source, 0755);
+    if (e && str_ends(m->source, "/docker.sock"))
+        e = err_hint(e, "there is no daemon, and so no socket of one that a container could be given");
+    return e ? err_wrap(e, "bind source path does not exist: %s", m->source) : NULL;
 }
 
 static struct err *prepare_binds(const struct creation *c) {

@@ -76,6 +76,8 @@ refused() {
     refused 125 'relative' run -v /tmp:relative busybox
     refused 125 '' run -v /tmp:/ busybox
     refused 125 'bind source path does not exist: /no/such/dir' run --mount type=bind,src=/no/such/dir,dst=/x busybox
+    refused 125 'bind source path does not exist: /proc/docker.sock' run -v /proc/docker.sock:/x busybox
+    assert_output_has 'no daemon, and so no socket'
     refused 125 'target' run --mount type=bind,src=/tmp busybox
     refused 125 'bogus' run --mount type=bogus,dst=/x busybox
     refused 125 'nosuch' run --mount type=bind,src=/tmp,dst=/x,nosuch=1 busybox
