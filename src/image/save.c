@@ -195,6 +195,7 @@ static struct err *rename_saved(struct saved *image, const char *as) {
 
 /* An index with all that it lists, where the format has room for one. */
 static struct err *add_index(struct saving *s, const struct store_image *img, struct store_image *shown) {
+    static char type[] = MEDIA_OCI_INDEX;
     autostrv struct strv blobs = {.n = 0};
     if (!img->index || s->format == IMAGE_SAVE_DIR)
         return NULL;
@@ -202,7 +203,7 @@ static struct err *add_index(struct saving *s, const struct store_image *img, st
     for (size_t i = 0; i < blobs.n; i++)
         add_blob(s, blobs.v[i]);
     shown->manifest = img->index;
-    shown->manifest_type = (char[]){MEDIA_OCI_INDEX};
+    shown->manifest_type = type;
     shown->arch = NULL; /* it is for none alone */
     return NULL;
 }
