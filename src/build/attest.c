@@ -253,10 +253,10 @@ static struct json *invocation(const struct exec *x) {
 static struct json *metadata(const struct exec *x) {
     struct json *j = json_object(), *complete = json_object();
     autostr struct str started = STR_INIT, finished = STR_INIT;
-    char id[ID_LEN + 1];
     clock_format_rfc3339(x->epoch >= 0 ? x->epoch : x->started, &started);
     clock_format_rfc3339(x->epoch >= 0 ? x->epoch : clock_now(), &finished);
     if (x->epoch < 0) {
+        char id[ID_LEN + 1];
         id_random(id);
         json_set_str(j, "buildInvocationID", id);
     }

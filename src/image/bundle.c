@@ -231,8 +231,9 @@ static struct err *content_of(const struct json *manifest, struct store_image *i
     JSON_EACH(layer, layers) {
         struct store_layer_ref *l = &img->layers[img->n_layers];
         TRY(descriptor_parse(layer, &d));
-        *l = (struct store_layer_ref){
-            .blob = take_ptr(&d.digest), .media_type = take_ptr(&d.media_type), .size = d.size};
+        l->blob = take_ptr(&d.digest);
+        l->media_type = take_ptr(&d.media_type);
+        l->size = d.size;
         l->diff_id = mem_dup(l->blob);
         img->n_layers++;
     }

@@ -33,6 +33,7 @@
 
 #define IMAGES_MAX 1000
 #define INDEX_DEPTH_MAX 4
+#define INDEX_BLOBS_MAX 500 /* that are kept with an image */
 
 /* An image whose blobs and layers are in the store; nothing names or lists it yet. */
 struct loaded {
@@ -167,6 +168,8 @@ static struct err *publish(const struct loading *ld, struct strv *ret_references
 static struct err *list_blob(struct loading *ld, const char *digest) {
     autofree char *name = NULL;
     TRY(blob_member(ld, digest, &name));
+    if (ld->index_blobs.n == INDEX_BLOBS_MAX)
+        return err_new(ERR_UNSUPPORTED, "the index has more than %d blobs", INDEX_BLOBS_MAX);
     if (!strv_has(&ld->index_blobs, digest))
         strv_push(&ld->index_blobs, digest);
     return NULL;

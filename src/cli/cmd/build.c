@@ -185,7 +185,8 @@ static const struct cli_flag flags[] = {
      .type = CLI_STRING_OPT,
      .bare = "true",
      .offset = AT(provenance),
-     .help = "Shorthand for \"--attest=type=provenance\""},
+     .help = "Shorthand for \"--attest=type=provenance\" (\"true\", \"false\", \"mode=min\"): of none unless it is "
+             "asked for"},
     {.name = "pull", .type = CLI_BOOL, .offset = AT(pull), .help = "Always attempt to pull all referenced images"},
     {.name = "push", .type = CLI_BOOL, .offset = AT(push), .help = "Shorthand for \"--output=type=registry\""},
     {.name = "quiet",
@@ -204,7 +205,7 @@ static const struct cli_flag flags[] = {
      .type = CLI_STRING_OPT,
      .bare = "true",
      .offset = AT(sbom),
-     .help = "Shorthand for \"--attest=type=sbom\""},
+     .help = "Shorthand for \"--attest=type=sbom\": the packages of dpkg and apk"},
     {.name = "secret",
      .type = CLI_LIST,
      .offset = AT(secret),
