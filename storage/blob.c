@@ -120,15 +120,27 @@ struct err *store_partial_open(struct store *s, const char *digest, int *ret_fd,
     }
 }
 
-/* fsync, mode, rename, fsync of the directory. */
+struct err *store_blob_seal(int dirfd, const char *name) {
+    return fchmodat(dirfd, name, BLOB_MODE, 0) < 0 ? err_sys(errno, "set the mode of a blob") : NULL;
+}
+
+struct err *store_blob_show(const struct store *s, const char *digest, int dirfd, const char *name) {
+    int blobs;
+    TRY(check_digest(digest));
+    TRY(store_dir(s, STORE_BLOBS, &blobs));
+    if (store_blob_has(s, digest))
+        return unlinkat(dirfd, name, 0) < 0 && errno != ENOENT ? err_sys(errno, "remove %s", name) : NULL;
+    return renameat(dirfd, name, blobs, digest_hex(digest)) < 0 ? err_sys(errno, "store blob %s", digest) : NULL;
+}
+
+/* Mode, fsync, rename, fsync of the directory. */
 static struct err *publish(const struct store *s, const char *digest, int fd, int dirfd, const char *name) {
     int blobs;
     TRY(store_dir(s, STORE_BLOBS, &blobs));
     if (fchmod(fd, BLOB_MODE) < 0)
         return err_sys(errno, "set the mode of blob %s", digest);
     TRY_CTX(io_sync(fd), "store blob %s", digest);
-    if (renameat(dirfd, name, blobs, digest_hex(digest)) < 0)
-        return err_sys(errno, "store blob %s", digest);
+    TRY(store_blob_show(s, digest, dirfd, name));
     TRY_CTX(io_sync(blobs), "store blob %s", digest);
     return NULL;
 }

@@ -80,7 +80,7 @@ struct err *store_layer_rebase(struct store *s, const char *name, int tmp_fd, co
     TRY(copy_digest(info, "blob", u.blob_digest));
     TRY(copy_digest(info, "diff_id", u.diff_id));
     TRY(store_chain_id(parent, u.diff_id, u.chain_id));
-    TRY(store_layer_commit(s, name, tmp_fd, &u));
+    TRY(store_layer_commit(s, name, tmp_fd, &u, false));
     memcpy(ret, u.chain_id, sizeof u.chain_id);
     return NULL;
 }

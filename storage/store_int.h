@@ -144,6 +144,14 @@ struct err *store_measure_layer(int layers, const char *hex, struct store_usage 
 /* Whether it has, or had, such files. */
 bool store_layer_shares(int layers, const char *hex);
 
+/* ---- blob.c ---- */
+
+/* The two halves of adopting a blob, for who syncs more than that in between, and the directory of blobs afterwards:
+ * gives dirfd/name a blob's mode; shows it among the blobs. */
+struct err *store_blob_seal(int dirfd, const char *name) __attribute__((warn_unused_result));
+struct err *store_blob_show(const struct store *s, const char *digest, int dirfd, const char *name)
+    __attribute__((warn_unused_result));
+
 /* ---- dedup_share.c ---- */
 
 /* Notes of a layer, before it is so, that other layers have inodes of its files, too. `layers`: the directory. */
@@ -151,8 +159,9 @@ struct err *store_layer_mark_shared(int layers, const char *hex) __attribute__((
 
 /* ---- unpack_client.c ---- */
 
-/* Makes a layer that is in tmp/<name>/diff last, then visible under its chain id. */
-struct err *store_layer_commit(struct store *s, const char *name, int tmp_fd, const struct store_unpacked *r)
+/* Makes a layer that is in tmp/<name>/diff last, then visible under its chain id. `blob`: what is in tmp/<name>/blob is
+ * its blob, and the same is done with it, with the same sync. */
+struct err *store_layer_commit(struct store *s, const char *name, int tmp_fd, const struct store_unpacked *r, bool blob)
     __attribute__((warn_unused_result));
 
 /* ---- sweep.c ---- */

@@ -236,13 +236,10 @@ static struct err *write_info(int tmp_fd, const struct store_unpacked *r) {
     return json_write_file(tmp_fd, "info.json", info, 0644, 0); /* the syncfs below makes it last */
 }
 
-struct err *store_layer_commit(struct store *s, const char *name, int tmp_fd, const struct store_unpacked *r) {
+static struct err *show_layer(const struct store *s, const char *name, const struct store_unpacked *r) {
     int layers = -1, tmp = -1;
     TRY(store_dir(s, STORE_LAYERS, &layers));
     TRY(store_dir(s, STORE_TMP, &tmp));
-    TRY(write_info(tmp_fd, r));
-    if (syncfs(tmp_fd) != 0)
-        return err_sys(errno, "write the layer to disk");
     if (renameat(tmp, name, layers, digest_hex(r->chain_id)) != 0) {
         if (errno != EEXIST && errno != ENOTEMPTY)
             return err_sys(errno, "move the layer into the store");
@@ -251,11 +248,27 @@ struct err *store_layer_commit(struct store *s, const char *name, int tmp_fd, co
     return io_sync(layers);
 }
 
+struct err *store_layer_commit(struct store *s, const char *name, int tmp_fd, const struct store_unpacked *r,
+                               bool blob) {
+    int blobs = -1;
+    TRY(write_info(tmp_fd, r));
+    if (blob)
+        TRY(store_blob_seal(tmp_fd, "blob"));
+    if (syncfs(tmp_fd) != 0)
+        return err_sys(errno, "write the layer to disk");
+    if (blob)
+        TRY(store_blob_show(s, r->blob_digest, tmp_fd, "blob"));
+    TRY(show_layer(s, name, r));
+    if (!blob)
+        return NULL;
+    TRY(store_dir(s, STORE_BLOBS, &blobs));
+    return io_sync(blobs);
+}
+
 struct err *store_layer_adopt(struct store *s, const char *name, int tmp_fd, const char *parent,
                               struct store_unpacked *r) {
     TRY(store_chain_id(parent, r->diff_id, r->chain_id));
-    TRY(store_blob_adopt(s, r->blob_digest, tmp_fd, "blob"));
-    return store_layer_commit(s, name, tmp_fd, r);
+    return store_layer_commit(s, name, tmp_fd, r, true);
 }
 
 static struct err *receive(struct store_unpack_job *job, struct store_unpacked *r) {
@@ -270,7 +283,7 @@ static struct err *receive(struct store_unpack_job *job, struct store_unpacked *
 
 static struct err *finish(struct store *s, struct store_unpack_job *job, struct store_unpacked *r) {
     TRY(receive(job, r));
-    return store_layer_commit(s, job->tmp, job->tmp_fd, r);
+    return store_layer_commit(s, job->tmp, job->tmp_fd, r, false);
 }
 
 struct err *unpack_keep(struct store_unpack_job *take_job, char **ret_tmp, int *ret_hold) {
