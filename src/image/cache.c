@@ -184,6 +184,28 @@ static struct err *config_type_check(const char *type) {
                    type);
 }
 
+/* What a cache says of itself; c->config is its config then. */
+static struct err *take_in(struct image_cache *c, const struct json *manifest, const struct str *config) {
+    TRY(json_parse(str_c(config), config->len, "the cache's config", JSON_REFUSE_DUPLICATES, &c->config));
+    if (json_type(json_get(c->config, IMAGE_CACHE_KEY)) != JSON_OBJECT)
+        return no_cache();
+    TRY(parse_layers(c, manifest));
+    return name_layers(c);
+}
+
+struct err *cache_of_texts(const char *manifest, size_t n, const struct str *config, struct image_cache **ret) {
+    autojson m = NULL;
+    TRY(json_parse(manifest, n, "manifest", JSON_REFUSE_DUPLICATES, &m));
+    struct image_cache *c = mem_alloc(sizeof *c);
+    *c = (struct image_cache){.layout = -1};
+    struct err *e = take_in(c, m, config);
+    if (e)
+        image_cache_free(c);
+    else
+        *ret = c;
+    return e;
+}
+
 static struct err *parse(struct image_cache *c, const struct json *manifest) {
     struct json *config;
     struct descriptor d = {.digest = NULL};
@@ -195,11 +217,7 @@ static struct err *parse(struct image_cache *c, const struct json *manifest) {
         e = get_config(c, &d, &text);
     descriptor_done(&d);
     TRY(e);
-    TRY(json_parse(str_c(&text), text.len, "the cache's config", JSON_REFUSE_DUPLICATES, &c->config));
-    if (json_type(json_get(c->config, IMAGE_CACHE_KEY)) != JSON_OBJECT)
-        return no_cache();
-    TRY(parse_layers(c, manifest));
-    return name_layers(c);
+    return take_in(c, manifest, &text);
 }
 
 static struct err *check_trust(const struct image_cache *c, const struct json *rules, const struct trust_source *source,
