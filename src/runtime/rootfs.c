@@ -82,7 +82,15 @@ static void append_escaped(struct str *s, const char *path) {
     }
 }
 
-/* mount(2) with one option string, on base_dir; rootfs_attach() then moves it away from there. */
+/* A copy of the mount that only its descriptor holds; a container in a user namespace of its own gets no other. */
+static int detach(const char *dir) {
+    int fd = sys_open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), reason = errno;
+    (void)umount2(dir, MNT_DETACH);
+    errno = reason;
+    return fd;
+}
+
+/* mount(2) with one option string, on base_dir, for it has to be somewhere. */
 static int overlay_classic(const struct rootfs_plan *p, bool volatile_upper) {
     autostr struct str data = STR_INIT_MAX(MOUNT_DATA_MAX);
     str_append(&data, "userxattr,lowerdir=");
@@ -107,9 +115,7 @@ static int overlay_classic(const struct rootfs_plan *p, bool volatile_upper) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    if (mount("overlay", ".", "overlay", 0, data.ptr) < 0)
-        return -1;
-    return open(p->base_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return mount("overlay", ".", "overlay", 0, data.ptr) < 0 ? -1 : detach(p->base_dir);
 }
 
 static int overlay_any(const struct rootfs_plan *p, bool volatile_upper) {

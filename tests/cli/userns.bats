@@ -2,6 +2,12 @@
 # User namespaces of a container's own: whose ids it has, what its files look like, and that nothing is copied for it.
 load ../lib/common
 
+# Before Linux 6.16 overlay cannot give files other owners: they are copied, which is said.
+copies() { ! printf '%s\n' 6.16 "$(uname -r)" | sort -CV; }
+if copies; then
+    coracle() { command coracle "$@" 2> >(grep -v 'warning: copying layer .* overlay cannot give them here' >&2); }
+fi
+
 setup() {
     T=$BATS_TEST_TMPDIR
     cd "$T"
@@ -97,6 +103,7 @@ look='cd /d && stat -c "%n %u:%g %a %s %F" one again link empty big suid sub/new
 }
 
 @test "nothing is copied: the shifted layers have no data of their own" {
+    ! copies || skip "this kernel's overlay cannot"
     owners
     box --userns keep-id -- true
     local bytes
