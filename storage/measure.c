@@ -76,7 +76,7 @@ static struct err *add_blocks(void *ctx, const char *name, unsigned char d_type)
     return NULL;
 }
 
-/* An image's: its inodes, and of the links to the layers' data the directories that they are in. */
+/* An image's: its inodes, the directories around them, and of the links to the layers' data those that they are in. */
 static struct err *add_image(void *ctx, const char *name, unsigned char d_type) {
     (void)d_type;
     const struct maps *m = ctx;
@@ -88,6 +88,8 @@ static struct err *add_image(void *ctx, const char *name, unsigned char d_type) 
         return e;
     err_free(e); /* else it is being swept */
     *m->sum += usage.blocks;
+    TRY(add_blocks(ctx, name, DT_DIR));
+    TRY(add_blocks(ctx, data, DT_DIR));
     autoerr none = fd_open_at(m->dir, data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &dir);
     struct maps links = {.dir = dir, .sum = m->sum};
     return none ? NULL : io_each_entry(dir, add_blocks, &links);
@@ -101,9 +103,10 @@ static struct err *add_map(void *ctx, const char *name, unsigned char d_type) {
         return NULL;
     autoerr gone = fd_open_at(m->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &dir);
     int64_t bytes = 0;
-    struct maps images = {.dir = dir, .sum = &bytes};
+    struct maps images = {.dir = dir, .sum = &bytes}, self = {.dir = m->dir, .sum = &bytes};
     if (gone)
         return NULL;
+    TRY(add_blocks(&self, name, DT_DIR));
     TRY(io_each_entry(dir, add_image, &images));
     m->bytes += bytes;
     m->unused += strv_has(&m->used, name) ? 0 : bytes;
