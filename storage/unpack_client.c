@@ -248,21 +248,24 @@ static struct err *show_layer(const struct store *s, const char *name, const str
     return io_sync(layers);
 }
 
+/* The blob's name lasts before the layer is seen, as who finds a layer that was made here looks for its blob. */
+static struct err *show_blob(const struct store *s, int tmp_fd, const struct store_unpacked *r) {
+    int blobs;
+    TRY(store_dir(s, STORE_BLOBS, &blobs));
+    TRY(store_blob_show(s, r->blob_digest, tmp_fd, "blob"));
+    return io_sync(blobs);
+}
+
 struct err *store_layer_commit(struct store *s, const char *name, int tmp_fd, const struct store_unpacked *r,
                                bool blob) {
-    int blobs = -1;
     TRY(write_info(tmp_fd, r));
     if (blob)
         TRY(store_blob_seal(tmp_fd, "blob"));
     if (syncfs(tmp_fd) != 0)
         return err_sys(errno, "write the layer to disk");
     if (blob)
-        TRY(store_blob_show(s, r->blob_digest, tmp_fd, "blob"));
-    TRY(show_layer(s, name, r));
-    if (!blob)
-        return NULL;
-    TRY(store_dir(s, STORE_BLOBS, &blobs));
-    return io_sync(blobs);
+        TRY(show_blob(s, tmp_fd, r));
+    return show_layer(s, name, r);
 }
 
 struct err *store_layer_adopt(struct store *s, const char *name, int tmp_fd, const char *parent,
