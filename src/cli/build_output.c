@@ -148,7 +148,7 @@ bool build_outputs_keep(const struct build_outputs *o) {
 
 bool build_outputs_files(const struct build_outputs *o) {
     for (size_t i = 0; i < o->n; i++)
-        if (o->v[i].type == OUTPUT_LOCAL)
+        if (o->v[i].type == OUTPUT_LOCAL || o->v[i].type == OUTPUT_TAR)
             return true;
     return false;
 }
@@ -179,9 +179,6 @@ static struct err *check_one(const struct cli_ctx *c, const struct build_output 
         return err_hint(
             err_new(ERR_UNSUPPORTED, "attestations are kept beside images, and type=%s is files alone", types[o->type]),
             "use type=oci, type=image or type=registry");
-    if (index && o->type == OUTPUT_TAR)
-        return err_hint(err_new(ERR_UNSUPPORTED, "type=tar holds the files of one image"),
-                        "type=local writes those of each platform into a directory of its own");
     return NULL;
 }
 
@@ -206,6 +203,27 @@ struct writing {
     const struct strv *names;
 };
 
+/* BuildKit's: "linux_arm64", where there are several. Owned. */
+static char *platform_directory(const struct build_member *m) {
+    char *name = mem_dup(m->platform);
+    for (char *p = name; (p = strchr(p, '/'));)
+        *p = '_';
+    return name;
+}
+
+static struct err *write_tar(const struct writing *w, int fd) {
+    const struct build_result *r = w->r;
+    autostrv struct strv names = {.n = 0};
+    if (r->n_members < 2)
+        return engine_image_files(w->c->engine, r->id, fd, -1);
+    autofree struct engine_part *parts = mem_array(r->n_members, sizeof *parts);
+    for (size_t i = 0; i < r->n_members; i++)
+        strv_push_take(&names, platform_directory(&r->members[i]));
+    for (size_t i = 0; i < r->n_members; i++)
+        parts[i] = (struct engine_part){.id = r->members[i].id, .directory = names.v[i]};
+    return engine_images_tar(w->c->engine, parts, r->n_members, fd);
+}
+
 static struct err *write_archive(void *ctx, int fd) {
     const struct writing *w = ctx;
     struct image_location to = {.transport = w->o->type == OUTPUT_DOCKER ? IMAGE_DOCKER_ARCHIVE
@@ -214,17 +232,14 @@ static struct err *write_archive(void *ctx, int fd) {
                                 .path = w->o->dest,
                                 .reference = w->names->n ? w->names->v[0] : NULL};
     if (w->o->type == OUTPUT_TAR)
-        return engine_image_files(w->c->engine, w->r->id, fd, -1);
+        return write_tar(w, fd);
     return *w->r->index ? engine_index_write(w->c->engine, w->r->id, w->r->index, &to, fd)
                         : engine_image_write(w->c->engine, w->r->id, &to, fd);
 }
 
-/* BuildKit's: "linux_arm64", where there are several. */
 static struct err *write_platform(struct writing *w, int dir, const struct build_member *m) {
-    autofree char *name = mem_dup(m->platform);
+    autofree char *name = platform_directory(m);
     autofd int sub = -1;
-    for (char *p = name; (p = strchr(p, '/'));)
-        *p = '_';
     TRY(io_mkdirs(dir, name, 0755));
     TRY(fd_open_dir(dir, name, &sub));
     return engine_image_files(w->c->engine, m->id, -1, sub);

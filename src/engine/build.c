@@ -14,6 +14,9 @@
 #include "image/cache.h"
 #include "storage/builds.h"
 
+/* What ends a tar. */
+enum { TAR_END = 1024 };
+
 struct engine_work {
     struct engine *engine;
     struct engine_created created;
@@ -403,13 +406,14 @@ struct err *engine_cache_place(struct engine *e, struct image_cache_place *p) {
 
 /* ---- an image's files ---- */
 
-static struct err *gather_root(struct engine_work *w, int out_fd, struct store_files_job **ret) {
+/* `as`: the directory's name in the tar; "": what lies in it is at the top. */
+static struct err *gather_root(struct engine_work *w, const char *as, int out_fd, struct store_files_job **ret) {
     int root;
     TRY(engine_work_root(w, &root));
     const struct store_gather g = {.out_fd = out_fd,
                                    .dir_fd = root,
                                    .name = ".",
-                                   .as = "",
+                                   .as = as,
                                    .changes_fd = -1,
                                    .root_fd = root,
                                    .userns_fd = w->files.userns_fd};
@@ -423,7 +427,7 @@ static struct err *copy_root(struct engine_work *w, int dir_fd) {
     TRY(fd_pipe(0, pair));
     autofd int in = pair[0];
     autofd int out = pair[1];
-    TRY(gather_root(w, out, &from));
+    TRY(gather_root(w, "", out, &from));
     fd_replace(&out, -1);
     const struct store_place p = {.in_fd = in, .dir_fd = dir_fd, .mounts_fd = -1, .userns_fd = -1, .ids = UINT32_MAX};
     struct err *e = store_place_start(w->engine->store, &p, &to);
@@ -433,15 +437,41 @@ static struct err *copy_root(struct engine_work *w, int dir_fd) {
     return err_first(e, store_files_finish(from, NULL));
 }
 
-static struct err *image_files(struct engine_work *w, int out_fd, int dir_fd) {
+/* A tar without its end: two blocks of zeros (POSIX ustar), that are put behind the last part. */
+static struct err *copy_part(int file, int out_fd) {
+    off_t size = lseek(file, 0, SEEK_END);
+    if (size < TAR_END || lseek(file, 0, SEEK_SET) < 0)
+        return err_sys(errno, "rewind a tar");
+    return io_copy(file, out_fd, (uint64_t)(size - TAR_END), NULL);
+}
+
+/* By way of a file that nobody else sees. */
+static struct err *write_part(struct engine_work *w, const char *as, int out_fd) {
+    autofd int file = -1;
     struct store_files_job *job = NULL;
-    if (out_fd < 0)
-        return copy_root(w, dir_fd);
-    TRY(gather_root(w, out_fd, &job));
+    TRY(fd_open_at(store_dirfd(w->engine->store, "tmp"), ".", O_TMPFILE | O_RDWR, 0600, &file));
+    TRY(gather_root(w, as, file, &job));
+    TRY(store_files_finish(job, NULL));
+    return copy_part(file, out_fd);
+}
+
+/* Where an image's files go. */
+struct files_place {
+    const char *as; /* of a part of a tar; NULL: it is all of it */
+    int out_fd, dir_fd;
+};
+
+static struct err *image_files(struct engine_work *w, const struct files_place *to) {
+    struct store_files_job *job = NULL;
+    if (to->as)
+        return write_part(w, to->as, to->out_fd);
+    if (to->out_fd < 0)
+        return copy_root(w, to->dir_fd);
+    TRY(gather_root(w, "", to->out_fd, &job));
     return store_files_finish(job, NULL);
 }
 
-struct err *engine_image_files(struct engine *e, const char *id, int out_fd, int dir_fd) {
+static struct err *write_files(struct engine *e, const char *id, const struct files_place *to) {
     struct engine_works works = ENGINE_WORKS_INIT;
     struct store_image *img = NULL;
     autostrv struct strv layers = {.n = 0};
@@ -454,8 +484,22 @@ struct err *engine_image_files(struct engine *e, const char *id, int out_fd, int
     if (!bad)
         bad = work_on(e, &layers, &w);
     if (!bad)
-        bad = image_files(w, out_fd, dir_fd);
+        bad = image_files(w, to);
     engine_work_free(w);
     engine_works_end(e, &works);
     return bad;
+}
+
+struct err *engine_image_files(struct engine *e, const char *id, int out_fd, int dir_fd) {
+    const struct files_place to = {.out_fd = out_fd, .dir_fd = dir_fd};
+    return write_files(e, id, &to);
+}
+
+struct err *engine_images_tar(struct engine *e, const struct engine_part *parts, size_t n, int out_fd) {
+    static const char end[TAR_END];
+    for (size_t i = 0; i < n; i++) {
+        const struct files_place to = {.as = parts[i].directory, .out_fd = out_fd, .dir_fd = -1};
+        TRY_CTX(write_files(e, parts[i].id, &to), "%s", parts[i].directory);
+    }
+    return io_write_all(out_fd, end, sizeof end);
 }

@@ -87,3 +87,9 @@ struct err *engine_layers_sum(struct engine *e, const struct strv *layers, const
  * they become. */
 struct err *engine_image_files(struct engine *e, const char *id, int out_fd, int dir_fd)
     __attribute__((warn_unused_result));
+/* The same of several images as one tar, each below a directory of its own. */
+struct engine_part {
+    const char *id, *directory;
+};
+struct err *engine_images_tar(struct engine *e, const struct engine_part *parts, size_t n, int out_fd)
+    __attribute__((warn_unused_result));

@@ -137,10 +137,12 @@ CMD ["/none"]
 E
     nameless=$(coracle images -aq --filter dangling=true)
     own=linux/$(coracle version -f '{{.Server.Arch}}')
-    coracle build --progress plain --platform linux/s390x --platform "$own,linux/arm/7" -t "$REGISTRY/$n:1" --push -o type=oci,dest=l,tar=false -o files \
+    coracle build --progress plain --platform linux/s390x --platform "$own,linux/arm/7" -t "$REGISTRY/$n:1" --push -o type=oci,dest=l,tar=false -o files -o type=tar,dest=t.tar \
         --annotation index:i=1 --annotation manifest-descriptor:d=2 --iidfile id --metadata-file meta . >log 2>&1 || fail "$(cat log)"
     assert_eq "$(cat files/linux_*/made | sort)" "$(printf '%s\n' "linux/arm/v7 arm v7 $own" "linux/s390x s390x  $own" "$own ${own#*/}  $own" | sort)"
     assert_eq "$(cat files/linux_*/once | sort -u | wc -l)" 1 # of no platform: built once
+    assert_eq "$(tar -tf t.tar | grep . | sort | paste -sd' ')" "$(cd files && find . -mindepth 1 \( -type d -printf '%P/\n' -o -printf '%P\n' \) | sort | paste -sd' ')"
+    assert_eq "$(tar -xOf t.tar linux_arm_v7/made)" "$(cat files/linux_arm_v7/made)"
     grep -q '\[linux/arm/v7 host 2/2\] RUN head' log
     # the same index everywhere
     index=$(jq -r '."containerimage.digest"' meta)
@@ -181,7 +183,6 @@ E
 --platform plan9/amd64|unknown operating system or architecture
 --platform linux/a/b/c|invalid platform
 --platform linux/amd64,linux/arm64 -o type=docker,dest=x|does not currently support exporting manifest lists
---platform linux/amd64,linux/arm64 -o type=tar,dest=x|the files of one image
 --platform linux/amd64,linux/arm64 --cache-to type=local,dest=c|the last platform's alone
 E
     grep -qs s390x /proc/sys/fs/binfmt_misc/* && return 0
