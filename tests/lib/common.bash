@@ -36,7 +36,8 @@ teardown_file() {
     local id
     for id in $(coracle ps -aq 2>/dev/null); do coracle rm -f "$id" >/dev/null 2>&1; done
     wait_for nothing_runs || { echo "processes were left behind:" >&2; left_processes >&2; return 1; }
-    unshare --map-auto --map-root-user rm -rf "$CTR_HOME" 2>/dev/null || rm -rf "$CTR_HOME"
+    # not the other way round: where there are no user namespaces unshare waits for ever
+    rm -rf "$CTR_HOME" 2>/dev/null || unshare --map-auto --map-root-user rm -rf "$CTR_HOME"
 }
 
 # Monitors and containers of this file's store that still run: they carry its run directory or store in their environment or maps.
