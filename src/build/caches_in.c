@@ -148,7 +148,7 @@ static struct err *bring_from(struct cache_spec *from, struct store_layer_ref *l
     return NULL;
 }
 
-/* Whether it is the user or the machine that ends the build, the cache that was asked is not at fault. */
+/* The error is told as a warning, too, unless it is the user or the machine that ends the build. */
 static struct err *bring(struct exec *x, struct store_layer_ref *layers, size_t n) {
     for (size_t i = 0; i < x->caches.n_from; i++) {
         struct cache_spec *from = &x->caches.from[i];

@@ -482,7 +482,7 @@ static bool is_about(const struct place *p, const struct rule *r, const struct d
 /* One "# check=" that nobody can read is a comment. */
 static void look_at(struct place *p, const struct df_instruction *in) {
     autocheckconfig own = {.error = false};
-    autoerr unread = check_config_parse(in->check, &own);
+    err_free(check_config_parse(in->check, &own));
     p->own = &own;
     for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
         p->rule = &rules[i];
