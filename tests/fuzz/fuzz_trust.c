@@ -34,7 +34,9 @@ static void place(const char *text, const struct image_ref *ref) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    autofree char *text = mem_dupn(size ? (const char *)data : "", size);
+    autofree char *text = mem_alloc(size + 1); /* with the NULs that it may have */
+    if (size)
+        memcpy(text, data, size);
     struct image_ref ref = {.domain = NULL};
     autoerr e = image_ref_parse("r.test/a/x:1", &ref);
     if (e)
