@@ -31,6 +31,9 @@ static bool setting_is(const char *path, const char *value) {
            strspn(str_c(&text) + strlen(value), "\n") == text.len - strlen(value);
 }
 
+static const char forbidden_hint[] =
+    "a security module or container may forbid user namespaces here (seccomp, SELinux, AppArmor)";
+
 /* Why the kernel refuses, as far as can be seen from here. */
 static struct err *refused(int why) {
     struct err *e = err_sys(why, "make a user namespace");
@@ -42,7 +45,7 @@ static struct err *refused(int why) {
     if (setting_is("/proc/sys/kernel/unprivileged_userns_clone", "0"))
         return err_hint(e, "this kernel keeps user namespaces for root; as root: sysctl -w "
                            "kernel.unprivileged_userns_clone=1");
-    return err_hint(e, "a security module or container may forbid user namespaces here (seccomp, SELinux, AppArmor)");
+    return err_hint(e, forbidden_hint);
 }
 
 /* Ubuntu 24.04 lets anyone make a user namespace, but without a profile nothing in it is allowed. */
@@ -170,8 +173,9 @@ struct err *userns_make(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
     TRY(make_child(&child, &pid));
     struct err *e = map(h, pid, &ids);
     (void)snprintf(link, sizeof link, "/proc/%d/ns/user", (int)pid);
-    if (!e)
-        e = fd_open_at(AT_FDCWD, link, O_RDONLY, 0, &ns);
+    struct err *hidden = e ? NULL : fd_open_at(AT_FDCWD, link, O_RDONLY, 0, &ns);
+    if (hidden)
+        e = map_hint(err_hint(hidden, forbidden_hint));
     fd_close(child.write_end);
     (void)waitpid(pid, NULL, 0);
     if (e)
