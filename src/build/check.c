@@ -18,8 +18,8 @@ struct rule;
 struct place {
     const struct check_input *in;
     const struct check_config *config;
-    const struct check_config *own; /* of the instruction that is looked at */
-    const struct rule *rule;        /* that looks */
+    struct check_config own; /* of the instruction that is looked at */
+    const struct rule *rule; /* that looks */
     struct check_warnings *out;
     struct check_scope global, defaults; /* before the first FROM; the same without any --build-arg */
     struct check_scope *stage;
@@ -468,7 +468,7 @@ static bool is_named(const struct check_config *c, const struct rule *r) {
 
 /* What the file says, and what stands above the instruction. */
 static bool is_wanted(const struct place *p, const struct rule *r) {
-    return (is_named(p->config, r) || is_named(p->own, r)) == r->experimental;
+    return (is_named(p->config, r) || is_named(&p->own, r)) == r->experimental;
 }
 
 static bool is_about(const struct place *p, const struct rule *r, const struct df_instruction *in) {
@@ -481,9 +481,9 @@ static bool is_about(const struct place *p, const struct rule *r, const struct d
 
 /* One "# check=" that nobody can read is a comment. */
 static void look_at(struct place *p, const struct df_instruction *in) {
-    autocheckconfig own = {.error = false};
-    err_free(check_config_parse(in->check, &own));
-    p->own = &own;
+    check_config_done(&p->own);
+    p->own = (struct check_config){.error = false};
+    err_free(check_config_parse(in->check, &p->own));
     for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
         p->rule = &rules[i];
         if (is_wanted(p, p->rule) && is_about(p, p->rule, in))
@@ -553,6 +553,7 @@ void check_dockerfile(const struct check_input *in, const struct check_config *c
     for (size_t i = 0; i < p.n; i++)
         check_scope_done(&p.stage[i]);
     free(p.stage);
+    check_config_done(&p.own);
     check_scope_done(&p.global);
     check_scope_done(&p.defaults);
 }

@@ -112,15 +112,15 @@ static ssize_t owner_of(const struct finding *f, ino_t mnt) {
 }
 
 /* Room for one more in an array that doubles. */
-static void *room(void *v, size_t n, size_t size) { return n & (n - 1) ? v : mem_resize(v, n ? 2 * n : 1, size); }
+static void *grown(void *v, size_t n, size_t size) { return n & (n - 1) ? v : mem_resize(v, n ? 2 * n : 1, size); }
 
 static void add_found(struct finding *f, pid_t pid, ssize_t container, uint64_t start) {
-    f->found.v = room(f->found.v, f->found.n, sizeof *f->found.v);
+    f->found.v = grown(f->found.v, f->found.n, sizeof *f->found.v);
     f->found.v[f->found.n++] = (struct procs_one){.pid = pid, .container = (size_t)container, .start = start};
 }
 
 static void add_other(struct finding *f, pid_t pid) {
-    f->found.others = room(f->found.others, f->found.n_others, sizeof *f->found.others);
+    f->found.others = grown(f->found.others, f->found.n_others, sizeof *f->found.others);
     f->found.others[f->found.n_others++] = pid;
 }
 
@@ -141,7 +141,7 @@ static void ask_whose(struct finding *f, pid_t pid) {
     } else if (!mnt || mnt == f->host) {
         add_other(f, pid);
     } else if (proc_stat_read(pid, &st)) {
-        f->strays = room(f->strays, f->n_strays, sizeof *f->strays);
+        f->strays = grown(f->strays, f->n_strays, sizeof *f->strays);
         f->strays[f->n_strays++] = (struct stray){.pid = pid, .parent = st.ppid};
     }
 }

@@ -48,11 +48,11 @@ static struct err *only_default(const char *name) {
 
 /* As buildx has it for programs: the builder with its nodes in it. */
 static struct json *builder(const char *platforms) {
-    autostrv struct strv list = {.n = 0};
+    autostrv struct strv parts = {.n = 0};
     struct json *node = json_object(), *nodes = json_array(), *names = json_array(), *v = json_object();
-    strv_split(&list, platforms, ',');
-    for (size_t i = 0; i < list.n; i++)
-        json_push_str(names, list.v[i] + strspn(list.v[i], " "));
+    strv_split(&parts, platforms, ',');
+    for (size_t i = 0; i < parts.n; i++)
+        json_push_str(names, parts.v[i] + strspn(parts.v[i], " "));
     json_set_str(node, "Name", BUILDER);
     json_set_str(node, "Endpoint", BUILDER);
     json_set_str(node, "Status", "running");
