@@ -208,8 +208,7 @@ static const char *comment_of(int root) {
                    "of languages, and files that no package manager knows of.";
     }
     return "Packages of dpkg and apk. Packages of languages, and files that no package manager knows of, were not "
-           "looked "
-           "for.";
+           "looked for.";
 }
 
 static struct err *describe(struct exec *x, struct scan *scan, struct sbom *s, struct json **ret) {

@@ -74,7 +74,7 @@ struct cli_flag {
     enum cli_complete complete;
     const char *words;
     enum cli_standing standing;
-    const char *reason; /* for CLI_IGNORED and CLI_REFUSED: one clause */
+    const char *reason; /* for CLI_IGNORED and CLI_REFUSED: one clause; of a supported flag, which values are refused */
     bool hidden;        /* deprecated spelling */
     const char *only;   /* the one command of those sharing the table that has it; NULL: all */
 };

@@ -64,8 +64,10 @@ static void man_flag(struct str *out, const struct cli_flag *f) {
         man_text(out, f->def);
         str_append(out, ".\n");
     }
-    if (f->standing != CLI_SUPPORTED) {
-        str_append(out, f->standing == CLI_REFUSED ? "Not supported: " : "No effect: ");
+    if (f->reason) {
+        static const char *const what[] = {
+            [CLI_SUPPORTED] = "Refused: ", [CLI_REFUSED] = "Not supported: ", [CLI_IGNORED] = "No effect: "};
+        str_append(out, what[f->standing]);
         man_text(out, f->reason);
         str_append(out, ".\n");
     }
@@ -166,11 +168,10 @@ static void compat_flags(struct str *out, const struct cmd *c) {
         str_appendf(out, "| `--%s`", f->name);
         if (f->letter)
             str_appendf(out, ", `-%c`", f->letter);
-        if (f->standing == CLI_SUPPORTED)
-            str_append(out, " | supported |\n");
-        else
-            str_appendf(out, " | %s: %s |\n", f->standing == CLI_REFUSED ? "refused" : "no effect, said once",
-                        f->reason);
+        static const char *const what[] = {
+            [CLI_SUPPORTED] = "supported", [CLI_REFUSED] = "refused", [CLI_IGNORED] = "no effect, said once"};
+        const char *but = !f->reason ? "" : f->standing == CLI_SUPPORTED ? "; refused: " : ": ";
+        str_appendf(out, " | %s%s%s |\n", what[f->standing], but, f->reason ? f->reason : "");
     }
 }
 
