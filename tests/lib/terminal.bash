@@ -10,6 +10,7 @@
 term() { tmux -L "t$TERM_ID" -f /dev/null "$@"; }
 
 term_open() {
+    [ -z "${CORACLE_VM_HOST:-}" ] || command -v tmux >/dev/null || skip "no tmux in the virtual machine"
     export TERM_ID=${TERM_ID:-$BATS_TEST_NUMBER} TMUX_TMPDIR=$CTR_HOME/tmp
     term new-session -d -x "${1:-80}" -y "${2:-24}" "exec env -u TMUX PS1='host: ' PATH='$PATH' bash --norc --noprofile" 3>&- </dev/null
     term set-option -g history-limit 5000 >/dev/null
