@@ -283,8 +283,10 @@ E2
     coracle rm -f "$c"
 }
 
-# Where a login session has no cgroup to make others in, and the user's own manager runs: an ssh session.
+# Where a login session has no cgroup to make others in, and the user's own manager runs, and has been given what limits memory and
+# processes: an ssh session.
 in_bare_session() {
+    grep -qs 'memory.*pids' "/sys/fs/cgroup/user.slice/user-$(id -u).slice/user@$(id -u).service/cgroup.controllers" || return
     [ -S "/run/user/$(id -u)/bus" ] && systemctl --user show >/dev/null 2>&1 && [ ! -w "/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/.." ]
 }
 
