@@ -188,7 +188,7 @@ struct err *store_name_change(const struct store *s, const char *id, const char 
     bool slash = name && name[0] == '/';
     autofree char *old = mem_dup(slash ? name + 1 : name);
     if (str_eq(old, new_name))
-        return err_new(ERR_USAGE, "the container already has the name %s", new_name);
+        return err_new(ERR_CONFLICT, "Renaming a container with the same name as its current name");
     TRY(link_name(s, new_name, id, true));
     TRY_CTX(io_sync(names), "rename container %s", id);
     autofree char *stored = mem_printf("%s%s", slash ? "/" : "", new_name);

@@ -170,6 +170,15 @@ struct err *store_driver_choose(struct store *s, enum store_driver driver, enum 
     return NULL;
 }
 
+const char *store_driver_name(struct store *s, enum store_driver driver) {
+    enum rootfs_driver chosen = ROOTFS_COPY;
+    autofree char *program = NULL;
+    autoerr e = store_driver_choose(s, driver, &chosen, &program);
+    if (chosen == ROOTFS_OVERLAY)
+        return "overlay2";
+    return chosen == ROOTFS_FUSE_OVERLAY || e ? "fuse-overlayfs" : "vfs"; /* only that one can fail */
+}
+
 static void use_directory(struct rootfs_plan *plan, enum rootfs_driver driver, const char *name) {
     plan->driver = driver;
     strv_push(&plan->lowers, name);
@@ -230,9 +239,9 @@ static struct err *fill_plan(struct store *s, int dir, const struct store_rootfs
     if (!r->map && !store_layers_mountable(s, r->chain_ids, plan->driver))
         plan->driver = ROOTFS_COPY;
     if (plan->driver == ROOTFS_COPY) {
-        if (r->driver != STORE_DRIVER_COPY && geteuid() != 0 &&
-            !store_exists(dir, COPY_DIR)) /* root is who tries again */
-            log_warn("copying the image's files for container %.12s: they cannot be mounted here", r->container_id);
+        if (r->driver != STORE_DRIVER_COPY && geteuid() != 0 && /* root is who tries again */
+            !store_exists(dir, COPY_DIR) && store_says_first(s, "copies"))
+            log_warn("each container gets a copy of its image's files: they cannot be mounted here");
         return plan_copy(s, dir, r, plan);
     }
     TRY(plan_lowers(s, r, plan));
@@ -289,7 +298,9 @@ struct err *store_rootfs_over(struct store *s, const char *container_id, const c
     return NULL;
 }
 
-const char *store_changes_dir(int container_dir) { return store_exists(container_dir, COPY_DIR) ? COPY_DIR : "upper"; }
+bool store_has_copy(int container_dir) { return store_exists(container_dir, COPY_DIR); }
+
+const char *store_changes_dir(int container_dir) { return store_has_copy(container_dir) ? COPY_DIR : "upper"; }
 
 struct err *store_container_size(const struct store *s, const char *id, int64_t *ret) {
     autofd int dir = -1;

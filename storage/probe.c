@@ -127,14 +127,19 @@ static void remember(const struct store *s, const char *path, const char *answer
     err_free(e);
 }
 
+/* Whether that was remembered in this boot. */
+static bool remembers(const struct store *s, const char *text, const char *answer) {
+    autofree char *line = mem_printf("%s %s\n", s->host->boot_id, answer);
+    return str_eq(text, line);
+}
+
 static bool works(struct store *s, const char *what, int (*try)(int dir)) {
     autofree char *path = cache_path(s, what);
-    autofree char *yes = mem_printf("%s yes\n", s->host->boot_id), *no = mem_printf("%s no\n", s->host->boot_id);
     autostr struct str cached = STR_INIT;
-    autoerr none = io_read_file(AT_FDCWD, path, 256, &cached);
-    if (!none && str_eq(str_c(&cached), yes))
+    err_free(io_read_file(AT_FDCWD, path, 256, &cached));
+    if (remembers(s, str_c(&cached), "yes"))
         return true;
-    if (!none && str_eq(str_c(&cached), no))
+    if (remembers(s, str_c(&cached), "no"))
         return false;
     int result = PROBE_UNKNOWN;
     autoerr e = probe(s, try, &result);
@@ -145,6 +150,16 @@ static bool works(struct store *s, const char *what, int (*try)(int dir)) {
     log_debug("%s with userxattr %s on %s", what, result == PROBE_WORKS ? "works" : "does not work", s->root);
     remember(s, path, result == PROBE_WORKS ? "yes" : "no");
     return result == PROBE_WORKS;
+}
+
+bool store_says_first(struct store *s, const char *what) {
+    autofree char *path = cache_path(s, what);
+    autostr struct str cached = STR_INIT;
+    err_free(io_read_file(AT_FDCWD, path, 256, &cached));
+    if (remembers(s, str_c(&cached), "said"))
+        return false;
+    remember(s, path, "said");
+    return true;
 }
 
 bool store_overlay_works(struct store *s) { return works(s, "overlay", try_overlay); }

@@ -137,8 +137,7 @@ struct err *store_refs_set(struct store *s, const struct strv *names, const stru
     for (size_t i = 0; i < names->n; i++) {
         char now[ID_LEN + 1] = "", at[DIGEST_LEN + 1], of[DIGEST_LEN + 1];
         autoerr e = store_ref_get(s, names->v[i], now);
-        store_ref_manifest(s, names->v[i], at);
-        store_ref_index(s, names->v[i], of);
+        store_ref_digests(s, names->v[i], to->image, at, of);
         if (!e && str_eq(now, to->image) && (!to->manifest || str_eq(at, to->manifest)) && str_eq(of, index))
             continue;
         TRY(store_ref_set_to(s, names->v[i], to));
@@ -188,8 +187,14 @@ struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) 
     return e;
 }
 
-/* A digest that a reference's file has under `key`. */
-static bool own_ref_digest(const struct store *s, const char *ref, const char *key, char ret[DIGEST_LEN + 1]) {
+static void copy_digest(const struct json *j, const char *key, char *ret) {
+    const char *digest = json_text(j, key);
+    if (ret && digest_ok(digest))
+        memcpy(ret, digest, DIGEST_LEN + 1);
+}
+
+/* False: the store does not have that name. */
+static bool own_ref_digests(const struct store *s, const char *ref, const char *id, char *manifest, char *index) {
     autofree char *name = NULL;
     autojson j = NULL;
     int refs;
@@ -198,26 +203,23 @@ static bool own_ref_digest(const struct store *s, const char *ref, const char *k
         e = store_dir(s, STORE_REFS, &refs);
     if (!e)
         e = json_read_file(refs, name, &j);
-    const char *digest = e ? "" : json_text(j, key);
-    if (digest_ok(digest))
-        memcpy(ret, digest, DIGEST_LEN + 1);
+    if (!e && (!id || str_eq(json_text(j, "image"), id))) {
+        copy_digest(j, "manifest", manifest);
+        copy_digest(j, "index", index);
+    }
     bool there = !e;
     err_free(e);
     return there;
 }
 
-static void ref_digest(const struct store *s, const char *ref, const char *key, char ret[DIGEST_LEN + 1]) {
-    bool there = (*ret = '\0', own_ref_digest(s, ref, key, ret));
+void store_ref_digests(const struct store *s, const char *ref, const char *id, char *manifest, char *index) {
+    char *const both[] = {manifest, index};
+    for (size_t i = 0; i < ARRAY_LEN(both); i++)
+        if (both[i])
+            *both[i] = '\0';
+    bool there = own_ref_digests(s, ref, id, manifest, index);
     for (size_t i = 0; !there && i < s->n_shared; i++)
-        there = own_ref_digest(s->shared[i], ref, key, ret);
-}
-
-void store_ref_manifest(const struct store *s, const char *ref, char ret[DIGEST_LEN + 1]) {
-    ref_digest(s, ref, "manifest", ret);
-}
-
-void store_ref_index(const struct store *s, const char *ref, char ret[DIGEST_LEN + 1]) {
-    ref_digest(s, ref, "index", ret);
+        there = own_ref_digests(s->shared[i], ref, id, manifest, index);
 }
 
 int64_t store_ref_time(const struct store *s, const char *ref) {

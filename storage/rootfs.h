@@ -12,6 +12,11 @@ struct store;
 struct strv;
 
 enum store_driver { STORE_DRIVER_AUTO, STORE_DRIVER_OVERLAY, STORE_DRIVER_FUSE_OVERLAY, STORE_DRIVER_COPY };
+/* docker's name for how roots are put together here: "overlay2", "fuse-overlayfs" or, where files are copied, "vfs".
+ * Static. */
+const char *store_driver_name(struct store *s, enum store_driver driver) __attribute__((returns_nonnull, nonnull));
+/* Whether the container of that directory has a copy: it stays with it, whatever the driver is. */
+bool store_has_copy(int container_dir);
 /* An overlay of the container's own over any directory, which is not changed. unsupported where the driver is copy. */
 struct err *store_rootfs_over(struct store *s, const char *container_id, const char *lower, enum store_driver driver,
                               struct rootfs_plan *ret) __attribute__((warn_unused_result));

@@ -189,9 +189,9 @@ struct err *store_ref_set_to(struct store *s, const char *ref, const struct stor
 /* The same for several; sets *ret_changed when one of them was not there or another image's. */
 struct err *store_refs_set(struct store *s, const struct strv *names, const struct store_target *to, bool *ret_changed)
     __attribute__((warn_unused_result));
-/* The manifest and the index that a reference was set to; "": none (the record's manifest counts). */
-void store_ref_manifest(const struct store *s, const char *ref, char ret[72]);
-void store_ref_index(const struct store *s, const char *ref, char ret[72]);
+/* The manifest and the index (each may be NULL) that a reference was set to, read at once; "": none (the record's
+ * manifest counts), or it is not that image's any more (`id` NULL: whichever image's). */
+void store_ref_digests(const struct store *s, const char *ref, const char *id, char *manifest, char *index);
 /* Image id of a reference; not_found. */
 struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) __attribute__((warn_unused_result));
 struct err *store_ref_remove(struct store *s, const char *ref) __attribute__((warn_unused_result));

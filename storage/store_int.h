@@ -248,3 +248,6 @@ bool store_overlay_shifts(struct store *s);
 
 /* Whether the kernel mounts overlay with userxattr for this user on the store's file system; cached by boot. */
 bool store_overlay_works(struct store *s);
+
+/* Whether this is the first call of this boot with that word: what would be said at each start is said then. */
+bool store_says_first(struct store *s, const char *what);

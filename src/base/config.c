@@ -41,6 +41,7 @@ static const struct config_key {
     {"cgroup-parent", KEY_STRING, offsetof(struct config, cgroup_parent)},
     {"ip", KEY_STRING, offsetof(struct config, ip)},
     {"init", KEY_BOOL, offsetof(struct config, init)},
+    {"selinux-enabled", KEY_BOOL, offsetof(struct config, selinux_enabled)},
     {"dedup", KEY_BOOL, offsetof(struct config, dedup)},
     {"max-concurrent-downloads", KEY_INT, offsetof(struct config, max_concurrent_downloads)},
     {"max-concurrent-uploads", KEY_INT, offsetof(struct config, max_concurrent_uploads)},
@@ -87,7 +88,6 @@ static const struct {
     {"pidfile", "there is no daemon"},
     {"proxies", "docker's ~/.docker/config.json and the environment have them"},
     {"runtimes", "containers run by coracle's own runtime"},
-    {"selinux-enabled", "SELinux labels are not set"},
     {"shutdown-timeout", "--stop-timeout says how long a container may take to stop"},
     {"storage-opts", "an image store needs no options"},
     {"tls", "no socket is listened on"},
@@ -310,8 +310,10 @@ static struct err *load_file(const char *path, struct config *c) {
     }
     TRY(e);
     TRY_CTX(read_all(j, c), "%s", path);
-    if (str_eq(c->storage_driver, "overlay2"))
+    if (str_eq(c->storage_driver, "overlay2")) /* docker's names */
         mem_set(&c->storage_driver, "overlay");
+    else if (str_eq(c->storage_driver, "vfs"))
+        mem_set(&c->storage_driver, "copy");
     TRY_CTX(check(c), "%s", path);
     return NULL;
 }

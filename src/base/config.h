@@ -43,6 +43,7 @@ struct config {
     char *cgroup_parent;              /* "cgroup-parent", or NULL */
     char *ip;                         /* "ip": where ports are published that are given without an address, or NULL */
     bool init;                        /* "init" */
+    bool selinux_enabled;             /* "selinux-enabled": containers get a label */
     bool dedup;                       /* "dedup": of what is pulled, loaded or imported, files that others have, too */
     int64_t max_concurrent_downloads; /* "max-concurrent-downloads", default 3 */
     int64_t max_concurrent_uploads;   /* "max-concurrent-uploads", default 5 */

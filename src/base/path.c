@@ -25,6 +25,11 @@ bool path_is_component(const char *name) {
 
 bool path_is_hex64(const char *s) { return strspn(s, "0123456789abcdef") == 64 && s[64] == '\0'; }
 
+bool path_is_below(const char *path, const char *dir) {
+    size_t n = strlen(dir);
+    return !strcmp(dir, "/") || (!strncmp(path, dir, n) && (path[n] == '/' || !path[n]));
+}
+
 const char *path_base(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;

@@ -41,6 +41,9 @@ char *path_clean(const char *path) __attribute__((returns_nonnull, warn_unused_r
 /* Joins with one '/'; an absolute `b` replaces `a`; owned. */
 char *path_join(const char *a, const char *b) __attribute__((returns_nonnull, warn_unused_result));
 
+/* Whether a clean path is `dir` or lies below it; lexically. */
+bool path_is_below(const char *path, const char *dir) __attribute__((pure));
+
 /* The part after the last '/', borrowed. */
 const char *path_base(const char *path);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +23,12 @@ struct err *proc_start_time(pid_t pid, uint64_t *ret) {
     char text[1024];
     snprintf(text, sizeof text, "/proc/%d/stat", (int)pid);
     autofd int fd = open(text, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? gone(pid) : err_sys(errno, "open %s", text);
+    if (fd < 0 && errno != ENOENT)
+        return err_sys(errno, "open %s", text);
+    if (fd < 0) {
+        *ret = PROC_START_HIDDEN;
+        return pid > 0 && kill(pid, 0) == 0 ? NULL : gone(pid);
+    }
     ssize_t n = read(fd, text, sizeof text - 1);
     if (n < 0)
         return errno == ESRCH ? gone(pid) : err_sys(errno, "read the state of process %d", (int)pid);
@@ -43,7 +48,7 @@ struct err *proc_open(pid_t pid, uint64_t start_time, int *ret_pidfd) {
         return pid <= 0 || errno == ESRCH || errno == EINVAL ? gone(pid) : err_sys(errno, "open process %d", (int)pid);
     uint64_t now;
     TRY(proc_start_time(pid, &now)); /* after the open: the pid cannot have passed to another since */
-    if (now != start_time)
+    if (now != start_time && now != PROC_START_HIDDEN && start_time != PROC_START_HIDDEN)
         return gone(pid);
     *ret_pidfd = take_fd(&fd);
     return NULL;

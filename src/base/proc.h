@@ -1,5 +1,8 @@
 /*
  * proc: processes. A pid is only trusted together with its start time, or through a pidfd.
+ * Where /proc is mounted with hidepid=2 (proc(5)), it has nothing of a process that is not dumpable, be it one's own:
+ * then that the pid is one of ours has to do. It is wrong where a process has ended without its record, and its pid
+ * went to another hidden one of the same user.
  * Helpers are spawned with a closed world: an explicit argv and environment, only the given descriptors.
  */
 #pragma once
@@ -11,6 +14,7 @@
 
 struct err;
 
+enum { PROC_START_HIDDEN = 0 }; /* in place of a start time: the process is there, may be signalled, and is not shown */
 /* Start time of a process in clock ticks since boot (/proc/PID/stat field 22); not_found when it is gone. */
 struct err *proc_start_time(pid_t pid, uint64_t *ret) __attribute__((warn_unused_result));
 

@@ -16,6 +16,7 @@ void rootfs_plan_done(struct rootfs_plan *p) {
     strv_done(&p->data);
     free(p->upper);
     free(p->work);
+    free(p->context);
     free(p->fuse_program);
     free(p->fuse_dir);
     for (size_t i = 0; i < p->n_trees; i++) {

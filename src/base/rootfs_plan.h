@@ -20,6 +20,7 @@ struct rootfs_plan {
     struct strv lowers;        /* topmost first; ROOTFS_COPY, ROOTFS_DIR: the one directory */
     struct strv data;          /* overlay's data-only layers below those, without names of their own; mostly none */
     char *upper, *work;        /* absolute; NULL: read-only overlay of the lowers */
+    char *context;             /* the SELinux label that all of its files get, overlays by the mount; or NULL */
     char *fuse_program;        /* absolute path for ROOTFS_FUSE_OVERLAY */
     char *fuse_dir;            /* where that mounts it; NULL: on base_dir */
     bool read_only;            /* --read-only */

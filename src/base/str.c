@@ -93,6 +93,17 @@ static size_t utf8_step(const unsigned char *p, size_t n, uint32_t *ret_cp) {
     return len;
 }
 
+void str_append_escaped(struct str *s, const char *text) {
+    for (; *text; text++) {
+        bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
+                     (*text >= '0' && *text <= '9') || strchr("-._~", *text);
+        if (plain)
+            str_append_c(s, *text);
+        else
+            str_appendf(s, "%%%02X", (unsigned char)*text);
+    }
+}
+
 void str_append_visible(struct str *s, const char *text) {
     const unsigned char *p = (const unsigned char *)text;
     size_t left = strlen(text);
@@ -208,6 +219,14 @@ size_t str_distance(const char *a, const char *b) {
         }
     }
     return row[n];
+}
+
+bool str_to_truth(const char *s, bool *ret) {
+    bool yes = str_eq(s, "true") || str_eq(s, "1");
+    if (!yes && !str_eq(s, "false") && !str_eq(s, "0"))
+        return false;
+    *ret = yes;
+    return true;
 }
 
 bool str_to_i64(const char *s, int64_t min, int64_t max, int64_t *ret) {

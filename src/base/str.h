@@ -41,6 +41,8 @@ void str_appendf(struct str *s, const char *fmt, ...) __attribute__((format(prin
 void str_append_v(struct str *s, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 /* Makes room for `n` more bytes and returns where they go (caller then adds to len); NULL beyond the maximum. */
 char *str_reserve(struct str *s, size_t n);
+/* Appends a text as part of a URI: what is not unreserved (RFC 3986, 2.3) as %XX. */
+void str_append_escaped(struct str *s, const char *text);
 /* Appends untrusted text for a terminal or log: C0, DEL, C1 and broken UTF-8 become \xNN. */
 void str_append_visible(struct str *s, const char *text);
 /* The content as a C string, "" when empty; borrowed. */
@@ -64,6 +66,8 @@ struct strv {
 
 /* Appends a copy. */
 void strv_push(struct strv *sv, const char *s);
+/* Appends a copy, unless the string is there. */
+void strv_add(struct strv *sv, const char *s);
 /* Appends an owned string. */
 void strv_push_take(struct strv *sv, char *take_s);
 /* Appends printf output. */
@@ -123,6 +127,8 @@ bool str_ends(const char *s, const char *suffix);
 bool str_eq(const char *a, const char *b);
 /* How many letters two words differ in (Levenshtein); SIZE_MAX where one of them has more than 63. */
 size_t str_distance(const char *a, const char *b);
+/* "true" and "1", "false" and "0"; false (and *ret untouched) for anything else. */
+bool str_to_truth(const char *s, bool *ret);
 /* Parses a whole decimal number within [min, max]; false (and *ret untouched) for anything else, signs and spaces
  * included. */
 bool str_to_i64(const char *s, int64_t min, int64_t max, int64_t *ret);

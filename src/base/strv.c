@@ -17,6 +17,11 @@ void strv_push_take(struct strv *sv, char *take_s) {
 
 void strv_push(struct strv *sv, const char *s) { strv_push_take(sv, mem_dup(s)); }
 
+void strv_add(struct strv *sv, const char *s) {
+    if (!strv_has(sv, s))
+        strv_push(sv, s);
+}
+
 void strv_pushf(struct strv *sv, const char *fmt, ...) {
     autostr struct str s = STR_INIT;
     va_list ap;

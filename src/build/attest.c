@@ -14,13 +14,8 @@
 /* ---- --attest, --provenance, --sbom ---- */
 
 static struct err *flag(const char *key, const char *value, bool *ret) {
-    if (str_eq(value, "true") || str_eq(value, "1"))
-        *ret = true;
-    else if (str_eq(value, "false") || str_eq(value, "0"))
-        *ret = false;
-    else
-        return err_new(ERR_USAGE, "invalid value \"%s\" of %s: it is true or false", value, key);
-    return NULL;
+    return str_to_truth(value, ret) ? NULL
+                                    : err_new(ERR_USAGE, "invalid value \"%s\" of %s: it is true or false", value, key);
 }
 
 static struct err *provenance_field(const char *key, const char *value, struct build_attest *a) {

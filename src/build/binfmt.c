@@ -159,7 +159,7 @@ struct err *binfmt_check(const struct host *h, const char *arch) {
 void build_platforms(const struct host *h, struct str *ret) {
     str_appendf(ret, "linux/%s", h->arch);
     for (size_t i = 0; i < ARRAY_LEN(machines); i++) {
-        autoerr cannot = str_eq(machines[i].arch, h->arch) ? NULL : binfmt_check(h, machines[i].arch);
+        autoerr cannot = binfmt_check(h, machines[i].arch);
         if (!cannot && !str_eq(machines[i].arch, h->arch))
             str_appendf(ret, ", linux/%s", machines[i].arch);
     }

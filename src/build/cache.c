@@ -27,12 +27,10 @@ static struct err *advance_key(struct exec *x, const struct cache_step *step) {
     return NULL;
 }
 
-static const char *top_of(const struct state *s) { return s->n ? s->layers[s->n - 1].chain_id : NULL; }
-
 /* Has a layer that depends on nothing lie on `below`, where it has not lain yet. */
 static struct err *move_layer(struct exec *x, struct json *l, const struct state *below) {
     char chain[72];
-    TRY(engine_build_rebase(x->o->engine, json_text(l, "ChainId"), top_of(below), chain));
+    TRY(engine_build_rebase(x->o->engine, json_text(l, "ChainId"), state_top(below), chain));
     json_set_str(l, "ChainId", chain);
     return NULL;
 }
@@ -43,7 +41,7 @@ static bool usable(const struct exec *x, const struct json *record, const struct
     const char *chain = json_text(l, "ChainId"), *diff = json_text(l, "DiffId"), *blob = json_text(l, "Blob");
     if (!digest_ok(chain) || !digest_ok(diff) || !digest_ok(blob) || !store_blob_has(x->store, blob))
         return false;
-    autoerr e = store_chain_id(top_of(below), diff, ret_place);
+    autoerr e = store_chain_id(state_top(below), diff, ret_place);
     return !e && (json_bool_value(json_get(record, "Link"), false) || str_eq(ret_place, chain));
 }
 

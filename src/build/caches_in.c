@@ -97,7 +97,7 @@ static struct err *take(struct exec *x, const struct cache_spec *s, const char *
     if (!words)
         return NULL;
     TRY(layer_of(s, words, &layer));
-    struct err *e = store_chain_id(below->n ? below->layers[below->n - 1].chain_id : NULL, layer.diff_id, chain);
+    struct err *e = store_chain_id(state_top(below), layer.diff_id, chain);
     if (!e) {
         mem_set(&layer.chain_id, chain);
         str_append_visible(&step, json_text(words, "step"));

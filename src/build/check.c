@@ -568,8 +568,7 @@ void check_warnings_done(struct check_warnings *w) {
 struct err *check_error(const struct check_config *config, const struct check_warnings *w) {
     autostrv struct strv names = {.n = 0};
     for (size_t i = 0; config->error && i < w->n; i++)
-        if (!strv_has(&names, w->v[i].name))
-            strv_push(&names, w->v[i].name);
+        strv_add(&names, w->v[i].name);
     if (!names.n)
         return NULL;
     strv_sort(&names);

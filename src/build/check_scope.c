@@ -49,8 +49,7 @@ static const char *look(void *ctx, const char *name) {
     if (!value)
         value = image_variable(l, name);
     struct strv *list = value ? &l->found : &l->missing;
-    if (!strv_has(list, name))
-        strv_push(list, name);
+    strv_add(list, name);
     return value;
 }
 

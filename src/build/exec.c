@@ -113,20 +113,9 @@ struct err *exec_work(struct exec *x, const struct container_options *options, c
 
 struct err *exec_root(struct exec *x, const struct state *s, struct engine_work **ret) {
     autostrv struct strv layers = {.n = 0};
-    static const char any[] = "{\"config\":{}}";
-    autojson config = NULL;
-    struct container_options o = {.image = (char[]){"build"}, .cwd = (char[]){"/"}, .stop_timeout = -1};
     TRY(caches_fetch(x, s));
     state_layers(s, &layers);
-    strv_push(&o.command, "true");
-    strv_push(&o.networks, "none");
-    struct err *e = json_parse(any, strlen(any), "config", 0, &config);
-    const struct engine_base base = {.image_config = config, .layers = &layers};
-    if (!e)
-        e = engine_work_new(x->o->engine, &base, &o, ret);
-    strv_done(&o.command);
-    strv_done(&o.networks);
-    return e;
+    return engine_work_on(x->o->engine, &layers, ret);
 }
 
 /* ---- the context and the Dockerfile ---- */

@@ -211,8 +211,7 @@ static const char *given_arg(struct exec *x, const char *name) {
         const char *arg = x->o->args->v[i];
         if (strncmp(arg, name, n) != 0 || (arg[n] && arg[n] != '='))
             continue;
-        if (!strv_has(&x->used, name))
-            strv_push(&x->used, name);
+        strv_add(&x->used, name);
         return arg[n] ? arg + n + 1 : host_env(x->o->host, name);
     }
     return NULL;

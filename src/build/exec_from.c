@@ -36,10 +36,8 @@ struct named {
 
 static void name_find(const struct exec *x, const char *reference, struct named *ret) {
     err_free(engine_image_find(x->o->engine, reference, ret->id, &ret->name));
-    if (!ret->name)
-        return;
-    store_ref_manifest(x->store, ret->name, ret->manifest);
-    store_ref_index(x->store, ret->name, ret->index);
+    if (ret->name)
+        store_ref_digests(x->store, ret->name, ret->id, ret->manifest, ret->index);
 }
 
 /* A build asks for a base; what the name means to the user stays. */

@@ -100,6 +100,8 @@ struct err *exec_layer(struct exec *x, struct engine_work *w, const struct state
     __attribute__((warn_unused_result));
 /* Adds to a recipe of a key that times of files are clamped, where they are. */
 void exec_add_latest(const struct exec *x, char **recipe);
+/* The chain id of a state, borrowed; NULL: it has no layer. */
+const char *state_top(const struct state *s);
 /* Chain ids of a state's layers, appended. */
 void state_layers(const struct state *s, struct strv *out);
 /* Puts a layer on top; takes what *take_layer has. */

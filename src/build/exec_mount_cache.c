@@ -179,7 +179,7 @@ struct err *mounts_cache(struct run *r, const struct mount *m) {
     r->locks = mem_resize(r->locks, r->n_locks + 1, sizeof *r->locks);
     r->locks[r->n_locks++] = take_fd(&lock);
     const struct made made = {
-        .type = "bind", .source = source, .target = m->field[M_TARGET], .read_only = m->read_only};
+        .type = "bind", .source = source, .target = m->field[M_TARGET], .read_only = m->read_only, .more = MADE_SHARED};
     mounts_add(r, &made);
     return NULL;
 }

@@ -78,7 +78,9 @@ struct err *mounts_file(struct run *r, const struct mounted_file *f, const char 
     if (f->uid > 0 || f->gid > 0)
         TRY(mounts_own(r, &o));
     autofree char *source = mem_printf("%s/tmp/%s/%s", store_root(r->x->store), r->tmp, name);
-    mounts_add(r, &(struct made){.type = "bind", .source = source, .target = target, .read_only = true});
+    const struct made made = {
+        .type = "bind", .source = source, .target = target, .read_only = true, .more = MADE_PRIVATE};
+    mounts_add(r, &made);
     return NULL;
 }
 
@@ -240,7 +242,8 @@ static struct err *make_ssh(struct run *r, const struct mount *m) {
     const struct owner o = {dir, name, m->uid, m->gid, m->mode < 0 ? 0600 : m->mode};
     TRY(mounts_own(r, &o));
     autofree char *source = mem_printf("%s/tmp/%s/%s", store_root(r->x->store), r->tmp, name);
-    mounts_add(r, &(struct made){.type = "bind", .source = source, .target = m->field[M_TARGET]});
+    const struct made made = {.type = "bind", .source = source, .target = m->field[M_TARGET], .more = MADE_PRIVATE};
+    mounts_add(r, &made);
     if (r->n_agents == 1)
         strv_push(&r->options.env, variable);
     return NULL;

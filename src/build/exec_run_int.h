@@ -50,6 +50,9 @@ struct err *mounts_make(struct run *r) __attribute__((warn_unused_result));
 /* Ends agents, gives locks back, removes files. */
 void mounts_done(struct run *r);
 
+/* What is bound has the label of the command, where it has one, or that of all commands. */
+#define MADE_PRIVATE ",relabel=private"
+#define MADE_SHARED ",relabel=shared"
 struct made {
     const char *type, *source, *target;
     bool read_only;

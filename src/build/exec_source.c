@@ -160,8 +160,8 @@ struct err *source_digest(struct source *s, const struct pack *p, const char *re
     char key[DIGEST_LEN + 1];
     bool known = false;
     if (s->layers) {
-        const char *top = s->layers->n ? s->layers->layers[s->layers->n - 1].chain_id : "nothing";
-        autofree char *whole = mem_printf("content 1\n%s\n%s", top, recipe);
+        const char *top = state_top(s->layers);
+        autofree char *whole = mem_printf("content 1\n%s\n%s", top ? top : "nothing", recipe);
         TRY(digest_of(whole, strlen(whole), key));
         TRY(cache_note_get(s->x, key, ret, &known));
     }

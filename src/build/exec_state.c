@@ -8,13 +8,15 @@
 #include "base/io.h"
 #include "base/sys/sys.h"
 
+const char *state_top(const struct state *s) { return s->n ? s->layers[s->n - 1].chain_id : NULL; }
+
 void state_layers(const struct state *s, struct strv *out) {
     for (size_t i = 0; i < s->n; i++)
         strv_push(out, s->layers[i].chain_id);
 }
 
 struct err *exec_layer(struct exec *x, struct engine_work *w, const struct state *below, struct store_layer_ref *ret) {
-    return engine_work_layer(w, below && below->n ? below->layers[below->n - 1].chain_id : NULL, x->latest, ret);
+    return engine_work_layer(w, below ? state_top(below) : NULL, x->latest, ret);
 }
 
 void exec_add_latest(const struct exec *x, char **recipe) {
@@ -30,10 +32,7 @@ void state_push(struct state *s, const struct store_layer_ref *take_layer) {
     s->layers[s->n++] = *take_layer;
 }
 
-void state_used(struct state *s, const char *key) {
-    if (!strv_has(&s->records, key))
-        strv_push(&s->records, key);
-}
+void state_used(struct state *s, const char *key) { strv_add(&s->records, key); }
 
 void state_done(struct state *s) {
     json_free(s->config);
@@ -125,10 +124,7 @@ static void state_from_json(struct exec *x, const struct json *j, struct state *
     JSON_EACH(name, json_get(j, "Declared")) { strv_push(&s.declared, json_str_value(name)); }
     JSON_EACH(record, json_get(j, "Records")) { strv_push(&s.records, json_str_value(record)); }
     attest_take(x, json_get(j, "Materials"));
-    JSON_EACH(name, json_get(j, "Used")) {
-        if (!strv_has(&x->used, json_str_value(name)))
-            strv_push(&x->used, json_str_value(name));
-    }
+    JSON_EACH(name, json_get(j, "Used")) { strv_add(&x->used, json_str_value(name)); }
     *ret = s;
 }
 

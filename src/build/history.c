@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/str.h"
 
 /* The letter behind the backslash of a byte that has one; 0: it has none. */
@@ -63,7 +64,7 @@ void history_health(const struct json *health, struct str *out) {
         blank = " ";
     }
     str_append_c(out, ']');
-    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
         str_appendf(out, " %s:", times[i]);
         clock_format_go(json_int_value(json_get(health, times[i]), 0), out);
     }

@@ -20,35 +20,23 @@ static void set_unasserted(struct json *j) {
     json_set_bool(j, "filesAnalyzed", false);
 }
 
-/* What purl leaves as it is; all else as %XX. */
-static void escape(const char *text, struct str *out) {
-    for (; *text; text++) {
-        bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
-                     (*text >= '0' && *text <= '9') || strchr(".-_~", *text);
-        if (plain)
-            str_append_c(out, *text);
-        else
-            str_appendf(out, "%%%02X", (unsigned char)*text);
-    }
-}
-
 /* "pkg:deb/debian/bash@5.2.15-2%2Bb2?arch=amd64&distro=debian-12". */
 static char *purl(const struct sbom *s, const struct package *p) {
     autostr struct str out = STR_INIT;
     const char *home = *s->distro ? s->distro : str_eq(p->type, "deb") ? "debian" : "alpine";
     str_appendf(&out, "pkg:%s/", p->type);
-    escape(home, &out);
+    str_append_escaped(&out, home);
     str_append_c(&out, '/');
-    escape(p->name, &out);
+    str_append_escaped(&out, p->name);
     str_append_c(&out, '@');
-    escape(p->version, &out);
+    str_append_escaped(&out, p->version);
     str_append(&out, "?arch=");
-    escape(p->arch, &out);
+    str_append_escaped(&out, p->arch);
     if (*s->distro) {
         str_append(&out, "&distro=");
-        escape(s->distro, &out);
+        str_append_escaped(&out, s->distro);
         str_append(&out, *s->version ? "-" : "");
-        escape(s->version, &out);
+        str_append_escaped(&out, s->version);
     }
     return str_take(&out);
 }

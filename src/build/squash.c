@@ -12,12 +12,7 @@
 static struct err *id_before(const struct state *s, char ret[DIGEST_LEN + 1]) {
     autojson config = json_copy(s->config);
     autostr struct str text = STR_INIT;
-    struct json *rootfs = json_object(), *diff_ids = json_array();
-    for (size_t i = 0; i < s->n; i++)
-        json_push_str(diff_ids, s->layers[i].diff_id);
-    json_set_str(rootfs, "type", "layers");
-    json_set(rootfs, "diff_ids", diff_ids);
-    json_set(config, "rootfs", rootfs);
+    json_set(config, "rootfs", image_rootfs(s->layers, s->n));
     json_render(config, JSON_COMPACT, &text);
     return digest_of(text.ptr, text.len, ret);
 }

@@ -44,13 +44,7 @@ static struct err *set_type(struct build_output *o, const char *value) {
 }
 
 static struct err *set_bool(const char *key, const char *value, bool *ret) {
-    if (str_eq(value, "true") || str_eq(value, "1"))
-        *ret = true;
-    else if (str_eq(value, "false") || str_eq(value, "0"))
-        *ret = false;
-    else
-        return err_new(ERR_USAGE, "non-bool value specified for %s: %s", key, value);
-    return NULL;
+    return str_to_truth(value, ret) ? NULL : err_new(ERR_USAGE, "non-bool value specified for %s: %s", key, value);
 }
 
 static struct err *set_field(struct build_output *o, const char *key, const char *value) {
@@ -164,8 +158,7 @@ void build_outputs_names(const struct build_outputs *o, const struct strv *tags,
     strv_extend(ret, tags);
     for (size_t i = 0; i < o->n; i++)
         for (size_t k = 0; k < o->v[i].names.n; k++)
-            if (!strv_has(ret, o->v[i].names.v[k]))
-                strv_push(ret, o->v[i].names.v[k]);
+            strv_add(ret, o->v[i].names.v[k]);
 }
 
 static struct err *check_one(const struct cli_ctx *c, const struct build_output *o, bool index, bool attested) {

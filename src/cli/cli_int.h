@@ -130,8 +130,6 @@ void cli_human_size(int64_t bytes, int precision, struct str *out);
 void cli_ports_text(const struct json *ports, struct str *out);
 /* docker's CreatedAt, "2026-01-02 15:04:05 +0000 UTC": UTC, whatever the zone. `created` in ns; appended. */
 void cli_created_at(int64_t created, struct str *out);
-/* docker's words for yes and no in a filter: true, 1, false, 0. False when it is none of them. */
-bool cli_filter_truth(const char *value, bool *ret);
 /* The values of one key in a map of cli_filters_parse(), appended; none where the filter was not given. */
 void cli_filter_values(const struct strmap *filters, const char *key, struct strv *ret);
 /* Holds an object against a map of cli_filters_parse(): values of one key are alternatives, different keys must all

@@ -73,7 +73,7 @@ static bool duty_matches(const struct engine_row *r, const char *key, const char
     if (!strcmp(key, "isolation"))
         return !strcmp(value, "default");
     bool task = true;
-    return !strcmp(key, "is-task") && cli_filter_truth(value, &task) && !task;
+    return !strcmp(key, "is-task") && str_to_truth(value, &task) && !task;
 }
 
 static bool network_matches(const struct cli_containers *q, const struct engine_row *r, const char *wanted) {

@@ -42,11 +42,6 @@ struct err *cli_filters_parse(const struct strv *texts, const char *const *valid
     return NULL;
 }
 
-bool cli_filter_truth(const char *value, bool *ret) {
-    *ret = str_eq(value, "true") || str_eq(value, "1");
-    return *ret || str_eq(value, "false") || str_eq(value, "0");
-}
-
 void cli_filter_values(const struct strmap *filters, const char *key, struct strv *ret) {
     if (strmap_get(filters, key))
         strv_split(ret, strmap_get(filters, key), '\n');

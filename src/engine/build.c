@@ -266,6 +266,19 @@ struct err *engine_work_layer(struct engine_work *w, const char *parent, int64_t
     return has_upper(&w->files) ? layer_of_upper(w, parent, ret) : layer_of_changes(w, parent, ret);
 }
 
+struct err *engine_work_on(struct engine *e, const struct strv *layers, struct engine_work **ret) {
+    struct container_options o = {.image = (char[]){"build"}, .cwd = (char[]){"/"}, .stop_timeout = -1};
+    autojson config = json_object();
+    json_set(config, "config", json_object());
+    strv_push(&o.command, "true");
+    strv_push(&o.networks, "none");
+    const struct engine_base base = {.image_config = config, .layers = layers};
+    struct err *bad = engine_work_new(e, &base, &o, ret);
+    strv_done(&o.command);
+    strv_done(&o.networks);
+    return bad;
+}
+
 struct linking {
     struct store *store;
     const char *chain_id;
@@ -319,20 +332,6 @@ static struct err *list_sum(void *ctx) {
     return store_image_changes(s->store, s->layers, s->below, s->list);
 }
 
-/* A work on layers for its root alone, which nothing is started in. */
-static struct err *work_on(struct engine *e, const struct strv *layers, struct engine_work **ret) {
-    struct container_options o = {.image = (char[]){"build"}, .cwd = (char[]){"/"}, .stop_timeout = -1};
-    autojson config = json_object();
-    json_set(config, "config", json_object());
-    strv_push(&o.command, "true");
-    strv_push(&o.networks, "none");
-    const struct engine_base base = {.image_config = config, .layers = layers};
-    struct err *bad = engine_work_new(e, &base, &o, ret);
-    strv_done(&o.command);
-    strv_done(&o.networks);
-    return bad;
-}
-
 struct err *engine_layers_sum(struct engine *e, const struct strv *layers, const struct strv *below, int64_t latest,
                               struct store_layer_ref *ret) {
     autowork w = NULL;
@@ -344,7 +343,7 @@ struct err *engine_layers_sum(struct engine *e, const struct strv *layers, const
     TRY(engine_build_call(e, list_sum, &s));
     if (lseek(list, 0, SEEK_SET) < 0)
         return err_sys(errno, "rewind a memory file");
-    TRY(work_on(e, layers, &w));
+    TRY(engine_work_on(e, layers, &w));
     w->latest = latest;
     TRY(engine_work_root(w, &root));
     return layer_of_list(w, list, root, below->n ? below->v[below->n - 1] : NULL, ret);
@@ -482,7 +481,7 @@ static struct err *write_files(struct engine *e, const char *id, const struct fi
         strv_push(&layers, img->layers[i].chain_id);
     store_image_free(img);
     if (!bad)
-        bad = work_on(e, &layers, &w);
+        bad = engine_work_on(e, &layers, &w);
     if (!bad)
         bad = image_files(w, to);
     engine_work_free(w);

@@ -36,6 +36,9 @@ void engine_works_end(struct engine *e, struct engine_works *w);
 /* A work from layers. `options` are a container's (image, cwd; for a command everything that run has); borrowed. */
 struct err *engine_work_new(struct engine *e, const struct engine_base *base, const struct container_options *options,
                             struct engine_work **ret) __attribute__((warn_unused_result));
+/* The same for its root alone, which nothing is started in. */
+struct err *engine_work_on(struct engine *e, const struct strv *layers, struct engine_work **ret)
+    __attribute__((warn_unused_result));
 /* Runs the options' command to its end. Once. */
 struct err *engine_work_run(struct engine_work *w, const struct monitor_io *io, int *ret_code)
     __attribute__((warn_unused_result));

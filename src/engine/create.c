@@ -5,6 +5,7 @@
 #include "engine/cdi.h"
 #include "engine/engine_int.h"
 #include "engine/idmaps.h"
+#include "engine/labels_int.h"
 #include "engine/secrets_int.h"
 #include "engine/shared.h"
 #include "engine/volumes_int.h"
@@ -36,6 +37,7 @@ struct creation {
     struct json *mount_images;
     struct json *secrets;
     struct json *cdi;
+    struct labels *labels; /* NULL: it has no label */
     struct idmaps ids;
     int volumes_lock;   /* while there are volumes that no record tells of yet */
     int dirfd, lock_fd; /* of the new container, when it is to be started */
@@ -53,6 +55,7 @@ static void creation_done(struct creation *c) {
     json_free(c->mount_images);
     json_free(c->secrets);
     json_free(c->cdi);
+    labels_free(c->labels);
     idmaps_done(&c->ids);
     fd_close(c->volumes_lock);
     fd_close(c->dirfd);
@@ -176,10 +179,6 @@ static bool has_apparmor(const struct container_options *o) {
     return !none && *str_c(&on) == 'Y';
 }
 
-static bool has_selinux(const struct container_options *o) {
-    return o->security_opt.n && faccessat(AT_FDCWD, "/sys/fs/selinux/enforce", F_OK, 0) == 0;
-}
-
 /* A network that is not there is an error now, not at the start. */
 static struct err *check_networks(const struct creation *c) {
     JSON_EACH(it, json_get(c->spec->network, "networks")) {
@@ -234,7 +233,7 @@ static struct err *build_spec(struct creation *c, const char *name) {
         .cdi = c->cdi,
         .map = c->ids.mapped ? &c->ids.map : NULL,
         .apparmor = has_apparmor(o),
-        .selinux = has_selinux(o),
+        .selinux = labels_machine(c->labels),
         .map_auto = c->ids.mode.kind == SPEC_USERNS_AUTO,
         .map_user = *c->ids.user ? c->ids.user : NULL,
         .account = c->ids.account.name ? &c->ids.account : NULL,
@@ -427,6 +426,7 @@ static struct err *prepare(struct creation *c) {
         TRY(volumes_images(c->engine, c->args->options, &c->mount_images));
     TRY(secrets_load(c->engine, c->args->options, &c->secrets));
     TRY(cdi_resolve(c->engine->host, c->engine->config, c->args->options, &c->cdi));
+    TRY(labels_find(c->engine, c->args->options, &c->labels));
     id_random(c->id);
     if (c->args->base) {
         TRY(take_base(c));

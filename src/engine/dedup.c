@@ -57,8 +57,7 @@ static void add_layers(const struct engine *e, const char *id, struct strv *laye
     struct store_image *img = NULL;
     autoerr gone = store_image_get(e->store, id, &img);
     for (size_t i = 0; !gone && i < img->n_layers; i++)
-        if (!strv_has(layers, img->layers[i].chain_id))
-            strv_push(layers, img->layers[i].chain_id);
+        strv_add(layers, img->layers[i].chain_id);
     store_image_free(img);
 }
 

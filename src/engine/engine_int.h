@@ -23,10 +23,11 @@
 struct engine {
     const struct host *host;
     const struct config *config;
-    struct store *store; /* NULL until first used */
-    int userns_fd;       /* -1 until a command needed it */
-    uint32_t ids;        /* number of ids mapped there */
-    unsigned due;        /* removals whose debris engine_collect_later() has left for later */
+    struct store *store;     /* NULL until first used */
+    const char *driver_name; /* engine_driver_name()'s; NULL until first asked for */
+    int userns_fd;           /* -1 until a command needed it */
+    uint32_t ids;            /* number of ids mapped there */
+    unsigned due;            /* removals whose debris engine_collect_later() has left for later */
     bool due_sweep;
 };
 
@@ -84,6 +85,8 @@ struct err *engine_id_map(const struct json *config, struct id_map *ret, const s
     __attribute__((warn_unused_result));
 /* Where `coracle mount` mounts a container's files, in its directory. It is not there before the first time. */
 #define ENGINE_MOUNT_DIR "mount"
+/* docker's name for the driver of containers that have no copy of their image's files. Static. */
+const char *engine_driver_name(struct engine *e) __attribute__((returns_nonnull));
 /* How its root is to be put together now; its lock is ours. `config` is its config.json. Done with rootfs_plan_done().
  */
 struct err *engine_rootfs_plan(struct engine *e, const struct engine_container *c, const struct json *config,

@@ -105,12 +105,12 @@ static void inspect_layers(struct json *out, const struct store_image *img) {
 
 /* Where the layers lie, under docker's names: the topmost one is the upper directory, the others follow below it. What
  * docker would mount for a look at the image is not there: nothing is mounted for images. */
-static void inspect_driver(struct json *out, const struct store *s, const struct store_image *img) {
+static void inspect_driver(struct json *out, struct engine *e, const struct store_image *img) {
     struct json *driver = json_object(), *data = json_object();
     autostr struct str lower = STR_INIT;
     for (size_t i = img->n_layers; i-- > 0;) {
         const char *hex = digest_hex(img->layers[i].chain_id);
-        autofree char *dir = mem_printf("%s/layers/%s/diff", store_root(s), hex);
+        autofree char *dir = mem_printf("%s/layers/%s/diff", store_root(e->store), hex);
         if (i + 1 == img->n_layers)
             json_set_str(data, "UpperDir", dir);
         else
@@ -119,7 +119,7 @@ static void inspect_driver(struct json *out, const struct store *s, const struct
     if (lower.len)
         json_set_str(data, "LowerDir", str_c(&lower));
     json_set(driver, "Data", data);
-    json_set_str(driver, "Name", "overlay2");
+    json_set_str(driver, "Name", engine_driver_name(e));
     json_set(out, "GraphDriver", driver);
 }
 
@@ -159,7 +159,8 @@ static void inspect_platform(struct json *out, const struct store_image *img, co
         json_set_str(out, "OsVersion", json_text(config, "os.version"));
 }
 
-static struct err *inspect_image(struct store *s, const struct store_image *img, struct json **ret) {
+static struct err *inspect_image(struct engine *e, const struct store_image *img, struct json **ret) {
+    struct store *s = e->store;
     autostrmap struct strmap refs = {.n = 0};
     autojson config = NULL;
     autostr struct str created = STR_INIT;
@@ -179,7 +180,7 @@ static struct err *inspect_image(struct store *s, const struct store_image *img,
     inspect_config(o, config);
     inspect_platform(o, img, config);
     json_set_int(o, "Size", img->size);
-    inspect_driver(o, s, img);
+    inspect_driver(o, e, img);
     inspect_layers(o, img);
     inspect_metadata(o, s, &refs, img->id);
     inspect_descriptor(o, s, img);
@@ -228,7 +229,7 @@ static struct err *find_image(struct engine *e, const char *name, const char *pl
 struct err *engine_image_inspect(struct engine *e, const char *name, const char *platform, struct json **ret) {
     struct store_image *img = NULL;
     TRY(find_image(e, name, platform, &img));
-    struct err *bad = inspect_image(e->store, img, ret);
+    struct err *bad = inspect_image(e, img, ret);
     store_image_free(img);
     return bad;
 }

@@ -1,5 +1,6 @@
 /* info and version: what this is, what this machine offers, and what it lacks with the way to get it. */
 #include "engine/engine_int.h"
+#include "engine/labels_int.h"
 
 #include "base/logout.h"
 #include "spec/log.h"
@@ -147,7 +148,7 @@ struct err *engine_info(struct engine *e, struct json **ret) {
     struct sysinfo si;
     json_set_str(o, "ID", e->host->boot_id);
     count_containers(e, o);
-    json_set_str(o, "Driver", "overlay2");
+    json_set_str(o, "Driver", engine_driver_name(e));
     json_set_str(o, "LoggingDriver", e->config->log_driver ? e->config->log_driver : "json-file");
     set_log_drivers(o);
     json_set_str(o, "CgroupDriver", e->host->cgroup == CGROUP_NONE ? "none" : "cgroupfs");
@@ -166,6 +167,8 @@ struct err *engine_info(struct engine *e, struct json **ret) {
     json_set(o, "SecurityOptions", json_array());
     json_push_str(json_get(o, "SecurityOptions"), "name=seccomp,profile=builtin");
     json_push_str(json_get(o, "SecurityOptions"), "name=rootless");
+    if (e->config->selinux_enabled && labels_offered())
+        json_push_str(json_get(o, "SecurityOptions"), "name=selinux");
     json_set_strv(o, "RegistryMirrors", &e->config->registry_mirrors);
     json_set_strv(o, "InsecureRegistries", &e->config->insecure_registries);
     json_set_str(o, "RunDir", e->host->run_root);

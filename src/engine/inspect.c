@@ -1,6 +1,7 @@
 /* inspect: docker's container object, from container.json, state.json and options.json (docker's view of what was asked
  * at create). */
 #include "engine/engine_int.h"
+#include "storage/rootfs.h"
 
 #include <string.h>
 
@@ -52,7 +53,7 @@ static void set_path(struct json *o, const char *key, const struct engine *e, co
     json_set_str(o, key, path);
 }
 
-static void inspect_head(struct json *o, const struct engine *e, const struct engine_container *c) {
+static void inspect_head(struct json *o, const struct engine *e, const struct engine_container *c, const char *driver) {
     const struct json *sum = c->summary;
     const char *id = json_str_value(json_get(sum, "Image")), *rootfs = json_str_value(json_get(sum, "Rootfs"));
     autofree char *image = mem_printf("%s%s", id && *id ? "sha256:" : "", id ? id : "");
@@ -74,12 +75,25 @@ static void inspect_head(struct json *o, const struct engine *e, const struct en
         json_set_str(o, "LogPath", "");
     json_set_str(o, "Name", name);
     json_set_int(o, "RestartCount", c->state.restart_count);
-    json_set_str(o, "Driver", "overlay2");
+    json_set_str(o, "Driver", driver);
     json_set_str(o, "Platform", "linux");
-    json_set_str(o, "MountLabel", "");
-    json_set_str(o, "ProcessLabel", "");
+    json_set_str(o, "MountLabel", json_text(sum, "MountLabel"));
+    json_set_str(o, "ProcessLabel", json_text(sum, "ProcessLabel"));
     json_set_str(o, "AppArmorProfile", "");
     json_set(o, "ExecIDs", json_null());
+}
+
+static struct json *driver_view(const struct engine *e, const struct engine_container *c, const char *name) {
+    struct json *o = json_object(), *data = json_object();
+    if (str_eq(name, "vfs")) {
+        set_path(data, "MergedDir", e, c, "rootfs");
+    } else {
+        set_path(data, "UpperDir", e, c, "upper");
+        set_path(data, "WorkDir", e, c, "work");
+    }
+    json_set(o, "Data", data);
+    json_set_str(o, "Name", name);
+    return o;
 }
 
 struct err *engine_container_inspect(struct engine *e, const char *name, bool size, struct json **ret) {
@@ -88,14 +102,10 @@ struct err *engine_container_inspect(struct engine *e, const char *name, bool si
     autojson options = NULL;
     TRY(engine_container_record(e, &c, "options.json", &options));
     struct json *o = json_object();
-    inspect_head(o, e, &c);
+    const char *driver = store_has_copy(c.dirfd) ? "vfs" : engine_driver_name(e);
+    inspect_head(o, e, &c, driver);
     set_copy(o, "HostConfig", json_get(options, "HostConfig"), json_object);
-    struct json *driver = json_object(), *data = json_object();
-    set_path(data, "UpperDir", e, &c, "upper");
-    set_path(data, "WorkDir", e, &c, "work");
-    json_set(driver, "Data", data);
-    json_set_str(driver, "Name", "overlay2");
-    json_set(o, "GraphDriver", driver);
+    json_set(o, "GraphDriver", driver_view(e, &c, driver));
     if (size) {
         struct engine_size size_rw = {.bytes = 0};
         TRY(engine_measure(e, engine_measure_container, c.id, &size_rw));

@@ -1,6 +1,7 @@
 /* plan: how a container's root is put together, by the configured driver: for its start, and for who copies its files.
  */
 #include "engine/engine_int.h"
+#include "engine/labels_int.h"
 #include "storage/rootfs.h"
 #include "storage/trees.h"
 
@@ -14,6 +15,12 @@ static enum store_driver driver_of(const struct config *config) {
     if (str_eq(d, "fuse-overlayfs"))
         return STORE_DRIVER_FUSE_OVERLAY;
     return str_eq(d, "copy") ? STORE_DRIVER_COPY : STORE_DRIVER_AUTO;
+}
+
+const char *engine_driver_name(struct engine *e) {
+    if (!e->driver_name)
+        e->driver_name = store_driver_name(e->store, driver_of(e->config));
+    return e->driver_name;
 }
 
 struct plan_call {
@@ -117,14 +124,11 @@ static struct err *plan_trees(void *ctx) {
     return NULL;
 }
 
-struct err *engine_start_plan(struct engine *e, const struct engine_container *c, const struct json *config,
-                              struct rootfs_plan *ret) {
+static struct err *add_trees(struct engine *e, const struct engine_container *c, const struct json *config,
+                             struct rootfs_plan *ret) {
     struct id_map ids;
     struct tree_call call = {e, c, NULL, ret};
-    TRY(engine_rootfs_plan(e, c, config, ret));
     TRY(engine_id_map(config, &ids, &call.map));
-    if (!json_get(c->summary, "Trees"))
-        return NULL;
     TRY(store_trees_clear(e->store, c->id));
     struct err *bad = plan_trees(&call);
     if (!bad || err_kind(bad) != ERR_DENIED)
@@ -136,4 +140,12 @@ struct err *engine_start_plan(struct engine *e, const struct engine_container *c
     TRY(engine_userns(e, &fd, NULL));
     TRY(runtime_userns_call(fd, plan_trees, &inside));
     return plan_trees(&call);
+}
+
+struct err *engine_start_plan(struct engine *e, const struct engine_container *c, const struct json *config,
+                              struct rootfs_plan *ret) {
+    TRY(engine_rootfs_plan(e, c, config, ret));
+    if (json_get(c->summary, "Trees"))
+        TRY(add_trees(e, c, config, ret));
+    return labels_plan(e, c, config, ret);
 }

@@ -8,6 +8,7 @@
  *     pumps frames until FRAME_EXIT   ◀──frames─ output, exit code; then the monitor cleans up alone
  */
 #include "engine/engine_int.h"
+#include "engine/labels_int.h"
 #include "engine/volumes_int.h"
 
 #include "base/logout.h"
@@ -193,11 +194,14 @@ static void container_network_event(void *ctx, int *watch) {
 }
 
 /* The image's files for new volumes, and the owners that were asked for: at the first start of all, as what a container
- * has emptied stays empty, and what it has given away is given away. */
+ * has emptied stays empty, and what it has given away is given away. Labels, at each that a command asks for. */
 static struct err *container_prepare(void *ctx, int root) {
     const struct starting *s = ctx;
-    TRY(volumes_fill(s->engine, s->m.config, root));
-    return volumes_give(s->engine, s->m.config, s->m.map, root);
+    if (!s->c.state.started) {
+        TRY(volumes_fill(s->engine, s->m.config, root));
+        TRY(volumes_give(s->engine, s->m.config, s->m.map, root));
+    }
+    return labels_put(s->engine, s->m.config, &s->plan);
 }
 
 static void container_network_end(void *ctx) {
@@ -276,6 +280,8 @@ static struct err *prepare_start(struct starting *s) {
     TRY(write_host_files(s));
     TRY(engine_start_plan(s->engine, &s->c, s->config, &s->plan));
     if (!s->init_program)
+        TRY(labels_init(s->engine, &s->c, s->config, s->again, &s->init_program));
+    if (!s->init_program)
         s->init_program = mem_printf("%s/coracle-init", s->engine->host->libexec_dir);
     m->name = engine_container_name(&s->c);
     m->config = s->config;
@@ -316,7 +322,7 @@ static struct err *fill_monitor(struct starting *s, const struct engine_start *a
     m->tied_to = m->tied_fd >= 0 ? getpid() : 0;
     m->event = container_event;
     m->started = container_started;
-    m->prepare = s->c.state.started ? NULL : container_prepare;
+    m->prepare = s->c.state.started && !json_get(sum, "MountLabel") ? NULL : container_prepare;
     bool networks = has_networks(s) && !s->on_host;
     m->network = networks ? container_network : NULL;
     m->network_event = networks ? container_network_event : NULL;

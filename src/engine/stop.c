@@ -180,9 +180,7 @@ struct err *engine_container_rename(struct engine *e, const char *name, const ch
     const char *bare = *new_name == '/' ? new_name + 1 : new_name;
     if (!id_name_ok(bare))
         return err_new(ERR_USAGE, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", new_name);
-    if (!strcmp(engine_container_name(&c), bare))
-        return err_new(ERR_CONFLICT, "Renaming a container with the same name as its current name");
-    TRY(store_container_rename(e->store, c.id, bare));
+    TRY(engine_container_unless_gone(e, &c, store_container_rename(e->store, c.id, bare)));
     autofree char *was = mem_printf("/%s", engine_container_name(&c));
     const char *const attributes[] = {"oldName", was, NULL};
     json_set_str(c.summary, "Name", bare);

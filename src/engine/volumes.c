@@ -244,6 +244,28 @@ static struct err *set_usage(struct engine *e, const char *name, struct json *vi
     return bad;
 }
 
+/* Appends its view, unless it is removed while we look. */
+static struct err *list_one(struct engine *e, const char *name, const struct engine_rows *rows, bool sizes,
+                            struct json *list) {
+    autovolume v = {.name = NULL};
+    autoerr bad = store_volume_get(e->store, name, &v);
+    if (bad && err_kind(bad) != ERR_NOT_FOUND)
+        log_warn("volume %s is damaged and was skipped", name);
+    if (bad)
+        return NULL;
+    autojson view = view_of(e, &v);
+    json_set_int(view, "CreatedNs", v.created);
+    json_set_bool(view, "Anonymous", v.anonymous);
+    json_set(view, "Users", json_array());
+    users_of(rows, v.name, json_get(view, "Users"));
+    autoerr gone = sizes ? set_usage(e, v.name, view) : NULL;
+    if (gone && err_kind(gone) != ERR_NOT_FOUND)
+        return take_ptr(&gone);
+    if (!gone)
+        json_push(list, take_ptr(&view));
+    return NULL;
+}
+
 struct err *engine_volume_list(struct engine *e, bool sizes, struct json **ret) {
     struct store *s;
     autostrv struct strv names = {.n = 0};
@@ -253,22 +275,8 @@ struct err *engine_volume_list(struct engine *e, bool sizes, struct json **ret) 
     TRY(store_volume_names(s, &names));
     if (names.n)
         TRY(all_rows(e, &rows));
-    for (size_t i = 0; i < names.n; i++) {
-        autovolume v = {.name = NULL};
-        autoerr bad = store_volume_get(s, names.v[i], &v);
-        if (bad && err_kind(bad) != ERR_NOT_FOUND) /* one that was removed while we looked is no news */
-            log_warn("volume %s is damaged and was skipped", names.v[i]);
-        if (bad)
-            continue;
-        struct json *view = view_of(e, &v);
-        json_push(list, view);
-        json_set_int(view, "CreatedNs", v.created);
-        json_set_bool(view, "Anonymous", v.anonymous);
-        json_set(view, "Users", json_array());
-        users_of(&rows, v.name, json_get(view, "Users"));
-        if (sizes)
-            TRY(set_usage(e, v.name, view));
-    }
+    for (size_t i = 0; i < names.n; i++)
+        TRY(list_one(e, names.v[i], &rows, sizes, list));
     *ret = take_ptr(&list);
     return NULL;
 }

@@ -44,5 +44,7 @@ struct err *volumes_fill(const struct engine *e, const struct json *config, int 
 /* There, too, and after it: SPEC_ANN_CHOWN. `map`: of the container's own ids, or NULL. */
 struct err *volumes_give(const struct engine *e, const struct json *config, const struct id_map *map, int root)
     __attribute__((warn_unused_result));
+/* There, too: opens (O_PATH) what an entry of SPEC_ANN_CHOWN or SPEC_ANN_RELABEL names, as the mount will open it. */
+struct err *volumes_open_source(const struct json *one, int *ret_fd) __attribute__((warn_unused_result));
 /* Appends an event "mount" or "unmount" for each volume of a container. */
 void volumes_tell(const struct json *summary, const char *id, const char *action, struct str *batch);

@@ -79,7 +79,7 @@ static struct err *check_source(const struct host *h, const char *source, const 
 
 /* ---- all ---- */
 
-static struct err *open_source(const struct json *one, int *ret_fd) {
+struct err *volumes_open_source(const struct json *one, int *ret_fd) {
     const char *source = json_text(one, "Source"), *subpath = json_str_value(json_get(one, "Subpath"));
     autofd int top = -1;
     TRY(fd_open_at(AT_FDCWD, source, O_PATH, 0, &top));
@@ -98,7 +98,7 @@ static struct err *give_source(const struct host *h, const struct json *one, str
     const struct walk_ops ops = {.file = give_file, .enter = give_dir, .ctx = o};
     struct stat st;
     autofd int fd = -1;
-    TRY(open_source(one, &fd));
+    TRY(volumes_open_source(one, &fd));
     if (fstat(fd, &st) < 0)
         return err_sys(errno, "stat %s", source);
     if (!S_ISDIR(st.st_mode))

@@ -38,24 +38,13 @@ struct err *realm_check(const char *realm, const char *registry_address, bool re
                     "refused: its token service must use https");
 }
 
-void url_escape(const char *s, struct str *out) {
-    for (; *s; s++) {
-        bool plain =
-            (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || strchr("-._~", *s);
-        if (plain)
-            str_append_c(out, *s);
-        else
-            str_appendf(out, "%%%02X", (unsigned char)*s);
-    }
-}
-
 static void add_param(struct str *out, const char *name, const char *value) {
     if (!value)
         return;
     if (out->len && !strchr("?&", out->ptr[out->len - 1]))
         str_append_c(out, '&');
     str_appendf(out, "%s=", name);
-    url_escape(value, out);
+    str_append_escaped(out, value);
 }
 
 static char *basic_header(const struct creds *c) {

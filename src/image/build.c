@@ -50,13 +50,17 @@ void image_layer_done(struct store_layer_ref *l) {
     *l = (struct store_layer_ref){.blob = NULL};
 }
 
-static void config_text(const struct image_parts *p, struct str *out) {
+struct json *image_rootfs(const struct store_layer_ref *layers, size_t n) {
     struct json *rootfs = json_object(), *diff_ids = json_array();
-    for (size_t i = 0; i < p->n; i++)
-        json_push_str(diff_ids, p->layers[i].diff_id);
+    for (size_t i = 0; i < n; i++)
+        json_push_str(diff_ids, layers[i].diff_id);
     json_set_str(rootfs, "type", "layers");
     json_set(rootfs, "diff_ids", diff_ids);
-    json_set(p->config, "rootfs", rootfs);
+    return rootfs;
+}
+
+static void config_text(const struct image_parts *p, struct str *out) {
+    json_set(p->config, "rootfs", image_rootfs(p->layers, p->n));
     json_render(p->config, JSON_COMPACT, out);
 }
 

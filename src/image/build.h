@@ -39,6 +39,9 @@ struct image_parts {
     const struct strv *names;       /* canonical references, may be none */
     const struct json *annotations; /* of the manifest; or NULL */
 };
+/* The "rootfs" that a config has of these layers. */
+struct json *image_rootfs(const struct store_layer_ref *layers, size_t n)
+    __attribute__((returns_nonnull, warn_unused_result));
 /* Records an image of layers that are in the store, with its names, all at one moment. */
 struct err *image_compose(struct store *s, const struct image_parts *p, char ret_id[65])
     __attribute__((warn_unused_result));

@@ -75,8 +75,6 @@ static struct err *put_json(struct image_bundle *b, const struct json *j, char r
     json_render(j, JSON_COMPACT, &text);
     TRY(digest_of(text.ptr, text.len, ret_digest));
     TRY(store_blob_put(b->store, ret_digest, text.ptr, text.len));
-    if (!strv_has(&b->blobs, ret_digest))
-        strv_push(&b->blobs, ret_digest);
     *ret_size = (int64_t)text.len;
     return NULL;
 }
@@ -189,8 +187,8 @@ struct err *image_bundle_record(struct image_bundle *b, const struct host *h, co
     struct store_image *img = b->images[ret->number];
     mem_set(&img->index, ret->digest);
     for (size_t i = 0; i < blobs.n; i++)
-        if (!named_by(img, blobs.v[i]) && !strv_has(&img->extra, blobs.v[i]))
-            strv_push(&img->extra, blobs.v[i]);
+        if (!named_by(img, blobs.v[i]))
+            strv_add(&img->extra, blobs.v[i]);
     TRY(store_image_put_named(b->store, img, names, &changed));
     memcpy(ret->id, img->id, sizeof ret->id);
     return NULL;
@@ -211,7 +209,6 @@ void image_bundle_done(struct image_bundle *b) {
     free(b->images);
     json_free(b->manifests);
     json_free(b->attested);
-    strv_done(&b->blobs);
     *b = (struct image_bundle){.store = NULL};
 }
 
@@ -296,22 +293,17 @@ struct err *bundle_each(const struct store *s, const char *index,
     return e;
 }
 
-static void add_once(struct strv *out, const char *digest) {
-    if (!strv_has(out, digest))
-        strv_push(out, digest);
-}
-
 static struct err *add_blobs(void *ctx, struct store_image *content) {
     struct strv *out = ctx;
-    add_once(out, content->manifest);
-    add_once(out, content->config);
+    strv_add(out, content->manifest);
+    strv_add(out, content->config);
     for (size_t i = 0; i < content->n_layers; i++)
-        add_once(out, content->layers[i].blob);
+        strv_add(out, content->layers[i].blob);
     return NULL;
 }
 
 struct err *bundle_blobs(const struct store *s, const char *index, struct strv *out) {
-    add_once(out, index);
+    strv_add(out, index);
     return bundle_each(s, index, add_blobs, out);
 }
 
@@ -350,7 +342,7 @@ struct err *image_member_get(const struct image_member *m, char ret_id[65]) {
     autofd int hold = -1;
     int64_t size = 0;
     TRY(store_hold(m->store, &hold));
-    store_ref_index(m->store, m->reference, index);
+    store_ref_digests(m->store, m->reference, NULL, NULL, index);
     if (!*index || !store_blob_has(m->store, index))
         return err_new(ERR_NOT_FOUND, "%s is an image for one platform", m->reference);
     TRY(image_platform_parse(m->host, m->platform, &p));

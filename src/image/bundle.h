@@ -31,7 +31,6 @@ struct image_bundle {
     struct store_image **images;
     size_t n;
     struct json *manifests, *attested; /* descriptors: of the images, of what is attested of them */
-    struct strv blobs;                 /* of the latter */
 };
 /* Adds an image: its config and manifest are written, its layers compressed, and nothing is recorded. `annotations` of
  * its descriptor, or NULL. Its number is its position. */

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "image/archive_int.h"
+#include "image/build.h"
 #include "image/cache.h"
 #include "image/cache_int.h"
 #include "image/image.h"
@@ -35,12 +36,7 @@ static struct err *put_text(struct store *s, const struct str *text, char ret_di
 
 static void config_text(const struct image_cache_new *n, struct str *out) {
     autojson config = json_object();
-    struct json *rootfs = json_object(), *diff_ids = json_array();
-    for (size_t i = 0; i < n->n; i++)
-        json_push_str(diff_ids, n->layers[i].diff_id);
-    json_set_str(rootfs, "type", "layers");
-    json_set(rootfs, "diff_ids", diff_ids);
-    json_set(config, "rootfs", rootfs);
+    json_set(config, "rootfs", image_rootfs(n->layers, n->n));
     json_set(config, IMAGE_CACHE_KEY, json_copy(n->words));
     json_render(config, JSON_COMPACT, out);
 }

@@ -80,10 +80,8 @@ struct err *image_get(const struct store *s, const char *id, const char *referen
     char manifest[DIGEST_LEN + 1] = "";
     char index[DIGEST_LEN + 1] = "";
     TRY(store_image_get(s, id, &record));
-    if (reference) {
-        store_ref_manifest(s, reference, manifest);
-        store_ref_index(s, reference, index);
-    }
+    if (reference)
+        store_ref_digests(s, reference, id, manifest, index);
     struct err *e = NULL;
     if (!*manifest || str_eq(manifest, record->manifest) || !store_blob_has(s, manifest)) {
         *ret = record;

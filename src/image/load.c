@@ -155,8 +155,7 @@ static struct err *publish(const struct loading *ld, struct strv *ret_references
         bool changed;
         TRY(store_image_put_named(ld->l->store, image->img, &image->names, &changed));
         for (size_t k = 0; k < image->names.n; k++)
-            if (!strv_has(ret_references, image->names.v[k]))
-                strv_push(ret_references, image->names.v[k]);
+            strv_add(ret_references, image->names.v[k]);
         if (image->names.n == 0 && !strv_has(ret_ids, image->img->id))
             strv_push(ret_ids, image->img->id);
     }
@@ -170,8 +169,7 @@ static struct err *list_blob(struct loading *ld, const char *digest) {
     TRY(blob_member(ld, digest, &name));
     if (ld->index_blobs.n == INDEX_BLOBS_MAX)
         return err_new(ERR_UNSUPPORTED, "the index has more than %d blobs", INDEX_BLOBS_MAX);
-    if (!strv_has(&ld->index_blobs, digest))
-        strv_push(&ld->index_blobs, digest);
+    strv_add(&ld->index_blobs, digest);
     return NULL;
 }
 

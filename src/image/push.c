@@ -123,8 +123,7 @@ static void offer_mounts(struct pushing *ps, const struct store_image *other, co
             if (!str_eq(other->layers[k].blob, up->digest))
                 continue;
             struct strv *mounts = &ps->registry->mounts;
-            if (!strv_has(mounts, repo))
-                strv_push(mounts, repo);
+            strv_add(mounts, repo);
             for (size_t m = 0; m < mounts->n; m++)
                 if (str_eq(mounts->v[m], repo))
                     up->mount_from = mounts->v[m];

@@ -109,9 +109,6 @@ struct err *registry_manifest_put(struct registry *r, const struct registry_mani
 
 /* ---- auth.c ---- */
 
-/* Appends a text as part of a query (RFC 3986 2.3). */
-void url_escape(const char *s, struct str *out);
-
 /* Answers a 401: finds credentials, gets a token, sets r->authorization. auth errors when that is not possible. */
 struct err *registry_authorize(struct registry *r, const struct fetch_xfer *x) __attribute__((warn_unused_result));
 /* Refused: a token service over plain http, unless on loopback or on the plain-http registry's own host. Pure. */

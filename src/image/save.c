@@ -45,9 +45,9 @@ struct saving {
 /* ---- which images, under which names ---- */
 
 static struct saved *saved_of(struct saving *s, const char *id, const char *source) {
-    char manifest[72] = "";
+    char manifest[DIGEST_LEN + 1] = "";
     if (source)
-        store_ref_manifest(s->store, source, manifest);
+        store_ref_digests(s->store, source, id, manifest, NULL);
     for (size_t i = 0; i < s->n; i++)
         if (str_eq(s->images[i].id, id) && str_eq(s->images[i].manifest, manifest))
             return &s->images[i];

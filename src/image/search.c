@@ -51,7 +51,7 @@ static struct err *by_index(struct registry *r, const char *term, int64_t limit,
     struct registry_answer a = {0};
     autojson j = NULL;
     str_append(&path, "v1/search?q=");
-    url_escape(term, &path);
+    str_append_escaped(&path, term);
     str_appendf(&path, "&n=%lld", (long long)limit);
     TRY(registry_get(r, str_c(&path), "search", &a));
     struct err *e = json_parse(str_c(&a.body), a.body.len, "search results", 0, &j);

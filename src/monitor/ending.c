@@ -54,6 +54,8 @@ struct err *mon_state_write(struct mon *o, const char *status, const char *error
     mon_copy_text(s->error, sizeof s->error, error);
     mon_copy_text(s->boot_id, sizeof s->boot_id, o->m->host->boot_id ? o->m->host->boot_id : "");
     s->pid = running ? o->proc.pid : 0;
+    if (running && o->init_start == PROC_START_HIDDEN) /* before it executed its program */
+        err_free(proc_start_time(o->proc.pid, &o->init_start));
     s->pid_start = running ? o->init_start : 0;
     s->monitor_pid = running || o->waiting ? getpid() : 0;
     s->restart_count = o->restart.count;

@@ -113,7 +113,10 @@ struct err *runtime_affinity(pid_t init, const char *cpus) __attribute__((warn_u
 struct runtime_survey {
     pid_t *pids;
     size_t n;
-    pid_t youngest; /* process of the machine */
+    /* Numbers of processes of the machine: the youngest one at a moment, and up to which none is looked at again; 0:
+     * not known. */
+    pid_t youngest, settled;
+    int64_t at; /* that moment (clock_boot()); 0: nothing was looked at yet */
 };
 /*
  * Bytes of anonymous and shared memory that the container's processes have in RAM. Exact (pages that processes share

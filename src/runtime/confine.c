@@ -60,11 +60,12 @@ static struct err *find_place(const struct init *in, const char *path, int *ret_
 }
 
 /* The first masked directory gets an empty read-only tmpfs; the others share it. */
-static struct err *empty_dir(int *tmpfs, int *ret_fd) {
+static struct err *empty_dir(const char *label, int *tmpfs, int *ret_fd) {
     struct mount_opts o = {.attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
     if (*tmpfs >= 0)
         return mount_fs_clone(*tmpfs, "", &(struct mount_opts){.attrs = 0}, ret_fd);
     strv_push(&o.data, "size=0k");
+    mount_label_option(label, "tmpfs", &o.data);
     struct err *e = mount_fs_new("tmpfs", "tmpfs", &o, tmpfs);
     mount_opts_done(&o);
     TRY(e);
@@ -81,7 +82,7 @@ static struct err *mask(struct init *in, const char *path, int *tmpfs) {
     if (fstat(at, &st) < 0)
         return err_sys(errno, "stat %s", path);
     if (S_ISDIR(st.st_mode))
-        TRY(empty_dir(tmpfs, &cover));
+        TRY(empty_dir(in->label, tmpfs, &cover));
     else
         TRY(mount_fs_clone(in->null, "", &(struct mount_opts){.attrs = 0}, &cover));
     return mount_fs_attach(cover, at, path);

@@ -105,7 +105,8 @@ static void plan_init(struct create *cr) {
                            .dev = -1,
                            .devpts = -1,
                            .null = -1,
-                           .ids = &cr->ids};
+                           .ids = &cr->ids,
+                           .label = mount_label(cr->in.linux_)};
     cr->in.l = (struct launch){.config = c->config,
                                .process = json_get(c->config, "process"),
                                .terminal = c->terminal,

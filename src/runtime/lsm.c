@@ -1,5 +1,5 @@
 /*
- * lsm: the SELinux label or AppArmor profile that the next execve takes on, for bundles that ask for one. A container
+ * lsm: the SELinux label or AppArmor profile that the next execve takes on, and the label of file systems. A container
  * may have put a look-alike in place of /proc (CVE-2019-16884): what is written to must be a file of a procfs, below
  * its own mount.
  */
@@ -39,10 +39,29 @@ static struct err *write_attr(const char *name, const char *fallback, const char
     autofd int fd = open_attr(proc, name);
     if (fd < 0 && fallback)
         fd = open_attr(proc, fallback);
-    if (fd < 0 || write(fd, text, strlen(text)) < 0)
-        return err_hint(err_sys(errno, "set the security label %s", text),
-                        "is the security module of the config active on this machine?");
-    return NULL;
+    if (fd >= 0 && write(fd, text, strlen(text)) >= 0)
+        return NULL;
+    const bool unknown = fd >= 0 && errno == EINVAL;
+    return err_hint(err_sys(errno, "set the security label %s", text), "%s",
+                    unknown ? "the policy of this machine does not know that label"
+                            : "is the security module of the config active on this machine?");
+}
+
+const char *mount_label(const struct json *linux_) {
+    const char *label = json_str_value(json_get(linux_, "mountLabel"));
+    return label && *label ? label : NULL;
+}
+
+void mount_label_option(const char *label, const char *type, struct strv *data) {
+    static const char *const types[] = {"tmpfs", "devpts", "ramfs", "overlay"};
+    if (!label)
+        return;
+    for (size_t i = 0; i < data->n; i++)
+        if (strstr(data->v[i], "context=")) /* the config's own, of any of its four kinds */
+            return;
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if (strcmp(types[i], type) == 0)
+            strv_pushf(data, "context=%s", label);
 }
 
 struct err *lsm_apply(const struct json *process) {

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/io.h"
@@ -16,6 +17,7 @@
 #include "runtime/runtime_int.h"
 
 enum { NESTED_MAX = 32, NEW_MAX = 200 };
+#define SETTLE_NS (50 * NSEC_PER_MSEC)
 
 /* Whether a process lives in the pid namespace `wanted` or in one below it. */
 static bool in_pid_namespace(int proc, const char *pid, const struct stat *wanted) {
@@ -183,9 +185,13 @@ static struct err *note(void *ctx, const struct member *m) {
 
 /* Numbers of threads are like those of processes, and /proc has them, too, without listing them. */
 static struct err *note_leader(void *ctx, const struct member *m) {
+    const struct runtime_survey *s = ctx;
     autostr struct str text = STR_INIT;
     autofree char *path = mem_printf("%s/status", m->name);
     autofree char *tgid = mem_printf("\nTgid:\t%d\n", (int)m->pid);
+    for (size_t i = 0; i < s->n; i++)
+        if (s->pids[i] == m->pid)
+            return NULL;
     return cgroup_read(m->proc, path, &text) && strstr(str_c(&text), tgid) ? note(ctx, m) : NULL;
 }
 
@@ -218,17 +224,30 @@ static pid_t youngest(void) {
     return number && str_to_i64(number, 1, INT32_MAX, &pid) ? (pid_t)pid : 0;
 }
 
-/* Numbers are given in turn, so that those between the youngest of the last look and of this one are all the new ones
- * there can be; a long way, or one that began anew at the bottom, is a look at everybody. */
+/*
+ * Numbers are given in turn, so that those after the ones that are settled are all that can be new; a long way, or one
+ * that began anew at the bottom, is a look at everybody. A process has its number before anybody can see it, and fork
+ * may sleep in between: a number is settled when it was looked at SETTLE_NS after it was given. Those before init's own
+ * are none of this container.
+ */
 static struct err *find_new(pid_t init, struct runtime_survey *s) {
-    pid_t last = s->youngest, now = youngest();
-    s->youngest = now;
-    if (now && now == last)
+    const pid_t now = youngest();
+    const int64_t time = clock_boot();
+    const bool first = !s->at, anew = now < s->youngest;
+    if (now && now == s->settled)
         return NULL;
-    if (now && last && now > last && now - last <= NEW_MAX)
-        return members_between(init, last + 1, now, note_leader, s);
-    s->n = 0;
-    return members_each(init, note, s);
+    if (!first && !anew && s->settled && now > s->settled && now - s->settled <= NEW_MAX) {
+        TRY(members_between(init, s->settled + 1, now, note_leader, s));
+    } else {
+        s->n = 0;
+        TRY(members_each(init, note, s));
+    }
+    if (!first && !anew && time - s->at < SETTLE_NS)
+        return NULL;
+    s->settled = first ? init : anew ? 0 : s->youngest;
+    s->youngest = now;
+    s->at = time;
+    return NULL;
 }
 
 struct err *runtime_survey_memory(pid_t init, struct runtime_survey *s, int64_t limit, int64_t *ret_bytes) {

@@ -296,6 +296,8 @@ static struct err *read_mount(const struct init *in, const struct json *j, struc
         return err_new(ERR_USAGE, "a mount cannot replace / of the container");
     m->ids = mount_ids_of(in->ids, j);
     mount_opts_parse(json_get(j, "options"), &m->o);
+    if (!m->o.bind)
+        mount_label_option(in->label, m->type, &m->o.data);
     return NULL;
 }
 

@@ -55,6 +55,8 @@ static int overlay_options(int fs, const struct rootfs_plan *p, bool volatile_up
     if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", "overlay", 0) < 0 ||
         sys_fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0)
         return -1;
+    if (p->context && sys_fsconfig(fs, FSCONFIG_SET_STRING, "context", p->context, 0) < 0)
+        return -1;
     if (!p->upper)
         return 0;
     if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", from_base(p, p->upper), 0) < 0 ||
@@ -93,7 +95,10 @@ static int detach(const char *dir) {
 /* mount(2) with one option string, on base_dir, for it has to be somewhere. */
 static int overlay_classic(const struct rootfs_plan *p, bool volatile_upper) {
     autostr struct str data = STR_INIT_MAX(MOUNT_DATA_MAX);
-    str_append(&data, "userxattr,lowerdir=");
+    str_append(&data, "userxattr,");
+    if (p->context) /* has commas; nothing that would end the quotes */
+        str_appendf(&data, "context=\"%s\",", p->context);
+    str_append(&data, "lowerdir=");
     for (size_t i = 0; i < p->lowers.n; i++) {
         if (i)
             str_append_c(&data, ':');

@@ -101,6 +101,11 @@ void limits_oom_said(const struct json *process, bool own, struct strv *warnings
 /* traits.c: personality, scheduler and I/O priority, as the config wants them. */
 struct err *traits_take(const struct launch *l) __attribute__((warn_unused_result));
 
+/* "linux.mountLabel", borrowed; NULL where it is not there or empty. */
+const char *mount_label(const struct json *linux_);
+/* The option that puts the label (NULL: none) on all files of a file system, appended where its type has such a thing.
+ * What the kernel itself shows (proc, sysfs, cgroup, mqueue) has labels of the policy's. */
+void mount_label_option(const char *label, const char *type, struct strv *data);
 /* The SELinux label or AppArmor profile of an OCI process, for the next execve. */
 struct err *lsm_apply(const struct json *process) __attribute__((warn_unused_result));
 
@@ -125,6 +130,7 @@ struct init {
     int null;                    /* O_PATH of the host's /dev/null, verified */
     struct nested *nested;       /* what was got ready above the container's own user namespace, or NULL */
     const struct mount_ids *ids; /* for mounts that have some of their own, or NULL */
+    const char *label;           /* the SELinux label of file systems that are made for the container, or NULL */
     struct launch l;
 };
 /* Runs every stage and executes the program; reports errors over l.sync. Never returns. */

@@ -28,6 +28,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/host.h"
+#include "base/idmap.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -39,8 +40,15 @@ enum { RECORD_MAX = 128, MAP_MAX = 4096 };
 const char userns_record[] = "userns", userns_kept[] = "userns.kept"; /* in the run directory */
 static const char holder_file[] = "init";                             /* in one of a container */
 
-/* Number of ids in the uid map of a process, 0 if it cannot be read or does not map root to `uid`. */
-static uint32_t mapped_ids(pid_t pid, uid_t uid) {
+/* Where hidepid=2 has no /proc for a process of ours that is not dumpable: as many ids as we would give. */
+static uint32_t usual_ids(const struct host *h, pid_t pid) {
+    struct id_map ids = {.n_uid = 0};
+    autoerr none = kill(pid, 0) == 0 ? host_id_map(h, &ids) : NULL;
+    return none ? 0 : idmap_total(ids.uid, ids.n_uid);
+}
+
+/* Number of ids in the uid map of a process, 0 if it cannot be read or does not map root to the user. */
+static uint32_t mapped_ids(const struct host *h, pid_t pid) {
     char file[32];
     unsigned inside, outside, count;
     uint32_t total = 0;
@@ -50,12 +58,12 @@ static uint32_t mapped_ids(pid_t pid, uid_t uid) {
     (void)snprintf(file, sizeof file, "/proc/%d/uid_map", (int)pid);
     autoerr e = io_read_file(AT_FDCWD, file, MAP_MAX, &text);
     if (e)
-        return 0;
+        return err_kind(e) == ERR_NOT_FOUND ? usual_ids(h, pid) : 0;
     strv_split(&lines, str_c(&text), '\n');
     for (size_t i = 0; i < lines.n; i++) {
         if (sscanf(lines.v[i], "%u %u %u", &inside, &outside, &count) != 3)
             continue;
-        root |= inside == 0 && outside == uid;
+        root |= inside == 0 && outside == h->uid;
         total += count;
     }
     return root ? total : 0;
@@ -110,7 +118,7 @@ static bool open_holder(const struct host *h, const char *text, int *ret_fd, uin
         fd_replace(&ns, sys_ns_parent(ns));
     if (ns < 0 || !is_ours(h, ns))
         return false;
-    uint32_t ids = holder.fd == INSIDE ? mapped_ids((pid_t)holder.pid, h->uid) : (uint32_t)holder.ids;
+    uint32_t ids = holder.fd == INSIDE ? mapped_ids(h, (pid_t)holder.pid) : (uint32_t)holder.ids;
     if (ids < 2 || sys_pidfd_send_signal(pidfd, 0) < 0) /* still the same process after all these look-ups */
         return false;
     *ret_fd = take_fd(&ns);
@@ -125,7 +133,7 @@ static bool open_record(const struct host *h, int dir, const char *name, int *re
 }
 
 bool runtime_userns_is_ours(const struct host *h, int ns, pid_t inside, uint32_t *ret_ids) {
-    *ret_ids = is_ours(h, ns) ? mapped_ids(inside, h->uid) : 0;
+    *ret_ids = is_ours(h, ns) ? mapped_ids(h, inside) : 0;
     return *ret_ids >= 2;
 }
 
@@ -265,7 +273,7 @@ struct err *runtime_userns_enter(int userns_fd) {
 struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init, bool nested) {
     autofd int run = -1;
     int fd = nested ? BELOW : INSIDE;
-    uint32_t ids = nested ? mapped_ids(getpid(), h->uid) : 0;
+    uint32_t ids = nested ? mapped_ids(h, getpid()) : 0;
     TRY(fd_open_dir(AT_FDCWD, h->run_root, &run));
     TRY(userns_write_record(run_fd, holder_file, init, fd, ids));
     return userns_write_record(run, userns_record, init, fd, ids);

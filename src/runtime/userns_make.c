@@ -165,7 +165,6 @@ struct err *userns_make(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
     struct child child;
     pid_t pid;
     int ns = -1;
-    uint32_t total = 0;
     if (geteuid() == 0)
         return err_hint(err_new(ERR_UNSUPPORTED, "coracle runs as an unprivileged user, not as root"),
                         "log in as a normal user, or: runuser -u USER -- coracle …");
@@ -180,9 +179,7 @@ struct err *userns_make(const struct host *h, int *ret_fd, uint32_t *ret_ids) {
     (void)waitpid(pid, NULL, 0);
     if (e)
         return err_wrap(e, "set up the user namespace");
-    for (size_t i = 0; i < ids.n_uid; i++)
-        total += ids.uid[i].count;
     *ret_fd = ns;
-    *ret_ids = total;
+    *ret_ids = idmap_total(ids.uid, ids.n_uid);
     return NULL;
 }

@@ -170,7 +170,7 @@ static struct err *set_attribute(struct mount_parse *p, const char *key, const c
     return NULL;
 }
 
-/* podman's labels for SELinux: containers have none to fit them to (docs/adr/selinux.md). */
+/* podman's word for z and Z. */
 static struct err *set_relabel(struct mount_parse *p, const char *key, const char *value) {
     if (!str_eq(value, "shared") && !str_eq(value, "private"))
         return bad_value(key, value);

@@ -295,12 +295,16 @@ static void insert(struct mount_list *l, struct json *take_mount) {
     l->v[at] = new;
 }
 
+char *spec_own_file(const struct spec_ctx *x, const char *name) {
+    return mem_printf("%s/containers/%s/%s", x->in->containers_root, x->in->id, name);
+}
+
 /* /etc/hosts and its siblings are files beside the container's record. */
 static void insert_netfiles(const struct spec_ctx *x, struct mount_list *l) {
     static const char *const files[] = {"resolv.conf", "hostname", "hosts"};
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         autofree char *target = mem_printf("/etc/%s", files[i]);
-        autofree char *source = mem_printf("%s/containers/%s/%s", x->in->containers_root, x->in->id, files[i]);
+        autofree char *source = spec_own_file(x, files[i]);
         if (!user_has(x, target))
             insert(l, oci_mount(target, "bind", source, x->o->read_only ? "rbind,ro,rprivate" : "rbind,rprivate"));
     }

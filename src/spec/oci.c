@@ -45,6 +45,8 @@ static struct json *process(const struct spec_ctx *x) {
     json_set_bool(p, "noNewPrivileges", x->no_new_privs);
     if (x->apparmor)
         json_set_str(p, "apparmorProfile", x->apparmor);
+    if (x->label.process)
+        json_set_str(p, "selinuxLabel", x->label.process);
     /* Written only when asked for: putting back 0 where the session runs at 200 would need privileges. */
     if (x->o->oom_score_adj)
         json_set_int(p, "oomScoreAdj", x->o->oom_score_adj);
@@ -133,6 +135,8 @@ static struct json *linux_section(const struct spec_ctx *x) {
     if (x->in->map)
         idmap_to_json(x->in->map, l);
     limits(x, l);
+    if (x->label.file)
+        json_set_str(l, "mountLabel", x->label.file);
     json_set_strv(l, "maskedPaths", &x->masked);
     json_set_strv(l, "readonlyPaths", &x->readonly);
     return l;
@@ -145,10 +149,12 @@ static void share_one(struct json *share, const char *type, const struct spec_ns
     json_set_str(share, type, value);
 }
 
-/* Renders a JSON value as an annotation's text. */
+/* Renders a JSON value, if any, as an annotation's text. */
 static void set_rendered(struct json *obj, const char *key, struct json *take_value) {
     autojson value = take_value;
     autostr struct str s = STR_INIT;
+    if (!value)
+        return;
     json_render(value, JSON_COMPACT, &s);
     json_set_str(obj, key, str_c(&s));
 }
@@ -193,20 +199,16 @@ static struct json *annotations(const struct spec_ctx *x) {
     json_set_str(a, SPEC_ANN_HOSTS, x->hosts_text);
     if (x->resolv_text)
         json_set_str(a, SPEC_ANN_RESOLV, x->resolv_text);
-    if (x->health_plan)
-        set_rendered(a, SPEC_ANN_HEALTH, json_copy(x->health_plan));
+    set_rendered(a, SPEC_ANN_HEALTH, json_copy(x->health_plan));
     if (x->o->timeout)
         set_rendered(a, SPEC_ANN_TIMEOUT, json_int(x->o->timeout));
     if (x->pidfile)
         json_set_str(a, SPEC_ANN_PIDFILE, x->pidfile);
     if (*x->stop_signal)
         json_set_str(a, SPEC_ANN_STOP_SIGNAL, x->stop_signal);
-    struct json *fills = spec_emit_volume_fills(x);
-    if (fills)
-        set_rendered(a, SPEC_ANN_VOLUMES, fills);
-    struct json *chowns = spec_emit_chowns(x);
-    if (chowns)
-        set_rendered(a, SPEC_ANN_CHOWN, chowns);
+    set_rendered(a, SPEC_ANN_VOLUMES, spec_emit_volume_fills(x));
+    set_rendered(a, SPEC_ANN_CHOWN, spec_emit_chowns(x));
+    set_rendered(a, SPEC_ANN_RELABEL, spec_emit_relabels(x));
     shared_namespaces(x, a);
     return a;
 }

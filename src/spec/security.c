@@ -1,4 +1,4 @@
-/* --security-opt and what it decides: seccomp, no_new_privs, masked and read-only paths. */
+/* --security-opt and what it decides: seccomp, no_new_privs, labels, masked and read-only paths. */
 #include "spec/spec_int.h"
 
 #include "base/path.h"
@@ -40,13 +40,33 @@ static struct err *opt_no_new_privs(struct spec_ctx *x, const char *value) {
     return NULL;
 }
 
-/* As docker has it, nobody has a label where SELinux is not, and "disable" asks for none (docs/adr/selinux.md). */
+/* All of them together are resolve_label()'s. */
 static struct err *opt_label(struct spec_ctx *x, const char *value) {
-    if (!x->in->selinux || str_eq(value, "disable"))
+    (void)x;
+    (void)value;
+    return NULL;
+}
+
+/* As docker has it, nobody has a label where SELinux is not (docs/adr/selinux.md). What is typed stands in the place of
+ * the label that is shared with the processes of another container. */
+static struct err *resolve_label(struct spec_ctx *x) {
+    const struct selinux_machine *s = x->in->selinux;
+    autostrv struct strv options = {0};
+    if (!selinux_wanted(x->o, x->in->config))
         return NULL;
-    return err_hint(
-        err_new(ERR_UNSUPPORTED, "--security-opt label=%s: containers get no SELinux label of their own", value),
-        "leave it out: the container then has the label of the process that starts it");
+    for (size_t i = 0; i < x->o->security_opt.n; i++) {
+        const char *option = selinux_option(x->o->security_opt.v[i]);
+        if (option)
+            strv_push(&options, option);
+    }
+    if (!s) {
+        if (!options.n)
+            strv_push(x->warnings, "\"selinux-enabled\" has no effect: this machine has no SELinux");
+        return NULL;
+    }
+    if (!options.n && s->same)
+        selinux_same_as(s->same, &options);
+    return selinux_resolve(s->policy, s->level, &options, &x->label);
 }
 
 static struct err *opt_apparmor(struct spec_ctx *x, const char *value) {
@@ -155,5 +175,5 @@ struct err *spec_resolve_security(struct spec_ctx *x) {
         TRY(configured_seccomp(x));
     for (size_t i = 0; i < x->o->security_opt.n; i++)
         TRY(one_opt(x, x->o->security_opt.v[i]));
-    return NULL;
+    return resolve_label(x);
 }

@@ -41,6 +41,7 @@ void spec_ctx_done(struct spec_ctx *x) {
     free_files(x);
     free_ports(x);
     spec_endpoints_done(x);
+    selinux_labels_done(&x->label);
 }
 
 void spec_free(struct spec *s) {

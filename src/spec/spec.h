@@ -155,10 +155,11 @@ struct spec_input {
     const struct json *volumes_from;
     const struct json *cdi;   /* what CDI devices want (cdi.h); NULL: none */
     const struct id_map *map; /* of ids of its own, from spec_userns_map() or elsewhere; NULL: it has the user's */
-    bool apparmor, selinux;   /* this machine's kernel has it switched on */
-    bool map_auto;            /* its ids are nobody else's */
-    const char *map_user;     /* who runs there where neither options nor image say it, or NULL */
-    const struct host_account *account; /* of whom `map_user` are the ids; NULL: of nobody whom the host knows */
+    bool apparmor;            /* this machine's kernel has it switched on */
+    const struct selinux_machine *selinux; /* NULL: the machine has none, or nobody wants a label */
+    bool map_auto;                         /* its ids are nobody else's */
+    const char *map_user;                  /* who runs there where neither options nor image say it, or NULL */
+    const struct host_account *account;    /* of whom `map_user` are the ids; NULL: of nobody whom the host knows */
 };
 struct spec {
     struct json *config, *options, *summary;

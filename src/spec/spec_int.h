@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "spec/secret.h"
+#include "spec/selinux.h"
 #include "spec/spec.h"
 #include "spec/userns.h"
 
@@ -94,6 +95,7 @@ struct spec_ctx {
     uint64_t caps;
     char *seccomp;        /* SPEC_ANN_SECCOMP's value */
     const char *apparmor; /* profile, or NULL */
+    struct selinux_labels label;
     bool no_new_privs, writable_cgroups;
     struct strv masked, readonly;
     struct spec_rlimit *rlimits;
@@ -200,8 +202,11 @@ struct json *spec_emit_volumes(const struct spec_ctx *x);
 struct json *spec_emit_volume_fills(const struct spec_ctx *x);
 /* How it is mounted, where it is a tmpfs (spec_input's volume_mounts); else NULL. */
 const struct json *spec_volume_words(const struct spec_ctx *x, const struct spec_mount *m);
-/* SPEC_ANN_CHOWN; NULL: nothing. */
+/* SPEC_ANN_CHOWN and SPEC_ANN_RELABEL; NULL: nothing. */
 struct json *spec_emit_chowns(const struct spec_ctx *x);
+struct json *spec_emit_relabels(const struct spec_ctx *x);
+/* Where the container's own file of that name is: "hosts". Owned. */
+char *spec_own_file(const struct spec_ctx *x, const char *name) __attribute__((returns_nonnull, warn_unused_result));
 /* container.json's "Trees": mounts that are put together from layers or directories at each start
  * ({"Destination","Writable"} with {"Image","Layers"} or {"Directory","Upper","Work"}); NULL: none. */
 struct json *spec_emit_trees(const struct spec_ctx *x);

@@ -89,6 +89,10 @@ struct json *spec_emit_summary(const struct spec_ctx *x) {
     }
     if (in->map)
         json_set(s, "IdMap", id_map(in));
+    if (x->label.process) {
+        json_set_str(s, "ProcessLabel", x->label.process);
+        json_set_str(s, "MountLabel", x->label.file);
+    }
     json_set_strv(s, "Layers", in->layers ? in->layers : &none);
     json_set_bool(s, "Tty", x->o->tty);
     json_set_bool(s, "OpenStdin", x->o->interactive);

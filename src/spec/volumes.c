@@ -76,7 +76,7 @@ struct err *spec_parse_volumes_from(const char *text, char **ret_name, bool *ret
 }
 
 /* A mount of another container, from its record; it has what the image had for it already. */
-static struct err *add_other(struct spec_ctx *x, const struct json *point, bool read_only) {
+static struct err *add_other(struct spec_ctx *x, const struct json *point, const char *relabel, bool read_only) {
     const char *type = json_text(point, "Type"), *target = json_text(point, "Destination");
     bool volume = str_eq(type, "volume"), tmpfs = str_eq(type, "tmpfs");
     struct spec_user_mount u = {.from = SPEC_FROM_CONTAINER,
@@ -96,6 +96,8 @@ static struct err *add_other(struct spec_ctx *x, const struct json *point, bool 
         u.m.source = mem_dup(json_text(point, volume ? "Name" : "Source"));
     if (!volume && !tmpfs && *json_text(point, "Propagation"))
         u.m.propagation = mem_dup(json_text(point, "Propagation"));
+    if (relabel)
+        strv_push(&u.m.options, relabel);
     return spec_add_mount(x, u);
 }
 
@@ -111,8 +113,9 @@ static struct err *add_others(struct spec_ctx *x) {
         autofree char *name = NULL;
         bool read_only;
         TRY(spec_parse_volumes_from(x->o->volumes_from.v[i], &name, &read_only));
+        const char *mode = x->o->volumes_from.v[i] + strlen(name), *relabel = strpbrk(mode, "zZ");
         JSON_EACH(point, nth(x->in->volumes_from, i))
-        TRY(add_other(x, point, read_only));
+        TRY(add_other(x, point, !relabel ? NULL : *relabel == 'z' ? "z" : "Z", read_only));
     }
     return NULL;
 }

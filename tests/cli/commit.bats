@@ -73,13 +73,17 @@ changes='mkdir -p /data/sub && echo one >/data/sub/f && ln /data/sub/f /data/har
 
 @test "with the copy driver, too" {
     mkdir -p "$HOME/.config/coracle"
-    echo '{"storage-driver":"copy"}' >"$HOME/.config/coracle/config.json"
+    echo '{"storage-driver":"vfs"}' >"$HOME/.config/coracle/config.json"
     c=$(unique)
     container "$c"
+    assert_eq "$(coracle info -f '{{.Driver}}') $(coracle inspect -f '{{.Driver}} {{.GraphDriver.Name}}' "$c")" "vfs vfs vfs"
+    [ -d "$(coracle inspect -f '{{.GraphDriver.Data.MergedDir}}' "$c")/bin" ]
     inside "$c" sh -c "$changes"
     want=$(inside "$c" sh -c "$(inventory)")
     coracle commit "$c" copied >/dev/null
     rm "$HOME/.config/coracle/config.json"
+    # the copy stays one
+    assert_eq "$(coracle info -f '{{.Driver}}') $(coracle inspect -f '{{.Driver}}' "$c")" "overlay2 vfs"
     n=$(unique)
     coracle run -d --name "$n" --network none copied sleep 100000 >/dev/null
     diff <(inside "$n" sh -c "$(inventory)") <(echo "$want")

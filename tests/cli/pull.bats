@@ -485,7 +485,7 @@ H
     assert_output_has "${blob:0:19}"
     assert_eq "$(image_ids)" ""
     assert_eq "$(coracle image inspect "$X/big:1" 2>/dev/null)" "[]"
-    [ "$(stat -c %s "$STORE/blobs/partial/"*)" = 1000000 ]
+    [ "$(stat -c %s "$STORE/blobs/partial/${blob#*:}")" = 1000000 ]
     proxy_fault proxy '[]'
     coracle pull -q "$X/big:1"
     assert_eq "$(requests "$blob" | cut -d' ' -f1-3)" "GET 206 bytes=1000000-"

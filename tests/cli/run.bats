@@ -5,7 +5,7 @@ load ../lib/common
 file_setup() { image busybox; }
 
 @test "run prints the command's output and gives its exit code" {
-    run -0 coracle run --rm busybox echo hello world
+    run --separate-stderr -0 coracle run --rm busybox echo hello world
     assert_eq "$output" "hello world"
     run coracle run --rm busybox sh -c 'exit 7'
     assert_status 7

@@ -41,7 +41,7 @@ struct fixture {
     const char *others; /* JSON text of `volumes_from`, or NULL */
     const char *map_user;
     const struct host_account *account;
-    bool selinux;
+    const struct selinux_machine *selinux;
 };
 
 static inline struct fixture fixture_new(void) {

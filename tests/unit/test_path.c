@@ -396,5 +396,12 @@ static void test_denied(void) {
     }
 }
 
-UNIT_MAIN({"lexical", test_lexical}, {"same_answers", test_same_answers}, {"same_creations", test_same_creations},
-          {"magic", test_magic}, {"stays_inside", test_stays_inside}, {"mkdirs", test_mkdirs}, {"denied", test_denied})
+static void test_below(void) {
+    CHECK(path_is_below("/a/b", "/a") && path_is_below("/a", "/a") && path_is_below("/a", "/") &&
+          path_is_below("/", "/"));
+    CHECK(!path_is_below("/ab", "/a") && !path_is_below("/a", "/a/b") && !path_is_below("/", "/a"));
+}
+
+UNIT_MAIN({"lexical", test_lexical}, {"below", test_below}, {"same_answers", test_same_answers},
+          {"same_creations", test_same_creations}, {"magic", test_magic}, {"stays_inside", test_stays_inside},
+          {"mkdirs", test_mkdirs}, {"denied", test_denied})

@@ -3,7 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -233,6 +237,60 @@ static void test_signal_names(void) {
     CHECK_STR(proc_signal_name(-5), "");
 }
 
+static bool put(const char *path, const char *text) {
+    autofd int fd = open(path, O_WRONLY | O_CLOEXEC);
+    return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+}
+
+/* As first process of a pid namespace: 0 when a child that is not dumpable is known nevertheless, 2 without hidepid. */
+static int meet_hidden(void) {
+    uint64_t start = 1;
+    autofd int fd = -1;
+    int p[2];
+    char c;
+    if (mount("proc", "/proc", "proc", 0, "hidepid=2") < 0)
+        return 2;
+    CHECK_OK(fd_pipe(0, p));
+    pid_t pid = fork();
+    if (pid == 0) {
+        c = (char)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        (void)!write(p[1], &c, 1);
+        (void)pause();
+    }
+    CHECK_INT(read(p[0], &c, 1), 1);
+    CHECK(access("/proc/2", F_OK) < 0);
+    CHECK_OK(proc_start_time(pid, &start));
+    CHECK_INT(start, PROC_START_HIDDEN);
+    CHECK_OK(proc_open(pid, 12345, &fd));
+    CHECK_OK(proc_signal(fd, SIGKILL));
+    CHECK_INT(waitpid(pid, NULL, 0), pid);
+    CHECK_ERR(proc_start_time(pid, &start), ERR_NOT_FOUND);
+    /* one that is shown is not taken for another one, unless that was hidden when it was recorded */
+    CHECK_OK(proc_start_time(getpid(), &start));
+    fd_replace(&fd, -1);
+    CHECK_ERR(proc_open(getpid(), start + 1, &fd), ERR_NOT_FOUND);
+    CHECK_OK(proc_open(getpid(), PROC_START_HIDDEN, &fd));
+    return unit_failures ? 1 : 0;
+}
+
+static void test_hidden(void) {
+    autofree char *uids = mem_printf("0 %u 1", geteuid());
+    int status = 0;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS) < 0 || !put("/proc/self/uid_map", uids))
+            _exit(2);
+        pid_t first = fork();
+        if (first == 0)
+            _exit(meet_hidden());
+        (void)waitpid(first, &status, 0);
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 3);
+    }
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 2));
+}
+
 static void test_denied(void) {
     with_denied(SYS_clone3, ENOSYS, test_spawn);
     with_denied(SYS_clone3, ENOSYS, test_spawn_failures);
@@ -241,4 +299,4 @@ static void test_denied(void) {
 UNIT_MAIN({"identity", test_identity}, {"end", test_end}, {"spawn", test_spawn}, {"spawn_fds", test_spawn_fds},
           {"spawn_many_fds", test_spawn_many_fds}, {"spawn_signals", test_spawn_signals},
           {"spawn_failures", test_spawn_failures}, {"die_with_parent", test_die_with_parent},
-          {"signal_names", test_signal_names}, {"denied", test_denied})
+          {"signal_names", test_signal_names}, {"hidden", test_hidden}, {"denied", test_denied})

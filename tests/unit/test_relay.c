@@ -15,8 +15,17 @@ static struct sockaddr_in local(uint16_t port) {
     return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
+/* Buffers as small as any machine's: some let a reader who sleeps fall 32 MiB behind. */
+static int small_socket(int flags) {
+    const int bytes = 1 << 20;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) == 0);
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0);
+    return fd;
+}
+
 static int listener(struct sockaddr_in *ret_at) {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = small_socket(SOCK_NONBLOCK);
     socklen_t len = sizeof *ret_at;
     *ret_at = local(0);
     CHECK(bind(fd, (const struct sockaddr *)ret_at, len) == 0 && listen(fd, 8) == 0);
@@ -29,7 +38,7 @@ static void tcp_pair(int ret[2]) {
     struct sockaddr_in at;
     struct sockaddr_storage peer;
     int at_fd = listener(&at);
-    ret[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ret[0] = small_socket(0);
     CHECK(connect(ret[0], (const struct sockaddr *)&at, sizeof at) == 0);
     fcntl(ret[0], F_SETFL, O_NONBLOCK);
     ret[1] = loop_accept(&l, at_fd, &peer);

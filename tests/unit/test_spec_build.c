@@ -503,15 +503,6 @@ static void test_security(void) {
     strv_push(&h.o.security_opt, "label=disable");
     autospec bare = build(&h); /* as docker on a machine without SELinux */
     CHECK_INT(bare->warnings.n, 0);
-    autofixture k = fixture_new(); /* and on one with it, to ask for none */
-    strv_push(&k.o.security_opt, "label=disable");
-    strv_push(&k.o.security_opt, "label:disable");
-    k.selinux = true;
-    autospec unlabelled = build(&k);
-    CHECK_INT(unlabelled->warnings.n, 0);
-    strv_push(&k.o.security_opt, "label=type:container_t");
-    struct spec *labelled = NULL;
-    CHECK_ERR(fixture_build(&k, &labelled), ERR_UNSUPPORTED);
     autofixture g = fixture_new();
     strv_push(&g.o.security_opt, "unmask=/proc/bus:/proc/kcore");
     autospec t = build(&g);

@@ -204,6 +204,30 @@ static void test_images(void) {
     fixture_close(&f);
 }
 
+/* Who has looked up an image by its name gets nothing of the image that the name was given to meanwhile. */
+static void test_moved_ref(void) {
+    static const char name[] = "docker.io/library/moved:1";
+    static const char digest[] = "sha256:0000000000000000000000000000000000000000000000000000000000000001";
+    struct fixture f;
+    char one[65], other[65], top[72], manifest[72], index[72];
+    fixture_open(&f);
+    put_image(f.s, "one", one, top);
+    put_image(f.s, "other", other, top);
+    store_ref_digests(f.s, name, one, manifest, index);
+    CHECK_STR(manifest, "");
+    const struct store_target to = {.image = one, .manifest = digest, .index = digest};
+    CHECK_OK(store_ref_set_to(f.s, name, &to));
+    store_ref_digests(f.s, name, one, manifest, index);
+    CHECK_STR(manifest, digest);
+    CHECK_STR(index, digest);
+    store_ref_digests(f.s, name, other, manifest, index);
+    CHECK_STR(manifest, "");
+    CHECK_STR(index, "");
+    store_ref_digests(f.s, name, NULL, manifest, index);
+    CHECK_STR(index, digest);
+    fixture_close(&f);
+}
+
 static void test_refs(void) {
     static const char *const good[] = {"docker.io/library/alpine:3.20", "localhost:5000/a/b/c:Tag_1.2-x",
                                        "[::1]:5000/x:y", "z.io/a-b:1", "z.io/a/b:1"};
@@ -500,7 +524,7 @@ static void test_sweep(void) {
 
 UNIT_MAIN({"open", test_open}, {"open refuses other directories", test_open_refuses_other_directories},
           {"tmp", test_tmp}, {"blobs", test_blobs}, {"partial", test_partial}, {"chain id", test_chain_id},
-          {"images", test_images}, {"refs", test_refs}, {"names of new images", test_names_of_new_images},
-          {"containers", test_containers}, {"container durable", test_container_durable},
-          {"container prefix", test_container_prefix}, {"stale names", test_stale_names},
-          {"container lock", test_container_lock}, {"sweep", test_sweep})
+          {"images", test_images}, {"refs", test_refs}, {"moved ref", test_moved_ref},
+          {"names of new images", test_names_of_new_images}, {"containers", test_containers},
+          {"container durable", test_container_durable}, {"container prefix", test_container_prefix},
+          {"stale names", test_stale_names}, {"container lock", test_container_lock}, {"sweep", test_sweep})

@@ -454,7 +454,7 @@ const struct cli_flag cli_container_flags[] = {
      .type = CLI_LIST,
      .offset = AT(o.security_opt),
      .help = "Security options (seccomp=FILE|unconfined, no-new-privileges, …)",
-     .reason = "label= but label=disable where the host has SELinux: no label is set"},
+     .reason = "label=nested where the host has SELinux: a user cannot hand out labels"},
     {.name = "shm-size", .type = CLI_BYTES, .offset = AT(o.shm_size), .help = "Size of /dev/shm"},
     {.name = "sig-proxy",
      .only = "run",

@@ -195,7 +195,7 @@ static const char *const filter_keys[] = {"before",    "dangling", "label", "rea
 
 static struct err *parse_truth(const char *key, const char *text, int *ret) {
     bool truth = false;
-    if (!cli_filter_truth(text, &truth))
+    if (!str_to_truth(text, &truth))
         return err_new(ERR_USAGE, "invalid filter '%s=%s'", key, text);
     *ret = truth;
     return NULL;

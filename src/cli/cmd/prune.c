@@ -198,7 +198,7 @@ static struct err *prune_images(struct prune *p) {
     autojson after = NULL;
     const char *dangling = strmap_get(&p->filters, "dangling");
     bool truth = true;
-    bool all = p->all || (dangling && cli_filter_truth(dangling, &truth) && !truth);
+    bool all = p->all || (dangling && str_to_truth(dangling, &truth) && !truth);
     TRY(engine_image_usage(p->c->engine, &before));
     JSON_EACH(image, json_get(before, "Images")) {
         int64_t created = json_int_value(json_get(image, "Created"), 0) * NSEC_PER_SEC;

@@ -63,7 +63,7 @@ static bool value_matches(const void *result, const char *key, const char *value
         return str_to_i64(value, 0, INT64_MAX, &stars) && json_int_value(json_get(r, "star_count"), 0) >= stars;
     const char *field = !strcmp(key, "is-official") ? "is_official" : "is_automated";
     bool wanted = false;
-    return cli_filter_truth(value, &wanted) && json_bool_value(json_get(r, field), false) == wanted;
+    return str_to_truth(value, &wanted) && json_bool_value(json_get(r, field), false) == wanted;
 }
 
 static struct err *check_filters(const struct strv *texts) {
@@ -72,8 +72,7 @@ static struct err *check_filters(const struct strv *texts) {
     for (size_t i = 0; i < texts->n; i++) {
         const char *value = strchr(texts->v[i], '=');
         bool number = str_starts(texts->v[i], "stars=");
-        bool good =
-            !value || (number ? str_to_i64(value + 1, 0, INT64_MAX, &stars) : cli_filter_truth(value + 1, &truth));
+        bool good = !value || (number ? str_to_i64(value + 1, 0, INT64_MAX, &stars) : str_to_truth(value + 1, &truth));
         if (!good)
             return err_new(ERR_USAGE, "invalid filter '%s'", texts->v[i]);
     }
