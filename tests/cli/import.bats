@@ -175,6 +175,6 @@ inspect() { coracle image inspect -f "$2" "$1"; }
     tree "$T/want" >"$T/a"
     tree "$(layer_dir debian 0)" >"$T/b"
     unshare --map-auto --map-root-user rm -rf "$T/want"
-    [ "$(wc -l <"$T/a")" -gt 3000 ]
+    [ "$(wc -l <"$T/a")" -gt 2000 ]  # trixie has 2,600, bookworm 4,700
     cmp "$T/a" "$T/b" || fail "$(diff "$T/a" "$T/b" | head)"
 }
