@@ -23,11 +23,13 @@ struct err *proc_start_time(pid_t pid, uint64_t *ret) {
     char text[1024];
     snprintf(text, sizeof text, "/proc/%d/stat", (int)pid);
     autofd int fd = open(text, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno != ENOENT)
+    if (fd < 0 && errno != ENOENT && errno != EPERM)
         return err_sys(errno, "open %s", text);
     if (fd < 0) {
+        if (pid <= 0 || kill(pid, 0) < 0)
+            return gone(pid);
         *ret = PROC_START_HIDDEN;
-        return pid > 0 && kill(pid, 0) == 0 ? NULL : gone(pid);
+        return NULL;
     }
     ssize_t n = read(fd, text, sizeof text - 1);
     if (n < 0)

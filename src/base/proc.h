@@ -1,6 +1,6 @@
 /*
  * proc: processes. A pid is only trusted together with its start time, or through a pidfd.
- * Where /proc is mounted with hidepid=2 (proc(5)), it has nothing of a process that is not dumpable, be it one's own:
+ * Where /proc is mounted with hidepid= (proc(5)), it tells nothing of a process that is not dumpable, be it one's own:
  * then that the pid is one of ours has to do. It is wrong where a process has ended without its record, and its pid
  * went to another hidden one of the same user.
  * Helpers are spawned with a closed world: an explicit argv and environment, only the given descriptors.

@@ -40,7 +40,7 @@ enum { RECORD_MAX = 128, MAP_MAX = 4096 };
 const char userns_record[] = "userns", userns_kept[] = "userns.kept"; /* in the run directory */
 static const char holder_file[] = "init";                             /* in one of a container */
 
-/* Where hidepid=2 has no /proc for a process of ours that is not dumpable: as many ids as we would give. */
+/* Where hidepid= keeps /proc from us of a process of ours that is not dumpable: as many ids as we would give. */
 static uint32_t usual_ids(const struct host *h, pid_t pid) {
     struct id_map ids = {.n_uid = 0};
     autoerr none = kill(pid, 0) == 0 ? host_id_map(h, &ids) : NULL;
@@ -58,7 +58,7 @@ static uint32_t mapped_ids(const struct host *h, pid_t pid) {
     (void)snprintf(file, sizeof file, "/proc/%d/uid_map", (int)pid);
     autoerr e = io_read_file(AT_FDCWD, file, MAP_MAX, &text);
     if (e)
-        return err_kind(e) == ERR_NOT_FOUND ? usual_ids(h, pid) : 0;
+        return err_errno(e) == ENOENT || err_errno(e) == EPERM ? usual_ids(h, pid) : 0;
     strv_split(&lines, str_c(&text), '\n');
     for (size_t i = 0; i < lines.n; i++) {
         if (sscanf(lines.v[i], "%u %u %u", &inside, &outside, &count) != 3)
