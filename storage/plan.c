@@ -223,6 +223,28 @@ static struct err *plan_copy(struct store *s, int dir, const struct store_rootfs
     return NULL;
 }
 
+/* By root it was said already: that is who tries again. */
+static void say_copied(struct store *s, const char *cause, const char *whose) {
+    if (geteuid() != 0 && store_says_first(s, cause))
+        log_warn("each container %sgets a copy of its image's files: they cannot be mounted here", whose);
+}
+
+/* The driver of a container: what it has got once stays. */
+static struct err *choose_for(struct store *s, int dir, const struct store_rootfs *r, struct rootfs_plan *plan) {
+    plan->driver = ROOTFS_COPY;
+    if (store_has_copy(dir))
+        return NULL;
+    TRY(store_driver_choose(s, r->driver, &plan->driver, &plan->fuse_program));
+    if (plan->driver == ROOTFS_COPY) {
+        if (r->driver != STORE_DRIVER_COPY)
+            say_copied(s, "copies", "");
+    } else if (!r->map && !store_layers_mountable(s, r->chain_ids, plan->driver)) {
+        plan->driver = ROOTFS_COPY;
+        say_copied(s, "shared-copies", "of an image that others share ");
+    }
+    return NULL;
+}
+
 static struct err *fill_plan(struct store *s, int dir, const struct store_rootfs *r, struct rootfs_plan *plan) {
     if (!r->chain_ids->n) { /* FROM scratch: no layer, nothing to overlay */
         plan->base_dir = mem_printf("%s/containers/%s", store_containers_root(s), r->container_id);
@@ -232,18 +254,9 @@ static struct err *fill_plan(struct store *s, int dir, const struct store_rootfs
     TRY(store_layers_check(s, r->chain_ids));
     bool fresh = !store_exists(dir, "work/work");
     TRY(prepare_upper(s, dir, r->map ? NULL : r->chain_ids->v[r->chain_ids->n - 1]));
-    if (store_exists(dir, COPY_DIR))
-        plan->driver = ROOTFS_COPY;
-    else
-        TRY(store_driver_choose(s, r->driver, &plan->driver, &plan->fuse_program));
-    if (!r->map && !store_layers_mountable(s, r->chain_ids, plan->driver))
-        plan->driver = ROOTFS_COPY;
-    if (plan->driver == ROOTFS_COPY) {
-        if (r->driver != STORE_DRIVER_COPY && geteuid() != 0 && /* root is who tries again */
-            !store_exists(dir, COPY_DIR) && store_says_first(s, "copies"))
-            log_warn("each container gets a copy of its image's files: they cannot be mounted here");
+    TRY(choose_for(s, dir, r, plan));
+    if (plan->driver == ROOTFS_COPY)
         return plan_copy(s, dir, r, plan);
-    }
     TRY(plan_lowers(s, r, plan));
     plan->adopt = r->map && fresh; /* the mount does it, which can give it any owner */
     plan->upper = mem_printf("%s/containers/%s/upper", store_containers_root(s), r->container_id);

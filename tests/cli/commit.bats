@@ -72,6 +72,8 @@ changes='mkdir -p /data/sub && echo one >/data/sub/f && ln /data/sub/f /data/har
 }
 
 @test "with the copy driver, too" {
+    local driver
+    driver=$(coracle info -f '{{.Driver}}')
     mkdir -p "$HOME/.config/coracle"
     echo '{"storage-driver":"vfs"}' >"$HOME/.config/coracle/config.json"
     c=$(unique)
@@ -83,7 +85,7 @@ changes='mkdir -p /data/sub && echo one >/data/sub/f && ln /data/sub/f /data/har
     coracle commit "$c" copied >/dev/null
     rm "$HOME/.config/coracle/config.json"
     # the copy stays one
-    assert_eq "$(coracle info -f '{{.Driver}}') $(coracle inspect -f '{{.Driver}}' "$c")" "overlay2 vfs"
+    assert_eq "$(coracle info -f '{{.Driver}}') $(coracle inspect -f '{{.Driver}}' "$c")" "$driver vfs"
     n=$(unique)
     coracle run -d --name "$n" --network none copied sleep 100000 >/dev/null
     diff <(inside "$n" sh -c "$(inventory)") <(echo "$want")

@@ -64,6 +64,18 @@ kilobytes() { find "$@" -type f -printf '%i %b\n' | sort -u | awk '{n += $2} END
     assert_eq "$(in_tool 'md5sum </d/big | cmp - /d/sum && cat /d/shadow')" secret
 }
 
+@test "where overlays have no layers of data a container of a shared image gets a copy, and that is said once" {
+    image busybox >/dev/null
+    mine run --rm --network none team/tool:1 true # tries it out
+    sed -i 's/ yes$/ no/' "$XDG_RUNTIME_DIR"/coracle/overlay-data-*
+    rm -f "$XDG_RUNTIME_DIR"/coracle/shared-copies-*
+    run -0 in_tool 'cat /d/shadow && md5sum </d/big | diff - /d/sum'
+    assert_eq "$output" "coracle: warning: each container of an image that others share gets a copy of its image's files: they cannot be mounted here"$'\nsecret'
+    run -0 in_tool 'cat /d/shadow'
+    assert_eq "$output" secret
+    rm "$XDG_RUNTIME_DIR"/coracle/overlay-data-*
+}
+
 @test "shared images are read-only: names, removal, prune, commit" {
     run -0 mine images --filter readonly=true --format 'table {{.Repository}}:{{.Tag}}\t{{.ReadOnly}}'
     assert_eq "$(xargs <<<"${lines[0]}")" "REPOSITORY:TAG R/O"
