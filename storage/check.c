@@ -208,15 +208,15 @@ static struct err *check_images(struct check *c) {
 static struct err *check_ref(void *ctx, const char *name, unsigned char d_type) {
     (void)d_type;
     struct check *c = ctx;
-    char id[ID_LEN + 1];
+    struct store_ref ref;
     if (name[0] == '.') {
         store_findings_add(c->out, STORE_LEFTOVER, "reference", name, "is debris");
         return NULL;
     }
-    autoerr e = store_ref_read(c->s, name, id);
+    autoerr e = store_ref_read(c->s, name, &ref);
     if (e && store_exists(c->dir, name))
         check_add_err(c, STORE_REMEDY_REF, "reference", name, e);
-    else if (!e && !image_there(c, id))
+    else if (!e && !image_there(c, ref.image))
         store_findings_add(c->out, STORE_LEFTOVER, "reference", name, "leads to no image");
     c->out->references += !e;
     return NULL;

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/walk.h"
+#include "storage/rootfs.h"
 #include "storage/store_int.h"
 
 struct measure {

@@ -49,8 +49,14 @@ struct err *store_ref_file(const char *ref, char **ret) {
     return NULL;
 }
 
+static void copy_digest(const struct json *j, const char *key, char ret[DIGEST_LEN + 1]) {
+    const char *digest = json_text(j, key);
+    if (digest_ok(digest))
+        memcpy(ret, digest, DIGEST_LEN + 1);
+}
+
 /* Reads a reference's file and checks that it is what its name says. */
-static struct err *read_ref(int refs, const char *name, const char *ref, char ret[ID_LEN + 1]) {
+static struct err *read_ref(int refs, const char *name, const char *ref, struct store_ref *ret) {
     const char *image, *reference;
     autojson j = NULL;
     TRY(json_read_file(refs, name, &j));
@@ -58,11 +64,14 @@ static struct err *read_ref(int refs, const char *name, const char *ref, char re
     TRY(json_get_str(j, "reference", &reference));
     if (!path_is_hex64(image) || !str_eq(reference, ref))
         return err_new(ERR_CORRUPT, "it does not name the image of %s", ref);
-    memcpy(ret, image, ID_LEN + 1);
+    *ret = (struct store_ref){.image = ""};
+    memcpy(ret->image, image, ID_LEN + 1);
+    copy_digest(j, "manifest", ret->manifest);
+    copy_digest(j, "index", ret->index);
     return NULL;
 }
 
-struct err *store_ref_read(const struct store *s, const char *file, char ret[65]) {
+struct err *store_ref_read(const struct store *s, const char *file, struct store_ref *ret) {
     int refs;
     autofree char *ref = mem_dup(file), *canonical = NULL;
     for (char *p = ref; (p = strchr(p, '+')); p++)
@@ -122,12 +131,12 @@ struct err *store_ref_set_to(struct store *s, const char *ref, const struct stor
     return NULL;
 }
 
-static struct err *own_ref_get(const struct store *s, const char *ref, char ret[65]);
+static struct err *own_ref_get(const struct store *s, const char *ref, struct store_ref *ret);
 
 /* Writes a name of an image that is about to be recorded, unless it is another image's until then. */
 static struct err *announce(struct store *s, const char *ref, const struct store_target *to) {
-    char now[ID_LEN + 1];
-    autoerr e = own_ref_get(s, ref, now);
+    struct store_ref now;
+    autoerr e = own_ref_get(s, ref, &now);
     return e && err_kind(e) == ERR_NOT_FOUND ? write_ref(s, ref, to) : NULL;
 }
 
@@ -135,10 +144,10 @@ struct err *store_refs_set(struct store *s, const struct strv *names, const stru
                            bool *ret_changed) {
     const char *index = to->index ? to->index : "";
     for (size_t i = 0; i < names->n; i++) {
-        char now[ID_LEN + 1] = "", at[DIGEST_LEN + 1], of[DIGEST_LEN + 1];
-        autoerr e = store_ref_get(s, names->v[i], now);
-        store_ref_digests(s, names->v[i], to->image, at, of);
-        if (!e && str_eq(now, to->image) && (!to->manifest || str_eq(at, to->manifest)) && str_eq(of, index))
+        struct store_ref now;
+        autoerr e = store_ref_get(s, names->v[i], &now);
+        if (!e && str_eq(now.image, to->image) && (!to->manifest || str_eq(now.manifest, to->manifest)) &&
+            str_eq(now.index, index))
             continue;
         TRY(store_ref_set_to(s, names->v[i], to));
         *ret_changed = true;
@@ -163,7 +172,7 @@ struct err *store_image_put_named(struct store *s, const struct store_image *img
     }
 }
 
-static struct err *own_ref_get(const struct store *s, const char *ref, char ret[65]) {
+static struct err *own_ref_get(const struct store *s, const char *ref, struct store_ref *ret) {
     autofree char *name = NULL;
     int refs;
     TRY(store_ref_file(ref, &name));
@@ -175,10 +184,10 @@ static struct err *own_ref_get(const struct store *s, const char *ref, char ret[
     }
     if (e)
         return err_wrap(e, "%s/refs/%s", s->root, name);
-    return image_known(s, ret) ? NULL : err_new(ERR_NOT_FOUND, "No such image: %s", ref);
+    return image_known(s, ret->image) ? NULL : err_new(ERR_NOT_FOUND, "No such image: %s", ref);
 }
 
-struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) {
+struct err *store_ref_get(const struct store *s, const char *ref, struct store_ref *ret) {
     struct err *e = own_ref_get(s, ref, ret);
     for (size_t i = 0; e && err_kind(e) == ERR_NOT_FOUND && i < s->n_shared; i++) {
         err_free(e);
@@ -187,39 +196,10 @@ struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) 
     return e;
 }
 
-static void copy_digest(const struct json *j, const char *key, char *ret) {
-    const char *digest = json_text(j, key);
-    if (ret && digest_ok(digest))
-        memcpy(ret, digest, DIGEST_LEN + 1);
-}
-
-/* False: the store does not have that name. */
-static bool own_ref_digests(const struct store *s, const char *ref, const char *id, char *manifest, char *index) {
-    autofree char *name = NULL;
-    autojson j = NULL;
-    int refs;
-    struct err *e = store_ref_file(ref, &name);
-    if (!e)
-        e = store_dir(s, STORE_REFS, &refs);
-    if (!e)
-        e = json_read_file(refs, name, &j);
-    if (!e && (!id || str_eq(json_text(j, "image"), id))) {
-        copy_digest(j, "manifest", manifest);
-        copy_digest(j, "index", index);
-    }
-    bool there = !e;
-    err_free(e);
-    return there;
-}
-
-void store_ref_digests(const struct store *s, const char *ref, const char *id, char *manifest, char *index) {
-    char *const both[] = {manifest, index};
-    for (size_t i = 0; i < ARRAY_LEN(both); i++)
-        if (both[i])
-            *both[i] = '\0';
-    bool there = own_ref_digests(s, ref, id, manifest, index);
-    for (size_t i = 0; !there && i < s->n_shared; i++)
-        there = own_ref_digests(s->shared[i], ref, id, manifest, index);
+struct store_ref store_ref_of(const struct store *s, const char *ref, const char *id) {
+    struct store_ref now = {.image = ""};
+    autoerr gone = ref ? store_ref_get(s, ref, &now) : NULL;
+    return !gone && str_eq(now.image, id) ? now : (struct store_ref){.image = ""};
 }
 
 int64_t store_ref_time(const struct store *s, const char *ref) {
@@ -262,15 +242,15 @@ static struct err *list_refs(const struct store *s, const struct strv *images, s
             *p = '/';
     strv_sort(&names);
     for (size_t i = 0; i < names.n; i++) {
-        char id[ID_LEN + 1];
+        struct store_ref ref;
         autofree char *name = NULL;
         autoerr e = store_ref_file(names.v[i], &name);
         if (!e)
-            e = read_ref(refs, name, names.v[i], id);
+            e = read_ref(refs, name, names.v[i], &ref);
         if (e && err_errno(e) != ENOENT) /* else it was removed just now */
             log_warn("skipping the damaged reference %s in %s/refs", names.v[i], s->root);
-        else if (!e && (!images || strv_find_sorted(images, id, NULL)))
-            strmap_set(out, names.v[i], id);
+        else if (!e && (!images || strv_find_sorted(images, ref.image, NULL)))
+            strmap_set(out, names.v[i], ref.image);
     }
     return NULL;
 }

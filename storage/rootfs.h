@@ -33,3 +33,7 @@ struct store_rootfs {
  * they are not there yet (userns; denied outside of it): storage/shift.c. */
 struct err *store_rootfs_plan(struct store *s, const struct store_rootfs *r, struct rootfs_plan *ret)
     __attribute__((warn_unused_result));
+/* What images with the owners of other maps of ids (idmaps/) take on disk beside the layers, and what of it no
+ * container needs. userns when directories are unreadable otherwise. */
+struct err *store_shifted_size(const struct store *s, int64_t *ret_bytes, int64_t *ret_unused)
+    __attribute__((warn_unused_result));

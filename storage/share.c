@@ -204,9 +204,8 @@ static struct err *give_blobs(const struct store *s, int to, const struct store_
 }
 
 static struct err *share_ref(const struct store *s, int names, const char *ref, const char *id) {
-    char manifest[DIGEST_LEN + 1], index[DIGEST_LEN + 1];
-    store_ref_digests(s, ref, id, manifest, index);
-    const struct store_target to = {.image = id, .manifest = manifest, .index = index};
+    const struct store_ref now = store_ref_of(s, ref, id);
+    const struct store_target to = {.image = id, .manifest = now.manifest, .index = now.index};
     return store_ref_write(names, ref, &to, 0644);
 }
 

@@ -189,20 +189,19 @@ struct err *store_ref_set_to(struct store *s, const char *ref, const struct stor
 /* The same for several; sets *ret_changed when one of them was not there or another image's. */
 struct err *store_refs_set(struct store *s, const struct strv *names, const struct store_target *to, bool *ret_changed)
     __attribute__((warn_unused_result));
-/* The manifest and the index (each may be NULL) that a reference was set to, read at once; "": none (the record's
- * manifest counts), or it is not that image's any more (`id` NULL: whichever image's). */
-void store_ref_digests(const struct store *s, const char *ref, const char *id, char *manifest, char *index);
-/* Image id of a reference; not_found. */
-struct err *store_ref_get(const struct store *s, const char *ref, char ret[65]) __attribute__((warn_unused_result));
+struct store_ref { /* a target as it is read: "" for NULL */
+    char image[65], manifest[72], index[72];
+};
+/* What a reference stands for; not_found. */
+struct err *store_ref_get(const struct store *s, const char *ref, struct store_ref *ret)
+    __attribute__((warn_unused_result));
+/* The same for who has looked it up before, or has no name (NULL): all "" where it does not stand for that image. */
+struct store_ref store_ref_of(const struct store *s, const char *ref, const char *id);
 struct err *store_ref_remove(struct store *s, const char *ref) __attribute__((warn_unused_result));
 /* When it was last set, ns since the epoch; 0 where it is not. */
 int64_t store_ref_time(const struct store *s, const char *ref);
 /* Every reference of a recorded image → its id, sorted by reference. Damaged ones are skipped with a log line. */
 struct err *store_refs(const struct store *s, struct strmap *out) __attribute__((warn_unused_result));
-/* What images with the owners of other maps of ids (idmaps/) take on disk beside the layers, and what of it no
- * container needs. userns when directories are unreadable otherwise. */
-struct err *store_shifted_size(const struct store *s, int64_t *ret_bytes, int64_t *ret_unused)
-    __attribute__((warn_unused_result));
 /* Deletes what nothing refers to. *ret_skipped: the store is in use, or, with `wait`, one waits already. userns. */
 struct err *store_sweep(struct store *s, bool wait, bool *ret_skipped, int64_t *ret_bytes)
     __attribute__((warn_unused_result));

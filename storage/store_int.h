@@ -98,7 +98,8 @@ bool store_tmp_alive(const struct store *s, const char *name);
 /* The name of a reference's file in refs/, owned; usage where it is no reference. */
 struct err *store_ref_file(const char *ref, char **ret) __attribute__((warn_unused_result));
 /* What the file of that name in refs/ refers to; corrupt when it is not what its name says. */
-struct err *store_ref_read(const struct store *s, const char *file, char ret[65]) __attribute__((warn_unused_result));
+struct err *store_ref_read(const struct store *s, const char *file, struct store_ref *ret)
+    __attribute__((warn_unused_result));
 /* As store_refs(), with the references that do not count (yet): their image is not recorded. */
 struct err *store_refs_written(const struct store *s, struct strmap *out) __attribute__((warn_unused_result));
 /* Drops those; the store lock is held exclusively, so whoever wrote them is dead. */

@@ -31,13 +31,13 @@ static struct err *scratch(struct exec *x, const char *platform, struct state *r
 /* What a name stands for, before another platform's image is pulled by it. */
 struct named {
     char *name; /* NULL: there is no such image */
-    char id[65], manifest[DIGEST_LEN + 1], index[DIGEST_LEN + 1];
+    char id[ID_LEN + 1];
+    struct store_ref as;
 };
 
 static void name_find(const struct exec *x, const char *reference, struct named *ret) {
     err_free(engine_image_find(x->o->engine, reference, ret->id, &ret->name));
-    if (ret->name)
-        store_ref_digests(x->store, ret->name, ret->id, ret->manifest, ret->index);
+    ret->as = store_ref_of(x->store, ret->name, ret->id);
 }
 
 /* A build asks for a base; what the name means to the user stays. */
@@ -51,7 +51,7 @@ static struct err *name_keep(const struct exec *x, const struct named *old, cons
     bool other = !e && (!str_eq(was->arch, is->arch) || !str_eq(was->variant, is->variant));
     store_image_free(was);
     store_image_free(is);
-    const struct store_target to = {.image = old->id, .manifest = old->manifest, .index = old->index};
+    const struct store_target to = {.image = old->id, .manifest = old->as.manifest, .index = old->as.index};
     return other ? store_ref_set_to(x->store, old->name, &to) : e;
 }
 

@@ -91,10 +91,10 @@ static void dedup_loaded(struct engine *e, const struct strv *references, const 
         return;
     strv_extend(&all, ids);
     for (size_t i = 0; i < references->n; i++) {
-        char id[65] = "";
-        autoerr gone = store_ref_get(e->store, references->v[i], id);
+        struct store_ref now;
+        autoerr gone = store_ref_get(e->store, references->v[i], &now);
         if (!gone)
-            strv_push(&all, id);
+            strv_push(&all, now.image);
     }
     engine_dedup_images(e, &all);
 }
@@ -127,7 +127,9 @@ static struct err *pulled_before(struct engine *e, const struct engine_pull *p, 
     struct store_image *img = NULL;
     autofree char *canonical = image_ref_canonical(ref);
     struct image_pulled found = {.up_to_date = true};
-    TRY(store_ref_get(e->store, canonical, found.id));
+    struct store_ref now;
+    TRY(store_ref_get(e->store, canonical, &now));
+    memcpy(found.id, now.image, sizeof found.id);
     TRY(store_image_get(e->store, found.id, &img));
     struct err *other = engine_image_platform_check(e, p->reference, img, p->platform);
     (void)snprintf(found.digest, sizeof found.digest, "%s", img->manifest ? img->manifest : img->config);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "storage/dedup.h"
+#include "storage/rootfs.h"
 #include "storage/volumes.h"
 
 struct measuring {

@@ -335,18 +335,18 @@ static struct err *make_member(const struct image_member *m, const char *manifes
 }
 
 struct err *image_member_get(const struct image_member *m, char ret_id[65]) {
-    char index[DIGEST_LEN + 1];
+    struct store_ref as;
     struct manifest parsed = {.json = NULL};
     struct image_platform p = {.os = NULL};
     autofree char *manifest = NULL;
     autofd int hold = -1;
     int64_t size = 0;
     TRY(store_hold(m->store, &hold));
-    store_ref_digests(m->store, m->reference, NULL, NULL, index);
-    if (!*index || !store_blob_has(m->store, index))
+    TRY(store_ref_get(m->store, m->reference, &as));
+    if (!*as.index || !store_blob_has(m->store, as.index))
         return err_new(ERR_NOT_FOUND, "%s is an image for one platform", m->reference);
     TRY(image_platform_parse(m->host, m->platform, &p));
-    struct err *e = read_index(m->store, index, &parsed);
+    struct err *e = read_index(m->store, as.index, &parsed);
     if (!e)
         e = image_index_choose(parsed.json, &p, &manifest, &size);
     manifest_done(&parsed);

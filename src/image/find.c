@@ -20,7 +20,9 @@ static struct err *find_by_reference(const struct store *s, const char *text, ch
     TRY(image_ref_parse(text, &ref));
     autofree char *canonical = image_ref_canonical(&ref);
     image_ref_done(&ref);
-    TRY(store_ref_get(s, canonical, ret_id));
+    struct store_ref found;
+    TRY(store_ref_get(s, canonical, &found));
+    memcpy(ret_id, found.image, sizeof found.image);
     if (ret_reference)
         *ret_reference = take_ptr(&canonical);
     return NULL;
@@ -77,20 +79,17 @@ static struct err *as_manifest_says(const struct store *s, const struct store_im
 
 struct err *image_get(const struct store *s, const char *id, const char *reference, struct store_image **ret) {
     struct store_image *record = NULL;
-    char manifest[DIGEST_LEN + 1] = "";
-    char index[DIGEST_LEN + 1] = "";
     TRY(store_image_get(s, id, &record));
-    if (reference)
-        store_ref_digests(s, reference, id, manifest, index);
+    const struct store_ref as = store_ref_of(s, reference, id);
     struct err *e = NULL;
-    if (!*manifest || str_eq(manifest, record->manifest) || !store_blob_has(s, manifest)) {
+    if (!*as.manifest || str_eq(as.manifest, record->manifest) || !store_blob_has(s, as.manifest)) {
         *ret = record;
     } else {
-        e = as_manifest_says(s, record, manifest, ret);
+        e = as_manifest_says(s, record, as.manifest, ret);
         store_image_free(record);
     }
-    if (!e && *index && store_blob_has(s, index))
-        (*ret)->index = mem_dup(index);
+    if (!e && *as.index && store_blob_has(s, as.index))
+        (*ret)->index = mem_dup(as.index);
     return e;
 }
 

@@ -54,12 +54,13 @@ static bool content_there(const struct store *s, const struct store_image *img) 
  * Whether name@digest is an image of ours that suits. Its platform matters only when the digest is an index's: a
  * manifest names one image whatever was asked for.
  */
-static bool have_digest(const struct pulling *pl, const char *digest, char ret_id[65], struct store_image **ret) {
+static bool have_digest(const struct pulling *pl, const char *digest, struct store_image **ret) {
     autofree char *name = image_ref_with_digest(pl->p->ref, digest);
     struct store_image *img = NULL;
-    autoerr e = store_ref_get(pl->p->store, name, ret_id);
+    struct store_ref found;
+    autoerr e = store_ref_get(pl->p->store, name, &found);
     if (!e)
-        e = image_get(pl->p->store, ret_id, name, &img);
+        e = image_get(pl->p->store, found.image, name, &img);
     if (e)
         return false;
     bool suits = str_eq(img->manifest, digest) || platform_score(&pl->platform, img->os, img->arch, img->variant) > 0;
@@ -249,18 +250,18 @@ static struct err *pull_here(struct pulling *pl, struct image_pulled *ret) {
     const struct image_ref *ref = pl->p->ref;
     const char *want = ref->digest;
     bool known = false;
-    char id[65];
     if (want) {
         memcpy(pl->digest, want, sizeof pl->digest);
         known = true;
     } else {
-        autoerr e = store_ref_get(pl->p->store, pl->canonical, id);
+        struct store_ref there;
+        autoerr e = store_ref_get(pl->p->store, pl->canonical, &there);
         if (!e)
             TRY(head_digest(pl, &known));
         want = known ? pl->digest : NULL;
     }
     struct store_image *img = NULL;
-    if (known && have_digest(pl, pl->digest, id, &img)) {
+    if (known && have_digest(pl, pl->digest, &img)) {
         struct err *e = take_stored(pl, img, ret);
         store_image_free(img);
         return e;

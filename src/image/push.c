@@ -87,16 +87,16 @@ static struct err *check_platform(const struct image_push *p, const struct store
 }
 
 static struct err *find_image(struct pushing *ps, const char *canonical) {
-    char id[ID_LEN + 1];
+    struct store_ref found = {.image = ""};
     if (ps->p->content) {
         ps->img = ps->p->content;
         return NULL;
     }
-    autoerr absent = ps->p->id ? NULL : store_ref_get(ps->p->store, canonical, id);
+    autoerr absent = ps->p->id ? NULL : store_ref_get(ps->p->store, canonical, &found);
     if (absent && err_kind(absent) == ERR_NOT_FOUND)
         TRY(no_such_tag(ps->p, canonical));
     TRY(take_ptr(&absent));
-    TRY(image_get(ps->p->store, ps->p->id ? ps->p->id : id, ps->p->id ? ps->p->source : canonical, &ps->img));
+    TRY(image_get(ps->p->store, ps->p->id ? ps->p->id : found.image, ps->p->id ? ps->p->source : canonical, &ps->img));
     TRY(check_platform(ps->p, ps->img, canonical));
     return push_compress(ps->p->store, ps->img, ps->p->compression ? ps->p->compression : "gzip");
 }

@@ -45,17 +45,15 @@ struct saving {
 /* ---- which images, under which names ---- */
 
 static struct saved *saved_of(struct saving *s, const char *id, const char *source) {
-    char manifest[DIGEST_LEN + 1] = "";
-    if (source)
-        store_ref_digests(s->store, source, id, manifest, NULL);
+    const struct store_ref as = store_ref_of(s->store, source, id);
     for (size_t i = 0; i < s->n; i++)
-        if (str_eq(s->images[i].id, id) && str_eq(s->images[i].manifest, manifest))
+        if (str_eq(s->images[i].id, id) && str_eq(s->images[i].manifest, as.manifest))
             return &s->images[i];
     s->images = mem_resize(s->images, s->n + 1, sizeof *s->images);
     struct saved *image = &s->images[s->n++];
     *image = (struct saved){.source = mem_dup(source)};
     memcpy(image->id, id, ID_LEN + 1);
-    memcpy(image->manifest, manifest, sizeof manifest);
+    memcpy(image->manifest, as.manifest, sizeof as.manifest);
     return image;
 }
 

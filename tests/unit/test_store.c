@@ -209,22 +209,27 @@ static void test_moved_ref(void) {
     static const char name[] = "docker.io/library/moved:1";
     static const char digest[] = "sha256:0000000000000000000000000000000000000000000000000000000000000001";
     struct fixture f;
-    char one[65], other[65], top[72], manifest[72], index[72];
+    char one[65], other[65], top[72];
+    struct store_ref got;
     fixture_open(&f);
     put_image(f.s, "one", one, top);
     put_image(f.s, "other", other, top);
-    store_ref_digests(f.s, name, one, manifest, index);
-    CHECK_STR(manifest, "");
+    got = store_ref_of(f.s, name, one);
+    CHECK_STR(got.image, "");
     const struct store_target to = {.image = one, .manifest = digest, .index = digest};
     CHECK_OK(store_ref_set_to(f.s, name, &to));
-    store_ref_digests(f.s, name, one, manifest, index);
-    CHECK_STR(manifest, digest);
-    CHECK_STR(index, digest);
-    store_ref_digests(f.s, name, other, manifest, index);
-    CHECK_STR(manifest, "");
-    CHECK_STR(index, "");
-    store_ref_digests(f.s, name, NULL, manifest, index);
-    CHECK_STR(index, digest);
+    got = store_ref_of(f.s, name, one);
+    CHECK_STR(got.manifest, digest);
+    CHECK_STR(got.index, digest);
+    got = store_ref_of(f.s, name, other);
+    CHECK_STR(got.image, "");
+    CHECK_STR(got.manifest, "");
+    CHECK_STR(got.index, "");
+    got = store_ref_of(f.s, NULL, one);
+    CHECK_STR(got.image, "");
+    CHECK_OK(store_ref_get(f.s, name, &got));
+    CHECK_STR(got.image, one);
+    CHECK_STR(got.index, digest);
     fixture_close(&f);
 }
 
@@ -234,14 +239,15 @@ static void test_refs(void) {
     static const char *const bad[] = {"",         "a+b/c:1", "/a:1",  "a//b:1", "a/:1",
                                       "a/../b:1", "a/.b:1",  "a b:1", "a/b/",   "a/b\n:1"};
     struct fixture f;
-    char id[65], top[72], got[65];
+    char id[65], top[72];
+    struct store_ref got;
     autostrmap struct strmap refs = {0};
     fixture_open(&f);
     put_image(f.s, "one", id, top);
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         CHECK_OK(store_ref_set(f.s, good[i], id));
-        CHECK_OK(store_ref_get(f.s, good[i], got));
-        CHECK_STR(got, id);
+        CHECK_OK(store_ref_get(f.s, good[i], &got));
+        CHECK_STR(got.image, id);
     }
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         CHECK_ERR(store_ref_set(f.s, bad[i], id), ERR_USAGE);
@@ -250,7 +256,7 @@ static void test_refs(void) {
     CHECK_ERR(store_ref_set(f.s, longer, id), ERR_USAGE);
     CHECK_OK(store_ref_remove(f.s, longest));
     CHECK_ERR(store_ref_remove(f.s, longest), ERR_NOT_FOUND);
-    CHECK_ERR(store_ref_get(f.s, longest, got), ERR_NOT_FOUND);
+    CHECK_ERR(store_ref_get(f.s, longest, &got), ERR_NOT_FOUND);
     char none[65];
     id_random(none);
     CHECK_ERR(store_ref_set(f.s, good[0], none), ERR_NOT_FOUND);
@@ -270,7 +276,8 @@ static void test_refs(void) {
 /* What a maker leaves who is killed between the names and the record, and what the next one makes of it. */
 static void test_names_of_new_images(void) {
     struct fixture f;
-    char id[65], other[65], top[72], got[65];
+    char id[65], other[65], top[72];
+    struct store_ref got;
     bool changed = false, skipped = true;
     int64_t bytes = 0;
     struct store_image *img = NULL;
@@ -287,7 +294,7 @@ static void test_names_of_new_images(void) {
     autofree char *file = mem_printf("%s.json", id);
     CHECK_OK(store_ref_set(f.s, names.v[0], id));
     CHECK(unlinkat(images, file, 0) == 0);
-    CHECK_ERR(store_ref_get(f.s, names.v[0], got), ERR_NOT_FOUND);
+    CHECK_ERR(store_ref_get(f.s, names.v[0], &got), ERR_NOT_FOUND);
     CHECK_OK(store_refs(f.s, &refs));
     CHECK(refs.n == 1 && strcmp(refs.e[0].value, other) == 0);
     CHECK_OK(store_sweep(f.s, false, &skipped, &bytes));
@@ -295,7 +302,7 @@ static void test_names_of_new_images(void) {
           faccessat(written, "a.io+moved:1", F_OK, 0) == 0);
     /* An image whose record is refused brings no name into view; one whose record is written brings all of them. */
     CHECK_ERR(store_image_put_named(f.s, img, &names, &changed), ERR_NOT_FOUND);
-    CHECK_ERR(store_ref_get(f.s, names.v[0], got), ERR_NOT_FOUND);
+    CHECK_ERR(store_ref_get(f.s, names.v[0], &got), ERR_NOT_FOUND);
     store_image_free(img);
     put_image(f.s, "one", id, top);
     CHECK_OK(store_image_get(f.s, id, &img));
@@ -303,8 +310,8 @@ static void test_names_of_new_images(void) {
     CHECK_OK(store_image_put_named(f.s, img, &names, &changed));
     CHECK(changed);
     for (size_t i = 0; i < names.n; i++) {
-        CHECK_OK(store_ref_get(f.s, names.v[i], got));
-        CHECK_STR(got, id);
+        CHECK_OK(store_ref_get(f.s, names.v[i], &got));
+        CHECK_STR(got.image, id);
     }
     CHECK_OK(store_image_put_named(f.s, img, &names, &changed));
     CHECK(!changed);
