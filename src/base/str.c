@@ -221,6 +221,23 @@ size_t str_distance(const char *a, const char *b) {
     return row[n];
 }
 
+char *str_assigned(const char *text, const char *key) {
+    size_t n = strlen(key);
+    char *found = NULL;
+    for (const char *line = text; line; line = strchr(line, '\n'), line += line != NULL) {
+        const char *s = line + strspn(line, " \t");
+        if (strncmp(s, key, n) != 0 || s[n + strspn(s + n, " \t")] != '=')
+            continue;
+        s = strchr(s, '=') + 1;
+        s += strspn(s, " \t");
+        const char quote[] = {*s, '\n', '\0'};
+        bool quoted = *s == '"' || *s == '\'';
+        free(found);
+        found = mem_dupn(s + quoted, strcspn(s + quoted, quoted ? quote : " \t\r\n"));
+    }
+    return found;
+}
+
 bool str_to_truth(const char *s, bool *ret) {
     bool yes = str_eq(s, "true") || str_eq(s, "1");
     if (!yes && !str_eq(s, "false") && !str_eq(s, "0"))

@@ -127,6 +127,9 @@ bool str_ends(const char *s, const char *suffix);
 bool str_eq(const char *a, const char *b);
 /* How many letters two words differ in (Levenshtein); SIZE_MAX where one of them has more than 63. */
 size_t str_distance(const char *a, const char *b);
+/* The value of the last line `key=value` of a text like os-release(5), owned; NULL: there is none. Blanks around the
+ * "=" and quotes around the value are optional. */
+char *str_assigned(const char *text, const char *key) __attribute__((warn_unused_result));
 /* "true" and "1", "false" and "0"; false (and *ret untouched) for anything else. */
 bool str_to_truth(const char *s, bool *ret);
 /* Parses a whole decimal number within [min, max]; false (and *ret untouched) for anything else, signs and spaces

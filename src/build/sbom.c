@@ -173,27 +173,13 @@ static struct err *read_packages(struct scan *s) {
     return NULL;
 }
 
-/* KEY=value or KEY="value" of os-release. */
-static char *release_word(const char *text, const char *key) {
-    size_t n = strlen(key);
-    for (const char *line = text; line; line = strchr(line, '\n'), line += line != NULL) {
-        if (strncmp(line, key, n) != 0 || line[n] != '=')
-            continue;
-        const char *value = line + n + 1;
-        value += *value == '"' || *value == '\'';
-        return mem_dupn(value, strcspn(value, "\"'\n"));
-    }
-    return mem_dup("");
-}
-
 static const char *comment_of(int root) {
     static const char *const rpm[] = {"var/lib/rpm", "usr/lib/sysimage/rpm"};
     for (size_t i = 0; i < ARRAY_LEN(rpm); i++) {
         autofd int dir = path_find_in_root(root, rpm[i], O_PATH | O_DIRECTORY);
         if (dir >= 0)
             return "Packages of dpkg and apk. The image has a database of rpm, which was not read; neither were "
-                   "packages "
-                   "of languages, and files that no package manager knows of.";
+                   "packages of languages, and files that no package manager knows of.";
     }
     return "Packages of dpkg and apk. Packages of languages, and files that no package manager knows of, were not "
            "looked for.";
@@ -204,11 +190,11 @@ static struct err *describe(struct exec *x, struct scan *scan, struct sbom *s, s
     TRY(read_in(scan->root, "etc/os-release", &release));
     if (!release.len)
         TRY(read_in(scan->root, "usr/lib/os-release", &release));
-    autofree char *distro = release_word(str_c(&release), "ID");
-    autofree char *version = release_word(str_c(&release), "VERSION_ID");
+    autofree char *distro = str_assigned(str_c(&release), "ID");
+    autofree char *version = str_assigned(str_c(&release), "VERSION_ID");
     exec_time(x, &when);
-    s->distro = distro;
-    s->version = version;
+    s->distro = distro ? distro : "";
+    s->version = version ? version : "";
     s->created = str_c(&when);
     s->comment = comment_of(scan->root);
     TRY(read_packages(scan));

@@ -47,18 +47,15 @@ static void count_containers(struct engine *e, struct json *o) {
     json_set_int(o, "Images", none ? 0 : (int64_t)json_count(images));
 }
 
-/* NAME or PRETTY_NAME of os-release, without its quotes. */
+/* PRETTY_NAME of os-release. */
 static void operating_system(struct json *o) {
-    autostr struct str text = STR_INIT_MAX(16384);
-    autofd int fd = -1;
-    autoerr missing = fd_open_at(AT_FDCWD, "/etc/os-release", O_RDONLY | O_NONBLOCK, 0, &fd);
-    autoerr bad = missing ? NULL : io_read_all(fd, 16384, "/etc/os-release", &text);
-    autostrv struct strv lines = {.n = 0};
-    strv_split(&lines, str_c(&text), '\n');
-    const char *name = bad ? NULL : strv_env_get(&lines, "PRETTY_NAME");
-    autofree char *plain = mem_dup(name && *name == '"' ? name + 1 : name ? name : "Linux");
-    plain[strcspn(plain, "\"")] = '\0';
-    json_set_str(o, "OperatingSystem", plain);
+    static const char *const files[] = {"/etc/os-release", "/usr/lib/os-release"};
+    enum { RELEASE_MAX = 16384 };
+    autostr struct str text = STR_INIT_MAX(RELEASE_MAX);
+    for (size_t i = 0; !text.len && i < ARRAY_LEN(files); i++)
+        err_free(io_read_file(AT_FDCWD, files[i], RELEASE_MAX, &text));
+    autofree char *name = str_assigned(str_c(&text), "PRETTY_NAME");
+    json_set_str(o, "OperatingSystem", name ? name : "Linux");
 }
 
 /* What networks are made of here (docs/internals/networks.md), found out by making one, and why it is nothing better.

@@ -171,38 +171,8 @@ struct err *selinux_resolve(const struct selinux_labels *policy, const char *lev
 
 /* ---- files of the policy ---- */
 
-/* The value of a line `key = "value"`, owned; NULL where it is about something else. Spaces and quotes are optional. */
-static char *value_of(const char *line, const char *key) {
-    size_t n = strlen(key);
-    const char *s = line + strspn(line, " \t");
-    if (!str_starts(s, key))
-        return NULL;
-    s += n;
-    s += strspn(s, " \t");
-    if (*s != '=')
-        return NULL;
-    s++;
-    s += strspn(s, " \t\"");
-    return mem_dupn(s, strcspn(s, " \t\r\""));
-}
-
-/* The last one counts. */
-static char *find_value(const char *text, const char *key) {
-    autostrv struct strv lines = {.n = 0};
-    char *found = NULL;
-    strv_split(&lines, text, '\n');
-    for (size_t i = 0; i < lines.n; i++) {
-        char *value = value_of(lines.v[i], key);
-        if (value) {
-            free(found);
-            found = value;
-        }
-    }
-    return found;
-}
-
 struct err *selinux_contexts_parse(const char *text, struct selinux_labels *ret) {
-    autolabels l = {find_value(text, "process"), find_value(text, "file"), find_value(text, "ro_file")};
+    autolabels l = {str_assigned(text, "process"), str_assigned(text, "file"), str_assigned(text, "ro_file")};
     if (!l.process || !l.file)
         return err_new(ERR_NOT_FOUND, "no label for the %s of containers", l.process ? "files" : "processes");
     l.layers = l.layers ? l.layers : selinux_shared(l.file);
@@ -215,7 +185,7 @@ struct err *selinux_contexts_parse(const char *text, struct selinux_labels *ret)
 }
 
 char *selinux_policy_name(const char *config_text) {
-    autofree char *name = find_value(config_text, "SELINUXTYPE");
+    autofree char *name = str_assigned(config_text, "SELINUXTYPE");
     return name && *name != '.' && is_part(name, PART_TYPE) ? take_ptr(&name) : NULL;
 }
 

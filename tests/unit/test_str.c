@@ -173,6 +173,23 @@ static void test_compare(void) {
     CHECK(p == NULL);
 }
 
+static void check_assigned(const char *text, const char *want) {
+    autofree char *value = str_assigned(text, "ID");
+    CHECK(str_eq(value, want) || (!value && !want));
+}
+
+static void test_assigned(void) {
+    check_assigned("# ID=no\nID_LIKE=no\nVERSION_ID=no\nID=debian\nNAME=x\n", "debian");
+    check_assigned("ID=\"Some Linux's 1\"\n", "Some Linux's 1");
+    check_assigned("ID='a \"b\"'", "a \"b\"");
+    check_assigned(" ID\t= a b\r\n", "a");
+    check_assigned("ID=one\nID=two", "two");
+    check_assigned("ID=\"open\nNAME=y\"", "open");
+    check_assigned("ID=\n", "");
+    check_assigned("ID\n=x\nID: y\n", NULL);
+    check_assigned("", NULL);
+}
+
 UNIT_MAIN({"append", test_append}, {"maximum", test_maximum}, {"visible", test_visible}, {"utf8", test_utf8},
           {"vector", test_vector}, {"env", test_env}, {"map", test_map}, {"numbers", test_numbers},
-          {"compare", test_compare})
+          {"assigned", test_assigned}, {"compare", test_compare})
