@@ -231,6 +231,8 @@ void host_free(struct host *h) {
     free(h);
 }
 
+bool host_has_selinux(void) { return access("/sys/fs/selinux/enforce", F_OK) == 0; }
+
 static bool is_program(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;

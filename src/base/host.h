@@ -53,6 +53,9 @@ const char *host_env(const struct host *h, const char *name);
  */
 struct err *host_id_map(const struct host *h, struct id_map *ret) __attribute__((warn_unused_result));
 
+/* Whether the kernel has SELinux, with a policy or without, as libselinux sees it: selinuxfs is mounted. */
+bool host_has_selinux(void);
+
 /* What the host's user database says of the user. */
 struct host_account {
     char *name, *gecos, *home, *group; /* owned; where nothing is known: the uid, "", "/", the gid as text */

@@ -1,6 +1,5 @@
 /* info and version: what this is, what this machine offers, and what it lacks with the way to get it. */
 #include "engine/engine_int.h"
-#include "engine/labels_int.h"
 
 #include "base/logout.h"
 #include "spec/log.h"
@@ -164,7 +163,7 @@ struct err *engine_info(struct engine *e, struct json **ret) {
     json_set(o, "SecurityOptions", json_array());
     json_push_str(json_get(o, "SecurityOptions"), "name=seccomp,profile=builtin");
     json_push_str(json_get(o, "SecurityOptions"), "name=rootless");
-    if (e->config->selinux_enabled && labels_offered())
+    if (e->config->selinux_enabled && host_has_selinux())
         json_push_str(json_get(o, "SecurityOptions"), "name=selinux");
     json_set_strv(o, "RegistryMirrors", &e->config->registry_mirrors);
     json_set_strv(o, "InsecureRegistries", &e->config->insecure_registries);

@@ -32,8 +32,6 @@ static void labels_freep(struct labels **l) { labels_free(*l); }
 
 const struct selinux_machine *labels_machine(const struct labels *l) { return l ? &l->machine : NULL; }
 
-bool labels_offered(void) { return faccessat(AT_FDCWD, "/sys/fs/selinux/enforce", F_OK, 0) == 0; }
-
 /* ---- the policy ---- */
 
 /* Where the loaded policy's own file would be, owned. */
@@ -118,7 +116,7 @@ static struct err *shared_label(struct engine *e, const struct container_options
 
 struct err *labels_find(struct engine *e, const struct container_options *o, struct labels **ret) {
     *ret = NULL;
-    if (!selinux_wanted(o, e->config) || !labels_offered())
+    if (!selinux_wanted(o, e->config) || !host_has_selinux())
         return NULL;
     __attribute__((cleanup(labels_freep))) struct labels *l = mem_alloc(sizeof *l);
     TRY(read_policy(&l->policy));

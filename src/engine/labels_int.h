@@ -21,8 +21,6 @@ struct labels;
 struct rootfs_plan;
 struct selinux_machine;
 
-/* Whether this machine's kernel has SELinux, with a policy or without. */
-bool labels_offered(void);
 /* What a new container's label is made of, where it wants one and the machine has SELinux; else *ret is NULL. Owned,
  * and borrowed as labels_machine(). not_found where the policy knows no containers. */
 struct err *labels_find(struct engine *e, const struct container_options *o, struct labels **ret)

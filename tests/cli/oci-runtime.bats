@@ -238,7 +238,7 @@ PY
     with -e 's|"linux":{|"linux":{"intelRdt":{"closID":"x"},|'
     refused 'linux.intelRdt of the config'
     with -e 's|"linux":{|"linux":{"mountLabel":"system_u:object_r:container_file_t:s0:c1,c2",|'
-    [ -e /sys/fs/selinux ] || refused 'linux.mountLabel of the config: this machine has no SELinux'
+    [ -e /sys/fs/selinux/enforce ] || refused 'linux.mountLabel of the config: this machine has no SELinux'
 }
 
 # edit STATEMENT: changes the configuration, c to the python statement.

@@ -19,6 +19,7 @@
 #include "base/proc.h"
 #include "base/sys/sys.h"
 #include "deny.h"
+#include "userns_fixture.h"
 
 static void test_identity(void) {
     uint64_t start = 0;
@@ -237,11 +238,6 @@ static void test_signal_names(void) {
     CHECK_STR(proc_signal_name(-5), "");
 }
 
-static bool put(const char *path, const char *text) {
-    autofd int fd = open(path, O_WRONLY | O_CLOEXEC);
-    return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-}
-
 /* As first process of a pid namespace: 0 when a child that is not dumpable is known nevertheless, 2 without hidepid. */
 static int meet_hidden(const char *hidepid) {
     uint64_t start = 1;
@@ -276,12 +272,11 @@ static int meet_hidden(const char *hidepid) {
 }
 
 static void hidden_by(const char *hidepid) {
-    autofree char *uids = mem_printf("0 %u 1", geteuid());
     int status = 0;
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
-        if (unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS) < 0 || !put("/proc/self/uid_map", uids))
+        if (!become_root(CLONE_NEWPID | CLONE_NEWNS))
             _exit(2);
         pid_t first = fork();
         if (first == 0)

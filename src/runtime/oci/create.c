@@ -126,7 +126,7 @@ static struct err *check_fields(const struct json *config) {
             return err_hint(err_new(ERR_UNSUPPORTED, "%s of the config", fields[i]),
                             "leave it out: it is for runtimes that run as root");
     const char *label = json_str_value(json_path(config, "linux.mountLabel"));
-    if (label && *label && access("/sys/fs/selinux", F_OK) < 0)
+    if (label && *label && !host_has_selinux())
         return err_hint(err_new(ERR_UNSUPPORTED, "linux.mountLabel of the config: this machine has no SELinux"),
                         "leave it out (--security-opt label=disable of podman's)");
     return NULL;

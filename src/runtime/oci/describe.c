@@ -46,9 +46,6 @@ static struct json *enabled(bool on) {
     return j;
 }
 
-/* Labels are set where the kernel has the module. */
-static struct json *module_features(const char *sign) { return enabled(access(sign, F_OK) == 0); }
-
 static struct json *cgroup_features(void) {
     static const char *const on[] = {"v1", "v2", "rootless"}, *const off[] = {"systemd", "systemdUser", "rdma"};
     struct json *c = json_object();
@@ -67,8 +64,8 @@ static struct json *linux_features(void) {
     json_set(l, "capabilities", caps);
     json_set(l, "cgroup", cgroup_features());
     json_set(l, "seccomp", seccomp_features());
-    json_set(l, "apparmor", module_features("/sys/module/apparmor"));
-    json_set(l, "selinux", module_features("/sys/fs/selinux"));
+    json_set(l, "apparmor", enabled(access("/sys/module/apparmor", F_OK) == 0));
+    json_set(l, "selinux", enabled(host_has_selinux()));
     json_set(l, "intelRdt", enabled(false));
     json_set(l, "mountExtensions", json_object());
     json_set(json_get(l, "mountExtensions"), "idmap", enabled(true));
