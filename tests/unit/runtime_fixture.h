@@ -235,6 +235,7 @@ static inline void put(const char *name, const char *text, mode_t mode) {
 static inline void test_setup(void) {
     const char *scratch = getenv("CORACLE_TEST_DIR");
     become_user();
+    umask(022); /* the container's users are others */
     char *dir = mem_printf("%s/coracle-rt-XXXXXX", scratch ? scratch : "/tmp");
     top = mkdtemp(dir);
     CHECK(top != NULL);
