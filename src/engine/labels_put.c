@@ -83,7 +83,7 @@ static struct err *check_source(const struct host *h, int fd, const char *source
     if (n < 0)
         return err_sys(errno, "look at %s", source);
     path[n] = '\0';
-    if (!selinux_is_precious(path, h->home))
+    if (!volumes_is_precious(h, fd))
         return NULL;
     return err_hint(err_new(ERR_DENIED, "SELinux relabeling of %s is not allowed", path),
                     "z and Z are for a directory that containers are to have for themselves; --security-opt "

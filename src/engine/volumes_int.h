@@ -6,6 +6,7 @@
 
 struct engine;
 struct err;
+struct host;
 struct id_map;
 struct json;
 struct spec;
@@ -46,5 +47,8 @@ struct err *volumes_give(const struct engine *e, const struct json *config, cons
     __attribute__((warn_unused_result));
 /* There, too: opens (O_PATH) what an entry of SPEC_ANN_CHOWN or SPEC_ANN_RELABEL names, as the mount will open it. */
 struct err *volumes_open_source(const struct json *one, int *ret_fd) __attribute__((warn_unused_result));
+/* Whether neither U nor z nor Z may change what is open (O_PATH) and all that is in it: the system, the user's home,
+ * the store or the run directory, or what one of them lies in. Also where that cannot be found out. */
+bool volumes_is_precious(const struct host *h, int fd);
 /* Appends an event "mount" or "unmount" for each volume of a container. */
 void volumes_tell(const struct json *summary, const char *id, const char *action, struct str *batch);

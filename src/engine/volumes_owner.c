@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/idmap.h"
-#include "base/path.h"
 #include "base/walk.h"
 #include "engine/engine_int.h"
 #include "engine/volumes_int.h"
@@ -50,47 +49,16 @@ static struct err *give_dir(void *ctx, int dir, const char *name, const struct s
     return give(ctx, dir, "", st, name);
 }
 
-/* ---- what is never given away ---- */
-
-static bool same_file(const struct stat *a, const struct stat *b) {
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-/* Whether `path` is the directory, or lies in it. */
-static bool holds(const struct stat *dir, const char *path) {
-    struct stat above = {.st_ino = 0}, st;
-    autofd int fd = path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-    while (fd >= 0 && fstat(fd, &st) == 0 && !same_file(&st, &above)) {
-        if (same_file(&st, dir))
-            return true;
-        above = st;
-        fd_replace(&fd, openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
-    }
-    return false;
-}
-
-static struct err *check_source(const struct host *h, const char *source, const struct stat *st) {
-    if (!holds(st, h->home) && !holds(st, h->data_root))
-        return NULL;
-    return err_hint(
-        err_new(ERR_DENIED, "%s is not given to a container's user: your home or coracle's store is in it", source),
-        "U is for a directory that the container is to have for itself");
-}
-
 /* ---- all ---- */
 
-struct err *volumes_open_source(const struct json *one, int *ret_fd) {
-    const char *source = json_text(one, "Source"), *subpath = json_str_value(json_get(one, "Subpath"));
-    autofd int top = -1;
-    TRY(fd_open_at(AT_FDCWD, source, O_PATH, 0, &top));
-    if (subpath) {
-        int sub = path_find_in_root(top, subpath, O_PATH);
-        if (sub < 0)
-            return err_sys(errno, "cannot access path %s in %s", subpath, source);
-        fd_replace(&top, sub);
-    }
-    *ret_fd = take_fd(&top);
-    return NULL;
+static struct err *check_source(const struct host *h, int fd, const char *source) {
+    if (!volumes_is_precious(h, fd))
+        return NULL;
+    return err_hint(
+        err_new(ERR_DENIED,
+                "%s is not given to a container's user: your home, coracle's store or a part of the system is in it",
+                source),
+        "U is for a directory that the container is to have for itself");
 }
 
 static struct err *give_source(const struct host *h, const struct json *one, struct owner *o) {
@@ -101,9 +69,9 @@ static struct err *give_source(const struct host *h, const struct json *one, str
     TRY(volumes_open_source(one, &fd));
     if (fstat(fd, &st) < 0)
         return err_sys(errno, "stat %s", source);
+    TRY(check_source(h, fd, source));
     if (!S_ISDIR(st.st_mode))
         return give(o, fd, "", &st, source);
-    TRY(check_source(h, source, &st));
     return walk_tree(fd, ".", &ops);
 }
 

@@ -122,8 +122,10 @@ image_mounts() {
     assert_eq "$(in_box --user 5:6 --mount type=tmpfs,dst=/m,U --tmpfs /n:U,mode=700 -- 'stat -c %u:%g /m /n | paste -sd " "')" "5:6 5:6"
     coracle volume rm owned >/dev/null
     # what is not to be given away, and what cannot be
-    run -125 in_box -v "$HOME:/m:U" -- true
-    assert_output_has "$HOME is not given to a container's user"
+    for source in "$HOME" "$HOME/.local" "$STORE" "$CTR_HOME" "$XDG_RUNTIME_DIR" /tmp; do
+        run -125 in_box -v "$source:/m:U" -- true
+        assert_output_has "$source is not given to a container's user"
+    done
     run -125 in_box --mount type=image,src=busybox,dst=/m,U -- true
     assert_output_has "cannot mix 'chown' with mount type 'image'"
     run in_box --user 5:6 -v "/usr/share:/m:U" -- true

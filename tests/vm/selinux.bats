@@ -106,7 +106,7 @@ given() { mkdir -p "$1" && echo inside >"$1/file" && chmod -R a+rwX "$1"; }
     coracle rm -f owner
     ln -s "$HOME" "$HOME/home"
     local source
-    for source in / /usr /var/lib "$HOME" "$HOME/home" "$(dirname "$HOME")"; do
+    for source in / /usr /var/lib "$HOME" "$HOME/home" "$(dirname "$HOME")" "$HOME/.local" "$STORE" "$XDG_RUNTIME_DIR"; do
         run quick -v "$source:/d:z" busybox true
         [ "$status" != 0 ] || fail "$source was relabelled"
         assert_output_has "is not allowed"
