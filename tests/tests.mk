@@ -88,7 +88,7 @@ proof-dockerfiles: all
 .PHONY: proof-attacks
 proof-attacks: all
 	@stage=$$(tests/lib/stage $(B)) && trap 'rm -rf "$$stage"' EXIT && TEST_ROUNDS=$(PROOF_ATTACKS) CORACLE_SUITE=bats \
-	    tests/lib/as-user "$$stage/tests/lib/suite" "$$stage" tests/cli/security.bats tests/cli/files.bats
+	    tests/lib/as-user "$$stage/tests/lib/suite" "$$stage" tests/cli/security.bats tests/cli/security-builds.bats tests/cli/files.bats
 # Other hosts: VM_RUN names the program that boots a virtual machine (tests/vm/run says what it must do), VM_HOSTS the hosts, all by default.
 .PHONY: check-vm
 check-vm: all

@@ -76,6 +76,7 @@ struct build_options {
     const char *target;                  /* or NULL */
     const struct strv *platforms;        /* "linux/arm64", "linux/amd64,linux/arm64"; none: this machine's */
     bool no_cache, pull;
+    bool host_network; /* RUN may have --network=host */
     const struct build_attest *attest;
     bool squash;        /* the layers that the build makes become one */
     bool want_each;     /* of several platforms each becomes an image of the store: result.members */

@@ -243,15 +243,25 @@ static void history(struct run *r) {
     exec_history(x, DF_RUN, &words);
 }
 
+/* What a Dockerfile, or an image's ONBUILD, wants and does not get by itself. */
+static struct err *check_entitled(const struct run *r) {
+    if (str_eq(df_flag(r->in, "security"), "insecure"))
+        return err_new(ERR_UNSUPPORTED, "RUN --security=insecure is not allowed: builds run without privileges");
+    if (df_flag(r->in, "device"))
+        return err_new(ERR_UNSUPPORTED, "RUN --device is not supported: builds have no devices of the host's");
+    if (str_eq(df_flag(r->in, "network"), "host") && !r->x->o->host_network)
+        return err_hint(err_new(ERR_DENIED, "network.host is not allowed"),
+                        "RUN --network=host reaches what listens on this machine only; build with --allow network.host "
+                        "if you trust the Dockerfile and the images that it is from");
+    return NULL;
+}
+
 static struct err *run(struct run *r) {
     struct exec *x = r->x;
     struct cache_step step = {.text = r->in->text};
     bool hit = false;
     struct store_layer_ref layer;
-    if (str_eq(df_flag(r->in, "security"), "insecure"))
-        return err_new(ERR_UNSUPPORTED, "RUN --security=insecure is not allowed: builds run without privileges");
-    if (df_flag(r->in, "device"))
-        return err_new(ERR_UNSUPPORTED, "RUN --device is not supported: builds have no devices of the host's");
+    TRY(check_entitled(r));
     TRY(find_command(r));
     TRY(mounts_read(r));
     add_environment(r);

@@ -1,43 +1,14 @@
 #!/usr/bin/env bats
 # security: what a hostile container, image or neighbour tries. docs/internals/threats.md says which threat is met where; the
-# numbers in brackets are its rows. The attacks are tests/lib/attack.c, linked statically and bind-mounted.
+# numbers in brackets are its rows.
 load ../lib/common
+load ../lib/attacks
 load ../lib/terminal
 
 file_setup() {
     image busybox
-    mkdir "$CTR_HOME/attack" "$CTR_HOME/escape"
-    gcc -O1 -static -o "$CTR_HOME/attack/attack" "$TESTS_DIR/lib/attack.c" 2>/dev/null || rm -f "$CTR_HOME/attack/attack"
+    attacks_setup
 }
-
-attacks() { [ -x "$CTR_HOME/attack/attack" ] || skip "gcc and a static C library are needed"; }
-
-# A container that carries out an attack in the background: attacker OPTIONS… -- attack arguments…
-attacker() {
-    local options=()
-    attacks
-    rm -f "$CTR_HOME/attack/stop"
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    shift
-    coracle run -d --name "attacker$BATS_TEST_NUMBER" -v "$CTR_HOME/attack:/attack" "${options[@]}" busybox /attack/attack "$@" >/dev/null
-}
-# Ends it; fails if it got through, or if it had nothing to try.
-attack_failed() {
-    local log
-    touch "$CTR_HOME/attack/stop"
-    coracle wait "attacker$BATS_TEST_NUMBER" >/dev/null
-    log=$(coracle logs "attacker$BATS_TEST_NUMBER" 2>&1)
-    coracle rm -f "attacker$BATS_TEST_NUMBER" >/dev/null
-    rm -f "$CTR_HOME/attack/stop"
-    case $log in *BREACH*) fail "$(head -5 <<<"$log")" ;; esac
-    [[ $log =~ tried\ [0-9]+,\ guarded\ ([0-9]+) ]] || fail "the attack says nothing: $log"
-    [ "${1:-}" = quiet ] || [ "${BASH_REMATCH[1]}" -gt 0 ] || fail "the attack saw nothing to try: $log"
-}
-
-nothing_escaped() { [ -z "$(ls -A "$CTR_HOME/escape")" ] || fail "something was made on the host: $(ls -laR "$CTR_HOME/escape")"; }
 
 # An image of a tree that a function made: crafted NAME FUNCTION
 crafted() {

@@ -32,9 +32,8 @@ static const struct cli_flag flags[] = {
     {.name = "allow",
      .type = CLI_LIST,
      .offset = AT(allow),
-     .help = "Allow an extra privilege",
-     .standing = CLI_REFUSED,
-     .reason = "RUN has docker's default privileges and no others"},
+     .help = "Allow what a Dockerfile may not by itself (\"network.host\": RUN --network=host)",
+     .reason = "all but network.host: RUN has docker's default privileges and no others"},
     {.name = "annotation",
      .type = CLI_LIST,
      .offset = AT(annotation),
@@ -276,6 +275,15 @@ static void set_network(struct opts *o) {
         strv_push(&o->run.networks, o->network);
 }
 
+/* BuildKit's entitlements: what a Dockerfile, which may be anybody's, gets only when the user says so. */
+static struct err *check_allowed(const struct opts *o) {
+    for (size_t i = 0; i < o->allow.n; i++)
+        if (!str_eq(o->allow.v[i], "network.host"))
+            return err_hint(err_new(ERR_UNSUPPORTED, "--allow %s is not supported", o->allow.v[i]),
+                            "RUN has docker's default privileges and no others; there is network.host");
+    return NULL;
+}
+
 static struct err *write_text(const char *path, const char *text) {
     autofd int fd = -1;
     TRY(fd_open_at(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &fd));
@@ -425,6 +433,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
     struct build_look look;
     struct call call = {.build = false};
     TRY(check(c, o));
+    TRY(check_allowed(o));
     TRY(find_call(o, &call));
     TRY(find_look(c, o, &look));
     set_network(o);
@@ -455,6 +464,7 @@ static struct err *run(struct cli_ctx *c, int *ret_code) {
         .squash = o->squash,
         .no_cache = o->no_cache,
         .pull = o->pull,
+        .host_network = o->allow.n || strv_has(&o->run.networks, "host"),
         .debug_shell = o->debug_shell,
         .explain = log_shows(LOG_LEVEL_DEBUG),
         .look = look,
