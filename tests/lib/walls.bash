@@ -96,3 +96,31 @@ attack_from_an_internal_network() {
     refute_output_has REACHED
     quiet
 }
+
+# packets_of_known_holes: see tests/net/frames.py; of a container that is alone with libslirp, whose frames nobody has looked at before
+packets_of_known_holes() {
+    local host pid helper port rest got
+    host=$(ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
+    [ -n "$host" ] || skip "this machine has no address but loopback"
+    python3 "$TESTS_DIR/net/frames.py" serve "$CTR_HOME/frames.log" >"$CTR_HOME/frames.port" 3>&- &
+    echo $! >"$CTR_HOME/frames.pid"
+    wait_for test -s "$CTR_HOME/frames.port"
+    read -r port rest <"$CTR_HOME/frames.port"
+    coracle run -d --name attacker --network slirp busybox sleep 1000 >/dev/null
+    pid=$(coracle inspect -f '{{.State.Pid}}' attacker)
+    helper=$(helper_pids)
+    # shellcheck disable=SC2086
+    run nsenter -t "$pid" -U --preserve-credentials -n python3 "$TESTS_DIR/net/frames.py" attack 10.0.2.2 fd00:10:2::2 "$host" "$port" $rest
+    kill "$(cat "$CTR_HOME/frames.pid")"
+    assert_status 0
+    assert_output_has "done, "
+    for what in LEAK ANSWERED SILENT; do refute_output_has $what; done
+    assert_eq "$(helper_pids)" "$helper"
+    # what arrived is what was sent: no protocol was rewritten, no datagram is longer
+    assert_eq "$(grep '^tcp' "$CTR_HOME/frames.log" | grep -v "^tcp $port " | sort)" "$(sed -n 's/^sent //p' <<<"$output" | sort)"
+    got=$(grep '^udp' "$CTR_HOME/frames.log" | sort | uniq -c | sed 's/^ *//')
+    assert_eq "$got" "2 udp "$'\n'"1 udp $(printf 'well-formed after' | od -An -tx1 -v | tr -d ' \n')"$'\n'"1 udp $(printf 'well-formed before' | od -An -tx1 -v | tr -d ' \n')"
+    coracle run --rm --network slirp busybox ping -c 1 -W 10 10.0.2.2
+    [ -n "$rest" ] || echo "# none of the ports is free whose protocols could be rewritten" >&3
+}
+helper_pids() { pgrep -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/" | sort | xargs; }

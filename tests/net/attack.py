@@ -6,7 +6,9 @@ TCP and UDP and writes down whoever comes; PREY are addresses of containers on o
 what was reached. The caller also looks at what the server and the prey have seen, for some of this needs no answer to do harm. --brief waits
 for no answer, and leaves out the gateway's ports.
 """
-import errno, fcntl, socket, struct, subprocess, sys
+import errno, socket, struct, subprocess, sys
+
+from packets import checksum, own_mac, with_sum
 
 brief = sys.argv[1] == "--brief" and sys.argv.pop(1) is not None
 port, gateway, gateway6, prey = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
@@ -56,21 +58,6 @@ def try_all(addresses, to_port, how):
 # ---- frames, as no stack would make them ----
 
 
-def checksum(data):
-    if len(data) % 2:
-        data += b"\0"
-    n = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while n >> 16:
-        n = (n & 0xFFFF) + (n >> 16)
-    return ~n & 0xFFFF
-
-
-def with_sum(proto, src, dst, head, data, at):
-    pseudo = src + dst + struct.pack("!BBH" if len(src) == 4 else "!IHBB", *((0, proto, len(head + data)) if len(src) == 4 else (len(head + data), 0, 0, proto)))
-    total = checksum(pseudo + head + data)
-    return head[:at] + struct.pack("!H", total) + head[at + 2 :] + data
-
-
 def packet(src, dst, proto, to_port):
     v6 = ":" in dst
     family = socket.AF_INET6 if v6 else socket.AF_INET
@@ -83,10 +70,6 @@ def packet(src, dst, proto, to_port):
         return struct.pack("!IHBB", 6 << 28, len(body), proto, 64) + s + d + body
     head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, proto, 0) + s + d
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
-
-
-def own_mac(s):
-    return fcntl.ioctl(s.fileno(), 0x8927, struct.pack("256s", b"eth0"))[18:24]
 
 
 def send_frames(pairs, to_port):
