@@ -235,7 +235,9 @@ static void keep_terminal(int pidfd, int console, int caller, bool attached) {
     while (attached && p[0].revents == 0 && p[1].revents == 0)
         if (poll(p, ARRAY_LEN(p), -1) < 0 && errno != EINTR)
             return;
-    if (attached && p[0].revents == 0 && recv(caller, &word, 1, 0) <= 0)
+    if (attached && p[0].revents != 0) /* what it has said last is the caller's to read */
+        return;
+    if (attached && recv(caller, &word, 1, 0) <= 0)
         fd_replace(&console, -1);
     drain_terminal(pidfd, console);
 }

@@ -306,6 +306,18 @@ runs_in() { coracle exec "$1" ps | grep -v ' ps' | grep -qF -- "$2"; }
     term_expect 'code=33'
 }
 
+@test "exec -it: nothing is lost of what a command says that ends at once" {
+    term_open
+    term_type "for i in \$(seq $(rounds 30)); do coracle exec -it box echo line-\$i; done | grep -c line-; echo o''ver"
+    term_expect over
+    assert_eq "$(term_screen | grep -xE "[0-9]+")" "$(rounds 30)"
+    # of a command that says more than a terminal holds, and then ends
+    term_type 'for i in 1 2 3; do coracle exec -it box seq 20000 >"$TMPDIR/said"; tr -d "\r" <"$TMPDIR/said" | cksum; done; seq 20000 | cksum; echo al""so'
+    term_expect also
+    assert_eq "$(term_screen | grep -c "^$(seq 20000 | cksum)")" 4
+    term_close
+}
+
 @test "exec -it: the detach keys leave the command running and restore the terminal" {
     term_open
     term_type 'stty -a >"$TMPDIR/before"; coracle exec -it box sh; stty -a >"$TMPDIR/after"; echo ba""ck'
