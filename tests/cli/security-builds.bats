@@ -69,8 +69,8 @@ FROM busybox
 COPY swapper /swapper
 RUN --mount=type=cache,id=raced,sharing=shared,target=/c rm -rf /c/* && mkdir -p /c/d/in /c/d/a && echo mine >/c/d/in/file && echo mine >/c/d/file && \
     ln -s $CTR_HOME/victim /c/l && ln -s $UP$STORE/volumes/victim/_data /c/l2
-RUN --mount=type=cache,id=raced,sharing=shared,target=/c --mount=type=cache,id=ctl,target=/attack rm -f /attack/stop; /swapper swap /c/d /c/l 600 & \
-    /swapper swap /c/d /c/l2 600 & wait
+RUN --mount=type=cache,id=raced,sharing=shared,target=/c --mount=type=cache,id=ctl,target=/attack rm -f /attack/stop; /swapper swap /c/d /c/l 900 & \
+    /swapper swap /c/d /c/l2 900 & wait
 D
     cat >mounts <<'D'
 FROM busybox
@@ -125,7 +125,7 @@ D
     printf 'FROM busybox\nARG N\nRUN --mount=type=bind,source=d/in/file,target=/m cat /m\n' >file
     printf 'FROM busybox\nARG N\nRUN --mount=type=cache,id=$N,from=named,source=d/in,target=/m cat /m/file\n' >cache
     printf 'FROM busybox\nARG N\nCOPY d/in /m\nRUN cat /m/file\n' >copy
-    attacker -v "$T/ctx:/s" -- swap /s/d /s/l 600
+    attacker -v "$T/ctx:/s" -- swap /s/d /s/l 900
     for i in $(seq "$(rounds 15)"); do
         for file in bind file cache copy; do
             build_again $file --build-context "named=$T/ctx" >>"$T/said.$file" || true

@@ -30,7 +30,7 @@ crafted() {
     sums=$(sha256sum "$own"/*)
     printf '#!/proc/self/exe\n' >"$CTR_HOME/attack/script"
     chmod 755 "$CTR_HOME/attack/script" "$own"/*
-    attacker -- overwrite 20
+    attacker -- overwrite 900
     for i in $(seq "$(rounds 15)"); do
         timeout 10 "$own/coracle" exec "attacker$BATS_TEST_NUMBER" /proc/self/exe version || true
         timeout 10 "$own/coracle" exec "attacker$BATS_TEST_NUMBER" /attack/script || true
@@ -49,7 +49,7 @@ crafted() {
 }
 
 @test "[2] 300 execs under a container that looks at every new process: none can be opened before it runs its program" {
-    attacker --cap-add SYS_PTRACE -- newcomers 60
+    attacker --cap-add SYS_PTRACE -- newcomers 900
     for i in $(seq "$(rounds 100)"); do
         for j in 1 2 3; do coracle exec "attacker$BATS_TEST_NUMBER" true & done
         wait
@@ -138,7 +138,7 @@ i = tarfile.TarInfo("from-xz"); i.size = 1; t.addfile(i, io.BytesIO(b"x")); t.cl
     coracle run -d --name neighbour busybox sleep 1000
     for options in "" "--cap-add SYS_PTRACE" "--privileged" "--cap-add ALL --security-opt seccomp=unconfined"; do
         # shellcheck disable=SC2086
-        attacker --pid host $options -- engine 30
+        attacker --pid host $options -- engine 900
         for i in 1 2 3; do
             coracle run --rm busybox true
             coracle exec neighbour true
@@ -230,23 +230,62 @@ P
     coracle rm -f env
 }
 
-@test "[13] TIOCSTI in a container with a terminal types into its own, not into the caller's" {
+# typed_everywhere: each way into a container from a terminal, and a tool that hands on what it was given, for the attack to bite
+naive() { echo "unshare -U -r -p -f $CTR_HOME/attack/attack"; }
+ways_in() {
+    local with=" -v $CTR_HOME/attack:/attack busybox /attack/attack" flags
+    for flags in "" -i -t -it; do
+        echo "coracle run --rm $flags$with"
+        echo "coracle exec $flags typed /attack/attack"
+    done
+    echo "coracle run --rm --privileged$with"
+    echo "coracle run --rm --pid host -i$with"
+    echo "coracle run --rm -it --init --security-opt seccomp=unconfined$with"
+    echo "coracle run --rm -i --cap-add ALL --userns nomap$with"
+    echo "coracle exec --privileged -i typed /attack/attack"
+}
+typing_works() { [ "$(cat /proc/sys/dev/tty/legacy_tiocsti 2>/dev/null || echo 1)" = 1 ]; }
+
+@test "[13] the caller's terminal is not in a container, and what TIOCSTI types there is not the caller's input" {
     attacks
     command -v tmux >/dev/null || skip "tmux is needed"
     coracle run -d --name typed -v "$CTR_HOME/attack:/attack" busybox sleep 1000
     term_open 100 30
-    for command in "coracle run --rm -it -v $CTR_HOME/attack:/attack busybox" "coracle exec -it typed" "coracle exec typed" \
-        "coracle run --rm -v $CTR_HOME/attack:/attack busybox"; do
+    type_it() {
         term_clear
-        term_type "$command /attack/attack type \$'echo INJ''ECTED\n'; echo o''ver"
+        term_type "$1 type \$'echo INJ''ECTED\n' \$(stat -Lc '%d %r' /dev/stdin); echo o''ver"
         term_expect over
         term_type 'echo ne''xt'
         term_expect next
+    }
+    type_it "$(naive)"
+    term_expect "BREACH the caller's terminal"
+    ! typing_works || term_expect INJECTED
+    while read -r command; do
+        type_it "$command"
         # the container's own terminal may echo what was typed; the shell outside must not have run it
         ! term_screen | grep -x INJECTED || fail "the caller's shell ran it: $command" "$(term_screen)"
-    done
-    term_refuse BREACH
+        term_refuse BREACH
+        term_expect "breaches 0"
+    done < <(ways_in)
     term_close
+    coracle rm -f typed
+}
+
+@test "[13] nor is a virtual console, for TIOCLINUX to paste into it" {
+    attacks
+    [ -w /dev/tty60 ] || skip "no virtual console that is ours"
+    coracle run -d --name typed -v "$CTR_HOME/attack:/attack" busybox sleep 1000
+    # shellcheck disable=SC2046
+    on_console() { run python3 "$TESTS_DIR/lib/console.py" /dev/tty60 $1 type INJECTED $(stat -Lc '%d %r' /dev/tty60); }
+    on_console "$(naive)"
+    assert_status 99
+    ! typing_works || assert_output_has "input: b'INJECTED"
+    while read -r command; do
+        on_console "$command"
+        assert_status 0
+        assert_output_has "input: b''"
+    done < <(ways_in)
     coracle rm -f typed
 }
 
@@ -315,7 +354,7 @@ P
     mkdir -p "$CTR_HOME/shared/d" "$CTR_HOME/tool"
     ln -s "$CTR_HOME/escape" "$CTR_HOME/shared/l"
     ln -s "../../../../../../../../..$CTR_HOME/escape" "$CTR_HOME/shared/l2"
-    attacker -v "$CTR_HOME/shared:/s" -- swap /s/d /s/l 80
+    attacker -v "$CTR_HOME/shared:/s" -- swap /s/d /s/l 900
     one() { timeout 20 coracle run --rm -v "$CTR_HOME/shared:/s" -v "$CTR_HOME/tool:/s/d/a/b" -v /etc/hostname:/s/d/file -w /s/l/c busybox true; }
     for i in $(seq "$(rounds 50)"); do
         for j in 1 2 3 4; do one >/dev/null 2>&1 & done
@@ -334,7 +373,7 @@ P
     mkdir -p "$outside/in"
     echo geheim >"$outside/in/file"
     coracle run --rm -v swapped:/v busybox sh -c "mkdir -p /v/d/in; echo mine >/v/d/in/file; ln -s $outside /v/l"
-    attacker -v swapped:/s -- swap /s/d /s/l 80
+    attacker -v swapped:/s -- swap /s/d /s/l 900
     try() {
         timeout 20 coracle run --rm --mount type=volume,src=swapped,dst=/m,volume-subpath=d/in busybox cat /m/file
         timeout 20 coracle cp "attacker$BATS_TEST_NUMBER:/s/d/in/file" -
