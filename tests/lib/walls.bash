@@ -99,7 +99,7 @@ attack_from_an_internal_network() {
 
 # packets_of_known_holes: see tests/net/frames.py; of a container that is alone with libslirp, whose frames nobody has looked at before
 packets_of_known_holes() {
-    local host pid helper port rest got
+    local host pid helper port rest got what
     host=$(ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
     [ -n "$host" ] || skip "this machine has no address but loopback"
     python3 "$TESTS_DIR/net/frames.py" serve "$CTR_HOME/frames.log" >"$CTR_HOME/frames.port" 3>&- &
@@ -117,9 +117,11 @@ packets_of_known_holes() {
     for what in LEAK ANSWERED SILENT; do refute_output_has $what; done
     assert_eq "$(helper_pids)" "$helper"
     # what arrived is what was sent: no protocol was rewritten, no datagram is longer
+    # shellcheck disable=SC2154
     assert_eq "$(grep '^tcp' "$CTR_HOME/frames.log" | grep -v "^tcp $port " | sort)" "$(sed -n 's/^sent //p' <<<"$output" | sort)"
+    hex() { printf %s "$1" | od -An -tx1 -v | tr -d ' \n'; }
     got=$(grep '^udp' "$CTR_HOME/frames.log" | sort | uniq -c | sed 's/^ *//')
-    assert_eq "$got" "2 udp "$'\n'"1 udp $(printf 'well-formed after' | od -An -tx1 -v | tr -d ' \n')"$'\n'"1 udp $(printf 'well-formed before' | od -An -tx1 -v | tr -d ' \n')"
+    assert_eq "$got" "$(printf '2 udp \n1 udp %s\n1 udp %s' "$(hex 'well-formed after')" "$(hex 'well-formed before')")"
     coracle run --rm --network slirp busybox ping -c 1 -W 10 10.0.2.2
     [ -n "$rest" ] || echo "# none of the ports is free whose protocols could be rewritten" >&3
 }

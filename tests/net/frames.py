@@ -135,7 +135,10 @@ class Link:
         """What arrives until nothing has for so long."""
         frames = []
         while select.select([self.sock], [], [], seconds)[0]:
-            data, at = self.sock.recvfrom(65536)
+            try:
+                data, at = self.sock.recvfrom(65536)
+            except OSError as e:
+                sys.exit(f"SILENT the link: {e}: the helper has died")
             if at[2] != 4:  # PACKET_OUTGOING
                 frames.append(data)
         return frames
