@@ -89,7 +89,8 @@ static int64_t number(struct cursor *c, const char *before) {
     uint64_t v = 0;
     while (*p >= '0' && *p <= '9' && p - start < 19) /* which an unsigned number holds */
         v = v * 10 + (uint64_t)(*p++ - '0');
-    c->p = p > start && (*p < '0' || *p > '9') && v <= INT64_MAX ? p : NULL;
+    bool padded = *start == '0' && p > start + 1;
+    c->p = p > start && !padded && (*p < '0' || *p > '9') && v <= INT64_MAX ? p : NULL;
     return negative ? -(int64_t)v : (int64_t)v;
 }
 
