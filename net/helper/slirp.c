@@ -55,6 +55,7 @@ enum kind { STREAM, FLOW, KINDS };
 /* A socket of libslirp's, by its number. */
 struct polled {
     bool open;
+    bool listed; /* until the next sweep, even if it is closed: its number may be another's before that */
     enum kind kind;
     uint32_t events;   /* as in the table; 0: not there */
     uint32_t revents;  /* of this turn */
@@ -211,7 +212,7 @@ static void socket_closes(int fd, void *ctx) {
         u->n_open[p->kind]--;
     if (p->events)
         epoll_ctl(u->sockets.fd, EPOLL_CTL_DEL, fd, NULL);
-    u->polled[fd] = (struct polled){.open = false};
+    u->polled[fd] = (struct polled){.listed = p->listed};
 }
 
 /* More can be read soon; it is asked again at the end of every turn anyway. */
@@ -245,6 +246,7 @@ static void list_socket(struct slirp_uplink *u, int fd) {
         u->listed = mem_resize(u->listed, u->room_listed, sizeof *u->listed);
     }
     u->listed[u->n_listed++] = fd;
+    u->polled[fd].listed = true;
 }
 
 /* A descriptor is its own index. */
@@ -258,7 +260,7 @@ static int add_poll(int fd, int events, void *ctx) {
     p->asked_in = u->question;
     if (p->events == ev.events)
         return fd;
-    if (!p->events)
+    if (!p->listed)
         list_socket(u, fd);
     if (epoll_ctl(u->sockets.fd, p->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev) == 0)
         p->events = ev.events;
@@ -273,10 +275,12 @@ static void sweep(struct slirp_uplink *u) {
         struct polled *p = &u->polled[fd];
         if (p->events && p->asked_in == u->question) {
             u->listed[kept++] = fd;
-        } else if (p->events) {
-            epoll_ctl(u->sockets.fd, EPOLL_CTL_DEL, fd, NULL);
-            p->events = 0;
+            continue;
         }
+        if (p->events)
+            epoll_ctl(u->sockets.fd, EPOLL_CTL_DEL, fd, NULL);
+        p->events = 0;
+        p->listed = false;
     }
     u->n_listed = kept;
 }
