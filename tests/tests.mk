@@ -3,9 +3,9 @@ UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNIT_BINS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRCS))
 UNIT_LIBS_test_seccomp := -lseccomp
 UNIT_LIBS_test_seccomp_json := -lseccomp
-# coracle-net's objects as a library, for tests and fuzzers of its parts.
+# coracle-net's objects as a library, for tests and fuzzers of its parts; without the connect(2) that it has in libc's place.
 HELPER_LIB := $(B)/lib/libhelper.a
-$(HELPER_LIB): $(call obj_of,$(filter-out net/helper/main.c,$(wildcard net/helper/*.c)))
+$(HELPER_LIB): $(call obj_of,$(filter-out net/helper/main.c net/helper/slirp_connect.c,$(wildcard net/helper/*.c)))
 $(B)/unit/%: tests/unit/%.c $(call lib_of,$(LAYERS)) $(HELPER_LIB) tests/unit/unit.h $(B)/flags
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
@@ -32,20 +32,22 @@ check: test-deps
 	@stage=$$(tests/lib/stage $(B)) && trap 'rm -rf "$$stage"' EXIT && tests/lib/as-user "$$stage/tests/lib/suite" "$$stage" $(TESTS)
 
 # Coverage-guided fuzzing with clang: every tests/fuzz/fuzz_*.c for FUZZ_SECONDS, under ASan and UBSan, corpus kept in build/fuzz.
-# fuzz-smoke: the seeds and the kept corpus once, and a second each.
+# fuzz-smoke: the seeds and the kept corpus once, and a second each. fuzz-keep: what they learnt, and the time, into tests/fuzz.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 $(B)/bin/fuzz_%: tests/fuzz/fuzz_%.c $(call lib_of,$(LAYERS)) $(HELPER_LIB) $(B)/flags
 	@mkdir -p $(@D)
 	@echo "  FUZZ  $<"
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(call lib_of,$(LAYERS)) \
-	    $(HELPER_LIB) -Wl,--end-group -lslirp -lmnl -lcjson -ldl -larchive -lisal -lzstd -lz -lcrypto
-.PHONY: fuzz fuzz-smoke fuzz-bins
+	    $(HELPER_LIB) -Wl,--end-group -lslirp -lmnl -lcjson -ldl -larchive -lisal -lzstd -lz -lcrypto -lcurl
+.PHONY: fuzz fuzz-smoke fuzz-keep fuzz-bins
 fuzz-bins: $(patsubst %,$(B)/bin/%,$(FUZZ_TARGETS))
 fuzz:
 	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 fuzz-smoke:
 	@tests/fuzz/run 1 $(FUZZ_TARGETS)
+fuzz-keep:
+	@tests/fuzz/keep
 
 # The gates; GATES="layers size" runs only these.
 .PHONY: lint lint-flags

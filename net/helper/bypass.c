@@ -26,6 +26,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sys/sys.h"
 #include "net/helper/helper_int.h"
 
 enum {
@@ -158,7 +159,7 @@ static int dial(const struct loop *l, const struct tuple *t) {
     if (fd < 0)
         return -1;
     relay_prepare(fd);
-    if (connect(fd, (const struct sockaddr *)&to, len) == 0 || errno == EINPROGRESS)
+    if (sys_connect(fd, (const struct sockaddr *)&to, len) == 0 || errno == EINPROGRESS)
         return fd;
     fd_close(fd);
     return -1;

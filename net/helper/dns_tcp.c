@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/id.h"
 #include "base/mem.h"
+#include "base/sys/sys.h"
 #include "net/helper/dns_int.h"
 
 enum { CONNS = 128, CONNS_OF_ONE = 32, LENGTH = 2, ACCEPTS = 16 };
@@ -150,7 +151,7 @@ static void server_write(struct loop *l, struct watch *w, uint32_t events);
 
 static bool server_open(struct dns_conn *c, const union dns_peer *server) {
     autofd int fd = socket(server->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || (connect(fd, &server->sa, dns_peer_len(server)) != 0 && errno != EINPROGRESS))
+    if (fd < 0 || (sys_connect(fd, &server->sa, dns_peer_len(server)) != 0 && errno != EINPROGRESS))
         return false;
     c->server = (struct watch){.fd = fd, .ready = server_write};
     if (!loop_add(c->listener->dns->loop, &c->server, EPOLLOUT)) {

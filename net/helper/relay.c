@@ -290,7 +290,7 @@ int relay_connect(struct loop *l, struct relay_group *group, int a, int b, const
     bool speaks = sys_waiting(a) > 0;
     if (speaks)
         setsockopt(b, IPPROTO_TCP, TCP_DEFER_ACCEPT, &on, sizeof on);
-    if (connect(b, (const struct sockaddr *)to, len) != 0 && errno != EINPROGRESS)
+    if (sys_connect(b, (const struct sockaddr *)to, len) != 0 && errno != EINPROGRESS)
         return errno;
     struct relay *r = begin(l, group, a, b, true);
     if (r && speaks) {

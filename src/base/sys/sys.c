@@ -115,6 +115,8 @@ int sys_sched_setattr(const struct sched_attr *attr) { return (int)syscall(SYS_s
 
 int sys_ioprio_set(int which, int who, int value) { return (int)syscall(SYS_ioprio_set, which, who, value); }
 
+int sys_connect(int fd, const struct sockaddr *to, socklen_t len) { return (int)syscall(SYS_connect, fd, to, len); }
+
 int sys_tty_get_size(int fd, struct winsize *ret) { return ioctl(fd, TIOCGWINSZ, ret); }
 
 int sys_tty_set_size(int fd, const struct winsize *ws) { return ioctl(fd, TIOCSWINSZ, ws); }

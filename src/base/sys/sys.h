@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 struct sched_attr;
@@ -82,6 +83,8 @@ int sys_tap_open(const char *name);
 /* Switches off transmit checksum and segmentation offload of a link: its other end then sees frames as they would be on
  * a wire. `socket_fd`: any socket of the namespace. */
 int sys_link_no_offload(int socket_fd, const char *name);
+/* connect(2), past what the program may have put in its place for a library (net/helper/slirp_connect.c). */
+int sys_connect(int fd, const struct sockaddr *to, socklen_t len);
 /* FIONREAD: bytes that a socket holds for its reader; -1 and errno where that is no question. */
 int sys_waiting(int fd);
 /* FICLONE: 0 when `to` now shares the blocks of `from`. */
