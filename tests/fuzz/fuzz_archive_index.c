@@ -1,8 +1,9 @@
 /*
- * What `load` makes of an archive's index.json or manifest.json. The input is parts, separated by 0xff: the first byte
- * chooses the kind of archive, the first part is its index, the others are blobs; "@3" in a part stands for the hex
- * digest of the third, so that an index can name a manifest and a manifest a config. The store is a stub: nothing is
- * unpacked or written. What would be published has canonical references and full ids.
+ * What `load` makes of an archive's index.json or manifest.json. The input is parts, separated by 0xff: the bits of the
+ * first byte choose the kind of archive, and what of it is asked for; the first part is its index, the others are
+ * blobs; "@3" in a part stands for the hex digest of the third, and "#3" for its length, so that an index can name a
+ * manifest and a manifest a config. The store is a stub: nothing is unpacked or written. What would be published has
+ * canonical references and full ids, and an index only with all that it consists of.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -62,6 +63,11 @@ static void check_name(const char *ref) {
 static struct err *stub_image(const struct store_image *img, const struct strv *names, bool *ret_changed) {
     if (!path_is_hex64(img->id) || !digest_ok(img->config) || !img->os || !img->arch)
         abort();
+    if (img->index && !digest_ok(img->index))
+        abort();
+    for (size_t i = 0; i < img->extra.n; i++)
+        if (!img->index || !digest_ok(img->extra.v[i]))
+            abort();
     for (size_t i = 0; i < names->n; i++)
         check_name(names->v[i]);
     *ret_changed = true;
@@ -93,9 +99,13 @@ static struct err *stub_archive(struct store_archive **ret) {
 
 static void expand(const uint8_t *from, size_t n, struct str *out) {
     for (size_t i = 0; i < n; i++) {
-        size_t k = from[i] == '@' && i + 1 < n ? (size_t)from[i + 1] - '0' : PARTS_MAX;
+        bool digest = from[i] == '@', size = from[i] == '#';
+        size_t k = (digest || size) && i + 1 < n ? (size_t)from[i + 1] - '0' : PARTS_MAX;
         if (k < n_parts && *parts[k].digest) {
-            str_append(out, digest_hex(parts[k].digest));
+            if (digest)
+                str_append(out, digest_hex(parts[k].digest));
+            else
+                str_appendf(out, "%zu", parts[k].text.len);
             i++;
         } else {
             str_append_c(out, (char)from[i]);
@@ -133,24 +143,41 @@ static void make_parts(const uint8_t *data, size_t size) {
     }
 }
 
+enum {
+    LAYOUT = 1,
+    ANY_PLATFORM = 2, /* an index stays one */
+    DIRECTORY = 4,
+    CHOSEN = 8 /* one of its images is asked for */
+};
+
+static void make_archive(uint8_t how) {
+    static struct store_member members[PARTS_MAX + 3];
+    archive = (struct store_archive){.tmp_fd = -1, .m = members};
+    add_member(0, mem_dup(how & LAYOUT ? "index.json" : "manifest.json"));
+    if (how & LAYOUT)
+        add_member(0, mem_dup("oci-layout"));
+    else if (how & DIRECTORY)
+        add_member(0, mem_dup("version"));
+    for (size_t i = 1; i < n_parts; i++)
+        add_member(i, mem_printf("%s%s", how & DIRECTORY ? "" : "blobs/sha256/", digest_hex(parts[i].digest)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static struct store_member members[PARTS_MAX + 2];
+    static char path[] = "/a.tar", tag[] = "x:1";
+    static const struct host host = {.config_dir = NULL}; /* whose rules for signatures are the machine's, if any */
+    static const struct image_location location = {.transport = IMAGE_DOCKER_ARCHIVE, .path = path, .reference = tag};
     if (size < 1)
         return 0;
-    bool layout = data[0] & 1;
     make_parts(data + 1, size - 1);
-    archive = (struct store_archive){.tmp_fd = -1, .m = members};
-    add_member(0, mem_dup(layout ? "index.json" : "manifest.json"));
-    if (layout)
-        add_member(0, mem_dup("oci-layout"));
-    for (size_t i = 1; i < n_parts; i++)
-        add_member(i, mem_printf("blobs/sha256/%s", digest_hex(parts[i].digest)));
-    static const struct host host = {.config_dir = NULL}; /* whose rules for signatures are the machine's, if any */
-    const struct image_load l = {.fd = -1, .platform = "linux/amd64", .host = &host};
+    make_archive(data[0]);
+    const struct image_load l = {.fd = -1,
+                                 .platform = data[0] & ANY_PLATFORM ? NULL : "linux/amd64",
+                                 .from = data[0] & CHOSEN ? &location : NULL,
+                                 .host = &host};
     autostrv struct strv refs = {0}, ids = {0};
     err_free(image_load(&l, &refs, &ids));
     for (size_t i = 0; i < archive.n; i++)
-        free(members[i].name);
+        free(archive.m[i].name);
     for (size_t i = 0; i < n_parts; i++)
         str_done(&parts[i].text);
     return 0;

@@ -1,4 +1,5 @@
-/* A Dockerfile. What is read has words within its text; what is refused has a place within it. */
+/* A Dockerfile. What is read has words within its text; what is refused has a place within it. The same text as an
+ * image's trigger is one instruction or none. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -7,6 +8,13 @@
 #include "build/dockerfile_int.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void trigger(const char *text) {
+    autodockerfile d = {.n = 0};
+    autoerr e = dockerfile_parse_trigger(text, &d);
+    if (d.n != (e ? 0 : 1))
+        abort();
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     autofree char *text = mem_dupn(size ? (const char *)data : "", size);
@@ -27,5 +35,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             if (!in->heredocs[h].data)
                 abort();
     }
+    trigger(text);
     return 0;
 }

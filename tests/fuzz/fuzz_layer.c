@@ -26,6 +26,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define FILE_MAX (64 << 20)
+#define INFLATED_MAX (1 << 20)
 
 struct memory {
     const uint8_t *data;
@@ -54,6 +55,8 @@ static struct err *blob_next(void *ctx, const void **ret, size_t *ret_n) {
     *ret = b->buf;
     TRY(inflate_read(b->z, b->buf, sizeof b->buf, ret_n));
     b->total += *ret_n;
+    if (*ret_n == 0)
+        return inflate_finish(b->z);
     return b->total > FILE_MAX ? err_new(ERR_NO_SPACE, "enough") : NULL;
 }
 
@@ -88,13 +91,13 @@ static struct err *run_tar(int root, const uint8_t *data, size_t n) {
     return e;
 }
 
-static struct err *run_place(int root, const uint8_t *data, size_t n) {
+static struct err *run_place(int root, uint8_t bits, const uint8_t *data, size_t n) {
     uint8_t *tar = mem_resize(NULL, n + 1, 1);
     memcpy(tar, data, n);
     repair_checksums(tar, n);
     struct memory m = {.data = tar, .left = n, .piece = 1536};
     const struct extract_feed feed = {.next = memory_next, .ctx = &m};
-    const struct extract_place how = {.own = false};
+    const struct extract_place how = {.own = bits & 4, .as_root = bits & 8};
     struct extract_result r;
     struct err *e = extract_place(root, 65536, &how, &feed, &r);
     free(tar);
@@ -118,6 +121,41 @@ static struct err *run_blob(int root, const uint8_t *data, size_t n) {
     source_done(&src);
     free(b);
     return e;
+}
+
+/* The bytes, as many as `piece` at a time. */
+static struct err *inflated(const uint8_t *data, size_t n, size_t piece, struct str *out) {
+    autofd int fd = sys_memfd("blob", 0);
+    struct source src = {.fd = fd, .bell_fd = -1, .copy_fd = -1};
+    struct inflate *z = NULL;
+    size_t got = 1;
+    char buf[8192];
+    struct err *e = io_write_all(fd, data, n);
+    if (lseek(fd, 0, SEEK_SET) != 0)
+        abort();
+    if (!e)
+        e = inflate_new(&src, &z);
+    while (!e && got) {
+        const void *at = NULL;
+        e = inflate_next(z, buf, piece, &at, &got);
+        if (!e)
+            str_append_n(out, at, got);
+        if (!e && out->len > INFLATED_MAX)
+            e = err_new(ERR_NO_SPACE, "enough");
+    }
+    inflate_free(z);
+    source_done(&src);
+    return e;
+}
+
+static struct err *run_inflate(const uint8_t *data, size_t n) {
+    autostr struct str one = STR_INIT, other = STR_INIT;
+    autoerr e = inflated(data, n, 8192, &one);
+    autoerr e2 = inflated(data, n, 1001, &other);
+    bool enough = one.len > INFLATED_MAX || other.len > INFLATED_MAX;
+    if (!enough && (!e != !e2 || (!e && (one.len != other.len || (one.len && memcmp(one.ptr, other.ptr, one.len))))))
+        abort();
+    return NULL;
 }
 
 /* A directory with one empty directory "layer" in it. */
@@ -144,6 +182,12 @@ static struct err *only_layer(void *ctx, const char *name, unsigned char d_type)
     return NULL;
 }
 
+static struct err *run_one(int root, uint8_t way, const uint8_t *data, size_t n) {
+    if (way & 1)
+        return way & 2 ? run_inflate(data, n) : run_blob(root, data, n);
+    return way & 2 ? run_place(root, way, data, n) : run_tar(root, data, n);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int dir = scratch();
     if (size < 1)
@@ -151,7 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (mkdirat(dir, "layer", 0755) != 0)
         abort();
     autofd int root = openat(dir, "layer", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    err_free((data[0] & 1 ? run_blob : data[0] & 2 ? run_place : run_tar)(root, data + 1, size - 1));
+    err_free(run_one(root, data[0], data + 1, size - 1));
     autoerr e = io_each_entry(dir, only_layer, NULL);
     autoerr left = io_remove_tree(dir, "layer");
     if (e || left)

@@ -81,10 +81,11 @@ def run(name, make, expect, check, end):
 def dump(directory):
     for name, make, _, _, end in CASES:
         data = make() + (END if end else b"")
-        kind = b"\1" if data[:2] in (b"\x1f\x8b", b"\x28\xb5", b"\xfd7", b"BZ") else b"\0"
-        if len(data) < 200000:
-            with open(os.path.join(directory, name), "wb") as f:
-                f.write(kind + data)
+        packed = data[:2] in (b"\x1f\x8b", b"\x28\xb5", b"\xfd7", b"BZ")
+        for way, suffix in ((1, ""), (3, "_inflate")) if packed else ((0, ""), (2, "_place")):
+            if len(data) < 200000:
+                with open(os.path.join(directory, name + suffix), "wb") as f:
+                    f.write(bytes([way]) + data)
     return 0
 
 
