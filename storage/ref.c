@@ -31,7 +31,7 @@ static bool ref_ok(const char *ref) {
     size_t n = strlen(ref);
     if (!n || strspn(ref, all) != n || ref[n - 1] == '/')
         return false;
-    for (const char *part = ref; part; part = strchr(part, '/'), part += part != NULL)
+    for (const char *part = ref; part; part = strchr(part, '/'), part = part ? part + 1 : NULL)
         if (strchr("./-:@", *part))
             return false;
     return true;

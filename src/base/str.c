@@ -224,7 +224,7 @@ size_t str_distance(const char *a, const char *b) {
 char *str_assigned(const char *text, const char *key) {
     size_t n = strlen(key);
     char *found = NULL;
-    for (const char *line = text; line; line = strchr(line, '\n'), line += line != NULL) {
+    for (const char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
         const char *s = line + strspn(line, " \t");
         if (strncmp(s, key, n) != 0 || s[n + strspn(s + n, " \t")] != '=')
             continue;

@@ -67,7 +67,7 @@ static size_t from_hex(const char *hex, size_t n, unsigned char ret[MAGIC_MAX]) 
 
 /* What follows a word at the beginning of a line; its length. */
 static size_t field(const char *text, const char *word, const char **ret) {
-    for (const char *line = text; line; line = strchr(line, '\n'), line += line != NULL)
+    for (const char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL)
         if (str_starts(line, word)) {
             *ret = line + strlen(word);
             return strcspn(*ret, "\n");
