@@ -17,6 +17,7 @@
 
 #include "base/path.h"
 #include "base/sys/sys.h"
+#include "tests/fuzz/tar_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -57,18 +58,6 @@ struct err *msg_send(struct msg_chan *c, const struct json *m, const int *fds, s
     return NULL;
 }
 
-static void repair_checksums(uint8_t *tar, size_t n) {
-    for (; n >= 512; tar += 512, n -= 512) {
-        unsigned sum = 8 * ' ';
-        if (memcmp(tar + 257, "ustar", 5) != 0)
-            continue;
-        for (size_t i = 0; i < 512; i++)
-            sum += i >= 148 && i < 156 ? 0 : tar[i];
-        snprintf((char *)tar + 148, 8, "%06o", sum);
-        tar[155] = ' ';
-    }
-}
-
 static void make_scratch(void) {
     char path[] = "/dev/shm/fuzz-archive-XXXXXX";
     const struct rlimit r = {.rlim_cur = FILE_MAX, .rlim_max = FILE_MAX};
@@ -91,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint8_t *tar = mem_resize(NULL, size, 1);
     memcpy(tar, data + 1, size - 1);
     if (!(data[0] & 1))
-        repair_checksums(tar, size - 1);
+        tar_repair_checksums(tar, size - 1);
     autofd int fd = sys_memfd("tar", 0);
     struct source source = {.fd = fd, .bell_fd = -1, .copy_fd = -1};
     struct op op = {.n_fds = 0};

@@ -22,6 +22,7 @@
 #include <sys/resource.h>
 
 #include "base/sys/sys.h"
+#include "tests/fuzz/tar_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -60,22 +61,10 @@ static struct err *blob_next(void *ctx, const void **ret, size_t *ret_n) {
     return b->total > FILE_MAX ? err_new(ERR_NO_SPACE, "enough") : NULL;
 }
 
-static void repair_checksums(uint8_t *tar, size_t n) {
-    for (; n >= 512; tar += 512, n -= 512) {
-        unsigned sum = 8 * ' ';
-        if (memcmp(tar + 257, "ustar", 5) != 0)
-            continue;
-        for (size_t i = 0; i < 512; i++)
-            sum += i >= 148 && i < 156 ? 0 : tar[i];
-        snprintf((char *)tar + 148, 8, "%06o", sum);
-        tar[155] = ' ';
-    }
-}
-
 static struct err *run_tar(int root, const uint8_t *data, size_t n) {
     uint8_t *tar = mem_resize(NULL, n + 1, 1);
     memcpy(tar, data, n);
-    repair_checksums(tar, n);
+    tar_repair_checksums(tar, n);
     struct memory m = {.data = tar, .left = n, .piece = 1536};
     const struct extract_feed feed = {.next = memory_next, .ctx = &m};
     struct extract_result r;
@@ -94,7 +83,7 @@ static struct err *run_tar(int root, const uint8_t *data, size_t n) {
 static struct err *run_place(int root, uint8_t bits, const uint8_t *data, size_t n) {
     uint8_t *tar = mem_resize(NULL, n + 1, 1);
     memcpy(tar, data, n);
-    repair_checksums(tar, n);
+    tar_repair_checksums(tar, n);
     struct memory m = {.data = tar, .left = n, .piece = 1536};
     const struct extract_feed feed = {.next = memory_next, .ctx = &m};
     const struct extract_place how = {.own = bits & 4, .as_root = bits & 8};

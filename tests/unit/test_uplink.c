@@ -6,8 +6,7 @@
 
 #include "base/sys/sys.h"
 #include "net/helper/loop.c"
-#include "net/helper/policy.c"
-#include "unit.h"
+#include "uplink_fixture.h"
 
 static bool answered; /* connections are made, and nothing comes by them; else … */
 
@@ -26,42 +25,6 @@ int connect(int fd, const struct sockaddr *to, socklen_t len) {
 ssize_t sendto(int fd, const void *data, size_t n, int flags, const struct sockaddr *to, socklen_t len) {
     (void)fd, (void)data, (void)flags, (void)to, (void)len;
     return (ssize_t)n;
-}
-
-static struct loop l;
-static int far; /* the container's end of the link */
-
-static struct slirp_uplink *begin(uint32_t descriptors) {
-    int pair[2];
-    CHECK_OK(loop_init(&l));
-    policy_set(&l, NULL);
-    l.descriptors = descriptors;
-    CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
-    struct uplink_wanted want = {.id = "container", .kind = "tap", .mtu = 1500};
-    CHECK_OK(net_addr_parse("10.0.2.0/24", &want.near.net[0]));
-    CHECK_OK(net_addr_parse("10.0.2.2", &want.gateway[0]));
-    CHECK_OK(uplink_start(&l, pair[0], &want));
-    far = pair[1];
-    return l.uplinks;
-}
-
-static void end(void) {
-    uplink_end(&l, "container");
-    close(far);
-    close(l.epoll);
-    close(l.spare);
-    free(l.buffer);
-    free(l.policy->denied);
-    free(l.policy);
-}
-
-static uint16_t checksum(const void *data, size_t n, uint32_t sum) {
-    const uint8_t *p = data;
-    for (size_t i = 0; i + 1 < n; i += 2)
-        sum += (uint32_t)p[i] << 8 | p[i + 1];
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum += sum >> 16;
-    return htons((uint16_t)~sum);
 }
 
 /* An IPv4 packet from a port of the container's to 192.0.2.1. */
@@ -123,7 +86,7 @@ static uint32_t answer_to(unsigned port) {
 }
 
 static void test_streams(void) {
-    const struct slirp_uplink *u = begin(400); /* a share of a hundred */
+    const struct slirp_uplink *u = begin(400, false); /* a share of a hundred */
     CHECK_INT(u->most[STREAM], 100);
     for (unsigned port = 1000; port < 1300; port++)
         send_tcp(port, TH_SYN);
@@ -142,7 +105,7 @@ static void test_streams(void) {
 /* A connection that ends and one that begins in the same turn have the same descriptor, one after the other: however
  * often that happens, it is watched as one. */
 static void test_turnover(void) {
-    const struct slirp_uplink *u = begin(400);
+    const struct slirp_uplink *u = begin(400, false);
     answered = true;
     send_tcp(1000, TH_SYN);
     for (unsigned port = 1000; port < 1200; port++) {
@@ -159,7 +122,7 @@ static void test_turnover(void) {
 }
 
 static void test_flows(void) {
-    struct slirp_uplink *u = begin(400);
+    struct slirp_uplink *u = begin(400, false);
     for (unsigned port = 1000; port < 1300; port++)
         send_udp(port);
     settle();
@@ -185,7 +148,7 @@ static void test_flows(void) {
 }
 
 static void test_share(void) {
-    const struct slirp_uplink *u = begin(1 << 20);
+    const struct slirp_uplink *u = begin(1 << 20, false);
     CHECK_INT(u->most[STREAM], STREAMS_MAX);
     CHECK_INT(u->most[FLOW], FLOWS_MAX);
     end();

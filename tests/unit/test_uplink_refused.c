@@ -7,43 +7,8 @@
 
 #include "deny.h"
 #include "net/helper/loop.c"
-#include "net/helper/policy.c"
 #include "net/helper/slirp_connect.c"
-#include "unit.h"
-
-static struct loop l;
-static int far; /* the container's end of the link */
-
-static void begin(void) {
-    int pair[2];
-    CHECK_OK(loop_init(&l));
-    policy_set(&l, NULL);
-    CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
-    struct uplink_wanted want = {.id = "container", .kind = "tap", .mtu = 1500, .near = {.loopback = true}};
-    CHECK_OK(net_addr_parse("10.0.2.0/24", &want.near.net[0]));
-    CHECK_OK(net_addr_parse("10.0.2.2", &want.gateway[0]));
-    CHECK_OK(uplink_start(&l, pair[0], &want));
-    far = pair[1];
-}
-
-static void end(void) {
-    uplink_end(&l, "container");
-    close(far);
-    close(l.epoll);
-    close(l.spare);
-    free(l.buffer);
-    free(l.policy->denied);
-    free(l.policy);
-}
-
-static uint16_t checksum(const void *data, size_t n, uint32_t sum) {
-    const uint8_t *p = data;
-    for (size_t i = 0; i + 1 < n; i += 2)
-        sum += (uint32_t)p[i] << 8 | p[i + 1];
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum += sum >> 16;
-    return htons((uint16_t)~sum);
-}
+#include "uplink_fixture.h"
 
 struct segment {
     struct ether_header eth;
@@ -75,7 +40,7 @@ static size_t count_resets(void) {
 
 static void knock_all(void) {
     size_t resets = 0;
-    begin();
+    begin(0, true);
     for (unsigned host = 10; host < 210; host++) { /* addresses that libslirp has not heard of yet */
         knock(host);
         for (int turns = 0; turns < 5 && resets < host - 9; turns++) {
