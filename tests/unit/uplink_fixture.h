@@ -2,6 +2,8 @@
  * net/helper/slirp.c and loop.c, which it is about. */
 #pragma once
 
+#include <unistd.h>
+
 #include "net/helper/policy.c"
 #include "unit.h"
 
