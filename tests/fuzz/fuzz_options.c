@@ -7,8 +7,8 @@
 #include "base/config.h"
 #include "base/host.h"
 #include "base/mem.h"
-#include "cli/cmd/container_flags_int.h"
 #include "spec/spec.h"
+#include "tests/fuzz/run_flags_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -64,25 +64,15 @@ static void build(struct container_options *o) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    autofree char *text = mem_dupn(size ? (const char *)data : "", size);
-    autostrv struct strv args = {0}, positionals = {0}, warnings = {0};
-    strv_split(&args, text, '\n');
-    struct container_flags f = {.quiet = false};
-    struct cli_parse p = {.command = "run",
-                          .flags = cli_container_flags,
-                          .opts = &f,
-                          .stop_at_positional = true,
-                          .positionals = &positionals,
-                          .warnings = &warnings};
-    if (args.n > 32) /* as many volumes and more are named above */
-        return 0;
-    cli_flags_init(cli_container_flags, &f);
-    autoerr e = cli_flags_parse(&p, (int)args.n, args.v);
-    mem_set(&f.o.cwd, "/home/user");
-    strv_extend(&f.o.command, &positionals);
-    if (!e && !p.help)
-        build(&f.o);
-    cli_flags_done(cli_container_flags, &f);
-    container_flags_done(&f);
+    struct run_line r;
+    run_line_begin(&r, data, size);
+    if (r.args.n <= 32) { /* as many volumes and more are named above */
+        autoerr e = cli_flags_parse(&r.p, (int)r.args.n, r.args.v);
+        mem_set(&r.f.o.cwd, "/home/user");
+        strv_extend(&r.f.o.command, &r.positionals);
+        if (!e && !r.p.help)
+            build(&r.f.o);
+    }
+    run_line_end(&r);
     return 0;
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cmd/container_flags_int.h"
+#include "tests/fuzz/run_flags_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -16,23 +16,13 @@ static void check_positionals(const struct strv *args, const struct strv *got) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    autofree char *text = mem_dupn(size ? (const char *)data : "", size);
-    autostrv struct strv args = {0}, positionals = {0}, warnings = {0};
-    strv_split(&args, text, '\n');
-    struct container_flags f = {.quiet = false};
-    struct cli_parse p = {.command = "run",
-                          .flags = cli_container_flags,
-                          .opts = &f,
-                          .stop_at_positional = true,
-                          .positionals = &positionals,
-                          .warnings = &warnings};
-    cli_flags_init(cli_container_flags, &f);
-    autoerr e = cli_flags_parse(&p, (int)args.n, args.v);
+    struct run_line r;
+    run_line_begin(&r, data, size);
+    autoerr e = cli_flags_parse(&r.p, (int)r.args.n, r.args.v);
     if (e && err_kind(e) != ERR_USAGE && err_kind(e) != ERR_UNSUPPORTED)
         abort();
-    if (!e && !p.help)
-        check_positionals(&args, &positionals);
-    cli_flags_done(cli_container_flags, &f);
-    container_flags_done(&f);
+    if (!e && !r.p.help)
+        check_positionals(&r.args, &r.positionals);
+    run_line_end(&r);
     return 0;
 }
