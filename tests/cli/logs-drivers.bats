@@ -158,15 +158,22 @@ P
     sink unixgram "$T/s"
     kill -STOP "$SINK_PID"
     coracle run -d --name quick --log-driver syslog --log-opt syslog-address=unix://"$T/s" --log-opt mode=non-blocking --log-opt max-buffer-size=64k \
-        -v "$T:/t" busybox sh -c 'seq 4000 | sed "s/\$/ $0/"; echo done >/t/done; while [ ! -e /t/go ]; do sleep 0.05; done; echo last' "$(printf %01000d 0)"
+        -v "$T:/t" busybox sh -c 'seq 4000 | sed "s/\$/ $0/"; echo done >/t/done
+            until [ -e /t/enough ]; do sleep 0.05; echo more $((more += 1)); done
+            echo last $more; until [ -e /t/end ]; do sleep 0.05; done' "$(printf %01000d 0)"
     wait_for test -e "$T/done"
     kill -CONT "$SINK_PID"
-    touch "$T/go"
+    wait_for received ': more [0-9]+$' # what waited before it has come too: there is room for the rest
+    touch "$T/enough"
+    wait_for received ': last [0-9]+$'
+    touch "$T/end"
     coracle wait quick
-    wait_for received ': last$'
     lost=$(tr '\0' '\n' <"$T/sink" | sed -n 's/.*coracle: \([0-9]*\) lines of output were lost.*/\1/p' | awk '{s += $1} END {print s}')
     whole=$(tr '\0' '\n' <"$T/sink" | grep -acE ': [0-9]+ 0{1000}$')
-    [ "$whole" -gt 50 ] && [ "$lost" -gt 1000 ] && [ $((lost + whole)) = 4000 ] || fail "$whole lines came and $lost were lost"
+    more=$(tr '\0' '\n' <"$T/sink" | grep -acE ': more [0-9]+$')
+    said=$((4000 + $(tr '\0' '\n' <"$T/sink" | sed -n 's/.*: last \([0-9]*\)$/\1/p')))
+    [ "$whole" -gt 50 ] && [ "$lost" -gt 1000 ] && [ $((lost + whole + more)) = $said ] ||
+        fail "of $said lines $whole and $more came and $lost were lost"
     coracle rm quick
 }
 
