@@ -1,4 +1,7 @@
-/* spec_build over a hostile image config: what it makes must be JSON that reads back. */
+/*
+ * spec_build over a hostile image config and, behind a NUL, a resolv.conf of the host: what it makes must be JSON that
+ * reads back, and the container's resolv.conf must have no lines but those that resolv.conf(5) knows.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +10,7 @@
 #include "base/host.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "spec/spec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,6 +24,13 @@ static void read_back(const struct json *j) {
         abort();
 }
 
+static void check_resolv(const struct json *config) {
+    const char *s = json_str_value(json_get(json_get(config, "annotations"), SPEC_ANN_RESOLV));
+    for (; s && *s; s += strcspn(s, "\n") + 1)
+        if (!str_starts(s, "nameserver ") && !str_starts(s, "search ") && !str_starts(s, "options "))
+            abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static char root[] = "/store", name[] = "host", secret[] = "SECRET=x";
     static char *const environ_of_host[] = {secret, NULL};
@@ -30,8 +41,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                      .cgroup = CGROUP_V2,
                                      .environ = environ_of_host};
     const struct container_options options = {.stop_timeout = -1};
+    autofree char *text = mem_dupn((const char *)data, size);
+    size_t len = strlen(text);
     autojson image = NULL;
-    autoerr bad = json_parse(size ? (const char *)data : "", size, "image", JSON_REFUSE_DUPLICATES, &image);
+    autoerr bad = json_parse(text, len, "image", JSON_REFUSE_DUPLICATES, &image);
     if (bad)
         return 0;
     const struct spec_input in = {.options = &options,
@@ -39,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                   .image_id = "11",
                                   .image_name = "x",
                                   .host = &host,
+                                  .host_resolv = len < size ? text + len + 1 : NULL,
                                   .id = "0123456789abcdef",
                                   .containers_root = root,
                                   .name = "n"};
@@ -47,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (e)
         return 0;
     read_back(s->config);
+    check_resolv(s->config);
     read_back(s->options);
     read_back(s->summary);
     spec_free(s);

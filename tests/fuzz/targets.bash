@@ -22,7 +22,7 @@ max_len() {
         fuzz_layer) echo 65536 ;;
         fuzz_template) echo 300 ;; # longer ones only loop longer
         fuzz_expand | fuzz_ignore) echo 512 ;;
-        fuzz_spec | fuzz_manifest | fuzz_seccomp | fuzz_archive_index | fuzz_archive) echo 16384 ;;
+        fuzz_spec | fuzz_bundle | fuzz_manifest | fuzz_seccomp | fuzz_archive_index | fuzz_archive) echo 16384 ;;
         *) echo 4096 ;;
     esac
 }
@@ -41,7 +41,7 @@ words_of() { # a file of a target's words: its own, and those of texts that othe
     local shared=() w
     case $1 in
         fuzz_manifest | fuzz_archive_index | fuzz_build_cache | fuzz_spec) shared=(json image) ;;
-        fuzz_json | fuzz_seccomp | fuzz_trust | fuzz_signature | fuzz_record | fuzz_config | fuzz_events | fuzz_logread) shared=(json) ;;
+        fuzz_json | fuzz_bundle | fuzz_seccomp | fuzz_trust | fuzz_signature | fuzz_record | fuzz_config | fuzz_events | fuzz_logread) shared=(json) ;;
         fuzz_net | fuzz_msg | fuzz_answer) shared=(json) ;;
         fuzz_layer | fuzz_archive) shared=(tar) ;;
         fuzz_frames_slirp | fuzz_nfqueue) shared=(packets) ;;
