@@ -161,6 +161,16 @@ struct err *runtime_exec(const struct runtime_exec *x, struct runtime_proc *ret)
 }
 void runtime_proc_done(struct runtime_proc *p) { kill(p->pid, SIGKILL); }
 
+static inline int64_t now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* How long what only the outside can see may take on a machine that does other things, and how often it is looked at.
+ */
+enum { PATIENCE_MS = 60000, LOOK_US = 10000 };
+
 /* ---- a place and a start ---- */
 
 static char base_dir[64];
@@ -180,6 +190,7 @@ struct run {
     const char *cmd;
     bool tty, in, host_pid, fail_create, detached; /* detached: no first client */
     bool once_off;
+    int send_buffer; /* of the monitor's end of the first client's connection; 0: as the machine has it */
     int64_t max_size;
     pid_t monitor;
     int dir, sync, conn, lock;
@@ -240,6 +251,8 @@ static inline struct err *start(struct run *r) {
     TRY(fd_socketpair(SOCK_STREAM, sync));
     if (!r->detached)
         TRY(fd_socketpair(SOCK_STREAM, client));
+    if (r->send_buffer)
+        setsockopt(client[1], SOL_SOCKET, SO_SNDBUF, &r->send_buffer, sizeof r->send_buffer);
     fflush(NULL);
     r->monitor = fork();
     if (r->monitor == 0)
@@ -313,7 +326,7 @@ static inline void send_frame(int fd, enum monitor_frame type, const void *data,
 }
 
 static inline bool receive(int fd, void *to, size_t n) {
-    struct timeval patience = {.tv_sec = 5};
+    struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     return recv(fd, to, n, MSG_WAITALL) == (ssize_t)n;
 }
@@ -334,12 +347,6 @@ static inline bool expect(int fd, const char *text) {
     }
     fprintf(stderr, "expected %s, got %.*s\n", text, (int)n, seen);
     return false;
-}
-
-static inline int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static inline bool have_pid_namespaces(void) {
