@@ -3,7 +3,9 @@
  * The loop is one of the test's own, whose timers fire when told to, so that nobody waits for a time-out.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -72,11 +74,13 @@ static void step(struct loop *l) {
     w->ready(l, w, e.events);
 }
 
+enum { PATIENCE_MS = 60000 };
+
 /* Runs until `fd` is readable. */
 static bool wait_for(struct loop *l, int fd) {
     for (;;) {
         struct pollfd p[] = {{.fd = fd, .events = POLLIN}, {.fd = l->epoll, .events = POLLIN}};
-        if (poll(p, 2, 5000) <= 0)
+        if (poll(p, 2, PATIENCE_MS) <= 0)
             return false;
         if (p[0].revents)
             return true;
@@ -84,11 +88,26 @@ static bool wait_for(struct loop *l, int fd) {
     }
 }
 
+/* What was sent before this has arrived: packets of one processor come in order, but on a busy one they may be left to
+ * ksoftirqd, and that may have to wait. */
+static void delivered(void) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    CHECK_INT(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    CHECK_INT(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    CHECK_INT(sendto(fd, "x", 1, 0, (struct sockaddr *)&at, sizeof at), 1);
+    CHECK_INT(poll(&p, 1, PATIENCE_MS), 1);
+    close(fd);
+}
+
 /* Runs until there is nothing to do. */
 static void settle(struct loop *l) {
     struct pollfd p = {.fd = l->epoll, .events = POLLIN};
-    while (poll(&p, 1, 0) > 0)
-        step(l);
+    do
+        delivered();
+    while (poll(&p, 1, 0) > 0 && (step(l), true));
 }
 
 /* ---- sockets ---- */
@@ -118,6 +137,16 @@ static struct side side_open(void) {
 static void side_close(const struct side *s) {
     close(s->udp);
     close(s->tcp);
+}
+/* One that refuses: nobody else gets the port, its TCP socket does not listen, and its UDP socket hears one peer. */
+static struct side side_refusing(void) {
+    struct side s = side_open();
+    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(1)};
+    close(s.tcp);
+    s.tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_INT(bind(s.tcp, (struct sockaddr *)&s.addr, sizeof s.addr), 0);
+    CHECK_INT(connect(s.udp, (struct sockaddr *)&peer, sizeof peer), 0);
+    return s;
 }
 
 static int client(const struct side *to, int type) {
@@ -360,14 +389,14 @@ static void test_next_server(void) {
 
 static void test_refusing_server(void) {
     struct bed *b = bed_make("c1");
-    struct side closed = side_open();
-    side_close(&closed);
+    struct side closed = side_refusing();
     resolv(b, &closed, &b->two);
     ask(b, "example.org", DNS_TYPE_A);
     serve(b, &b->two, DNS_NOERROR, 0); /* at once */
     CHECK_INT(answer(b), b->n + 4);
     resolv(b, &closed, NULL);
     check(b, "example.org", DNS_TYPE_A, DNS_SERVFAIL, 0);
+    side_close(&closed);
     bed_free(b);
 }
 
@@ -503,8 +532,7 @@ static void test_tcp_forward(void) {
 
 static void test_tcp_nobody(void) {
     struct bed *b = bed_make("c1");
-    struct side closed = side_open();
-    side_close(&closed);
+    struct side closed = side_refusing();
     resolv(b, &closed, NULL);
     int fd = client(&b->at, SOCK_STREAM);
     b->n = query(b->q, "example.org", DNS_TYPE_A);
@@ -520,8 +548,10 @@ static void test_tcp_nobody(void) {
     CHECK_INT(b->r[3] & 15, DNS_SERVFAIL);
     send_frame(fd, b->q, 5); /* shorter than a header */
     CHECK(wait_for(&b->loop, fd));
-    CHECK_INT(recv(fd, b->r, 1, 0), 0);
+    /* a reset where the five bytes were there before it hung up */
+    CHECK(recv(fd, b->r, 1, 0) == 0 || errno == ECONNRESET);
     close(fd);
+    side_close(&closed);
     bed_free(b);
 }
 
@@ -545,9 +575,21 @@ static void test_tcp_bounds(void) {
     bed_free(b);
 }
 
-UNIT_MAIN({"names", test_names}, {"scopes", test_scopes}, {"internal", test_internal}, {"malformed", test_malformed},
-          {"forward", test_forward}, {"forged", test_forged}, {"next server", test_next_server},
-          {"refusing server", test_refusing_server}, {"single server", test_single_server},
-          {"own servers", test_own_servers}, {"large reply", test_large_reply}, {"flood", test_flood},
-          {"TCP", test_tcp}, {"TCP forward", test_tcp_forward}, {"TCP with nobody", test_tcp_nobody},
-          {"TCP bounds", test_tcp_bounds})
+/* One processor for all: what settle() relies on. */
+static void test_begin(void) {
+    cpu_set_t allowed, one;
+    int cpu = 0;
+    CPU_ZERO(&one);
+    CHECK_INT(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    while (cpu < CPU_SETSIZE - 1 && !CPU_ISSET((size_t)cpu, &allowed))
+        cpu++;
+    CPU_SET((size_t)cpu, &one);
+    CHECK_INT(sched_setaffinity(0, sizeof one, &one), 0);
+}
+
+UNIT_MAIN({"begin", test_begin}, {"names", test_names}, {"scopes", test_scopes}, {"internal", test_internal},
+          {"malformed", test_malformed}, {"forward", test_forward}, {"forged", test_forged},
+          {"next server", test_next_server}, {"refusing server", test_refusing_server},
+          {"single server", test_single_server}, {"own servers", test_own_servers}, {"large reply", test_large_reply},
+          {"flood", test_flood}, {"TCP", test_tcp}, {"TCP forward", test_tcp_forward},
+          {"TCP with nobody", test_tcp_nobody}, {"TCP bounds", test_tcp_bounds})

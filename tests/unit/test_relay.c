@@ -6,8 +6,11 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include "base/clock.h"
 #include "net/helper/loop.c"
 #include "unit.h"
+
+enum { PATIENCE_MS = 60000 };
 
 static struct loop l;
 
@@ -33,6 +36,12 @@ static int listener(struct sockaddr_in *ret_at) {
     return fd;
 }
 
+/* A client may believe itself connected before the listener has heard of it. */
+static void await_client(int listener) {
+    struct pollfd p = {.fd = listener, .events = POLLIN};
+    CHECK_INT(poll(&p, 1, PATIENCE_MS), 1);
+}
+
 /* Two ends of a TCP connection, neither of which blocks. */
 static void tcp_pair(int ret[2]) {
     struct sockaddr_in at;
@@ -41,6 +50,7 @@ static void tcp_pair(int ret[2]) {
     ret[0] = small_socket(0);
     CHECK(connect(ret[0], (const struct sockaddr *)&at, sizeof at) == 0);
     fcntl(ret[0], F_SETFL, O_NONBLOCK);
+    await_client(at_fd);
     ret[1] = loop_accept(&l, at_fd, &peer);
     CHECK(ret[1] >= 0);
     close(at_fd);
@@ -61,16 +71,18 @@ static void settle(void) {
         one_round();
 }
 
-/* Lets the loop work until `fd` has something to say (POLLIN) or takes something (POLLOUT); false after a while. */
-static bool until(int fd, short events) {
-    struct pollfd p = {.fd = fd, .events = events};
-    for (int i = 0; i < 2000; i++) {
-        if (poll(&p, 1, 0) == 1)
+/* Lets the loop work until it says yes; false after a while. */
+static bool until_so(bool (*fn)(void *ctx), void *ctx) {
+    for (int64_t end = clock_boot() + PATIENCE_MS * NSEC_PER_MSEC; clock_boot() < end; one_round())
+        if (fn(ctx))
             return true;
-        one_round();
-    }
     return false;
 }
+
+static bool is_ready(void *ctx) { return poll(ctx, 1, 0) == 1; }
+
+/* Until `fd` has something to say (POLLIN) or takes something (POLLOUT). */
+static bool until(int fd, short events) { return until_so(is_ready, &(struct pollfd){.fd = fd, .events = events}); }
 
 /* The outer ends of a relay: what goes in at out[0] comes out of out[1]. */
 static void relayed(struct relay_group *group, int out[2]) {
@@ -101,7 +113,6 @@ static void test_both_ways(void) {
     char c;
     CHECK_INT(recv(s[1], &c, 1, 0), 0);
     close(s[1]);
-    until(-1, 0);
 }
 
 static void test_half_close(void) {
@@ -133,8 +144,12 @@ static void test_reset(void) {
 static void test_refused(void) {
     int a[2];
     char c;
-    struct sockaddr_in nobody;
-    close(listener(&nobody));
+    struct sockaddr_in nobody = local(0);
+    socklen_t len = sizeof nobody;
+    int taken =
+        socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* a port that nobody else gets, and nobody listens at */
+    CHECK(bind(taken, (const struct sockaddr *)&nobody, len) == 0);
+    CHECK(getsockname(taken, (struct sockaddr *)&nobody, &len) == 0);
     tcp_pair(a);
     int b = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     CHECK(connect(b, (const struct sockaddr *)&nobody, sizeof nobody) < 0);
@@ -142,6 +157,7 @@ static void test_refused(void) {
     CHECK(until(a[0], POLLIN));
     CHECK(recv(a[0], &c, 1, 0) < 0 && errno == ECONNRESET);
     close(a[0]);
+    close(taken);
 }
 
 /* What a client has sent before anybody was connected arrives, and a client that waits to be spoken to is. */
@@ -202,15 +218,14 @@ static void test_slow_reader(void) {
     bool right = true;
     char c;
     relayed(NULL, s);
-    while (in < TOTAL && until(s[0], POLLOUT)) {
+    for (int idle = 0; in < TOTAL && idle < (most ? 50 : PATIENCE_MS);) { /* rounds of a millisecond at most */
         size_t before = in;
         in = pour(s[0], in, TOTAL);
         one_round();
+        idle = in == before ? idle + 1 : 0;
         most = l.kept > most ? l.kept : most;
-        if (l.kept && in == before)
-            break;
         if (l.kept) /* stopped, or about to be */
-            while (until(s[1], POLLIN) && out < in / 2)
+            while (out < in / 2 && until(s[1], POLLIN))
                 out = drain(s[1], out, &right);
     }
     while (out < TOTAL) {
@@ -239,6 +254,20 @@ static size_t pour_all(int fd, size_t at, size_t end) {
     return at;
 }
 
+struct writer {
+    int fd;
+    size_t at, end, rounds;
+};
+
+/* Whether the relay holds bytes, in a pipe or copied, and for fifty rounds no more went. */
+static bool is_stopped(void *ctx) {
+    struct writer *w = ctx;
+    size_t before = w->at;
+    w->at = pour_all(w->fd, before, w->end);
+    w->rounds = w->at == before ? w->rounds + 1 : 0;
+    return w->rounds >= 50 && (l.kept || l.pipes.n > l.pipes.n_idle);
+}
+
 /* Everything from one end to the other, to a reader who begins when the writer is stopped, and the end with it;
  * *ret_spliced: whether bytes waited in a pipe then. */
 static void pass_through(size_t total, bool *ret_spliced) {
@@ -247,8 +276,9 @@ static void pass_through(size_t total, bool *ret_spliced) {
     bool right = true;
     char c;
     relayed(NULL, s);
-    for (size_t before = SIZE_MAX; in != before; settle())
-        in = pour_all(s[0], before = in, total);
+    struct writer w = {.fd = s[0], .end = total};
+    CHECK(until_so(is_stopped, &w));
+    in = w.at;
     CHECK(in < total);
     *ret_spliced = l.pipes.n > l.pipes.n_idle;
     while (out < total) {
@@ -325,13 +355,14 @@ static int open_descriptors(void) {
     return fd;
 }
 
+static bool as_many_descriptors(void *ctx) { return open_descriptors() == *(const int *)ctx; }
+
 static void test_nothing_left(void) {
     int before = open_descriptors();
     test_both_ways();
     test_half_close();
     test_refused();
-    settle();
-    CHECK_INT(open_descriptors(), before);
+    CHECK(until_so(as_many_descriptors, &before));
 }
 
 /* A client of a process without descriptors is hung up on, and the listener is quiet again. */
@@ -341,6 +372,7 @@ static void test_no_descriptors(void) {
     int at_fd = listener(&at), client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), taken[4096], n = 0;
     char c;
     CHECK(connect(client, (const struct sockaddr *)&at, sizeof at) == 0);
+    await_client(at_fd);
     while (n < 4096 && (taken[n] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)) >= 0)
         n++;
     if (n < 4096) { /* else the limit is higher than that: nothing to see */
