@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -17,6 +18,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/sys/sys.h"
+#include "userns_fixture.h"
 
 static char dir_path[64];
 
@@ -66,10 +68,15 @@ static void test_places(void) {
     tear_down();
 }
 
-static void test_run_root(void) {
-    set_up();
+/* The fallback has one name for all processes of a user: with a /tmp of its own, where that can be had, this does not
+ * meet those of the tests beside it. */
+static bool have_own_tmp(void) {
+    return become_root(CLONE_NEWNS) && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("tmpfs", "/tmp", "tmpfs", 0, NULL) == 0;
+}
+
+static void check_fallback(bool alone) {
     autofree char *fallback = mem_printf("/tmp/coracle-%u", (unsigned)getuid());
-    bool existed = access(fallback, F_OK) == 0;
     struct host *h = NULL;
     CHECK_INT(chmod(dir_path, 0770), 0); /* others may write: not used */
     CHECK_OK(host_probe(NULL, &h));
@@ -80,7 +87,7 @@ static void test_run_root(void) {
     CHECK(lstat(fallback, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 07777) == 0700);
     unsetenv("XDG_RUNTIME_DIR");
     check_field(NULL, offsetof(struct host, run_root), fallback);
-    if (!existed) {
+    if (alone) {
         CHECK_INT(chmod(fallback, 0755), 0);
         CHECK_ERR(host_probe(NULL, &h), ERR_DENIED);
         CHECK_INT(rmdir(fallback), 0);
@@ -88,21 +95,37 @@ static void test_run_root(void) {
         CHECK_ERR(host_probe(NULL, &h), ERR_DENIED);
         CHECK_INT(unlink(fallback), 0);
     }
-    tear_down();
+}
+
+static void test_run_root(void) {
+    fflush(NULL);
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool alone = have_own_tmp();
+        unit_failures = 0;
+        set_up();
+        check_fallback(alone);
+        tear_down();
+        _exit(unit_failures != 0);
+    }
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK_INT(status, 0);
 }
 
 static void test_facts(void) {
     set_up();
     struct host *h = NULL;
+    const int64_t bound = 2 * NSEC_PER_MSEC;
     int64_t best = INT64_MAX;
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 20 || (best >= bound && i < 2000); i++) { /* on a busy machine most are interrupted */
         host_free(h);
         int64_t before = clock_boot();
         CHECK_OK(host_probe(NULL, &h));
         int64_t took = clock_boot() - before;
         best = took < best ? took : best;
     }
-    CHECK(best < 2 * NSEC_PER_MSEC);
+    CHECK(best < bound);
     CHECK_INT(h->uid, getuid());
     CHECK(h->kernel[0] && h->hostname[0] && h->arch[0]);
     CHECK_INT(strlen(h->boot_id), 36);

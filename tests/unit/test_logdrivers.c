@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/gzip.h"
 #include "base/io.h"
@@ -71,9 +72,9 @@ static void check_numbered(int dir, bool local, int64_t tail, int total) {
 
 static bool exists(int dir, const char *name) { return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0; }
 
-/* Until the process that compresses has taken all rotated files; 10 s at most. */
+/* Until the process that compresses has taken all rotated files; a minute at most. */
 static void await_packed(int dir) {
-    for (int i = 0; i < 1000; i++) {
+    for (int64_t end = clock_boot() + 60 * NSEC_PER_SEC; clock_boot() < end; usleep(10000)) {
         struct logrange r;
         char name[LOG_NAME_SIZE];
         bool plain = exists(dir, LOG_NAME_PACKED);
@@ -84,7 +85,6 @@ static void await_packed(int dir) {
         }
         if (!plain)
             return;
-        usleep(10000);
     }
     CHECK(false); /* not compressed in time */
 }
