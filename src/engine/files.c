@@ -54,7 +54,7 @@ static struct err *reach_stopped(struct files *f) {
 /* Its first process is dead, or was never found. One that has let go of its memory, but is not dead yet, looks like one
  * that may not be looked at. */
 static bool has_ended(const struct files *f, const struct err *e) {
-    enum { DYING_MS = 500 };
+    enum { DYING_MS = 5000 }; /* it has to run for that, too */
     struct pollfd p = {.fd = f->pidfd, .events = POLLIN};
     return f->pidfd < 0 || poll(&p, 1, err_kind(e) == ERR_DENIED ? DYING_MS : 0) > 0;
 }

@@ -18,7 +18,7 @@
 #include "base/proc.h"
 #include "runtime/runtime_int.h"
 
-enum { ENDING_S = 2 };
+enum { ENDING_S = 5 };
 
 static void append_layer(struct str *s, const char *base, const char *path) {
     autofree char *full = path_join(base, path);
@@ -46,7 +46,8 @@ static void options_of(const struct rootfs_plan *p, struct str *s) {
 
 static void wake(int signo) { (void)signo; }
 
-/* One that ends because its mount has gone, with a container or a copy, has the lock until then, which is not long. */
+/* One that ends because its mount has gone, with a container or a copy, has the lock until then, which is not long
+ * but on a machine that has no processor for it. */
 static int wait_for_lock(int fd) {
     const struct itimerval soon = {.it_value.tv_sec = ENDING_S, .it_interval.tv_sec = ENDING_S}, never = {0};
     const struct sigaction interrupts = {.sa_handler = wake};
