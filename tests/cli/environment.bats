@@ -8,7 +8,7 @@ teardown() {
     chmod -R u+w "$CTR_HOME/home" 2>/dev/null || true
 }
 
-ends() { timeout 10 "$@" >/dev/null 2>&1 || [ $? != 124 ] || fail "$* hangs"; }
+ends() { timeout "$HUNG" "$@" >/dev/null 2>&1 || [ $? != 124 ] || fail "$* hangs"; }
 
 works() { # the whole life of a container, with the given words before coracle
     local name=$(unique)
@@ -114,14 +114,14 @@ works() { # the whole life of a container, with the given words before coracle
 
 @test "closed stdin, stdout and stderr, one and all" {
     for closed in '<&-' '>&-' '2>&-' '<&- >&-' '<&- 2>&-' '<&- >&- 2>&-'; do
-        run timeout 20 bash -c "coracle run --rm -i busybox sh -c 'echo text; echo err >&2; exit 6' $closed"
+        run timeout "$HUNG" bash -c "coracle run --rm -i busybox sh -c 'echo text; echo err >&2; exit 6' $closed"
         case $closed in
             *'>&-'*) [ "$status" != 124 ] || fail "it hangs with $closed" ;;
             *) assert_status 6 ;;
         esac
-        run timeout 20 bash -c "coracle run -d --name closed busybox sleep 1000 $closed"
+        run timeout "$HUNG" bash -c "coracle run -d --name closed busybox sleep 1000 $closed"
         [ "$status" != 124 ] || fail "it hangs with $closed"
-        run timeout 20 bash -c "coracle exec closed sh -c 'ls -l /proc/self/fd' $closed"
+        run timeout "$HUNG" bash -c "coracle exec closed sh -c 'ls -l /proc/self/fd' $closed"
         refute_output_has "$STORE"
         coracle rm -f closed >/dev/null 2>&1 || true
     done
@@ -298,7 +298,7 @@ P
 }
 
 @test "a full process table of the user's limits is an error, not a hang" {
-    run timeout 30 bash -c 'ulimit -n 12; coracle run --rm busybox echo few'
+    run timeout "$HUNG" bash -c 'ulimit -n 12; coracle run --rm busybox echo few'
     [ "$status" != 124 ] || fail "it hangs"
     [ "$status" = 0 ] || assert_output_has coracle
     run -0 coracle run --rm busybox echo after

@@ -39,7 +39,7 @@ table() {
         rules=${rules//\{deep\}/$deep}
         rules=${rules//@/\"} settings=${settings//@/\"}
         scripted_set "${SERVER:-evil}" "{\"always\": true, ${settings//\{at\}/@}\"rules\": [${rules//\{at\}/@}]}" || fail "bad rules: $rules"
-        run timeout -k 1 30 "$@"
+        run timeout -k 1 "$(patience 60)" "$@"
         [ "$status" = 1 ] || fail "$rules"
         case $output in *"$want"*) ;; *) fail "$rules: the output lacks: $want" ;; esac
         refute_output_has secret

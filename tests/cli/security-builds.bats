@@ -56,7 +56,7 @@ UP=../../../../../../../../../../../..
 build_again() {
     local file=$1
     shift
-    timeout 60 coracle build --progress plain -f "$file" --build-arg "N=$RANDOM$RANDOM" "$@" . 2>&1
+    timeout "$HUNG" coracle build --progress plain -f "$file" --build-arg "N=$RANDOM$RANDOM" "$@" . 2>&1
 }
 
 @test "[53] a build swaps a directory of a shared cache for a link: another one that has it mounted, exports or prunes it stays inside" {
@@ -69,7 +69,7 @@ FROM busybox
 COPY swapper /swapper
 RUN --mount=type=cache,id=raced,sharing=shared,target=/c rm -rf /c/* && mkdir -p /c/d/in /c/d/a && echo mine >/c/d/in/file && echo mine >/c/d/file && \
     ln -s $CTR_HOME/victim /c/l && ln -s $UP$STORE/volumes/victim/_data /c/l2
-RUN --mount=type=cache,id=raced,sharing=shared,target=/c --mount=type=cache,id=ctl,target=/attack rm -f /attack/stop; /swapper swap /c/d /c/l 900 & \
+RUN --mount=type=cache,id=raced,sharing=shared,target=/c --mount=type=cache,id=ctl,target=/attack rm -f /attack/stop /attack/begun; /swapper swap /c/d /c/l 900 & \
     /swapper swap /c/d /c/l2 900 & wait
 D
     cat >mounts <<'D'
@@ -89,8 +89,10 @@ D
     swapping=$!
     echo $swapping >"$CTR_HOME/swapping"
     wait_for test -d "$STORE/builds/mounts"
-    wait_for bash -c 'set -- "$STORE"/builds/mounts/*/l2; [ -L "$1" ]'
-    for i in $(seq "$(rounds 12)"); do
+    wait_for bash -c 'set -- "$STORE"/builds/mounts/*/begun; [ -e "$1" ]'
+    met() { grep -q 'was there' said && grep -q ' mine' said && [ $good -gt 0 ]; }
+    for i in $(seq 200); do # until each has seen the directory, too, however unlucky it was
+        [ "$i" -le "$(rounds 12)" ] || ! met || break
         for j in 1 2; do build_again mounts --secret id=k,src=key >>said || true; done &
         build_again exports --cache-to "type=local,dest=cache$i,mode=max,mounts=true" >>said2 || true
         coracle builder prune -f -a --filter type=exec.cachemount >>pruned 2>&1 || true

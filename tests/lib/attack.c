@@ -43,13 +43,25 @@ static void for_all_processes(void (*fn)(int pid)) {
     closedir(d);
 }
 
+/* Tells the test, once, how far it is: an attack that had not begun when the test was over would prove nothing. */
+static void tell(bool *told, const char *file) {
+    if (*told)
+        return;
+    *told = true;
+    close(open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+}
+
 /* Calls fn for each process until the time is up, or the file `stop` exists. */
 static void for_processes(const char *seconds, void (*fn)(int pid)) {
+    bool begun = false, met = false;
     struct timespec end;
     clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += atoi(seconds);
     while (time_left(&end) && access("/attack/stop", F_OK) != 0) {
         for_all_processes(fn);
+        tell(&begun, "/attack/begun");
+        if (guarded)
+            tell(&met, "/attack/met");
         nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL); /* two cores, and others want to run */
     }
 }
@@ -166,12 +178,15 @@ static void write_to_exe(int pid) {
 
 /* A directory and a link change places, as fast as they can, for so many seconds. */
 static int swap(const char *a, const char *b, const char *seconds) {
+    bool begun = false;
     struct timespec end;
     clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += atoi(seconds);
     while (time_left(&end) && access("/attack/stop", F_OK) != 0) {
         for (int i = 0; i < 101; i++) /* odd: while it sleeps, both are seen, too */
             tried += syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 2 /* RENAME_EXCHANGE */) == 0;
+        if (tried)
+            tell(&begun, "/attack/begun");
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     return 0;

@@ -1,5 +1,6 @@
 # attacks: hostile code in containers (tests/lib/attack.c, linked statically and bind-mounted) and what a test asks of it afterwards.
-# `load ../lib/attacks` after common; attacks_setup in file_setup. A test that does not end is ended by the file $CTR_HOME/attack/stop.
+# `load ../lib/attacks` after common; attacks_setup in file_setup. A test that does not end is ended by the file $CTR_HOME/attack/stop;
+# $CTR_HOME/attack/met is there when it has met what it guards against.
 
 attacks_setup() {
     mkdir "$CTR_HOME/attack" "$CTR_HOME/escape"
@@ -8,17 +9,18 @@ attacks_setup() {
 
 attacks() { [ -x "$CTR_HOME/attack/attack" ] || skip "gcc and a static C library are needed"; }
 
-# A container that carries out an attack in the background: attacker OPTIONS… -- attack arguments…
+# A container that carries out an attack in the background, which has begun when this is back: attacker OPTIONS… -- attack arguments…
 attacker() {
     local options=()
     attacks
-    rm -f "$CTR_HOME/attack/stop"
+    rm -f "$CTR_HOME"/attack/{stop,begun,met}
     while [ "$1" != -- ]; do
         options+=("$1")
         shift
     done
     shift
     coracle run -d --name "attacker$BATS_TEST_NUMBER" -v "$CTR_HOME/attack:/attack" "${options[@]}" busybox /attack/attack "$@" >/dev/null
+    wait_for test -e "$CTR_HOME/attack/begun" || fail "the attack does not begin"
 }
 # Ends it; fails if it got through, or if it had nothing to try.
 attack_failed() {

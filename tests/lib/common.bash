@@ -9,6 +9,7 @@
 #   assert_output_has TEXT        assert_status N                      assert_eq GOT WANT
 #   wait_for CMD…                 repeats a condition until it holds (30 s at most), for what only the outside can see
 #   patience N                    seconds that may pass on this machine: N, times TEST_PATIENCE where it is that much slower
+#   timeout "$HUNG" CMD…          124 from what should be back at once and hangs: so long no scheduler keeps it
 
 bats_require_minimum_version 1.5.0
 
@@ -54,6 +55,8 @@ left_processes() {
 nothing_runs() { [ -z "$(left_processes)" ]; }
 
 patience() { echo $(($1 * ${TEST_PATIENCE:-1})); }
+# shellcheck disable=SC2034 # for the files that load this one
+HUNG=$(patience 120)
 
 wait_for() {
     local end=$((SECONDS + 30 * ${TEST_PATIENCE:-1}))
