@@ -16,6 +16,7 @@ fails() { # CODE TEXT COMMAND…
     c=$(unique)
     coracle run -d --name "$c" --umask 0027 busybox sh -c 'umask >/u; exec sleep 1000' >/dev/null
     assert_eq "$(coracle exec "$c" sh -c umask)" 0027
+    wait_for coracle exec "$c" test -s /u
     assert_eq "$(coracle exec "$c" cat /u)" 0027
     assert_eq "$(coracle inspect -f '{{.Config.Umask}}' "$c")" 0027
     coracle rm -f "$c"
@@ -152,6 +153,8 @@ fails() { # CODE TEXT COMMAND…
     local exited=$!
     coracle wait --condition removed "$c" >"$TMPDIR/removed" &
     local removed=$!
+    waits() { readlink "/proc/$1"/fd/* | grep -q inotify; } # it has found the container, and is told of what becomes of it
+    for waiter in $running $healthy $exited $removed; do wait_for waits "$waiter"; done
     coracle start "$c" >/dev/null
     wait $running
     assert_eq "$(cat "$TMPDIR/run")" -1

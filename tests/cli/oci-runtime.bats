@@ -61,7 +61,8 @@ rt() { coracle-runtime "$@" </dev/null; }
 }
 
 @test "create, state, start, exec, kill, delete" {
-    bundle many sh -c 'trap "exit 5" TERM; while :; do sleep 0.05; done'
+    bundle many sh -c 'trap "exit 5" TERM; : >/trapped; while :; do sleep 0.05; done'
+    rm -f "$BUNDLE/rootfs/trapped"
     rt create --bundle "$BUNDLE" --pid-file "$CTR_HOME/pid" c1 >"$CTR_HOME/out" 2>&1 || fail "$(cat "$CTR_HOME/out")"
     run -0 rt state c1
     assert_output_has '"status": "created"'
@@ -76,6 +77,7 @@ rt() { coracle-runtime "$@" </dev/null; }
     run rt delete c1
     assert_status 1
     assert_output_has 'not stopped'
+    wait_for test -e "$BUNDLE/rootfs/trapped"
     run -0 rt kill c1 TERM
     stopped() { rt state c1 | grep -q '"status": "stopped"'; }
     wait_for stopped
@@ -124,7 +126,8 @@ rt() { coracle-runtime "$@" </dev/null; }
     TERMINAL=true bundle none sh -c 'tty && stty size'
     cat >"$CTR_HOME/console.py" <<'PY'
 import socket, sys, array, os
-s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1)
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1] + ".new"); s.listen(1)
+os.rename(sys.argv[1] + ".new", sys.argv[1]) # who sees it can connect
 c, _ = s.accept()
 _, anc, _, _ = c.recvmsg(100, 100)
 fds = array.array("i"); fds.frombytes(anc[0][2])
@@ -321,7 +324,8 @@ agent() {
 import array, fcntl, json, os, select, socket, struct, sys
 RECV, SEND = 0xC0502100, 0xC0182101
 log = open(sys.argv[2], "w")
-s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8)
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1] + ".new"); s.listen(8)
+os.rename(sys.argv[1] + ".new", sys.argv[1]) # who sees it can connect
 poll = select.poll(); poll.register(s, select.POLLIN)
 while True:
     for fd, event in poll.poll():
@@ -435,13 +439,14 @@ c["process"]["noNewPrivileges"] = False'
     run pod run --rm --network none -u alice bb:1 sh -c 'id -un; exit 7'
     assert_status 7
     assert_output_has alice
-    run -0 pod run -d --name web --network none bb:1 sh -c 'trap "exit 3" TERM; while :; do sleep 0.05; done'
+    run -0 pod run -d --name web --network none bb:1 sh -c 'trap "exit 3" TERM; : >/trapped; while :; do sleep 0.05; done'
+    wait_for pod exec web test -e /trapped
     run pod exec web sh -c 'echo inside; exit 5'
     assert_status 5
     assert_output_has inside
-    run -0 pod stop -t 5 web
+    run -0 pod stop -t 60 web
     run -0 pod wait web
-    assert_output_has 3
+    assert_eq "${lines[-1]}" 3
     run -0 pod rm -f web
     run pod run --rm --network none bb:1 no-such-program
     assert_status 127

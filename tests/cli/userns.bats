@@ -189,6 +189,7 @@ look='cd /d && stat -c "%n %u:%g %a %s %F" one again link empty big suid sub/new
     assert_eq "$two" " 0 1025 2000"
     run -0 coracle exec a2 sh -c 'stat -c %u:%g /d/one /d/suid; echo again >/dev/stdout'
     assert_eq "$output" $'5:6\n9:9\nagain'
+    wait_for eval '[ "$(coracle exec a2 cat /proc/1/comm)" = sleep ]'
     assert_eq "$(coracle logs a2)" x
     # its ids are free again
     coracle rm -f a1 >/dev/null
