@@ -133,6 +133,8 @@ changes='mkdir -p /data/sub && echo one >/data/sub/f && ln /data/sub/f /data/har
 @test "errors, and what is left after them: nothing" {
     c=$(unique)
     container "$c"
+    settled() { [ -z "$(ls "$STORE/tmp")" ]; } # what commands before have left to be taken away
+    wait_for settled
     before=$(find "$STORE"/{blobs,layers,images,refs} | sort)
     run coracle commit nobody
     assert_status 1
@@ -147,5 +149,5 @@ changes='mkdir -p /data/sub && echo one >/data/sub/f && ln /data/sub/f /data/har
     assert_status 1
     assert_output_has RUN
     assert_eq "$(find "$STORE"/{blobs,layers,images,refs} | sort)" "$before"
-    assert_eq "$(ls "$STORE/tmp")" ""
+    wait_for settled || fail "left: $(ls "$STORE/tmp")"
 }

@@ -29,6 +29,7 @@ inode() { ns stat -c %i "$(dir_of "$1")/$2"; }
 same_file() { [ "$(ns stat -c %i "$(dir_of a:1)/$1" "$(dir_of b:1)/$1" | uniq -c | awk '{ print $1 }')" = 2 ]; }
 reflinks() { [ "$(coracle system dedup --dry-run --format '{{.Method}}')" = reflink ]; }
 sound() {
+    store_settles # what rm began may still be at work
     run -0 coracle system check
     assert_output_has "is sound"
     refute_output_has "left"

@@ -6,7 +6,8 @@ file_setup() {
     image busybox
     image layers
     coracle run --network none --name ended busybox sh -c 'head -c 250000 /dev/zero >/file'
-    coracle run -d --network none --name runs busybox sh -c 'head -c 50000 /dev/zero >/file; sleep 1000'
+    coracle run -d --network none --name runs busybox sh -c 'head -c 50000 /dev/zero >/file; touch /written; sleep 1000'
+    wait_for coracle exec runs test -e /written
 }
 file_teardown() { coracle rm -f ended runs; }
 
@@ -21,7 +22,6 @@ row() { coracle system df --format "{{if eq .Type \"$1\"}}{{.TotalCount}} {{.Act
 }
 
 @test "containers: sizes are those of what they wrote, and only ended ones can be given back" {
-    wait_for sh -c 'coracle system df | grep -q 300kB'
     assert_eq "$(row Containers)" "2 1 300kB 250kB (83%)"
 }
 
@@ -49,7 +49,10 @@ row() { coracle system df --format "{{if eq .Type \"$1\"}}{{.TotalCount}} {{.Act
     [[ $output =~ ^([0-9.]+kB)\ ([0-9.]+kB)\ 0B\|([0-9.]+kB)\ ([0-9.]+kB)\ 0B\|$ ]] || fail "not shared"
     assert_eq "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
     [ -n "$size" ]
+    layer=$STORE/layers/$(coracle image inspect -f '{{index .RootFS.Layers 0}}' twin:1 | cut -d: -f2)
+    [ -d "$layer" ]
     coracle rmi twin:1 twin:2
+    wait_for eval '[ ! -e "$layer" ]' # the next one measures
 }
 
 @test "-v has docker's four tables, and a format gets them as one object" {

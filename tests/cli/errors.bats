@@ -11,17 +11,20 @@ file_setup() {
 # The journal of events grows with what is tried and undone, a user namespace is kept for a while.
 everything() { (find "$HOME" ! -name events.jsonl -printf '%P %s\n' && find "$XDG_RUNTIME_DIR" ! -name 'userns*' -printf '%P\n') 2>/dev/null | sort; }
 
+# What a command has put aside is taken away behind its back, which may take a moment.
+settled() { [ -z "$(ls "$STORE/tmp")" ]; }
+remember() { wait_for settled && before=$(everything); }
+as_before() { settled && [ "$(everything)" = "$before" ]; }
+
 # refused CODE TEXT ARGS…: exit code and words, no trace, no stack of usage without a reason
 refused() {
-    local code=$1 text=$2 before after
+    local code=$1 text=$2 before
     shift 2
-    before=$(everything)
+    remember
     run coracle "$@" </dev/null
     assert_status "$code"
     assert_output_has "$text"
-    wait_for eval '[ -z "$(ls "$STORE/tmp")" ]'
-    after=$(everything)
-    [ "$before" = "$after" ] || fail "coracle $* left something:" "$(diff <(echo "$before") <(echo "$after"))"
+    wait_for as_before || fail "coracle $* left something:" "$(diff <(echo "$before") <(everything))"
 }
 
 @test "commands and flags that do not exist" {
@@ -61,10 +64,10 @@ refused() {
     refused 125 'The container name "/existing" is already in use by container' run --name existing busybox
     refused 1 'The container name "/existing" is already in use by container' create --name existing busybox
     for bad in x -x .x _x a/b 'a b' 'a:b' ../x $'a\nb' ''; do
-        before=$(everything)
+        remember
         run coracle run --rm --name "$bad" busybox true
         [ "$status" = 125 ] || [ -z "$bad" ] || fail "the name '$bad' was taken"
-        [ "$(everything)" = "$before" ] || [ -z "$bad" ] || fail "something is left of '$bad'"
+        [ -z "$bad" ] || wait_for as_before || fail "something is left of '$bad'"
     done
     refused 125 'Invalid container name (a/b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed' create --name a/b busybox
 }
@@ -193,7 +196,7 @@ refused() {
 }
 
 @test "1,000 bad command lines in a row end in an error each, and leave nothing" {
-    before=$(everything)
+    remember
     python3 - <<'P' >"$BATS_TEST_TMPDIR/lines"
 import random
 random.seed(7)
@@ -205,9 +208,8 @@ P
     while IFS= read -r line; do
         code=0
         mapfile -d '' -t args < <(printf '%s\0' "$line")
-        timeout 20 coracle "${args[@]}" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 || code=$?
+        timeout "$HUNG" coracle "${args[@]}" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 || code=$?
         [ "$code" -lt 124 ] || [ "$code" = 125 ] || fail "exit $code of: ${args[*]}" "$(cat "$BATS_TEST_TMPDIR/out")"
     done <"$BATS_TEST_TMPDIR/lines"
-    wait_for eval '[ -z "$(ls "$STORE/tmp")" ]'
-    assert_eq "$(everything)" "$before"
+    wait_for as_before || fail "something is left:" "$(diff <(echo "$before") <(everything))"
 }
