@@ -108,7 +108,7 @@ class Registry:
 
 
 def coracle(*argv, stdin=None):
-    p = subprocess.run(["coracle", *argv], input=stdin, capture_output=True, timeout=60)
+    p = subprocess.run(["coracle", *argv], input=stdin, capture_output=True, timeout=120)
     return p.returncode, p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")
 
 
@@ -121,7 +121,7 @@ def names_in(which):
 
 def soon(condition):
     """Waits for what the collector does, which a command leaves behind when it ends."""
-    for _ in range(1000):
+    for _ in range(6000):
         if condition():
             return True
         time.sleep(0.01)

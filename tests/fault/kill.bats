@@ -22,12 +22,12 @@ no_process() { ! grep -qsxz -- "$1" /proc/[0-9]*/cmdline; }
 }
 
 @test "a container whose monitor is killed dies with it; ps, inspect, wait and logs say what happened" {
-    coracle run -d --name lost busybox sh -c 'echo before; exec sleep 770077'
+    coracle run -d --name lost busybox sh -c 'echo before; exec sleep '77$$
     wait_for eval 'coracle logs lost | grep -q before'
     pid=$(field lost Pid)
     kill -9 "$(monitor_of lost)"
     wait_for gone "$pid"
-    wait_for no_process 770077
+    wait_for no_process 77$$
     run -0 coracle ps -a --format '{{.Names}} {{.State}} {{.Status}}'
     assert_output_has 'lost exited Exited (137)'
     assert_eq "$(field lost ExitCode) $(field lost Running) $(field lost Error)" "137 false its monitor was lost"
@@ -68,8 +68,8 @@ no_process() { ! grep -qsxz -- "$1" /proc/[0-9]*/cmdline; }
 
 @test "a first process without its parent-death signal is ended by the next command" {
     # a change of the user clears the signal that would end it with its monitor
-    coracle run -d --name orphan busybox su alice -c 'exec sleep 880088'
-    wait_for eval '! no_process 880088'
+    coracle run -d --name orphan busybox su alice -c "exec sleep 88$$"
+    wait_for eval '! no_process 88$$'
     pid=$(field orphan Pid)
     monitor=$(monitor_of orphan)
     kill -9 "$monitor"
@@ -77,7 +77,7 @@ no_process() { ! grep -qsxz -- "$1" /proc/[0-9]*/cmdline; }
     ! gone "$pid" || fail "it died by itself: this test proves nothing here"
     coracle ps -a >/dev/null
     wait_for gone "$pid" || fail "process $pid lives on without a monitor"
-    wait_for no_process 880088
+    wait_for no_process 88$$
     assert_eq "$(field orphan Status) $(field orphan ExitCode)" "exited 137"
     coracle rm orphan
 }
@@ -133,14 +133,14 @@ no_process() { ! grep -qsxz -- "$1" /proc/[0-9]*/cmdline; }
     wait_for eval 'coracle logs frozen | grep -q line'
     monitor=$(monitor_of frozen)
     kill -STOP "$monitor"
-    run timeout 10 coracle ps --format '{{.Names}}'
+    run timeout "$HUNG" coracle ps --format '{{.Names}}'
     assert_status 0
     assert_eq "$output" frozen
-    run timeout 10 coracle logs frozen
+    run timeout "$HUNG" coracle logs frozen
     assert_status 0
-    run timeout 10 coracle inspect frozen
+    run timeout "$HUNG" coracle inspect frozen
     assert_status 0
-    run timeout 10 coracle exec frozen true
+    run timeout "$HUNG" coracle exec frozen true
     assert_status 0
     kill -CONT "$monitor"
 }

@@ -33,7 +33,7 @@ class Round:
     def __init__(self, number, rng):
         self.rng = rng
         self.name = f"k{number}"
-        self.mark = str(900000000 + number)
+        self.mark = str(900000000 + os.getpid() % 30000 * 100000 + number)  # others may do the same on this machine
         self.history = []
 
     # ---- making things ----
@@ -276,7 +276,7 @@ class Round:
         """The monitor while it starts the container, or just after."""
         self.created()
         p = subprocess.Popen(["coracle", "start", self.name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(lambda: children(p.pid) or p.poll() is not None, 5)
+        wait_for(lambda: children(p.pid) or p.poll() is not None)
         time.sleep(self.rng.random() * 0.012)
         self.history.append("kill -9 of the monitor that starts it")
         for c in children(p.pid):
@@ -318,7 +318,7 @@ class Round:
             coracle("rm", "-f", self.name)
         else:
             coracle("rm", "-f", self.name, check=False)
-        if not wait_for(lambda: not processes(self.mark), 5):
+        if not wait_for(lambda: not processes(self.mark)):
             raise Problem("a process is left after rm -f")
         coracle("create", "--name", self.name, *self.sleeper())
         coracle("rm", self.name)
