@@ -208,7 +208,7 @@ i = tarfile.TarInfo("from-xz"); i.size = 1; t.addfile(i, io.BytesIO(b"x")); t.cl
 
 @test "[12] the host's environment stays outside, also where the image names a variable without a value" {
     layout=$BATS_TEST_TMPDIR/layout
-    python3 "$TESTS_DIR/lib/mklayout.py" --help >/dev/null 2>&1 || true
+    plain=$(coracle image inspect -f '{{.Id}}' busybox)
     coracle save busybox -o "$BATS_TEST_TMPDIR/a.tar"
     mkdir "$layout" && tar -xf "$BATS_TEST_TMPDIR/a.tar" -C "$layout"
     python3 - "$layout" <<'P'
@@ -228,9 +228,12 @@ json.dump(index, open("index.json", "w"))
 if os.path.exists("manifest.json"): os.remove("manifest.json")
 P
     tar -C "$layout" -c . | coracle load >"$BATS_TEST_TMPDIR/loaded" 2>&1 || fail "$(cat "$BATS_TEST_TMPDIR/loaded")"
-    id=$(coracle images -q --no-trunc | head -1)
-    HOSTSECRET=leak run coracle run --rm "$id" env
+    id=$(coracle image inspect -f '{{.Id}}' busybox) # it has taken the name
+    [ "$id" != "$plain" ]
+    coracle tag "$plain" busybox
+    HOSTSECRET=leak run -0 coracle run --rm "$id" env
     refute_output_has leak
+    refute_output_has FROM_IMAGE
     HOSTSECRET=leak run coracle run --rm busybox env
     refute_output_has leak
     HOSTSECRET=leak coracle run -d --name env busybox sleep 1000
