@@ -96,7 +96,7 @@ E
     refused 'secret none: not found' <<<$'FROM busybox\nRUN --mount=type=secret,id=none,required true'
     refused "both source and id" <<<$'FROM busybox\nRUN --mount=type=secret,id=a,src=b true'
     refused "one of source, target required" <<<$'FROM busybox\nRUN --mount=type=secret true'
-    # an agent that says who asks: it answers its own user alone
+    # an agent that says who asks: it answers its own user alone; socat waits half a second for an answer when it has asked, by default
     cat >agent.py <<'E'
 import os, socket, struct, sys
 s = socket.socket(socket.AF_UNIX)
@@ -117,11 +117,11 @@ E
     image tools tools >/dev/null
     SSH_AUTH_SOCK=$T/agent build "$n" --ssh default --ssh "two=$T/agent" <<'E'
 FROM tools
-RUN --mount=type=ssh echo ask | socat - "UNIX:$SSH_AUTH_SOCK" >/a && echo "$SSH_AUTH_SOCK" >>/a
+RUN --mount=type=ssh echo ask | socat -t 600 - "UNIX:$SSH_AUTH_SOCK" >/a && echo "$SSH_AUTH_SOCK" >>/a
 RUN --mount=type=ssh,id=two,uid=7,gid=8,mode=0640,target=/s,required stat -c '%u:%g %a' /s >>/a
 RUN --mount=type=ssh,id=three test -z "$SSH_AUTH_SOCK"
 USER 7:8
-RUN --mount=type=ssh,id=two,uid=7 echo ask | socat - "UNIX:$SSH_AUTH_SOCK" >/tmp/b
+RUN --mount=type=ssh,id=two,uid=7 echo ask | socat -t 600 - "UNIX:$SSH_AUTH_SOCK" >/tmp/b
 E
     assert_eq "$(in_image "$n" cat /a /tmp/b)" $'mine\n/run/buildkit/ssh_agent.0\n7:8 640\nmine'
     in_image "$n" test ! -e /run/buildkit

@@ -36,8 +36,8 @@ _registry_home() {
 
 # _registry_wait LOG PATTERN PID: prints the first match's last word
 _registry_wait() {
-    local i line
-    for ((i = 0; i < 400; i++)); do
+    local line end=$((SECONDS + 60 * ${TEST_PATIENCE:-1}))
+    while [ $SECONDS -lt $end ]; do
         line=$(grep -o -m1 -E "$2" "$1" 2>/dev/null) && { printf '%s\n' "${line##*[ :]}"; return 0; }
         kill -0 "$3" 2>/dev/null || break
         sleep 0.025
