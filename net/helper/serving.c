@@ -1,15 +1,17 @@
 /*
  * serving: what a helper waits for that comes after another.
  *
- * <run_root>/net/serving holds how many containers this user's helper serves, and which process its loop is.
+ * <run_root>/net/serving holds how many containers this user's helper serves, for which monitors, and which process
+ * its loop is.
  *
  * The listener closes with the warden, and the loop dies a moment later: until then its ports are busy and its taps are
  * there. So its successor begins when it is gone.
  *
- * An orderly end leaves 0 containers; a helper that finds more comes after one that was killed, and that many monitors
- * are about to ask it for a restore. Until they have, or none of them has come for a while (containers may have died
+ * An orderly end leaves 0 containers; a helper that finds more comes after one that was killed, and those of the
+ * monitors that still live are about to ask it for a restore. Until each of them has, or has ended (containers may die
  * with the helper), everybody else waits: a new container would have the helper make another namespace, or get an
- * address that one of them holds, and a list would leave them out.
+ * address that one of them holds, and a list would leave them out. A machine that is busy may well keep a monitor from
+ * a processor for some seconds; one that does not come at all, because somebody has stopped it, is given up.
  *
  * The file only ever makes somebody wait, so it does not matter what a crash of the machine leaves in it; and it says
  * more rather than less, for it is written before an answer and after an end.
@@ -18,6 +20,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,43 +36,111 @@
 
 #define NS_IN_MS INT64_C(1000000)
 
-enum { NEXT_WITHIN_MS = 1000, LOOP_ENDS_WITHIN_MS = 30000, WIDTH = 48 };
+enum { NEXT_WITHIN_MS = 10000, LOOP_ENDS_WITHIN_MS = 30000, WIDTH = 48 };
 
-/* ---- the file: the number, the loop's pid and its start time, and blanks up to one width ---- */
+/*
+ * ---- the file: lines of one width. The first is of the loop, the others are of the containers' monitors: "N pid start
+ * ", where N is how many lines follow ----
+ */
 
 struct served {
-    int64_t containers, loop;
-    uint64_t loop_start;
+    int64_t following, pid;
+    uint64_t start; /* proc_start_time() */
 };
 
-static struct served read_served(int fd) {
+static struct served read_line(int fd, int64_t i) {
     char text[WIDTH + 1] = "", *rest = text;
     struct served s = {0};
-    if (pread(fd, text, WIDTH, 0) <= 0)
+    if (pread(fd, text, WIDTH, i * WIDTH) <= 0)
         return s;
-    const char *containers = strsep(&rest, " "), *loop = strsep(&rest, " "), *start = strsep(&rest, " ");
-    if (!start || !str_to_i64(containers, 0, LEASES_MAX, &s.containers) || !str_to_i64(loop, 1, INT32_MAX, &s.loop) ||
-        !str_to_u64(start, 10, UINT64_MAX, &s.loop_start))
+    const char *following = strsep(&rest, " "), *pid = strsep(&rest, " "), *start = strsep(&rest, " ");
+    if (!start || !str_to_i64(following, 0, LEASES_MAX, &s.following) || !str_to_i64(pid, 1, INT32_MAX, &s.pid) ||
+        !str_to_u64(start, 10, UINT64_MAX, &s.start))
         return (struct served){0};
     return s;
 }
 
-static void write_served(const struct warden *w, size_t containers) {
-    autofree char *text = mem_printf("%zu %d %" PRIu64 " ", containers, (int)w->loop_pid, w->loop_start);
-    autofree char *padded = mem_printf("%-*s\n", WIDTH - 1, text);
-    if (w->serving >= 0 && pwrite(w->serving, padded, WIDTH, 0) < 0)
+static void append_line(struct str *text, struct served s) {
+    autofree char *line = mem_printf("%lld %lld %" PRIu64 " ", (long long)s.following, (long long)s.pid, s.start);
+    str_appendf(text, "%-*s\n", WIDTH - 1, line);
+}
+
+static void append_loop(const struct warden *w, struct str *text, size_t containers) {
+    append_line(text, (struct served){.following = (int64_t)containers, .pid = w->loop_pid, .start = w->loop_start});
+}
+
+static void write_text(const struct warden *w, const struct str *text) {
+    if (w->serving >= 0 && pwrite(w->serving, text->ptr, text->len, 0) < 0)
         return; /* a full disk: the next helper waits for nobody */
+}
+
+static void append_monitor(struct str *text, struct lease *l, size_t following) {
+    if (l->pid && !l->pid_start)
+        err_free(proc_start_time(l->pid, &l->pid_start));
+    append_line(text, (struct served){.following = (int64_t)following, .pid = l->pid, .start = l->pid_start});
+}
+
+static void write_served(const struct warden *w) {
+    autostr struct str text = STR_INIT;
+    size_t left = w->n_attached;
+    append_loop(w, &text, left);
+    for (struct lease *l = w->leases; l; l = l->next)
+        if (l->attached)
+            append_monitor(&text, l, --left);
+    write_text(w, &text);
 }
 
 /* ---- waiting ---- */
 
+/* A monitor that held a lease of the last helper. It is not freed before all events of a round have been dealt with. */
+struct awaited {
+    struct source source; /* first: its pidfd, which is ready when it has ended; -1: nobody waits for it any more */
+    struct awaited *next;
+    pid_t pid;
+};
+
 static void wait_on(struct warden *w) { w->await_until = loop_now() + NEXT_WITHIN_MS * NS_IN_MS; }
+
+static void await_no_more(struct warden *w, struct awaited *a) {
+    if (a->source.fd < 0)
+        return;
+    fd_replace(&a->source.fd, -1); /* takes it out of the table */
+    w->n_awaited--;
+}
+
+static void awaited_ended(struct warden *w, struct source *s) { await_no_more(w, (struct awaited *)s); }
+
+/* One that cannot be opened has ended. */
+static void await(struct warden *w, const struct served *s) {
+    autofd int pidfd = -1;
+    if (s->pid)
+        err_free(proc_open((pid_t)s->pid, s->start, &pidfd));
+    if (pidfd < 0)
+        return;
+    struct awaited *a = mem_alloc(sizeof *a);
+    a->pid = (pid_t)s->pid;
+    a->next = w->awaited;
+    w->awaited = a;
+    w->n_awaited++;
+    warden_watch(w, &a->source, take_fd(&pidfd), awaited_ended);
+}
+
+/* A monitor asks for one restore by each of its connections. */
+static void came(struct warden *w, pid_t pid) {
+    struct awaited *a = w->awaited;
+    while (a && (a->pid != pid || a->source.fd < 0))
+        a = a->next;
+    if (!a)
+        return;
+    await_no_more(w, a);
+    wait_on(w);
+}
 
 /* One that does not die, because the kernel does not let go of it, costs its ports. */
 static struct err *wait_for_end(const struct served *s) {
     autofd int pidfd = -1;
     bool ended;
-    TRY(proc_open((pid_t)s->loop, s->loop_start, &pidfd));
+    TRY(proc_open((pid_t)s->pid, s->start, &pidfd));
     return proc_wait_end(pidfd, LOOP_ENDS_WITHIN_MS * NS_IN_MS, &ended);
 }
 
@@ -80,21 +151,31 @@ void serving_start(struct warden *w, const char *run_root, pid_t loop) {
     autoerr e = fd_open_at(AT_FDCWD, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &w->serving);
     struct served last = {0};
     if (!e)
-        last = read_served(w->serving);
-    if (last.loop)
+        last = read_line(w->serving, 0);
+    if (last.pid)
         err_free(wait_for_end(&last));
     err_free(proc_start_time(loop, &w->loop_start)); /* of one that is gone: and we with it, soon */
     w->loop_pid = loop;
-    w->awaited = (size_t)last.containers;
-    write_served(w, w->awaited);
+    for (int64_t i = 1; i <= last.following; i++) {
+        struct served s = read_line(w->serving, i);
+        await(w, &s);
+    }
+    autostr struct str text = STR_INIT;
+    append_loop(w, &text, (size_t)last.following); /* the lines of the others are right until all are back */
+    write_text(w, &text);
     wait_on(w);
 }
 
 void serving_changed(struct warden *w) {
-    if (w->awaited)
-        wait_on(w);
-    else
-        write_served(w, w->n_attached);
+    if (!w->n_awaited)
+        write_served(w);
+}
+
+void serving_by(struct lease *l, int fd) {
+    struct ucred peer = {.pid = 0};
+    socklen_t len = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0)
+        l->pid = peer.pid;
 }
 
 int serving_timeout(const struct warden *w) {
@@ -102,9 +183,13 @@ int serving_timeout(const struct warden *w) {
     return left > 0 ? (int)(left / NS_IN_MS) + 1 : 0;
 }
 
-bool serving_defers(const struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {
-    if (!w->awaited || str_eq(json_str_value(json_get(request, "op")), "restore"))
+bool serving_defers(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {
+    if (!w->n_awaited)
         return false;
+    if (str_eq(json_str_value(json_get(request, "op")), "restore")) {
+        came(w, l->pid);
+        return false;
+    }
     l->deferred = json_copy(request);
     if (n_fds)
         l->deferred_fd = take_fd(&fds[0]);
@@ -116,10 +201,16 @@ void serving_forget(struct lease *l) {
     fd_replace(&l->deferred_fd, -1);
 }
 
-void serving_settle(struct warden *w) {
-    if (!w->awaited || (w->n_attached < w->awaited && loop_now() < w->await_until))
+void serving_settle(struct warden *w, bool nobody) {
+    if (w->settled || (w->n_awaited && !(nobody && loop_now() >= w->await_until)))
         return;
-    w->awaited = 0;
+    while (w->awaited) {
+        struct awaited *a = w->awaited;
+        w->awaited = a->next;
+        await_no_more(w, a);
+        free(a);
+    }
+    w->settled = true;
     serving_changed(w);
     for (struct lease *l = w->leases; l; l = l->next) {
         if (!l->deferred)

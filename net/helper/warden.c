@@ -153,6 +153,7 @@ static bool accept_one(struct warden *w) {
     struct lease *l = mem_alloc(sizeof *l);
     l->chan = msg_chan_new(fd);
     l->netns = l->deferred_fd = -1;
+    serving_by(l, fd);
     l->next = w->leases;
     w->leases = l;
     w->n_leases++;
@@ -186,7 +187,7 @@ static void start(struct warden *w, int listener, int loop_fd, pid_t loop) {
 }
 
 static int patience(const struct warden *w) {
-    if (w->awaited)
+    if (w->n_awaited)
         return serving_timeout(w);
     return w->n_attached || w->n_greeted ? -1 : IDLE_MS;
 }
@@ -200,13 +201,13 @@ void warden_main(int listener, int loop_fd, pid_t loop, const char *run_root) {
         int n = epoll_wait(w.epoll, events, EVENTS, patience(&w));
         if (n < 0 && errno != EINTR)
             warden_die(err_sys(errno, "wait for events"));
-        if (!n && !w.awaited && !accept_one(&w))
+        if (!n && !w.n_awaited && !accept_one(&w))
             _exit(0);
         for (int i = 0; i < n; i++) {
             struct source *s = events[i].data.ptr;
             s->ready(&w, s);
         }
-        serving_settle(&w);
+        serving_settle(&w, !n);
         if (msg_pending(w.loop)) /* it came right behind an answer: no event tells of it */
             loop_ready(&w, &w.loop_source);
     }

@@ -78,6 +78,8 @@ struct lease {
     bool greeted;          /* about to attach, by another connection */
     struct json *deferred; /* a request that waits for restores, NULL: none */
     int deferred_fd;
+    pid_t pid; /* whose connection it is; 0: it cannot be seen from here */
+    uint64_t pid_start;
 };
 
 struct warden {
@@ -89,9 +91,11 @@ struct warden {
     int64_t seq;
     struct lease *leases;
     size_t n_leases, n_attached, n_greeted;
-    int serving;         /* the file of that name, -1: none */
-    size_t awaited;      /* how many are to be restored before anybody else is served */
+    int serving;             /* the file of that name, -1: none */
+    struct awaited *awaited; /* of whom n_awaited are to come back before anybody else is served */
+    size_t n_awaited;
     int64_t await_until; /* loop_now(), after each restore anew */
+    bool settled;        /* and who came before that has been served */
     struct network *networks;
     int own_ns;        /* -1: not decided yet */
     int queue;         /* of held packets, for the loop's verdicts; -1: none */
@@ -156,19 +160,22 @@ struct err *sweep_start(struct warden *w) __attribute__((warn_unused_result));
 void sweep(struct warden *w, const char *link);
 
 /* ---- serving.c: after another helper ---- */
-/* Reads from the directory run_root how many there may be, NULL: none; waits until the last helper's loop is gone, and
+/* Reads from the directory run_root who there may be, NULL: nobody; waits until the last helper's loop is gone, and
  * says who ours is. */
 void serving_start(struct warden *w, const char *run_root, pid_t loop);
+/* Whose connection it is. */
+void serving_by(struct lease *l, int fd);
 /* To be called before a lease is granted and after one has ended. */
 void serving_changed(struct warden *w);
 /* How long to wait for the next restore, in ms. */
 int serving_timeout(const struct warden *w);
 /* Puts aside a request that has to wait, and the first of its descriptors. */
-bool serving_defers(const struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds);
+bool serving_defers(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds);
 /* Lets go of what was put aside. */
 void serving_forget(struct lease *l);
-/* When all are there, or no more come: serves those who had to wait. */
-void serving_settle(struct warden *w);
+/* When all are there, or no more come: serves those who had to wait. nobody: nothing has happened since the last time.
+ */
+void serving_settle(struct warden *w, bool nobody);
 
 /* ---- resolv.c ---- */
 void resolv_start(struct warden *w);
