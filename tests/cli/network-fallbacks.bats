@@ -31,7 +31,7 @@ everything_works() {
         run -0 within two mesh "$HOST_ADDR" "$(cat "$CTR_HOME/port")" "$(address one)"
         run -0 within two outcome "$HOST_ADDR" "$(free_port)"
         assert_eq "$output" "ECONNREFUSED in time"
-        wait_for eval "[ \"\$(socat - TCP:$HOST_ADDR:$port </dev/null)\" = $HOST_ADDR ]"
+        wait_for eval "[ \"\$(socat -t 5 - TCP:$HOST_ADDR:$port </dev/null)\" = $HOST_ADDR ]"
     fi
 }
 
@@ -68,7 +68,7 @@ S
     port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$CTR_HOME/six.out")
     coracle network create --ipv6 lacking >/dev/null
     for network in lacking slirp; do
-        run coracle run --rm --network $network busybox curl -gsS --max-time 10 "http://[$addr6]:$port/file"
+        run coracle run --rm --network $network busybox curl -gsS --max-time "$(patience 30)" "http://[$addr6]:$port/file"
         [ "$output" = served ] || break
     done
     kill $server
@@ -145,7 +145,7 @@ T
     local port
     port=$(free_port)
     coracle run -d --name one -p "$port:$port" busybox sh -c "echo mine >/tmp/file; exec httpd -f -p $port -h /tmp" 2>/dev/null
-    wait_for eval "[ \"\$(curl -s 127.0.0.1:$port/file)\" = mine ]"
+    wait_for eval "[ \"\$(curl -s --max-time 5 127.0.0.1:$port/file)\" = mine ]"
     run -0 coracle port one
     assert_output_has "$port/tcp -> 0.0.0.0:$port"
 }

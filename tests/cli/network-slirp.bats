@@ -11,8 +11,8 @@ file_setup() {
 file_teardown() { outside_stop; }
 teardown() { coracle ps -aq | xargs -r coracle rm -f >/dev/null; }
 
-get() { curl -sS --max-time 10 "$@"; }
-answers() { get "$1" >/dev/null 2>&1; }
+get() { curl -sS --max-time "$(patience 30)" "$@"; }
+answers() { curl -sS --max-time 5 "$1" >/dev/null 2>&1; }
 # serve NAME OPTION…: a web server on port 80 that tells the client's address, and an echo of datagrams on port 7
 serve() {
     coracle run -d --name "$1" --network slirp -v "$CTR_HOME/www:/www:ro" "${@:2}" busybox \
@@ -23,7 +23,7 @@ datagram() {
     python3 - "$@" <<'P'
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.5)
-for _ in range(20):
+for _ in range(60):
     s.sendto(b"hello", (sys.argv[1], int(sys.argv[2])))
     try: print(s.recv(100).decode().strip()); break
     except (TimeoutError, ConnectionError): pass
@@ -52,7 +52,7 @@ P
     coracle run -d --name two --network slirp busybox sleep 1000 >/dev/null
     assert_eq "$(address one)" "$(address two)"
     wait_for coracle exec one curl -sS --max-time 10 http://10.0.2.100/file
-    assert_eq "$(coracle exec one curl -sS --max-time 10 http://10.0.2.100/file)" served
+    assert_eq "$(coracle exec one curl -sS --max-time "$(patience 30)" http://10.0.2.100/file)" served
     wait_for coracle exec other curl -sS --max-time 10 http://127.0.0.1/file
     run coracle exec two curl -sS --max-time 1 http://10.0.2.100/file
     [ "$status" != 0 ]
@@ -94,7 +94,7 @@ P
             assert_eq "$(datagram "$HOST_ADDR" "$udp")" "$HOST_ADDR"
             run -0 within web mesh "$HOST_ADDR" "$(cat "$CTR_HOME/port")"
         fi
-        [ $round = again ] || kill -9 "$(helper_pid)"
+        [ $round = again ] || helper_kill
     done
     run coracle run --rm --network slirp -p "$tcp:80" busybox true
     assert_status 125
@@ -117,7 +117,7 @@ P
     port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$CTR_HOME/local")
     run coracle run --rm --network slirp busybox curl -sS --max-time 1 "http://10.0.2.2:$port/file"
     [ "$status" != 0 ]
-    run coracle run --rm --network slirp:allow_host_loopback=true,outbound_addr=127.0.0.5 busybox curl -sS --max-time 10 "http://10.0.2.2:$port/file"
+    run coracle run --rm --network slirp:allow_host_loopback=true,outbound_addr=127.0.0.5 busybox curl -sS --max-time "$(patience 30)" "http://10.0.2.2:$port/file"
     kill $server
     assert_eq "$output" served
     grep -q '^127.0.0.5 ' "$CTR_HOME/local"

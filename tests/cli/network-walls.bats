@@ -2,6 +2,7 @@
 # network-walls: what a container that is root of its network namespace, and ill-meaning, can reach: nothing of the host's loopback, and
 # nobody on another network (tests/lib/walls.bash).
 load ../lib/common
+load ../lib/networks
 load ../lib/walls
 
 file_setup() {

@@ -5,7 +5,9 @@
 #   outside_start, outside_stop      a server outside of all containers (connections.py serve); its port is in $CTR_HOME/port
 #   within NAME ARG…                 connections.py in a container's network namespace
 #   address NAME                     a container's address
+#   listens NAME PORT                whether a program of the container listens there, over TCP
 #   helper_pid                       coracle-net of this file's store
+#   helper_kill                      SIGKILL of it; returns when nothing of it is left, so that what answers from then on is its successor
 
 CONNECTIONS=$TESTS_DIR/net/connections.py
 
@@ -35,4 +37,21 @@ within() {
     nsenter -t "$pid" -U --preserve-credentials -n python3 "$CONNECTIONS" "${@:2}"
 }
 address() { coracle inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
-helper_pid() { pgrep -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/" | head -1; }
+listens() { coracle exec "$1" cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qE ":$(printf %04X "$2") 0+:0000 0A "; }
+helper_pids() { pgrep -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/"; }
+# the oldest is the warden
+helper_pid() { pgrep -o -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/"; }
+helper_kill() {
+    local pids
+    pids=$(helper_pids)
+    kill -KILL "$(helper_pid)" # its loop goes with it
+    wait_for have_ended $pids
+}
+# what has ended may be a zombie for ever, where the first process of the machine reaps nobody
+have_ended() {
+    local pid stat
+    for pid; do
+        { read -r stat <"/proc/$pid/stat"; } 2>/dev/null || continue
+        [[ ${stat##*) } == [ZX]* ]] || return 1
+    done
+}

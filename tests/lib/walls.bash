@@ -1,21 +1,30 @@
-# walls: prey on two networks, traps on the host's loopback, and an attacker that is root of its network namespace and ill-meaning. Its
+# walls, beside networks.bash: prey on two networks, traps on the host's loopback, and an attacker that is root of its network namespace and ill-meaning. Its
 # tricks are in tests/net/attack.py.
 
 walls_setup() {
     cat >"$CTR_HOME/secret.py" <<'P'
 """Tells a secret to whoever comes by loopback, and writes down that he came."""
-import os, select, socket, sys
+import errno, os, select, socket, sys
 listeners = {}
 def serve(s, what):
     listeners[s] = what
     return s
-tcp = socket.socket(); tcp.bind(("127.0.0.1", 0)); port = tcp.getsockname()[1]
-six = socket.socket(socket.AF_INET6); six.bind(("::1", port))
-abstract = socket.socket(socket.AF_UNIX); abstract.bind("\0walls-secret-%d" % port)
+def bound(family, kind, to):
+    s = socket.socket(family, kind); s.bind(to)
+    return s
+while True:  # one port, free for all of them
+    try:
+        tcp = bound(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)); port = tcp.getsockname()[1]
+        six = bound(socket.AF_INET6, socket.SOCK_STREAM, ("::1", port))
+        udp = [bound(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", port)), bound(socket.AF_INET6, socket.SOCK_DGRAM, ("::1", port))]
+        abstract = bound(socket.AF_UNIX, socket.SOCK_STREAM, "\0walls-secret-%d" % port)
+        break
+    except OSError as e:
+        if e.errno != errno.EADDRINUSE: raise
 for s, what in ((tcp, "tcp"), (six, "tcp6"), (abstract, "abstract")):
     s.listen(); serve(s, what)
-for family, to in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-    s = socket.socket(family, socket.SOCK_DGRAM); s.bind((to, port)); serve(s, "udp")
+for s in udp:
+    serve(s, "udp")
 log = open(sys.argv[1], "a", buffering=1)
 print(port, flush=True)
 while True:
@@ -35,6 +44,8 @@ P
     coracle network create --internal --subnet 10.91.3.0/24 closed >/dev/null
     for n in theirs closed; do
         coracle run -d --name "prey-$n" --network $n busybox sh -c 'echo inside >/tmp/file; httpd -p 80 -h /tmp; exec socat -u UDP6-RECV:999,ipv6only=0 CREATE:/tmp/got' >/dev/null
+        wait_for coracle exec "prey-$n" test -e /tmp/got # the last that it does before it waits for datagrams
+        wait_for coracle exec "prey-$n" sh -c 'grep -q ":03E7 " /proc/net/udp6 && wget -qO /dev/null http://127.0.0.1/file'
     done
 }
 
@@ -63,7 +74,7 @@ the_traps_work() {
     assert_output_has SECRET
     [ -s "$CTR_HOME/secret.log" ]
     : >"$CTR_HOME/secret.log"
-    run -0 coracle run --rm --network theirs busybox sh -c "echo hello | socat - UDP:$(inside prey-theirs IPAddress):999; curl -s http://prey-theirs/file"
+    run -0 coracle run --rm --network theirs busybox sh -c "echo hello | socat - UDP:$(inside prey-theirs IPAddress):999; curl -s --max-time $(patience 30) http://prey-theirs/file"
     assert_output_has inside
     wait_for eval '[ "$(coracle exec prey-theirs cat /tmp/got)" = hello ]'
     coracle exec prey-theirs sh -c ': >/tmp/got'
@@ -108,14 +119,14 @@ packets_of_known_holes() {
     read -r port rest <"$CTR_HOME/frames.port"
     coracle run -d --name attacker --network slirp busybox sleep 1000 >/dev/null
     pid=$(coracle inspect -f '{{.State.Pid}}' attacker)
-    helper=$(helper_pids)
+    helper=$(helper_pids | sort | xargs)
     # shellcheck disable=SC2086
     run nsenter -t "$pid" -U --preserve-credentials -n python3 "$TESTS_DIR/net/frames.py" attack 10.0.2.2 fd00:10:2::2 "$host" "$port" $rest
     kill "$(cat "$CTR_HOME/frames.pid")"
     assert_status 0
     assert_output_has "done, "
     for what in LEAK ANSWERED SILENT; do refute_output_has $what; done
-    assert_eq "$(helper_pids)" "$helper"
+    assert_eq "$(helper_pids | sort | xargs)" "$helper"
     # what arrived is what was sent: no protocol was rewritten, no datagram is longer
     # shellcheck disable=SC2154
     assert_eq "$(grep '^tcp' "$CTR_HOME/frames.log" | grep -v "^tcp $port " | sort)" "$(sed -n 's/^sent //p' <<<"$output" | sort)"
@@ -125,4 +136,3 @@ packets_of_known_holes() {
     coracle run --rm --network slirp busybox ping -c 1 -W 10 10.0.2.2
     [ -n "$rest" ] || echo "# none of the ports is free whose protocols could be rewritten" >&3
 }
-helper_pids() { pgrep -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/" | sort | xargs; }

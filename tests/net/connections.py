@@ -3,7 +3,9 @@
 
     connections.py serve [PORT]                 a server at every address: echoes TCP until the other side ends, and datagrams; prints its port
     connections.py short COUNT ADDRESS PORT     so many connections one after another, eight at a time, each with a question and an answer
-    connections.py outcome ADDRESS PORT         what connect(2) says: an errno's name, "connected", or "silence" when it says nothing for 5 s
+    connections.py outcome ADDRESS PORT         what connect(2) says: an errno's name, "connected", or "silence" when it says nothing for 20 s; and
+                                                whether the answer comes in time: within a second, before the kernel asks again. What holds
+                                                up a busy machine makes an answer late, so the best of five is what counts
     connections.py many COUNT HAS ADDRESS PORT  begins so many connections at once, tells how many there are when HAS of them are, and keeps them
                                                 until its input ends
     connections.py mesh ADDRESS PORT NEIGHBOUR… the address answers over TCP and UDP, and every neighbour's stack is there
@@ -35,7 +37,7 @@ def short(count, address, port):
     def work():
         for i in left_of():
             try:
-                with socket.create_connection((address, port), 20) as s:
+                with socket.create_connection((address, port), 60) as s:
                     s.sendall(b"%d" % i)
                     s.shutdown(socket.SHUT_WR)
                     said = b"".join(iter(lambda: s.recv(100), b""))
@@ -63,18 +65,25 @@ def short(count, address, port):
     return bool(failed)
 
 
-def outcome(address, port):
+def attempt(address, port):
     begun = time.monotonic()
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as s:
         s.setblocking(False)
         code = s.connect_ex((address, port))
         if code == errno.EINPROGRESS:
-            if not select.select([], [s], [], 5)[1]:
-                print("silence")
-                return 0
+            if not select.select([], [s], [], 20)[1]:
+                return "silence"
             code = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     late = code in (0, errno.ECONNREFUSED) and time.monotonic() - begun > 1
-    print(errno.errorcode[code] if code else "connected", "late" if late else "in time")
+    return (errno.errorcode[code] if code else "connected") + (" late" if late else " in time")
+
+
+def outcome(address, port):
+    said = [attempt(address, port)]
+    while "late" in said[-1] and len(said) < 5:
+        said.append(attempt(address, port))
+        assert said[-1].split()[0] == said[0].split()[0], said
+    print(said[-1])
     return 0
 
 
@@ -99,21 +108,21 @@ def many(count, has, address, port):
 
 
 def mesh(address, port, neighbours):
-    with socket.create_connection((address, port), 10) as s:
+    with socket.create_connection((address, port), 30) as s:
         s.sendall(b"tcp")
         assert s.recv(10) == b"tcp"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.settimeout(1)
-        for attempt in range(5):
+        for number in range(30):
             s.sendto(b"udp", (address, port))
             try:
                 assert s.recv(10) == b"udp"
                 break
             except TimeoutError:
-                assert attempt < 4, "no datagram came back"
+                assert number < 29, "no datagram came back"
     for n in neighbours:
         with socket.socket() as s:
-            s.settimeout(5)
+            s.settimeout(30)
             code = s.connect_ex((n, 9))
             assert code == errno.ECONNREFUSED, f"{n}: {errno.errorcode[code]}"
     print("all there")

@@ -20,7 +20,7 @@ ASK = """
 import socket, struct, sys
 server, proto, query = sys.argv[1], sys.argv[2], bytes.fromhex(sys.argv[3])
 s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
-s.settimeout(10)
+s.settimeout(60)
 s.connect((server, 53))
 s.sendall(struct.pack(">H", len(query)) + query if proto == "tcp" else query)
 answer = s.recv(65535)

@@ -2,7 +2,7 @@
 """The packets of libslirp's known holes: frames.py serve LOG, frames.py attack GATEWAY GATEWAY6 SERVER PORT PORT…
 
 `serve` runs outside: it prints a port where datagrams are sent back, and those that it has got of the ports whose protocols libslirp rewrites
-where it is let; what came to them it writes down. `attack` runs in the network namespace of a container that
+where it is let; what came to them it writes down, but for markers. `attack` runs in the network namespace of a container that
 has a libslirp of its own, with all capabilities over it. It prints what came back that must not: bytes that were not sent (LEAK) and answers
 to what no one is to see (ANSWERED). Before each attack the helper's memory is filled with a word, so that what leaks can be told.
 
@@ -14,6 +14,8 @@ import hashlib, select, socket, struct, sys, time
 from packets import checksum, own_mac, with_sum
 
 WORD = b"CANARY!!"
+MARKER = b"marker "  # what is sent to see that everything before it has been dealt with
+AT_ONCE = 200  # frames; the link keeps no more than 500 for a helper that is not on a processor just now, and drops the others
 OWN, OWN6 = "10.0.2.100", "fd00:10:2::100"
 REWRITTEN = {21: "ftp", 113: "ident", 543: "klogin", 544: "kshell", 6667: "irc", 6668: "irc", 7070: "realaudio"}
 ETH_IP, ETH_ARP, ETH_IP6, ETH_NCSI = 0x0800, 0x0806, 0x86DD, 0x88F8
@@ -28,27 +30,35 @@ def digest(data):
 # ---- outside ----
 
 
+def listen(socks, port):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        s.bind(("", port))
+    except OSError:  # not ours to have, or somebody's
+        return
+    s.listen(16)
+    socks[s] = port
+
+
 def serve(log_name):
     log = open(log_name, "a", buffering=1)
     socks, open_streams = {}, {}
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind(("", 0))
-    port = udp.getsockname()[1]
-    for p in (port, *REWRITTEN):
-        s = socket.socket()
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind(("", p))
-        except OSError:  # not ours to have, or somebody's
-            continue
-        s.listen(16)
-        socks[s] = p
+    udp, port = None, 0
+    while port not in socks.values():  # one port that is free for both
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("", 0))
+        port = udp.getsockname()[1]
+        listen(socks, port)
+    for p in REWRITTEN:
+        listen(socks, p)
     print(port, *[p for p in socks.values() if p != port], flush=True)
     while True:
         for s in select.select([udp, *socks, *open_streams], [], [])[0]:
             if s is udp:
                 data, peer = s.recvfrom(65536)
-                log.write(f"udp {data.hex()}\n")
+                if not data.startswith(MARKER):
+                    log.write(f"udp {data.hex()}\n")
                 s.sendto(data, peer)
             elif s in socks:
                 open_streams[s.accept()[0]] = (socks[s], bytearray())
@@ -114,16 +124,20 @@ def bootp(kind):
 
 
 class Link:
-    def __init__(self, gateway):
+    def __init__(self, gateway, server, port):
+        self.server, self.port = server, port
         self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         self.sock.bind(("eth0", 0))
         self.head = bytes([2, 0x42]) + socket.inet_aton(gateway) + own_mac(self.sock)
         self.own = own_mac(self.sock)
-        self.sent, self.count, self.bad = [], 0, 0
+        self.sent, self.markers, self.count, self.bad = [], [], 0, 0
 
     def send(self, kind, packet):
         self.sent.append(packet)
         self.count += 1
+        self.put(kind, packet)
+
+    def put(self, kind, packet):
         for _ in range(100):
             try:
                 self.sock.send(self.head + struct.pack("!H", kind) + packet)
@@ -131,16 +145,37 @@ class Link:
             except OSError:  # the queue is full
                 time.sleep(0.001)
 
-    def came(self, seconds):
-        """What arrives until nothing has for so long."""
+    def receive(self):
+        """A frame that came, None: it is one of ours that went out."""
+        try:
+            data, at = self.sock.recvfrom(65536)
+        except OSError as e:
+            sys.exit(f"SILENT the link: {e}: the helper has died")
+        return None if at[2] == 4 else data  # PACKET_OUTGOING
+
+    def marker(self, proto, packet, data, frames):
+        """Sends a marker until it comes back; what comes before it is added to the frames."""
+        self.markers.append(packet)
+        for _ in range(60):
+            self.put(ETH_IP, packet)
+            end = time.monotonic() + 1
+            while select.select([self.sock], [], [], max(0, end - time.monotonic()))[0]:
+                frame = self.receive()
+                if frame is None:
+                    continue
+                frames.append(frame)
+                if frame[12:14] == b"\x08\0" and frame[23] == proto and frame[42 : 42 + len(data)] == data and (proto == UDP or frame[34] == 0):
+                    return
+        sys.exit(f"SILENT no answer to a marker for a minute: {data!r}")
+
+    def came(self, outside=True):
+        """What has come when everything sent so far has been dealt with, however long that takes: the helper takes frames in their order, and
+        the server datagrams in theirs; the helper may have both a datagram's answer and others in hand, and after an echo it has none."""
         frames = []
-        while select.select([self.sock], [], [], seconds)[0]:
-            try:
-                data, at = self.sock.recvfrom(65536)
-            except OSError as e:
-                sys.exit(f"SILENT the link: {e}: the helper has died")
-            if at[2] != 4:  # PACKET_OUTGOING
-                frames.append(data)
+        for proto in ([UDP] if outside else []) + [ICMP, ICMP]:
+            data = MARKER + b"%d" % len(self.markers)
+            packet = ip4(GATEWAY, ICMP, echo4(data)) if proto == ICMP else ip4(self.server, UDP, udp4(self.server, 4001, self.port, data))
+            self.marker(proto, packet, data, frames)
         return frames
 
     def say(self, what, name, frame):
@@ -149,7 +184,7 @@ class Link:
             print(f"{what} {name}: {frame[:200].hex()}")
 
     def known(self, data):
-        return any(data in p for p in self.sent)
+        return any(data in p for p in (*self.sent, *self.markers))
 
     def check(self, name, frame, may_answer):
         """One frame that came: nothing in it that was not sent, and no answer where there is to be none."""
@@ -184,16 +219,18 @@ class Link:
         data = content[8:] if what != "error" else content[8 + (40 if v6 else 20) :]
         if not self.known(data):
             self.say("LEAK", name, frame)
-        elif what not in may_answer:
+        elif what not in may_answer and not data.startswith(MARKER):
             self.say("ANSWERED", name, frame)
 
     def attack(self, name, frames, may_answer=()):
         fill(self)
-        self.came(0.05)
-        self.sent = []
-        for kind, packet in frames:
+        self.came()
+        self.sent, answers = [], []
+        for i, (kind, packet) in enumerate(frames, 1):
             self.send(kind, packet)
-        for frame in self.came(0.4):
+            if i % AT_ONCE == 0:
+                answers += self.came(outside=False)
+        for frame in answers + self.came():
             self.check(name, frame, may_answer)
         print(f"tried {name}: {len(frames)} frames")
 
@@ -214,20 +251,20 @@ def must(what, frames, test):
 def alive(link, server, port, when):
     """What is right is answered, with what was sent."""
     data = b"well-formed " + when.encode()
-    link.came(0.05)
+    link.came()
     link.sent = []
     link.send(ETH_IP, ip4(GATEWAY, ICMP, echo4(data)))
     link.send(ETH_IP6, ip6(GATEWAY6, ICMP6, echo6(GATEWAY6, data)))
     link.send(ETH_IP, ip4(server, UDP, udp4(server, 4000, port, data)))
     link.send(ETH_ARP, arp(GATEWAY))
-    frames = link.came(0.5)
+    frames = link.came()
     must(f"IPv4 echo {when}", frames, lambda f: f[12:14] == b"\x08\0" and f[23] == ICMP and f[34] == 0 and f[42 : 42 + len(data)] == data)
     must(f"IPv6 echo {when}", frames, lambda f: f[12:14] == b"\x86\xdd" and f[20] == ICMP6 and f[54] == 129 and f[62 : 62 + len(data)] == data)
     must(f"datagram {when}", frames, lambda f: f[12:14] == b"\x08\0" and f[23] == UDP and f[42 : 42 + len(data)] == data)
     must(f"ARP {when}", frames, lambda f: f[12:14] == b"\x08\x06" and f[20:22] == b"\0\2")
     for f in frames:
         link.check(when, f, ("echo", "udp", "arp"))
-    with socket.create_connection((server, port), timeout=10) as s:
+    with socket.create_connection((server, port), timeout=60) as s:
         s.sendall(data)
 
 
@@ -339,10 +376,9 @@ def rewritten(server, ports):
     whole += [b"x" * (n - len(l)) + l.encode() for l in lines for n in (512, 1400, 1460, 1500, 2920)]
     for port in ports:
         for data in whole:
-            with socket.create_connection((server, port), timeout=10) as s:
+            with socket.create_connection((server, port), timeout=60) as s:
                 s.sendall(data)
                 s.shutdown(socket.SHUT_WR)
-                s.settimeout(10)
                 s.recv(1)  # it was read to the end
             print(f"sent tcp {port} {digest(data)}")
 
@@ -353,7 +389,7 @@ def main():
         serve(sys.argv[2])
     GATEWAY, GATEWAY6, server, port = sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5])
     ports = [int(p) for p in sys.argv[6:]]
-    link = Link(GATEWAY)
+    link = Link(GATEWAY, server, port)
     alive(link, server, port, "before")
     link.attack("fragments", list(fragments(GATEWAY)))
     link.attack("lengths", list(short_messages(server, port)), ("echo", "error", "udp"))
