@@ -10,6 +10,7 @@ setup() {
     T=$BATS_TEST_TMPDIR
     ids=$(image_ids | grep -v "$(coracle image inspect -f '{{.Id}}' debian 2>/dev/null || echo none)" || true)
     [ -z "$ids" ] || coracle rmi -f $ids >/dev/null
+    store_settles
 }
 
 debian() { coracle image inspect debian >/dev/null 2>&1 || coracle import --change 'CMD ["bash"]' "$(debian_tar)" debian >/dev/null; }
@@ -84,6 +85,7 @@ inspect() { coracle image inspect -f "$2" "$1"; }
     run -0 coracle import "http://127.0.0.1:$port/root.tar" web:1
     run coracle import "http://127.0.0.1:$port/none.tar" web:2
     kill "$server"
+    wait "$server" || true
     assert_status 1
     assert_output_has "status 404"
     assert_eq "$(coracle image inspect -f '{{.Comment}}' web:1)" "Imported from http://127.0.0.1:$port/root.tar"

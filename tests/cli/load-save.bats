@@ -260,7 +260,7 @@ LISTING='cd / && busybox find . -xdev -mindepth 1 ! -path "./proc*" ! -path "./s
         coracle load -q -i $CTR_HOME/tmp/tiny.tar
         coracle load -q -i $CTR_HOME/tmp/big.tar
         echo exit \$?
-        for i in \$(seq 100); do [ -n \"\$(ls \$D/disk/tmp)\" ] && sleep 0.05; done
+        for i in \$(seq 600); do [ -n \"\$(ls \$D/disk/tmp)\" ] || break; sleep 0.05; done
         ls \$D/disk/tmp | wc -l
         coracle images --format '{{.Repository}}'
         coracle run --rm --network none $P/tiny:1 echo alive"

@@ -100,6 +100,7 @@ E
         coracle commit "made-$kind" "$P/made/$kind:2"
         coracle rm "made-$kind"
         coracle push --compression-format "$kind" -q "$P/made/$kind:2"
+        store_settles # the last round's images are on their way out
         blobs=$(ls "$STORE/blobs/sha256" | wc -l)
         coracle tag "$P/made/$kind:2" "$P/again/$kind:2"
         coracle push -q "$P/again/$kind:2"

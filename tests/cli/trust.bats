@@ -18,6 +18,7 @@ file_setup() {
     openssl genrsa -out "$K/weak.key" 1024 2>/dev/null && openssl pkey -in "$K/weak.key" -pubout -out "$K/weak.pub"
     for k in ours theirs; do
         mkdir -m 700 -p "$K/gpg-$k"
+        gpg-agent --homedir "$K/gpg-$k" --daemon >/dev/null 3>&- # gpg gives up on one that it starts itself after five seconds
         gpg --homedir "$K/gpg-$k" --batch -q --passphrase '' --quick-gen-key "$k@test" rsa2048 sign never 2>/dev/null
         gpg --homedir "$K/gpg-$k" --export "$k@test" >"$K/$k.gpg"
         gpg --homedir "$K/gpg-$k" --armor --export "$k@test" >"$K/$k.asc"

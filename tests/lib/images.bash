@@ -4,7 +4,7 @@
 #   static_start NAME [options]      a staticregistry.py over $CTR_HOME/static/NAME; its address is then in $REGISTRY
 #   static_log NAME                  its log, when it has answered all requests;  static_reset NAME  empties it
 #   store_is_clean                   nothing in tmp, no partial blob, no layer or blob without an image
-#   store_settles                    waits until tmp is empty: the collector that a command leaves behind has done its work
+#   store_settles                    waits until the collector that a command leaves behind has done its work, and tmp is empty
 #   image_ids                        the ids of all images, sorted
 #   no_images                        removes all images, and waits until their layers and blobs are gone too
 #   tree DIR                         a directory as text: kinds, modes, owners, times, links, xattrs, contents (tree.py),
@@ -30,6 +30,7 @@ static_start() {
     local name=$1 d=$CTR_HOME/static/$1 port
     shift
     mkdir -p "$d" "$REGISTRY_BASE/static-$name"
+    : >"$REGISTRY_BASE/static-$name/out" # one of the same name may have been here before
     python3 "$TESTS_DIR/lib/staticregistry.py" "$d" "$@" >"$REGISTRY_BASE/static-$name/out" 2>&1 3>&- &
     echo $! >"$REGISTRY_BASE/static-$name/pid"
     port=$(_registry_wait "$REGISTRY_BASE/static-$name/out" 'listening on [0-9]+' "$!") || return 1
@@ -41,7 +42,18 @@ static_log() { static_quiet "$1" && cat "$CTR_HOME/static/$1/log" 2>/dev/null; }
 static_reset() { static_quiet "$1" && : >"$CTR_HOME/static/$1/log"; }
 
 tmp_is_empty() { [ -z "$(ls -A "${CORACLE_ROOT:-$STORE}/tmp" 2>/dev/null)" ]; }
-store_settles() { wait_for tmp_is_empty || fail "debris: $(ls -la "$STORE/tmp")"; }
+# A collector that has not begun yet is not to be seen by what it does. It is a coracle of this file's store that is no child of the
+# test's own shell, as those are that a test has put into the background.
+nothing_collects() {
+    local f comm stat
+    for f in /proc/[0-9]*/comm; do
+        [ -O "$f" ] && { read -r comm <"$f" && [ "$comm" = coracle ] && read -r stat <"${f%comm}stat"; } 2>/dev/null || continue
+        read -r comm stat _ <<<"${stat##*) }" # its state and parent
+        [ "$comm" = Z ] || [ "$stat" = $$ ] || ! grep -qzF "$CTR_HOME" "${f%comm}environ" 2>/dev/null || return 1
+    done
+}
+settled() { nothing_collects && tmp_is_empty; }
+store_settles() { wait_for settled || fail "debris, or a collector that does not end: $(ls -la "$STORE/tmp")"; }
 image_ids() { coracle images -q --no-trunc | sort -u; }
 
 nothing_stored() { [ -z "$(find "$STORE/layers" "$STORE/blobs/sha256" -mindepth 1 -maxdepth 1 2>/dev/null | grep -E '/[0-9a-f]{64}$')" ]; }

@@ -131,6 +131,7 @@ proxy_start() {
     case " $* " in *" --tls "*) mkdir -p "$REGISTRY_BASE/$name" && touch "$REGISTRY_BASE/$name/is-tls" ;; esac
     d=$REGISTRY_BASE/$name
     mkdir -p "$d"
+    : >"$d/log" # one of the same name may have been here before
     python3 "$REGISTRY_LIB/faultproxy.py" --upstream "127.0.0.1:${upstream##*:}" "$@" >"$d/log" 2>&1 3>&- &
     echo $! >"$d/pid"
     port=$(_registry_wait "$d/log" 'listening on [0-9]+' "$!") || return 1
@@ -157,6 +158,7 @@ scripted_start() {
         tls=(--tls "$REGISTRY_BASE/ca/server.crt" "$REGISTRY_BASE/ca/server.key")
         touch "$d/is-tls"
     fi
+    : >"$d/log"
     python3 "$REGISTRY_LIB/scriptedregistry.py" "${tls[@]}" >"$d/log" 2>&1 3>&- &
     echo $! >"$d/pid"
     port=$(_registry_wait "$d/log" 'listening on [0-9]+' "$!") || return 1

@@ -8,9 +8,10 @@ Prints "listening on PORT" and serves until its parent ends:
     GET /v2/<repo>/blobs/<digest>    DIR/<repo>/blobs/<digest>, else DIR/blobs/<digest>
 with Range, and also as an HTTP proxy for any host. DIR/<repo>/headers.json replaces headers of manifests ("Docker-Content-Digest": a lie, null: none). Every request is
 a line of DIR/log: method, path, Authorization's scheme or "-", first byte, status, body bytes sent; it is written when the
-answer ends, also when the client hung up; GET /_quiet is answered when all others have been. --rate paces the blobs, in pieces of 16 KiB, so that what was sent is what arrived.
+answer ends, also when the client hung up; GET /_quiet is answered when all others have been. --rate paces the blobs, in pieces of 16 KiB, so that what was sent is what arrived. While there is a file DIR/hold
+with a number in it, no piece of a blob beyond that many bytes is sent: a download can be caught in the middle for sure.
 """
-import argparse, hashlib, json, os, re, socket, threading, time
+import argparse, hashlib, json, os, re, select, socket, threading, time
 
 import testserver
 
@@ -55,11 +56,21 @@ class Handler(testserver.Handler):
             return
         begun = time.monotonic()
         for at in range(0, len(data), PIECE):
+            while self.first + at + PIECE > self.held_at():
+                if select.select([self.connection], [], [], 0.005)[0] and not self.connection.recv(1, socket.MSG_PEEK):
+                    return  # who was to have the rest is gone
             self.wfile.write(data[at:at + PIECE])
             self.sent = min(at + PIECE, len(data))
             ahead = self.sent / self.options.rate - (time.monotonic() - begun)
             if ahead > 0:
                 time.sleep(ahead)
+
+    def held_at(self):
+        try:
+            with open(os.path.join(self.options.dir, "hold")) as f:
+                return int(f.read())
+        except (OSError, ValueError):  # the number is not written yet
+            return float("inf")
 
     def answer(self):
         kind, data, lies = self.find()
