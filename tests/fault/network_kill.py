@@ -23,7 +23,7 @@ SIZE = 3
 history = []
 
 
-def eventually(what, condition, seconds=10.0):
+def eventually(what, condition, seconds=LIMIT):
     if not wait_for(condition, seconds):
         raise Problem(what() if callable(what) else what)
 
@@ -65,8 +65,8 @@ def kill(pid, what):
 
 
 def free_port():
-    """Not one of those that the kernel gives to clients: while a helper is dead it would."""
-    while not bindable(port := random.randrange(20000, 30000)):
+    """Not one of those that the kernel gives to clients, or free_port of common.bash to others: while a helper is dead they would."""
+    while not bindable(port := random.randrange(28001, 32000)):
         pass
     return port
 
@@ -242,7 +242,7 @@ def check(members, before, hit):
         raise Problem(f"addresses are given out twice: {addresses}")
     for i, m in enumerate(members):
         eventually(lambda: f"port {m.port} of {m.name} is not served; it has {inspect(m.name)['NetworkSettings']}", lambda: serves(m.port))
-        eventually(lambda: what_reaches(m, members[i - 1]), lambda: reaches(m, members[i - 1]), 30)  # a ping that is lost takes 5 of them
+        eventually(lambda: what_reaches(m, members[i - 1]), lambda: reaches(m, members[i - 1]))
 
 
 def check_links(members):
@@ -284,7 +284,7 @@ def one_round(number, rng, members, alone):
 def check_nothing_left(members):
     for name in coracle("ps", "-aq").stdout.split():
         coracle("rm", "-f", name)
-    eventually(lambda: f"processes are left: {ours()}", lambda: not ours(), 15)
+    eventually(lambda: f"processes are left: {ours()}", lambda: not ours())
     for m in members:
         if not bindable(m.port):
             raise Problem(f"port {m.port} is left")

@@ -72,19 +72,34 @@ rounds() { echo $(((${1} * ${TEST_ROUNDS:-100} + 99) / 100)); }
 # Whether the programs were built with the sanitizers, whose own memory no limit of ours is about.
 sanitized() { grep -q __asan_init "$CORACLE_BIN/coracle"; }
 
-# A port that nobody has, below those that the kernel gives to connections: one of them could take it before it is used.
+# A port that nobody has, apart from those that the kernel gives to connections: one of them could take it before it is used. Files that
+# run at the same time take turns by a number that they share, so that two do not find the same one free.
 free_port() {
-    python3 -c 'import random, socket
-while True:
-    port = random.randint(20000, 32000)
+    local cache=${CORACLE_TEST_CACHE:-/tmp/coracle-test-cache-$(id -u)}
+    mkdir -p "$cache"
+    python3 -c 'import fcntl, random, socket, sys
+with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+    low, high = map(int, f.read().split())
+first, last = (20000, 28000) if low > 28000 else (high + 1, 65535) if high < 60000 else (10000, max(low - 1, 12000))
+def free(port):
     try:
         for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
             with socket.socket(socket.AF_INET, kind) as s:
                 s.bind(("", port))
-        break
     except OSError:
-        pass
-print(port)'
+        return False
+    return True
+with open(sys.argv[1], "a+") as f:
+    fcntl.flock(f, fcntl.LOCK_EX)
+    f.seek(0)
+    port = int(f.read() or random.randint(first, last))
+    while True:
+        port = port + 1 if first <= port < last else first
+        if free(port):
+            break
+    f.truncate(0)
+    f.write(str(port))
+print(port)' "$cache/port"
 }
 
 unique() { echo "t$BATS_TEST_NUMBER-$RANDOM$RANDOM"; }
