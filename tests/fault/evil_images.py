@@ -11,7 +11,7 @@ Each is refused with the words that are expected, or harmless. After every case:
 beside the store as it was; at the end: no debris, and a sound image can be pulled and run. Exit status 0 when all is well.
 HOME says where the store is.
 """
-import bz2, gzip, hashlib, io, json, lzma, os, resource, subprocess, sys, tarfile, threading, time
+import bz2, gzip, hashlib, io, json, lzma, os, subprocess, sys, tarfile, threading, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), "lib"), HERE]
@@ -146,14 +146,8 @@ def aftermath(chain, before):
     return None
 
 
-def cpu_time():
-    """Of what was started and has ended, in seconds."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def judge(name, expect, check, chain, command, stdin=None):
-    before, began = layercase.snapshot(CANARY), cpu_time()
+    before, began = layercase.snapshot(CANARY), layercase.cpu_time()
     code, out, err = coracle(*command, stdin=stdin)
     if expect == "ok":
         problem = None
@@ -170,8 +164,8 @@ def judge(name, expect, check, chain, command, stdin=None):
     else:
         problem = None
     problem = problem or aftermath(chain, before)
-    if not problem and cpu_time() - began > 30:
-        problem = "took %d s of processor time" % (cpu_time() - began)
+    if not problem and layercase.cpu_time() - began > 30:
+        problem = "took %d s of processor time" % (layercase.cpu_time() - began)
     print("%s %s%s" % ("not ok" if problem else "ok", name, ": " + problem if problem else ""), flush=True)
     return problem is None
 
