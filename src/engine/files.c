@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/sys/sys.h"
 #include "engine/events.h"
 #include "engine/shared.h"
@@ -59,15 +60,17 @@ static bool has_ended(const struct files *f, const struct err *e) {
     return f->pidfd < 0 || poll(&p, 1, err_kind(e) == ERR_DENIED ? DYING_MS : 0) > 0;
 }
 
-/* One that ends just now is reached when its monitor has said so. */
+/* One that ends just now is reached when its monitor has said so. Others who wait for that, too, wake each other: it is
+ * the time that counts, and not how often we have looked. */
 static struct err *reach_settled(struct files *f) {
-    enum { TRIES = 500 }; /* of 20 ms at most */
-    for (int i = 0;; i++) {
+    enum { ENDING_S = 10 };
+    int64_t end = clock_boot() + ENDING_S * NSEC_PER_SEC;
+    for (;;) {
         TRY(engine_container_settle(f->engine, &f->c, &f->lock_fd));
         if (f->lock_fd >= 0)
             return reach_stopped(f);
         struct err *e = reach_running(f);
-        if (!e || !has_ended(f, e) || i == TRIES)
+        if (!e || !has_ended(f, e) || clock_boot() > end)
             return e && err_kind(e) == ERR_NOT_FOUND ? err_with_kind(e, ERR_CONFLICT) : e;
         err_free(e);
         fd_replace(&f->pidfd, -1);
