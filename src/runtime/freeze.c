@@ -1,7 +1,8 @@
 /*
  * freeze: pausing a container. The kernel's freezers hold every process of a cgroup and nobody in it can tell. Without
  * one each process gets SIGSTOP, over and over until a look at all of them finds none that runs: what stands cannot
- * fork, so that comes to an end.
+ * fork, so that comes to an end. But for who waits in vfork(2) for a child that stands: now and then those that stand
+ * go on for a bit.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +23,7 @@
 
 /* Who stands still has to run for it. A busy machine gives nobody a processor for seconds at times, so only who waits
  * for a device or for another machine is not done by then. */
-enum { FREEZE_TIMEOUT_MS = 5000, LOOK_AGAIN_MS = 1 };
+enum { FREEZE_TIMEOUT_MS = 5000, LOOK_AGAIN_MS = 1, NUDGE_EVERY = 200, NUDGE_MS = 10 };
 
 /* ---- freezers ---- */
 
@@ -73,6 +74,7 @@ struct round {
     struct runtime_stopped *s;
     int signo;
     bool first; /* of a freeze: who stands already has been stopped by somebody else */
+    bool nudge; /* only those that stand go on: what others have been sent waits for them */
     size_t running;
 };
 
@@ -97,6 +99,8 @@ static struct err *signal_one(void *ctx, const struct member *m) {
     if (dead || (r->signo == SIGSTOP && stands) || (r->signo == SIGCONT && was_stopped(r->s, m->pid)))
         return NULL;
     r->running++;
+    if (r->nudge && !stands)
+        return NULL;
     if (m->pidfd >= 0)
         (void)sys_pidfd_send_signal(m->pidfd, r->signo);
     return NULL;
@@ -111,12 +115,21 @@ static struct err *signal_all(pid_t init, struct runtime_stopped *s, int signo, 
     return NULL;
 }
 
+static struct err *nudge_all(pid_t init, struct runtime_stopped *s) {
+    struct round r = {.s = s, .signo = SIGCONT, .nudge = true};
+    return members_each(init, signal_one, &r);
+}
+
 static struct err *freeze_by_signal(pid_t init, struct runtime_stopped *s) {
     int64_t end = clock_boot() + FREEZE_TIMEOUT_MS * NSEC_PER_MSEC;
     size_t running;
     TRY(signal_all(init, s, SIGSTOP, true, &running));
-    while (running && clock_boot() < end) { /* some may be on their way to a standstill, and nobody would tell us */
-        (void)poll(NULL, 0, LOOK_AGAIN_MS);
+    for (int i = 1; running && clock_boot() < end; i++) {
+        bool nudge = i % NUDGE_EVERY == 0;
+        if (nudge)
+            TRY(nudge_all(init, s));
+        /* some may be on their way to a standstill, and nobody would tell us */
+        (void)poll(NULL, 0, nudge ? NUDGE_MS : LOOK_AGAIN_MS);
         TRY(signal_all(init, s, SIGSTOP, false, &running));
     }
     return running ? not_frozen() : NULL;

@@ -44,13 +44,24 @@ stands_and_goes_on() {
 @test "without a freezer unpause leaves alone what was stopped before" {
     local c
     c=$(unique)
-    coracle run -d --name "$c" busybox sh -c 'sleep 1000 & kill -STOP $!; echo ready; sleep 1000' >/dev/null
+    coracle run -d --name "$c" busybox sh -c 'sleep 1000 & kill -STOP $!; until grep -q "State:.T" /proc/$!/status; do sleep 0.02; done; echo ready; sleep 1000' >/dev/null
     ready() { [ "$(coracle logs "$c")" = ready ]; }
     wait_for ready
     coracle pause "$c"
     coracle unpause "$c"
     assert_eq "$(coracle exec "$c" sh -c 'grep -h State /proc/[2-9]/status /proc/1/status' | sort | uniq | grep -c stopped)" 1
     assert_eq "$(coracle exec "$c" sh -c 'grep -c stopped /proc/1/status')" 0
+    coracle rm -f "$c"
+}
+
+@test "without a freezer one that waits in vfork for its child is paused, too" {
+    local c
+    c=$(unique)
+    echo 'int main(void) { for (;;) if (vfork() == 0) { usleep(500000); _exit(0); } }' |
+        gcc -O1 -static -w -include unistd.h -x c -o "$BATS_TEST_TMPDIR/forks" - || skip "gcc and a static C library are needed"
+    in_setup none coracle run -d --name "$c" -v "$BATS_TEST_TMPDIR:/t" busybox /t/forks >/dev/null
+    coracle pause "$c"
+    assert_eq "$(coracle inspect -f '{{.State.Status}}' "$c")" paused
     coracle rm -f "$c"
 }
 
