@@ -19,9 +19,10 @@
 
 enum {
     CONNECT_MS = 5000, /* at the start */
-    GRACE_MS = 1000,   /* at the end, for each step */
-    SYN_RETRIES = 2,   /* 7 seconds, then a connection is given up */
-    MARKS = 4096       /* room that is kept for marks where pieces were dropped */
+    GRACE_MS =
+        10000, /* at the end, for each step: docker's time for a log driver, so that a busy daemon loses nothing */
+    SYN_RETRIES = 2, /* 7 seconds, then a connection is given up */
+    MARKS = 4096     /* room that is kept for marks where pieces were dropped */
 };
 /* In blocking mode: a chunk of each stream; at the end, what the pipes still hold. */
 #define BLOCKING_BUFFER ((size_t)4 << 20)

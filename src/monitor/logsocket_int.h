@@ -68,5 +68,5 @@ bool logsocket_behind(const struct logdriver *d);
 #define LOGSOCKET_OPERATIONS                                                                                           \
     .write = logsocket_write, .idle = logsocket_idle, .end = logsocket_end, .waits = logsocket_waits,                  \
     .ready = logsocket_ready, .behind = logsocket_behind
-/* Delivers what waits, within a moment, and closes. */
+/* Delivers what waits, and closes; what nobody takes for ten seconds is lost. */
 void logsocket_close(struct logsocket *s);
