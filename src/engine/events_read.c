@@ -158,8 +158,7 @@ static struct err *advance(struct journal *j) {
 }
 
 /* Opens the files: both at their beginnings for a replay, else the younger one at its end. */
-static struct err *open_journal(struct journal *j) {
-    TRY(engine_watch_dir(j->dirfd, "the journal of events", IN_MODIFY | IN_CREATE | IN_MOVED_TO, &j->notify));
+static struct err *open_files(struct journal *j) {
     TRY(open_file(j, EVENTS_FILE, &j->now.fd));
     if (!j->q->since && !j->q->until)
         return j->now.fd >= 0 && lseek(j->now.fd, 0, SEEK_END) < 0 ? err_sys(errno, "read " EVENTS_FILE) : NULL;
@@ -167,6 +166,13 @@ static struct err *open_journal(struct journal *j) {
     if (fd_same_file(j->now.fd, j->old.fd)) /* rotated in between: advance() goes on to the new one */
         fd_replace(&j->old.fd, -1);
     return NULL;
+}
+
+/* The place first: whoever sees the watch knows that what happens from now on is heard. advance() comes before the
+ * first wait and finds what happened in between. */
+static struct err *open_journal(struct journal *j) {
+    TRY(open_files(j));
+    return engine_watch_dir(j->dirfd, "the journal of events", IN_MODIFY | IN_CREATE | IN_MOVED_TO, &j->notify);
 }
 
 /* Waits for news. *ret_over: the time is up, or the caller's descriptor says so. */

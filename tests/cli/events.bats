@@ -12,11 +12,14 @@ listens() { grep -qs inotify "/proc/$1/fdinfo/"*; }
 
 @test "run --rm tells create, attach, start, die and destroy, in that order, with docker's attributes" {
     name=$(unique)
+    before=$(date +%s%3N)
     run -3 coracle run --rm --network none --name "$name" --label colour=blue busybox sh -c 'exit 3'
+    took=$(($(date +%s%3N) - before))
     assert_eq "$(actions "$name" | xargs)" "create attach start die destroy"
     run -0 coracle events --since 1h --until 0s -f container="$name" -f event=die
-    [[ $output =~ ^[0-9-]{10}T[0-9:]{8}\.[0-9]{9}(Z|[+-][0-9:]{5})\ container\ die\ [0-9a-f]{64}\ \(colour=blue,\ execDuration=0,\ exitCode=3,\ image=busybox,\ name=$name\)$ ]] ||
+    [[ $output =~ ^[0-9-]{10}T[0-9:]{8}\.[0-9]{9}(Z|[+-][0-9:]{5})\ container\ die\ [0-9a-f]{64}\ \(colour=blue,\ execDuration=([0-9]+),\ exitCode=3,\ image=busybox,\ name=$name\)$ ]] ||
         fail "not docker's line"
+    [ $((BASH_REMATCH[2] * 1000)) -le $took ] || fail "it took $took ms"
 }
 
 @test "kill, stop, restart, rename and rm say so" {
