@@ -56,11 +56,11 @@ untick() { grep -v '^tick$' "$1"; }
 
 @test "stdin of an attach reaches the container; its end leaves a -d -i container waiting for more" {
     coracle run -d -i --name a3 busybox sh -c 'while read l; do echo "got $l"; [ "$l" = end ] && exit 4; done; exit 99'
-    echo first | timeout 20 coracle attach a3 >/dev/null 3>&- &
+    echo first | timeout "$(patience 60)" coracle attach a3 >/dev/null 3>&- &
     client=$!
     wait_for logged a3 'got first'
     is_running a3 || fail "the end of one client's input ended the container"
-    echo end | timeout 20 coracle attach a3 >/dev/null || code=$?
+    echo end | timeout "$(patience 60)" coracle attach a3 >/dev/null || code=$?
     assert_eq "$code" 4
     wait $client || true
     coracle rm a3

@@ -27,8 +27,9 @@ init() { unshare -Urpf --mount-proc -- "$CORACLE_BIN/coracle-init" "$@"; }
 }
 
 @test "orphans are reaped" {
-    run -0 init -- sh -c '(sh -c "sleep 0.1 & sleep 0.1 & :" &); sleep 0.5; ps -o stat= -A | grep -c Z || true'
-    assert_eq "$output" 0
+    run -0 timeout "$(patience 30)" unshare -Urpf --kill-child --mount-proc -- "$CORACLE_BIN/coracle-init" -- sh -c 'sh -c "sleep 0.1 & sleep 0.1 & echo \$!"
+        while ps -o stat=,args= -A | grep -E "^(Z|[^ ]+ +sleep 0\.1)"; do sleep 0.05; done >/dev/null; echo reaped'
+    [[ $output =~ ^[0-9]+$'\n'reaped$ ]] || fail "not reaped"
 }
 
 @test "with a terminal the program's group is in the foreground" {

@@ -94,10 +94,8 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 
 @test "stop is at once when the first process has no handler" {
     coracle run -d --name deaf busybox sleep 1000
-    before=$(milliseconds)
-    run -0 coracle stop -t 20 deaf
+    run -0 timeout "$(patience 60)" coracle stop -t 1000 deaf
     assert_eq "$output" deaf
-    [ $(($(milliseconds) - before)) -lt 5000 ] || fail "it took $(($(milliseconds) - before)) ms"
     assert_eq "$(state deaf)" "exited 137"
     run -0 coracle stop deaf
     assert_eq "$output" deaf
@@ -115,14 +113,16 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 }
 
 @test "stop kills after -t seconds, whatever the handler does" {
-    coracle run -d --name stubborn busybox sh -c 'trap "echo no" TERM; echo ready; while :; do sleep 0.05; done'
+    coracle run -d --name stubborn --stop-timeout 1000 busybox sh -c 'trap "echo no" TERM; echo ready; while :; do sleep 0.05; done'
     wait_for logged stubborn ready
+    coracle kill -s TERM stubborn
+    wait_for logged stubborn no # the handler is there; whether it gets to it within a second is nobody's promise
     before=$(milliseconds)
-    coracle stop -t 1 stubborn
+    timeout "$(patience 60)" coracle stop -t 1 stubborn
     took=$(($(milliseconds) - before))
-    [ "$took" -ge 900 ] && [ "$took" -lt 6000 ] || fail "it took $took ms"
+    [ "$took" -ge 900 ] || fail "it took $took ms"
     assert_eq "$(state stubborn)" "exited 137"
-    coracle logs stubborn | grep -q no
+    assert_eq "$(coracle events --since 1h --until 0s -f container=stubborn -f event=kill --format '{{.Actor.Attributes.signal}}' | xargs)" "15 15 9"
     coracle rm stubborn
 }
 
@@ -145,7 +145,7 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
     wait_for logged short ready
     before=$(milliseconds)
     coracle stop short
-    [ $(($(milliseconds) - before)) -lt 6000 ] || fail "the container's own timeout was not used"
+    [ $(($(milliseconds) - before)) -lt 9500 ] || fail "the container's own timeout was not used" # the default is ten seconds
     coracle rm short
 }
 
@@ -270,8 +270,7 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
     coracle create --rm --name r4 busybox true
     coracle start -a r4
     wait_for [ ! -e "$STORE/names/r4" ]
-    run -0 coracle ps -aq
-    assert_eq "$output" ""
+    wait_for eval '[ -z "$(coracle ps -aq)" ]' # the name goes first
 }
 
 @test "--rm with -d runs, and its name is free when wait answers" {
@@ -331,6 +330,7 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 }
 
 @test "create --print-spec is an OCI runtime config and makes nothing" {
+    wait_for eval '[ -z "$(find "$STORE/containers" "$STORE/tmp" -mindepth 1)" ]' # whose --rm containers have ended may not be deleted yet
     before=$(find "$STORE" | sort)
     coracle create --print-spec --name spec -e A=b -w /tmp -u 1000 --cap-drop ALL --read-only -v /tmp:/mnt:ro busybox echo hi >"$BATS_TEST_TMPDIR/spec.json"
     run -0 jq -er '.ociVersion, .process.cwd, .process.args[1], .root.readonly, (.mounts[] | select(.destination == "/mnt") | .source)' "$BATS_TEST_TMPDIR/spec.json"
@@ -345,7 +345,7 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 
 @test "what a container wrote survives stop and start, and goes with rm" {
     coracle run -d --name keeps busybox sh -c 'cat /root/f 2>/dev/null; echo kept >/root/f; exec sleep 1000'
-    wait_for coracle exec keeps test -e /root/f
+    wait_for coracle exec keeps test -s /root/f
     coracle stop keeps
     coracle start keeps
     wait_for logged keeps kept
@@ -365,20 +365,28 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 
 keeper() { cut -d' ' -f1 "$XDG_RUNTIME_DIR/coracle/userns.kept"; }
 keeper_gone() { [ ! -e "/proc/$1/fd/0" ]; }
+# keep: runs a container, and stops the process that keeps its user namespace before that ends: its time is as long as the test wants.
+# Sets $namespace and $pid.
+keep() {
+    namespace=$(coracle run --rm busybox readlink /proc/self/ns/user)
+    pid=$(keeper) && kill -STOP "$pid" || return
+    ! ls -l "/proc/$pid/fd" | grep -qF "$namespace" || return 0
+    kill -CONT "$pid" # another one's
+    return 1
+}
 
 @test "the user namespace outlives a container by a moment, then nothing is left" {
-    first=$(coracle run --rm busybox readlink /proc/self/ns/user)
-    wait_for test -s "$XDG_RUNTIME_DIR/coracle/userns.kept"
-    pid=$(keeper)
+    wait_for keep
     # what it holds: /dev/null, the run directory and the namespace; nothing of the command's, whose pipes would never end
     assert_eq "$(find "/proc/$pid/fd" -lname '*pipe*' -o -lname '*socket*' -o -lname '*tty*' -o -lname '*/containers/*')" ""
     assert_eq "$(readlink "/proc/$pid/cwd")" /
     assert_eq "$(tr -d '\0' <"/proc/$pid/cmdline")" coracle-keep
-    assert_eq "$(coracle run --rm busybox readlink /proc/self/ns/user)" "$first"
+    assert_eq "$(coracle run --rm busybox readlink /proc/self/ns/user)" "$namespace"
     assert_eq "$(keeper)" "$pid"
+    kill -CONT "$pid"
     wait_for keeper_gone "$pid"
     coracle run --rm busybox true
-    [ "$(keeper)" != "$pid" ]
+    wait_for eval '[ "$(keeper)" != "$pid" ]' # it writes its record itself
 }
 
 @test "a kept namespace that is killed costs nothing but a new one" {

@@ -151,7 +151,13 @@ logged() { coracle logs "$1" 2>&1 | grep -q "$2"; }
 }
 
 @test "--since and --until cut by RFC 3339, unix time with a fraction, and durations" {
-    coracle run --name cut busybox sh -c 'echo early; sleep 0.3; echo middle; sleep 0.3; echo late' >/dev/null
+    # each line is in the log before the next is written: what a monitor reads at once has one time
+    coracle run -d --name cut -v "$BATS_TEST_TMPDIR:/t" busybox sh -c 'for w in early middle late; do until [ -e /t/$w ]; do sleep 0.02; done; echo $w; done'
+    for w in early middle late; do
+        touch "$BATS_TEST_TMPDIR/$w"
+        wait_for logged cut $w
+    done
+    coracle wait cut
     file=$(logfile cut)
     t2=$(jq -r 'select(.log == "middle\n") | .time' "$file")
     t3=$(jq -r 'select(.log == "late\n") | .time' "$file")
@@ -216,7 +222,7 @@ logged() { coracle logs "$1" 2>&1 | grep -q "$2"; }
     assert_status 1
     assert_output_has 'configured logging driver does not support reading'
     coracle rm nolog
-    for bad in "--log-driver nosuch" "--log-opt max-size=x" "--log-opt max-file=0" "--log-opt nosuch=1" "--log-driver journald"; do
+    for bad in "--log-driver nosuch" "--log-opt max-size=x" "--log-opt max-file=0" "--log-opt nosuch=1"; do
         # shellcheck disable=SC2086
         run coracle run --rm $bad busybox true
         assert_status 125
@@ -250,7 +256,7 @@ logged() { coracle logs "$1" 2>&1 | grep -q "$2"; }
     run bash -c 'coracle logs outs >/dev/full'
     assert_status 1
     assert_output_has 'no space left'
-    run -0 timeout 20 bash -c 'coracle logs outs | head -1'
+    run -0 timeout "$(patience 20)" bash -c 'coracle logs outs | head -1'
     assert_eq "$output" 1
     coracle rm outs
 }

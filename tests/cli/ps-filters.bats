@@ -5,18 +5,21 @@ load ../lib/common
 file_setup() { image busybox; }
 
 @test "filters publish and expose: ports, ranges and protocols; either is enough" {
-    coracle run -d --name pub -p 18931:80 -p 18932:53/udp --expose 7000 busybox sleep 1000
+    local tcp udp
+    tcp=$(free_port)
+    udp=$(free_port)
+    coracle run -d --name pub -p "$tcp:80" -p "$udp:53/udp" --expose 7000 busybox sleep 1000
     coracle run -d --name plain --network none busybox sleep 1000
     names() { coracle ps --format '{{.Names}}' "$@" | sort | xargs; }
-    assert_eq "$(names -f publish=18931)" pub
-    assert_eq "$(names -f publish=18931/tcp)" pub
-    assert_eq "$(names -f publish=18931/udp)" ""
-    assert_eq "$(names -f publish=18932/udp)" pub
-    assert_eq "$(names -f publish=18900-18999)" pub
+    assert_eq "$(names -f publish="$tcp")" pub
+    assert_eq "$(names -f publish="$tcp/tcp")" pub
+    assert_eq "$(names -f publish="$tcp/udp")" ""
+    assert_eq "$(names -f publish="$udp/udp")" pub
+    assert_eq "$(names -f publish="$((tcp - 9))-$((tcp + 9))")" pub
     assert_eq "$(names -f publish=80)" ""
     assert_eq "$(names -f expose=80)" pub
     assert_eq "$(names -f expose=7000/tcp)" pub
-    assert_eq "$(names -f expose=1 -f publish=18931)" pub
+    assert_eq "$(names -f expose=1 -f publish="$tcp")" pub
     assert_eq "$(names -f expose=1 -f publish=1)" ""
     run -1 coracle ps -f publish=8080:80
     assert_output_has "filter for 'publish' should not contain ':': 8080:80"

@@ -130,7 +130,7 @@ names() { coracle ps --format '{{.Names}}' "$@" | paste -sd' '; }
     coracle ps -a --format json >"$BATS_TEST_TMPDIR/j"
     assert_eq "$(wc -l <"$BATS_TEST_TMPDIR/j")" 5
     jq -e -s 'all(has("ID") and has("Names") and has("Image") and has("Command") and has("CreatedAt") and has("RunningFor") and has("Status") and has("State") and has("Ports") and has("Labels") and has("Mounts") and has("Networks") and has("Size") and has("LocalVolumes"))' "$BATS_TEST_TMPDIR/j"
-    jq -e -s 'all(.[]; .CreatedAt | test("^2[0-9-]{9} [0-9:]{8} [+-][0-9]{4} [A-Z]+"))' "$BATS_TEST_TMPDIR/j"
+    jq -e -s 'all(.[]; .CreatedAt | test("^2[0-9-]{9} [0-9:]{8} [+-][0-9]{4} ([A-Z]+|[+-][0-9]{2,4})$"))' "$BATS_TEST_TMPDIR/j"
     jq -e -s 'map(select(.Names == "c-seven"))[0].Labels | split(",") | sort == ["role=web", "tier=front"]' "$BATS_TEST_TMPDIR/j"
     run coracle ps --format '{{.Names'
     assert_status 1
