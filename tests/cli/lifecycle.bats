@@ -366,9 +366,9 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 keeper() { cut -d' ' -f1 "$XDG_RUNTIME_DIR/coracle/userns.kept"; }
 keeper_gone() { [ ! -e "/proc/$1/fd/0" ]; }
 # keep: runs a container, and stops the process that keeps its user namespace before that ends: its time is as long as the test wants.
-# Sets $namespace and $pid.
+# Sets $namespace and $pid. Without a network: a container with one goes into the namespace of the networks' helper, if that still has one.
 keep() {
-    namespace=$(coracle run --rm busybox readlink /proc/self/ns/user)
+    namespace=$(coracle run --rm --network none busybox readlink /proc/self/ns/user)
     pid=$(keeper) && kill -STOP "$pid" || return
     ! ls -l "/proc/$pid/fd" | grep -qF "$namespace" || return 0
     kill -CONT "$pid" # another one's
@@ -381,11 +381,11 @@ keep() {
     assert_eq "$(find "/proc/$pid/fd" -lname '*pipe*' -o -lname '*socket*' -o -lname '*tty*' -o -lname '*/containers/*')" ""
     assert_eq "$(readlink "/proc/$pid/cwd")" /
     assert_eq "$(tr -d '\0' <"/proc/$pid/cmdline")" coracle-keep
-    assert_eq "$(coracle run --rm busybox readlink /proc/self/ns/user)" "$namespace"
+    assert_eq "$(coracle run --rm --network none busybox readlink /proc/self/ns/user)" "$namespace"
     assert_eq "$(keeper)" "$pid"
     kill -CONT "$pid"
     wait_for keeper_gone "$pid"
-    coracle run --rm busybox true
+    coracle run --rm --network none busybox true
     wait_for eval '[ "$(keeper)" != "$pid" ]' # it writes its record itself
 }
 
