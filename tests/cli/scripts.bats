@@ -156,6 +156,8 @@ died_with() {
 }
 
 @test "mount: files that are mounted somewhere are not given to a second overlay; a restart takes them" {
+    # one shell gets at the mounts of another in the same user namespace: a container has it, two seconds may be over
+    coracle run -d --name keeps busybox sleep 1000
     coracle create --name m1 busybox sh -c 'cat /made; exec sleep 1000'
     mkfifo "$TMPDIR/go"
     # holds CONTAINER TEXT: a shell that has it mounted until a line comes, and says so
@@ -199,7 +201,7 @@ died_with() {
     echo >"$TMPDIR/go"
     wait $!
     assert_eq "$(cat "$TMPDIR/seen")" 0
-    coracle rm -f m2
+    coracle rm -f m2 keeps
 }
 
 @test "init: what a start would fail of is said before it; the container stays created" {
