@@ -37,6 +37,12 @@ struct err *store_build_get(struct store *s, const char *key, struct json **ret)
     return NULL;
 }
 
+struct err *store_builds_passing(struct store *s, int *ret_fd) {
+    int dir;
+    TRY(store_dir(s, STORE_BUILDS, &dir));
+    return fd_open_at(dir, "passing", O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0600, ret_fd);
+}
+
 struct each {
     int dir;
     struct err *(*fn)(void *ctx, const struct store_build *b);

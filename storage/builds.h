@@ -4,9 +4,11 @@
  *
  *     builds/<hex of the key>   {"Layer": {"Blob","Type","DiffId","ChainId","Size","DiffSize"}, "Step": the
  *                               instruction, "Created": ns, "Link": its layer does not depend on what it lies
- *                               on}; its modification time is when it was used last. Or {"Digest"}: a note of what the
- * files of layers are, which takes long to find out builds/mounts/             the directories of RUN
- * --mount=type=cache builds/stats/              what the files of contexts were (src/build/stat_cache_int.h)
+ *                               on}; its modification time is when it was used last. Or {"Digest"}: a note of
+ *                               what the files of layers are, which takes long to find out
+ *     builds/mounts/            the directories of RUN --mount=type=cache
+ *     builds/stats/             what the files of contexts were (src/build/stat_cache_int.h)
+ *     builds/passing            the images that are not to stay (src/engine/passing.c)
  */
 #pragma once
 
@@ -19,6 +21,9 @@ struct store;
 struct strv;
 
 #define STORE_BUILD_STATS "builds/stats"
+
+/* Opens builds/passing for reading and appending; made where it is missing. */
+struct err *store_builds_passing(struct store *s, int *ret_fd) __attribute__((warn_unused_result));
 
 /* Stores a record under a digest ("sha256:…"). */
 struct err *store_build_put(struct store *s, const char *key, const struct json *record)

@@ -79,6 +79,7 @@ struct build_options {
     bool host_network; /* RUN may have --network=host */
     const struct build_attest *attest;
     bool squash;        /* the layers that the build makes become one */
+    bool passing;       /* the image is only written somewhere else, by who calls: it does not stay in the store */
     bool want_each;     /* of several platforms each becomes an image of the store: result.members */
     bool debug_shell;   /* a shell where a RUN has failed; standard input and output are a terminal */
     bool rewrite_times; /* with SOURCE_DATE_EPOCH, no file of a layer that is made has a later time */
@@ -89,7 +90,6 @@ struct build_options {
 struct build_member {
     char *platform; /* "linux/arm64" */
     char id[65];
-    bool fresh;
 };
 struct build_result {
     char id[65];    /* of an index: of its image for this machine */
@@ -97,7 +97,7 @@ struct build_result {
     int64_t index_size;
     struct build_member *members; /* where they are wanted */
     size_t n_members;
-    bool fresh;          /* there was no such image before */
+    int passing;         /* for engine_passing_end(), when it is written; also of a build that failed */
     struct strv names;   /* as docker shows them */
     struct str warnings; /* of the build checks, as buildx prints them below a build, also one that failed */
 };

@@ -417,7 +417,7 @@ static struct err *build(struct exec *x, void *ctx) {
 }
 
 struct err *build_run(const struct build_options *o, struct build_result *ret, struct str *excerpt) {
-    *ret = (struct build_result){.names = {.n = 0}};
+    *ret = (struct build_result){.passing = -1};
     return exec_do(o, build, ret, excerpt);
 }
 

@@ -45,14 +45,21 @@ static struct image_parts parts_of(const struct exec *x, const struct strv *name
     return (struct image_parts){s->config, s->layers, s->n, names, x->annotations.manifest};
 }
 
+/* Of an image without a name: whether there was none such before, and it goes when it is written; or it stays. */
+static struct err *note(const struct build_result *r, const struct strv *before, const char *id, bool stays) {
+    return stays || !strv_has(before, id) ? engine_passing_note(r->passing, id, stays) : NULL;
+}
+
 struct err *export_image(struct exec *x, const struct strv *names, struct build_result *ret) {
     autostrv struct strv before = {.n = 0};
     TRY(finish(x));
     progress_vertex(&x->progress, "exporting to image");
+    TRY(engine_passing_begin(x->o->engine, &ret->passing));
     TRY(store_image_ids(x->store, &before));
     const struct image_parts parts = parts_of(x, names);
     TRY(engine_build_image(x->o->engine, &parts, ret->id));
-    ret->fresh = !strv_has(&before, ret->id);
+    if (!names->n)
+        TRY(note(ret, &before, ret->id, !x->o->passing));
     progress_line(&x->progress, "writing image sha256:%s done", ret->id);
     tell_names(x, names);
     progress_done(&x->progress);
@@ -93,7 +100,8 @@ static struct err *record_each(struct exec *x, const struct export_index *index,
             memcpy(m->id, made->id, sizeof m->id);
         else
             TRY(image_bundle_record_one(&index->bundle, i, m->id));
-        m->fresh = !strv_has(before, m->id);
+        if (!str_eq(m->id, ret->id))
+            TRY(note(ret, before, m->id, false));
         m->platform = mem_dup(index->platforms.v[i]);
         ret->n_members++;
     }
@@ -104,12 +112,14 @@ struct err *export_all(struct exec *x, struct export_index *index, const struct 
     autostrv struct strv before = {.n = 0};
     struct image_bundled made = {.size = 0};
     progress_vertex(&x->progress, "exporting manifest list");
+    TRY(engine_passing_begin(x->o->engine, &ret->passing));
     TRY(store_image_ids(x->store, &before));
     TRY(engine_build_index(x->o->engine, &index->bundle, names, x->annotations.index, &made));
     memcpy(ret->id, made.id, sizeof ret->id);
     memcpy(ret->index, made.digest, sizeof ret->index);
     ret->index_size = made.size;
-    ret->fresh = !strv_has(&before, ret->id);
+    if (!names->n)
+        TRY(note(ret, &before, ret->id, !x->o->passing));
     ret->members = mem_array(index->bundle.n, sizeof *ret->members);
     TRY(record_each(x, index, &made, &before, ret));
     progress_line(&x->progress, "exporting manifest list %s done", made.digest);

@@ -280,12 +280,6 @@ static struct err *make_one(struct writing *w) {
     return cli_to_file(w->c, str_eq(o->dest, "-") ? NULL : o->dest, write_archive, w);
 }
 
-/* What was not to stay. Somebody may use it already. */
-static void forget(struct cli_ctx *c, const char *id) {
-    autojson gone = NULL;
-    err_free(engine_image_remove(c->engine, id, false, &gone));
-}
-
 struct err *build_outputs_make(struct cli_ctx *c, const struct build_outputs *o, const struct build_result *r,
                                const struct strv *tags) {
     autostrv struct strv names = {.n = 0};
@@ -296,10 +290,5 @@ struct err *build_outputs_make(struct cli_ctx *c, const struct build_outputs *o,
         e = make_one(&w);
         e = e ? err_wrap(e, "output type=%s", types[o->v[i].type]) : NULL;
     }
-    for (size_t i = 0; i < r->n_members; i++)
-        if (r->members[i].fresh && !str_eq(r->members[i].id, r->id))
-            forget(c, r->members[i].id);
-    if (r->fresh && !build_outputs_keep(o))
-        forget(c, r->id);
     return e;
 }

@@ -82,6 +82,15 @@ struct image_bundled;
 struct err *engine_build_index(struct engine *e, struct image_bundle *b, const struct strv *names,
                                const struct json *annotations, struct image_bundled *ret)
     __attribute__((warn_unused_result));
+/*
+ * Images that pass through the store, as their build only writes them somewhere else (passing.c). Held from before the
+ * image is made until it has its names, or is written: meanwhile none that passes is removed.
+ */
+struct err *engine_passing_begin(struct engine *e, int *ret_fd) __attribute__((warn_unused_result));
+/* Says of an image without a name whether it passes, or stays: if one build wants that, it does. */
+struct err *engine_passing_note(int fd, const char *id, bool stays) __attribute__((warn_unused_result));
+/* The last to end removes what passes and has no name. Takes `fd`; -1 is fine. */
+void engine_passing_end(struct engine *e, int fd);
 /* What layers (chain ids, bottom first) make of the lowest of them, `below`, as one layer on top of those; times as
  * engine_work_layer() has them. Owned: image_layer_done(). */
 struct err *engine_layers_sum(struct engine *e, const struct strv *layers, const struct strv *below, int64_t latest,

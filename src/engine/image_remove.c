@@ -194,6 +194,25 @@ struct err *engine_image_remove(struct engine *e, const char *name, bool force, 
     return NULL;
 }
 
+struct err *engine_image_remove_unnamed(struct engine *e, const char *id) {
+    struct removal r = {.engine = e, .report = json_array()};
+    bool there = false;
+    struct err *bad = engine_store(e, &r.store);
+    if (!bad)
+        bad = engine_image_find(e, id, r.id, NULL);
+    if (!bad)
+        bad = collect_names(&r);
+    there = !bad && !store_image_shared(r.store, r.id) && !r.tags.n && !r.digests.n;
+    if (there)
+        bad = remove_id(&r);
+    if (there && !bad)
+        engine_collect_later(e, true);
+    strv_done(&r.tags);
+    strv_done(&r.digests);
+    json_free(r.report);
+    return bad;
+}
+
 /* ---- untag ---- */
 
 static struct err *untag_named(struct removal *r, const char *name) {

@@ -74,6 +74,8 @@ struct err *engine_image_content(struct engine *e, const char *name, struct json
  * without force. */
 struct err *engine_image_remove(struct engine *e, const char *name, bool force, struct json **ret)
     __attribute__((warn_unused_result));
+/* Deletes an image, by its whole id, if it has no name. in_use like that. */
+struct err *engine_image_remove_unnamed(struct engine *e, const char *id) __attribute__((warn_unused_result));
 /* Points `target` (a reference) at the image `source`. */
 struct err *engine_image_tag(struct engine *e, const char *source, const char *target)
     __attribute__((warn_unused_result));

@@ -47,6 +47,58 @@ file_teardown() { registry_stop_all; }
 E
 }
 
+# slowly FILE COMMAND…: its output's first byte makes FILE.begun, the rest is read when FILE.go is there
+slowly() {
+    local f=$1
+    shift
+    "$@" 3>&- | { head -c 1 >/dev/null; touch "$f.begun"; until [ -e "$f.go" ]; do sleep 0.02; done; cat >/dev/null; }
+}
+
+@test "builds that come to the same image at once: what one only writes is not taken from the other, named, kept or on its way" {
+    cd "$BATS_TEST_TMPDIR"
+    same() { printf 'FROM busybox\nENV N=%s\n' "$(unique)" >Dockerfile && rm -f ./*.begun ./*.go; }
+    before=$(coracle images -aq --no-trunc | sort)
+
+    same # the first, whose image it was, ends while the second has an archive to write
+    slowly a coracle build -q -o - . & first=$!
+    wait_for test -e a.begun
+    slowly b coracle build -q -o - -o type=oci,dest=b.tar . & second=$!
+    wait_for test -e b.begun
+    touch a.go
+    wait $first
+    touch b.go
+    wait $second
+    assert_eq "$(tar -xOf b.tar index.json | jq '.manifests | length')" 1
+    assert_eq "$(coracle images -aq --no-trunc | sort)" "$before"
+
+    for how in "" "-t kept-by:other"; do
+        same
+        slowly a coracle build -q -o - . & first=$!
+        wait_for test -e a.begun
+        # shellcheck disable=SC2086
+        id=$(coracle build -q $how .)
+        touch a.go
+        wait $first
+        coracle image inspect "$id" >/dev/null
+        [ -z "$how" ] || assert_eq "$(coracle image inspect -f '{{.Id}}' kept-by:other)" "$id"
+        coracle rmi "$id" >/dev/null
+    done
+
+    same # one that is killed leaves it to the next
+    mkfifo hole
+    exec {hole}<>hole
+    coracle build -q -o - . 3>&- >&"$hole" & first=$!
+    appeared() { [ "$(coracle images -aq --no-trunc | sort)" != "$before" ]; }
+    wait_for appeared
+    kill -KILL $first
+    wait $first || true
+    exec {hole}>&-
+    same
+    coracle build -q -o type=cacheonly .
+    assert_eq "$(coracle images -aq --no-trunc | sort)" "$before"
+    coracle system check
+}
+
 @test "--push, --load, --annotation, --iidfile, --metadata-file: a registry gets what is told of it" {
     n=$(unique)
     REGISTRY=$(registry_addr plain)

@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "build/build.h"
 #include "cli/build_output.h"
+#include "engine/build.h"
 #include "engine/images.h"
 
 struct opts {
@@ -339,10 +340,11 @@ static struct err *write_results(struct cli_ctx *c, const struct build_result *r
 /* Where the image stays in the store it has its names there; one that is only written somewhere has them there. */
 static struct err *build(struct cli_ctx *c, struct build_options *b, const struct build_outputs *outputs) {
     struct opts *o = c->opts;
-    struct build_result r = {.names = {.n = 0}};
+    struct build_result r = {.passing = -1};
     autostrv struct strv names = {.n = 0};
     autostr struct str excerpt = STR_INIT;
     bool keep = build_outputs_keep(outputs);
+    b->passing = !keep;
     b->want_each = build_outputs_files(outputs);
     b->rewrite_times = build_outputs_rewrite_times(outputs);
     if (keep)
@@ -356,6 +358,7 @@ static struct err *build(struct cli_ctx *c, struct build_options *b, const struc
         e = write_results(c, &r);
     if (!e)
         e = build_outputs_make(c, outputs, &r, &o->tag);
+    engine_passing_end(c->engine, take_fd(&r.passing));
     if (!e && keep && (o->quiet || str_eq(o->progress, "quiet")))
         fprintf(c->out, "sha256:%s\n", r.id);
     build_result_done(&r);
