@@ -214,16 +214,17 @@ static struct err *write_resolv(const struct endpoints *n, const struct json *wa
     return engine_host_file(n->dirfd, "resolv.conf", str_c(&s));
 }
 
-/* endpoints.json: the answer, without what is only for the next helper. */
+/* endpoints.json: the answer, without what is only for the next helper. It comes last: who sees it there counts on the
+ * others. */
 static struct err *record(const struct endpoints *n, const struct json *wanted) {
     autojson got = json_object();
     static const char *const kept[] = {"endpoints", "ports", "lost", "level"};
     for (size_t i = 0; i < ARRAY_LEN(kept); i++)
         if (json_get(n->lease.answer, kept[i]))
             json_set(got, kept[i], json_copy(json_get(n->lease.answer, kept[i])));
-    TRY(json_write_file(n->dirfd, ENDPOINTS_FILE, got, 0600, 0));
     TRY(write_hosts(n, wanted));
-    return write_resolv(n, wanted);
+    TRY(write_resolv(n, wanted));
+    return json_write_file(n->dirfd, ENDPOINTS_FILE, got, 0600, 0);
 }
 
 void endpoints_tell(int dirfd, const char *id, const char *action, struct str *batch) {

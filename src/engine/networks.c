@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+
 /* ---- views ---- */
 
 static struct json *pairs(const struct strv *list) {
@@ -265,13 +267,47 @@ static struct err *membership_load(struct engine *e, const char *network, const 
     return engine_wants_network(m->wanted, SPEC_SLIRP) ? no_networks(m) : NULL;
 }
 
-/* Carries out the request on a container that runs, then keeps what is wanted for its next starts. */
-static struct err *membership_change(const struct engine *e, const struct membership *m, struct json *request) {
+static bool has_endpoint(const struct json *got, const char *network) {
+    JSON_EACH(p, json_get(got, "endpoints"))
+    if (str_eq(json_text(p, "network"), network))
+        return true;
+    return false;
+}
+
+/* The helper tells the container's monitor, too. Until that has written it down neither inspect nor the container's own
+ * hosts and resolv.conf show it. */
+static struct err *await_record(struct engine *e, const struct membership *m, bool joined) {
+    enum { PATIENCE_S = 10 }; /* a monitor that somebody has stopped does it when it goes on */
+    for (int64_t end = clock_boot() + PATIENCE_S * NSEC_PER_SEC; clock_boot() < end;) {
+        autocontainer c = ENGINE_CONTAINER_INIT;
+        autojson got = NULL;
+        autoerr gone = engine_container_load_id(e, m->c.id, &c);
+        if (gone || !engine_state_alive(&c.state))
+            return NULL;
+        autoerr none = json_read_file(c.dirfd, ENDPOINTS_FILE, &got);
+        if (none || has_endpoint(got, m->network->id) == joined)
+            return NULL;
+        TRY(engine_container_await_change(&c));
+    }
+    return NULL;
+}
+
+/* Keeps what is wanted for the next starts, and carries it out on a container that runs, whose monitor reads it then.
+ */
+static struct err *membership_change(struct engine *e, const struct membership *m, struct json *request, bool joined) {
+    autojson before = NULL;
     autojson answer = NULL;
+    TRY(json_read_file(m->c.dirfd, NETWORK_FILE, &before));
+    TRY(json_write_file(m->c.dirfd, NETWORK_FILE, m->wanted, 0600, IO_DURABLE));
+    if (!engine_state_alive(&m->c.state))
+        return NULL;
     json_set_str(request, "id", m->c.id);
-    if (engine_state_alive(&m->c.state))
-        TRY(net_ask(e->host, request, &answer));
-    return json_write_file(m->c.dirfd, NETWORK_FILE, m->wanted, 0600, IO_DURABLE);
+    struct err *refused = net_ask(e->host, request, &answer);
+    if (refused) {
+        err_free(json_write_file(m->c.dirfd, NETWORK_FILE, before, 0600, IO_DURABLE));
+        return refused;
+    }
+    return await_record(e, m, joined);
 }
 
 struct err *engine_network_connect(struct engine *e, const char *network, const char *container,
@@ -287,7 +323,7 @@ struct err *engine_network_connect(struct engine *e, const char *network, const 
     json_push(networks, entry);
     json_set_str(request, "op", "connect");
     json_set(request, "endpoint", engine_endpoint_json(m.network, entry, (unsigned)json_count(networks) - 1));
-    TRY(membership_change(e, &m, request));
+    TRY(membership_change(e, &m, request, true));
     tell(e, m.network, "connect", m.c.id);
     return NULL;
 }
@@ -306,7 +342,7 @@ struct err *engine_network_disconnect(struct engine *e, const char *network, con
     json_set(m.wanted, "networks", left);
     json_set_str(request, "op", "disconnect");
     json_set_str(request, "network", m.network->id);
-    TRY(membership_change(e, &m, request));
+    TRY(membership_change(e, &m, request, false));
     tell(e, m.network, "disconnect", m.c.id);
     return NULL;
 }

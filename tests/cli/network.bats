@@ -138,6 +138,31 @@ helper_gone() { [ -z "$(helper_pid)" ]; }
     coracle exec both ping -c 1 -W 10 inright
 }
 
+@test "network connect and disconnect come back when the container and inspect show it, however slow its monitor is" {
+    coracle network create slow
+    start slowly --network slow
+    coracle network create later
+    coracle network create unwanted
+    on() { coracle inspect -f '{{json .NetworkSettings.Networks}}' slowly | jq -r 'to_entries[] | select(.value.IPAddress != "") | .key' | sort | paste -sd ' '; }
+    hosts() { coracle exec slowly grep -c "$(coracle inspect -f '{{.Config.Hostname}}' slowly)" /etc/hosts; }
+    monitor=$(pgrep -u "$(id -u)" -f "^coracle-mon $(coracle ps -q -f name=slowly)")
+    held() { # a command, while the monitor stands still for a second
+        kill -STOP "$monitor"
+        { sleep 1; kill -CONT "$monitor"; } 3>&- &
+        "$@"
+        [ "$(on) $(hosts)" = "$want" ] || fail "$* left $(on) with $(hosts) lines in hosts, and not $want"
+        wait $!
+    }
+    want="later slow 2" held coracle network connect later slowly
+    want="later 1" held coracle network disconnect slow slowly
+    coracle network rm unwanted
+    run coracle network connect unwanted slowly
+    [ "$status" != 0 ]
+    assert_eq "$(on)" later
+    coracle rm -f slowly
+    coracle network rm slow later
+}
+
 @test "the highest gw-priority, then the first name, gives the default gateway, and published ports go there; link-local addresses are added" {
     local port seen
     port=$(free_port)
