@@ -124,9 +124,7 @@ static void tree_make(struct tree *t) {
     /* 40 links in a row are allowed, 41 are not */
     CHECK_INT(symlinkat("f", t->root, "l1"), 0);
     for (int i = 2; i <= 41; i++) {
-        char from[8], to[8];
-        snprintf(to, sizeof to, "l%d", i - 1);
-        snprintf(from, sizeof from, "l%d", i);
+        autofree char *from = mem_printf("l%d", i), *to = mem_printf("l%d", i - 1);
         CHECK_INT(symlinkat(to, t->root, from), 0);
     }
 }
