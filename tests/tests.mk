@@ -95,6 +95,15 @@ proof-attacks: all
 .PHONY: check-vm
 check-vm: all
 	@tests/vm/run $(B) $(VM_HOSTS)
+# The tests on a machine whose processors are taken away at random (tests/fault/noise.c), NOISE times as long as usual; TESTS as above. As root.
+NOISE ?= 1
+$(B)/noise: tests/fault/noise.c $(B)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -pthread
+.PHONY: check-noisy
+check-noisy: test-deps $(B)/noise
+	@$(MAKE) --no-print-directory all unit
+	@$(B)/noise $(NOISE) & noise=$$!; trap "kill $$noise" EXIT; TEST_PATIENCE=$${TEST_PATIENCE:-4} $(MAKE) --no-print-directory check
 # Fresh machines of other releases: the two commands of the README on each (as root).
 RELEASES ?= trixie noble
 RELEASES_RUN ?= demo check

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/host.h"
@@ -20,7 +21,7 @@
 #include "base/str.h"
 #include "runtime/runtime_int.h"
 
-enum { REMOVE_TIMEOUT_MS = 2000, LOOK_AGAIN_MS = 2, LOOKS = 500, DEPTH_MAX = 32 };
+enum { REMOVE_TIMEOUT_MS = 5000, LOOK_AGAIN_MS = 2, DEPTH_MAX = 32 };
 
 void runtime_cgroup_done(struct runtime_cgroup *g) {
     fd_replace(&g->v2, -1);
@@ -254,7 +255,8 @@ static void remove_one(const char *path) {
     if (rmdir(path) == 0 || errno != EBUSY)
         return;
     err_free(remove_dir(AT_FDCWD, path, 0));
-    for (int i = 0; i < LOOKS && rmdir(path) < 0 && errno == EBUSY; i++)
+    int64_t end = clock_boot() + REMOVE_TIMEOUT_MS * NSEC_PER_MSEC;
+    while (rmdir(path) < 0 && errno == EBUSY && clock_boot() < end)
         (void)poll(NULL, 0, LOOK_AGAIN_MS);
 }
 
