@@ -178,6 +178,14 @@ struct err *net_lease_read(struct net_lease *l, bool *ret_changed) {
     return NULL;
 }
 
+void net_ended(const struct host *h, const char *id) {
+    autojson request = json_object();
+    autojson answer = NULL;
+    json_set_str(request, "op", "ended");
+    json_set_str(request, "id", id);
+    err_free(net_ask(h, request, &answer)); /* not_found: with the last one the helper has ended, too */
+}
+
 struct err *net_ask(const struct host *h, const struct json *request, struct json **ret) {
     const struct request r = {.j = request};
     autoanswer a = {0};

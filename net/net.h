@@ -52,6 +52,8 @@
  *     {"op":"connect", "id":…, "endpoint":{…}}   {"op":"disconnect", "id":…, "network":"<id>"}
  *     → {"ok":true}, from any connection; the lease gets
  *       {"event":"changed", "endpoints":[…], "ports":[…], "restore":…}
+ *   ended
+ *     {"op":"ended", "id":…} → {"ok":true}, from any connection: the lease is over, if its holder has closed it
  *   list
  *     {"op":"list"} → {"containers":[{"id","name","endpoints":[…],"ports":[…]}], "level":…, "lacks":…}
  *       level: docs/internals/networks.md; "": nobody has asked for a network yet. lacks: why it is no better, or ""
@@ -219,6 +221,9 @@ struct err *net_restore(const struct host *h, int netns_fd, struct net_lease *l)
 /* Reads what the helper has to say, waiting for one message and taking all that have come with it: the members of a
  * "changed" event replace those of l->answer, and *ret_changed is set. End of file is ERR_NOT_FOUND. */
 struct err *net_lease_read(struct net_lease *l, bool *ret_changed) __attribute__((warn_unused_result));
+/* Returns when the helper knows that a lease has ended, which its holder has closed: its names, addresses and ports are
+ * nobody's then. Best effort. */
+void net_ended(const struct host *h, const char *id);
 /* One question to a running helper, from anywhere; not_found when none runs. */
 struct err *net_ask(const struct host *h, const struct json *request, struct json **ret)
     __attribute__((warn_unused_result));

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -315,6 +316,20 @@ static struct err *disconnect_network(struct warden *w, const struct json *reque
     return changed(w, l);
 }
 
+/* Its holder has closed it, but the event that tells may come after the question of who knows that by other ways. What
+ * else there is of the lease goes with the event. */
+static struct err *ended(struct warden *w, const struct json *request) {
+    const char *id;
+    TRY(json_get_str(request, "id", &id));
+    struct lease *l = lease_find(w, id);
+    struct pollfd p = {.fd = l ? msg_chan_fd(l->chan) : -1, .events = POLLRDHUP};
+    if (!l || poll(&p, 1, 0) <= 0)
+        return NULL;
+    lease_detach(w, l);
+    serving_changed(w);
+    return NULL;
+}
+
 /* ---- dispatch ---- */
 
 static struct err *reply_ok(struct lease *l, struct err *e) {
@@ -335,6 +350,8 @@ static struct err *dispatch(struct warden *w, struct lease *l, const struct json
         return reply_ok(l, connect_network(w, request));
     if (str_eq(op, "disconnect"))
         return reply_ok(l, disconnect_network(w, request));
+    if (str_eq(op, "ended"))
+        return reply_ok(l, ended(w, request));
     if (!str_eq(op, "list"))
         return err_new(ERR_USAGE, "no such request: %s", op);
     autojson list = lease_list(w);

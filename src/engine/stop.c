@@ -14,6 +14,12 @@ static struct err *stop_signal(const struct engine_container *c, const char *giv
     return proc_signal_parse(text, ret);
 }
 
+/* Who asks for its name from now on is told that there is none. */
+static void network_ended(const struct engine *e, const struct engine_container *c) {
+    if (json_bool_value(json_get(c->summary, "Networked"), false))
+        net_ended(e->host, c->id);
+}
+
 struct err *engine_container_stop(struct engine *e, const char *name, const char *signal, int timeout_s,
                                   bool *ret_at_once) {
     autocontainer c = ENGINE_CONTAINER_INIT;
@@ -35,8 +41,10 @@ struct err *engine_container_stop(struct engine *e, const char *name, const char
     }
     if (ret_at_once)
         *ret_at_once = at_once;
-    if (!r)
+    if (!r) {
+        network_ended(e, &c);
         events_tell_container(e->host, c.summary, "stop", NULL);
+    }
     return r;
 }
 
@@ -67,6 +75,7 @@ struct err *engine_container_kill(struct engine *e, const char *name, const char
         return NULL;
     int code = 0;
     err_free(monitor_wait(e->host, c.id, &code));
+    network_ended(e, &c);
     return NULL;
 }
 
@@ -119,6 +128,7 @@ static struct err *kill_for_removal(struct engine *e, const struct engine_contai
     if (r && err_kind(r) != ERR_NOT_FOUND)
         return r;
     err_free(r);
+    network_ended(e, c);
     return NULL;
 }
 

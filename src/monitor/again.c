@@ -33,11 +33,7 @@ static void let_go(struct mon *o) {
     o->in = (struct input){.fd = -1};
     for (int i = 0; i < 2; i++)
         o->out[i] = (struct output){.fd = -1};
-    if (o->network_fd >= 0)
-        mon_unwatch(o, o->network_fd);
-    o->network_fd = -1;
-    if (o->m->network_end)
-        o->m->network_end(o->m->ctx);
+    ending_network(o);
     mon_unwatch(o, o->proc.pidfd);
     fd_replace(&o->proc.pidfd, -1);
     o->proc = (struct runtime_proc){.pidfd = -1, .sync_fd = -1, .console = -1};

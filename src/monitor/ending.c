@@ -119,7 +119,16 @@ void ending_run(struct mon *o) {
     stdio_drain(o);
 }
 
+void ending_network(struct mon *o) {
+    if (o->network_fd >= 0)
+        mon_unwatch(o, o->network_fd);
+    o->network_fd = -1;
+    if (o->m->network_end)
+        o->m->network_end(o->m->ctx);
+}
+
 void ending(struct mon *o) {
+    ending_network(o); /* before anybody is told: net_ended() counts on it */
     mon_log_close(o);
     /* Also of one that vanishes: who has it open learns its exit code from the record. No space: the next command sees
      * a free lock and says so. */

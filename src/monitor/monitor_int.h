@@ -338,6 +338,8 @@ struct err *watch_update(struct mon *o) __attribute__((warn_unused_result));
 
 /* Init has ended: reaps it and takes what it left to read. */
 void ending_run(struct mon *o);
+/* Its network is nobody's from now on. More than once does no harm. */
+void ending_network(struct mon *o);
 /* Copies at most size - 1 bytes, whole characters only: state.json is JSON. */
 void mon_copy_text(char *to, size_t size, const char *text);
 /* The exit code of a container that could not be started. */

@@ -89,6 +89,26 @@ helper_gone() { [ -z "$(helper_pid)" ]; }
     [ "$status" != 0 ]
 }
 
+@test "who was stopped, killed or removed has no name any more when the command is back, however slow the helper is" {
+    coracle network create forgets >/dev/null
+    start asks-after --network forgets
+    for command in "stop -t 0" kill "rm -f"; do
+        start gone --network forgets
+        run -0 coracle exec asks-after ping -c 1 -W 10 gone
+        helper=$(helper_pid)
+        kill -STOP "$helper"
+        { sleep 1; kill -CONT "$helper"; } 3>&- &
+        # shellcheck disable=SC2086
+        coracle $command gone
+        run coracle exec asks-after ping -c 1 -W 2 gone
+        [ "$status" != 0 ] || fail "found after $command: $output"
+        wait $!
+        coracle rm -f gone
+    done
+    coracle rm -f asks-after
+    coracle network rm forgets
+}
+
 @test "two containers with one alias are both found" {
     coracle network create twins >/dev/null
     start twin1 --network twins --network-alias twin
