@@ -331,8 +331,8 @@ def pair(number):
     starts = [subprocess.Popen(["coracle", "run", "-d", "--name", n, *args], stdout=subprocess.DEVNULL) for n in names]
     if any(p.wait(LIMIT) for p in starts):
         raise Problem("a start failed")
-    if len(wardens()) != 1:
-        raise Problem(f"there are {len(wardens())} helpers")
+    # a loop has its warden's command line until it has given itself its own
+    eventually(lambda: f"there are {len(wardens())} helpers", lambda: len(wardens()) == 1)
     a, b = (inspect(n)["NetworkSettings"]["IPAddress"] for n in names)
     if a == b or not a or not b:
         raise Problem(f"addresses: {a!r}, {b!r}")
