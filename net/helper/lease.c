@@ -323,10 +323,8 @@ static struct err *ended(struct warden *w, const struct json *request) {
     TRY(json_get_str(request, "id", &id));
     struct lease *l = lease_find(w, id);
     struct pollfd p = {.fd = l ? msg_chan_fd(l->chan) : -1, .events = POLLRDHUP};
-    if (!l || poll(&p, 1, 0) <= 0)
-        return NULL;
-    lease_detach(w, l);
-    serving_changed(w);
+    if (l && poll(&p, 1, 0) > 0)
+        lease_detach(w, l);
     return NULL;
 }
 

@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/json.h"
@@ -33,8 +34,6 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "net/helper/warden_int.h"
-
-#define NS_IN_MS INT64_C(1000000)
 
 enum { NEXT_WITHIN_MS = 10000, LOOP_ENDS_WITHIN_MS = 30000, WIDTH = 48 };
 
@@ -99,7 +98,7 @@ struct awaited {
     pid_t pid;
 };
 
-static void wait_on(struct warden *w) { w->await_until = loop_now() + NEXT_WITHIN_MS * NS_IN_MS; }
+static void wait_on(struct warden *w) { w->await_until = loop_now() + NEXT_WITHIN_MS * NSEC_PER_MSEC; }
 
 static void await_no_more(struct warden *w, struct awaited *a) {
     if (a->source.fd < 0)
@@ -141,7 +140,7 @@ static struct err *wait_for_end(const struct served *s) {
     autofd int pidfd = -1;
     bool ended;
     TRY(proc_open((pid_t)s->pid, s->start, &pidfd));
-    return proc_wait_end(pidfd, LOOP_ENDS_WITHIN_MS * NS_IN_MS, &ended);
+    return proc_wait_end(pidfd, LOOP_ENDS_WITHIN_MS * NSEC_PER_MSEC, &ended);
 }
 
 void serving_start(struct warden *w, const char *run_root, pid_t loop) {
@@ -180,7 +179,7 @@ void serving_by(struct lease *l, int fd) {
 
 int serving_timeout(const struct warden *w) {
     int64_t left = w->await_until - loop_now();
-    return left > 0 ? (int)(left / NS_IN_MS) + 1 : 0;
+    return left > 0 ? (int)(left / NSEC_PER_MSEC) + 1 : 0;
 }
 
 bool serving_defers(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {

@@ -129,13 +129,6 @@ static bool is_meant(const struct json *container, const char *ref) {
     return str_eq(json_text(container, "name"), ref) || str_starts(json_text(container, "id"), ref);
 }
 
-static bool is_mine(const struct endpoints *n, const char *network) {
-    JSON_EACH(e, json_get(n->lease.answer, "endpoints"))
-    if (str_eq(json_text(e, "network"), network))
-        return true;
-    return false;
-}
-
 /* One --link CONTAINER[:ALIAS]: its address on the first network that both are on. */
 static struct err *append_link(const struct endpoints *n, const struct json *list, const char *link, struct str *out) {
     size_t len = strcspn(link, ":");
@@ -143,7 +136,8 @@ static struct err *append_link(const struct endpoints *n, const struct json *lis
     const char *alias = link[len] ? link + len + 1 : ref;
     JSON_EACH(c, json_get(list, "containers"))
     JSON_EACH(e, json_get(c, "endpoints")) {
-        if (!is_meant(c, ref) || !is_mine(n, json_text(e, "network")) || !*json_text(e, "ip"))
+        if (!is_meant(c, ref) || !engine_has_network(json_get(n->lease.answer, "endpoints"), json_text(e, "network")) ||
+            !*json_text(e, "ip"))
             continue;
         const char *name = json_text(c, "name");
         str_appendf(out, "%s\t%s%s%s\n", json_text(e, "ip"), alias, str_eq(alias, name) ? "" : " ",

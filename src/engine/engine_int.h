@@ -147,6 +147,9 @@ struct json *engine_endpoint_json(const struct net_def *def, const struct json *
 /* The network that an entry of NETWORK_FILE names, of the container `id` where it is its own. */
 struct err *engine_network_def(const struct host *h, const char *id, const struct json *wanted, struct net_def **ret)
     __attribute__((warn_unused_result));
+/* Whether one of a list's objects has this text as its "network": a name in NETWORK_FILE's "networks", an id in
+ * ENDPOINTS_FILE's "endpoints". */
+bool engine_has_network(const struct json *list, const char *network);
 /* Whether a NETWORK_FILE object has a network of this name. */
 bool engine_wants_network(const struct json *wanted, const char *network);
 /* docker's list of ports (ps): what is published of an ENDPOINTS_FILE object (may be NULL), and what is only exposed.

@@ -171,45 +171,43 @@ static struct err *remove_shared(struct removal *r) {
     return store_image_remove(r->store, r->id);
 }
 
+static struct err *removal_begin(struct removal *r, const char *name) {
+    TRY(engine_store(r->engine, &r->store));
+    TRY(engine_image_find(r->engine, name, r->id, &r->reference));
+    return collect_names(r);
+}
+
+static void removal_done(struct removal *r) {
+    free(r->reference);
+    strv_done(&r->tags);
+    strv_done(&r->digests);
+    json_free(r->report);
+}
+
 struct err *engine_image_remove(struct engine *e, const char *name, bool force, struct json **ret) {
     struct removal r = {.engine = e, .force = force, .report = json_array()};
-    struct err *bad = engine_store(e, &r.store);
-    if (!bad)
-        bad = engine_image_find(e, name, r.id, &r.reference);
-    if (!bad)
-        bad = collect_names(&r);
+    struct err *bad = removal_begin(&r, name);
     if (!bad)
         bad = store_image_shared(r.store, r.id) ? remove_shared(&r)
               : r.reference                     ? remove_reference(&r)
                                                 : remove_id(&r);
-    free(r.reference);
-    strv_done(&r.tags);
-    strv_done(&r.digests);
-    if (bad) {
-        json_free(r.report);
-        return bad;
+    if (!bad) {
+        engine_collect_later(e, true);
+        *ret = take_ptr(&r.report);
     }
-    engine_collect_later(e, true);
-    *ret = r.report;
-    return NULL;
+    removal_done(&r);
+    return bad;
 }
 
 struct err *engine_image_remove_unnamed(struct engine *e, const char *id) {
     struct removal r = {.engine = e, .report = json_array()};
-    bool there = false;
-    struct err *bad = engine_store(e, &r.store);
-    if (!bad)
-        bad = engine_image_find(e, id, r.id, NULL);
-    if (!bad)
-        bad = collect_names(&r);
-    there = !bad && !store_image_shared(r.store, r.id) && !r.tags.n && !r.digests.n;
-    if (there)
+    struct err *bad = removal_begin(&r, id);
+    if (!bad && !store_image_shared(r.store, r.id) && !r.tags.n && !r.digests.n) {
         bad = remove_id(&r);
-    if (there && !bad)
-        engine_collect_later(e, true);
-    strv_done(&r.tags);
-    strv_done(&r.digests);
-    json_free(r.report);
+        if (!bad)
+            engine_collect_later(e, true);
+    }
+    removal_done(&r);
     return bad;
 }
 
@@ -242,8 +240,6 @@ struct err *engine_image_untag(struct engine *e, const char *image, const struct
         bad = untag_all(&r);
     for (size_t i = 0; !bad && i < names->n; i++)
         bad = untag_named(&r, names->v[i]);
-    strv_done(&r.tags);
-    strv_done(&r.digests);
-    json_free(r.report);
+    removal_done(&r);
     return bad;
 }

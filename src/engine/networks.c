@@ -157,11 +157,15 @@ static struct err *in_use(const char *network, const struct engine_container *c)
                     "stop the containers that use it, or: coracle network disconnect -f %s %s", network, name);
 }
 
-bool engine_wants_network(const struct json *wanted, const char *network) {
-    JSON_EACH(w, json_get(wanted, "networks"))
+bool engine_has_network(const struct json *list, const char *network) {
+    JSON_EACH(w, list)
     if (str_eq(json_text(w, "network"), network))
         return true;
     return false;
+}
+
+bool engine_wants_network(const struct json *wanted, const char *network) {
+    return engine_has_network(json_get(wanted, "networks"), network);
 }
 
 /* By the records, not by the helper: one that was killed a moment ago knows of nobody yet. */
@@ -242,12 +246,13 @@ static struct err *check_link_local(const struct strv *addresses) {
 struct membership {
     struct engine_container c;
     struct net_def *network;
-    struct json *wanted; /* its network.json */
+    struct json *before, *wanted; /* its network.json, and what is made of that */
 };
 
 static void membership_done(struct membership *m) {
     engine_container_done(&m->c);
     net_def_free(m->network);
+    json_free(m->before);
     json_free(m->wanted);
 }
 #define automembership __attribute__((cleanup(membership_done))) struct membership
@@ -263,15 +268,9 @@ static struct err *membership_load(struct engine *e, const char *network, const 
     TRY(engine_container_load(e, container, &m->c));
     if (!json_bool_value(json_get(m->c.summary, "Networked"), false))
         return no_networks(m);
-    TRY(json_read_file(m->c.dirfd, NETWORK_FILE, &m->wanted));
+    TRY(json_read_file(m->c.dirfd, NETWORK_FILE, &m->before));
+    m->wanted = json_copy(m->before);
     return engine_wants_network(m->wanted, SPEC_SLIRP) ? no_networks(m) : NULL;
-}
-
-static bool has_endpoint(const struct json *got, const char *network) {
-    JSON_EACH(p, json_get(got, "endpoints"))
-    if (str_eq(json_text(p, "network"), network))
-        return true;
-    return false;
 }
 
 /* The helper tells the container's monitor, too. Until that has written it down neither inspect nor the container's own
@@ -285,7 +284,7 @@ static struct err *await_record(struct engine *e, const struct membership *m, bo
         if (gone || !engine_state_alive(&c.state))
             return NULL;
         autoerr none = json_read_file(c.dirfd, ENDPOINTS_FILE, &got);
-        if (none || has_endpoint(got, m->network->id) == joined)
+        if (none || engine_has_network(json_get(got, "endpoints"), m->network->id) == joined)
             return NULL;
         TRY(engine_container_await_change(&c));
     }
@@ -295,16 +294,14 @@ static struct err *await_record(struct engine *e, const struct membership *m, bo
 /* Keeps what is wanted for the next starts, and carries it out on a container that runs, whose monitor reads it then.
  */
 static struct err *membership_change(struct engine *e, const struct membership *m, struct json *request, bool joined) {
-    autojson before = NULL;
     autojson answer = NULL;
-    TRY(json_read_file(m->c.dirfd, NETWORK_FILE, &before));
     TRY(json_write_file(m->c.dirfd, NETWORK_FILE, m->wanted, 0600, IO_DURABLE));
     if (!engine_state_alive(&m->c.state))
         return NULL;
     json_set_str(request, "id", m->c.id);
     struct err *refused = net_ask(e->host, request, &answer);
     if (refused) {
-        err_free(json_write_file(m->c.dirfd, NETWORK_FILE, before, 0600, IO_DURABLE));
+        err_free(json_write_file(m->c.dirfd, NETWORK_FILE, m->before, 0600, IO_DURABLE));
         return refused;
     }
     return await_record(e, m, joined);

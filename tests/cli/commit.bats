@@ -2,6 +2,8 @@
 # commit: an image from what a container has changed.
 load ../lib/common
 load ../lib/containers
+load ../lib/registry
+load ../lib/images
 
 config() { coracle image inspect "$1" | jq -c ".[0].Config | $2"; }
 # Everything in the root of a container or image that is its own, with what can be compared
@@ -133,8 +135,7 @@ changes='mkdir -p /data/sub && echo one >/data/sub/f && ln /data/sub/f /data/har
 @test "errors, and what is left after them: nothing" {
     c=$(unique)
     container "$c"
-    settled() { [ -z "$(ls "$STORE/tmp")" ]; } # what commands before have left to be taken away
-    wait_for settled
+    store_settles # what commands before have left is taken away
     before=$(find "$STORE"/{blobs,layers,images,refs} | sort)
     run coracle commit nobody
     assert_status 1
@@ -149,5 +150,5 @@ changes='mkdir -p /data/sub && echo one >/data/sub/f && ln /data/sub/f /data/har
     assert_status 1
     assert_output_has RUN
     assert_eq "$(find "$STORE"/{blobs,layers,images,refs} | sort)" "$before"
-    wait_for settled || fail "left: $(ls "$STORE/tmp")"
+    store_settles
 }

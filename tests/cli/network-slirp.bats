@@ -11,8 +11,6 @@ file_setup() {
 file_teardown() { outside_stop; }
 teardown() { coracle ps -aq | xargs -r coracle rm -f >/dev/null; }
 
-get() { curl -sS --max-time "$(patience 30)" "$@"; }
-answers() { curl -sS --max-time 5 "$1" >/dev/null 2>&1; }
 # serve NAME OPTION…: a web server on port 80 that tells the client's address, and an echo of datagrams on port 7
 serve() {
     coracle run -d --name "$1" --network slirp -v "$CTR_HOME/www:/www:ro" "${@:2}" busybox \

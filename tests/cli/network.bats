@@ -28,8 +28,6 @@ serve() {
     made+=("$1")
     wait_for listens "$1" 80
 }
-get() { curl -sS --max-time "$(patience 30)" "$@"; }
-answers() { curl -sS --max-time 5 "$1" >/dev/null 2>&1; }
 helper_gone() { [ -z "$(helper_pid)" ]; }
 
 @test "by default a container has an address, a way out and a resolver" {

@@ -5,6 +5,7 @@
 #   outside_start, outside_stop      a server outside of all containers (connections.py serve); its port is in $CTR_HOME/port
 #   within NAME ARG…                 connections.py in a container's network namespace
 #   address NAME                     a container's address
+#   get URL, answers URL             what a web server says; whether it says anything
 #   listens NAME PORT                whether a program of the container listens there, over TCP
 #   helper_pid                       coracle-net of this file's store
 #   helper_kill                      SIGKILL of it; returns when nothing of it is left, so that what answers from then on is its successor
@@ -37,6 +38,8 @@ within() {
     nsenter -t "$pid" -U --preserve-credentials -n python3 "$CONNECTIONS" "${@:2}"
 }
 address() { coracle inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
+get() { curl -sS --max-time "$(patience 30)" "$@"; }
+answers() { curl -sS --max-time 5 "$1" >/dev/null 2>&1; }
 listens() { coracle exec "$1" cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qE ":$(printf %04X "$2") 0+:0000 0A "; }
 helper_pids() { pgrep -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/"; }
 # the oldest is the warden
