@@ -17,6 +17,7 @@
 
 #include "base/path.h"
 #include "base/sys/sys.h"
+#include "require_fixture.h"
 #include "tests/fuzz/tar_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -24,11 +25,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define FILE_MAX (64 << 20)
 
 static int dir = -1;
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
 
 void extract_prepare(void) {}
 struct err *sandbox_confine(enum sandbox_kind kind, int take_dirfd, int *ret_root) {

@@ -3,7 +3,6 @@
  * looked up, and a record, a note and a cache mount either name something that is there, or are refused when asked for.
  */
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -13,14 +12,10 @@
 #include "base/str.h"
 #include "image/cache.h"
 #include "image/cache_int.h"
+#include "require_fixture.h"
 #include "storage/store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
 
 /* As src/build/caches_in.c reads them. */
 static void layers_of(const struct image_cache *c, const struct json *part, const char *text) {

@@ -5,7 +5,6 @@
  */
 #include <sched.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 
@@ -13,15 +12,11 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "require_fixture.h"
 #include "runtime/runtime.h"
 #include "runtime/runtime_int.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
 
 static void check_limits(const struct json *config, unsigned takes) {
     const struct json *memory = json_path(config, "linux.resources.memory.limit");

@@ -5,16 +5,11 @@
 #include "base/config.c"
 
 #include <stdint.h>
-#include <stdlib.h>
 
 #include "image/auth_int.h"
+#include "require_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
 
 static void own(const struct json *j) {
     struct config *c = mem_alloc(sizeof *c);

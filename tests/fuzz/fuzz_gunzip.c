@@ -4,7 +4,6 @@
  */
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -15,15 +14,11 @@
 #include "base/gzip.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "require_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MOST = 1 << 20 /* of text: a small file may hold a thousand times as much */ };
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
 
 static int file_of(const uint8_t *data, size_t size) {
     int fd = memfd_create("log.gz", MFD_CLOEXEC);

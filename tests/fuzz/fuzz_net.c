@@ -3,7 +3,6 @@
  * the same when it is written and read again, and keeps what net/def.c promises.
  */
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -12,13 +11,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "net/net_int.h"
+#include "require_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
 
 static void address(const char *text) {
     struct net_addr a, again = {0};

@@ -10,13 +10,9 @@
 #include <stdint.h>
 
 #include "base/mem.h"
+#include "require_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
 
 static void state(const struct str *text) {
     autojson j = NULL;

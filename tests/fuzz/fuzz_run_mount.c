@@ -10,6 +10,7 @@
 #include "base/path.h"
 #include "build/exec_run_int.h"
 #include "build/pack_int.h"
+#include "require_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -27,11 +28,6 @@ static void no_sources(struct pack *p) {
 #define source_digest(s, p, recipe, ret) ((void)(recipe), *(ret) = '\0', NULL)
 #define mount_note(r, m) ((void)(r), (void)(m), NULL)
 #include "build/exec_mount.c" /* NOLINT(bugprone-suspicious-include): over the stubs above */
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
 
 static void check_mount(const struct mount *m) {
     const char *target = m->field[M_TARGET];

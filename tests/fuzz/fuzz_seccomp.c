@@ -9,15 +9,11 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "require_fixture.h"
 #include "runtime/runtime.h"
 #include "runtime/seccomp_int.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
 
 static void check_instruction(const struct sock_filter *f, size_t left) {
     switch (f->code) {
