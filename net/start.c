@@ -17,6 +17,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,7 +31,7 @@
 #include "base/sys/sys.h"
 #include "net/net_int.h"
 
-enum { LISTENER_FD = 3, USERNS_FD = 4, LAST_WORDS_MAX = 4096 };
+enum { LISTENER_FD = 3, USERNS_FD = 4, LAST_WORDS_MAX = 4096, KILLED = 128 + SIGKILL };
 
 static const char helper_name[] = "coracle-net", socket_name[] = "socket", lock_name[] = "lock";
 
@@ -68,7 +69,8 @@ static struct err *explain(int code, int words_fd) {
 }
 
 /* Starts the helper with a listening socket, and waits until its first process has ended, or leaves that to the caller
- * (`ret_started`). */
+ * (`ret_started`). One that was killed already (the machine is out of memory) is no other than one that is killed a
+ * moment later: it has not said why it cannot, and the connection to it ends without an answer. */
 static struct err *spawn(const struct host *h, int listener, int userns_fd, pid_t *ret_started) {
     autofree char *path = NULL;
     TRY(host_find_program(h, helper_name, NULL, &path));
@@ -90,7 +92,7 @@ static struct err *spawn(const struct host *h, int listener, int userns_fd, pid_
         return NULL;
     }
     TRY(proc_reap(pid, &code));
-    return code ? explain(code, words) : NULL;
+    return code && code != KILLED ? explain(code, words) : NULL;
 }
 
 /* With the lock held and nobody listening. */

@@ -181,3 +181,25 @@ S
     assert_output_has coracle-net
     coracle run --rm --network none busybox true
 }
+
+@test "a helper that is killed while it starts is started again, and no container loses its network by that" {
+    local port
+    port=$(free_port)
+    instead <<'S'
+#!/bin/bash
+tries=$0.tries
+[ ! -e "$tries" ] || { echo x >>"$tries" && [ "$(wc -l <"$tries")" -gt 3 ]; } || kill -KILL $$
+exec -a coracle-net @REAL@ "$@"
+S
+    coracle network create lacking >/dev/null
+    for name in one two; do
+        coracle run -d --name "$name" --network lacking busybox sleep 1000 >/dev/null
+    done
+    coracle run -d --name served -p "$port:7" busybox socat TCP-LISTEN:7,fork,reuseaddr SYSTEM:'echo served' >/dev/null
+    : >"$CTR_HOME/bin/coracle-net.tries"
+    kill -KILL "$(helper_pid)"
+    wait_for coracle exec one ping -c 1 -W 1 two
+    wait_for coracle exec two ping -c 1 -W 1 one
+    wait_for eval "[ \"\$(socat -t 5 - TCP:127.0.0.1:$port </dev/null)\" = served ]"
+    [ "$(wc -l <"$CTR_HOME/bin/coracle-net.tries")" -gt 3 ] || fail "nobody was killed"
+}
