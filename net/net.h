@@ -14,7 +14,8 @@
  * helper, from what its leases hold: there is no file that a crash could leave wrong. When the helper dies, each
  * monitor sees the end of its lease and calls net_restore() with the answer that it was given and the descriptors of
  * the namespaces, which it kept: the next helper enters the same namespaces and finds bridges and links in place. Until
- * as many of them have come as <run_root>/net/serving says, or no more come, others wait for their answers.
+ * those that <run_root>/net/serving names have come or have ended, or none has come for ten seconds, others wait for
+ * their answers.
  *
  * coracle-net is started as `coracle-net --run-root <dir> --data-root <dir>` with an empty environment and these
  * descriptors: 0 and 1 /dev/null, 2 a file in memory, 3 the listening socket. Its first process leaves the rest to a

@@ -9,9 +9,13 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "net/net.h"
+
+/* Below the ten seconds for which a new helper keeps addresses for those whom it does not hear from (net.h). */
+enum { RETRY_MAX_S = 8 };
 
 /* Written in place: a running exec or a bind mount of the same inode must see it. */
 struct err *engine_host_file(int dirfd, const char *file, const char *text) {
@@ -306,18 +310,48 @@ static struct err *record_change(const struct endpoints *n) {
     return NULL;
 }
 
+/* A descriptor that is readable after as long; -1: none can be made. */
+static int alarm_after(int64_t seconds) {
+    autofd int fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC);
+    const struct itimerspec t = {.it_value.tv_sec = seconds};
+    return fd < 0 || timerfd_settime(fd, 0, &t, NULL) < 0 ? -1 : take_fd(&fd);
+}
+
+/*
+ * The helper was killed: another one takes over. Where none can be started the container has no way out, and its
+ * neighbours on the bridge as before, until one can: a machine that has no memory or no process left for it now has
+ * some a little later.
+ */
+static bool restore(struct endpoints *n) {
+    autoerr lost = net_restore(n->host, n->netns, &n->lease);
+    if (!lost) {
+        n->retry_after = 0;
+        return true;
+    }
+    n->retry_after = n->retry_after ? 2 * n->retry_after : 1;
+    if (n->retry_after > RETRY_MAX_S)
+        n->retry_after = RETRY_MAX_S;
+    n->retry = alarm_after(n->retry_after);
+    return false;
+}
+
 void endpoints_event(struct endpoints *n, int *watch) {
     bool changed = false;
-    autoerr ended = net_lease_read(&n->lease, &changed);
-    /* The helper was killed: another one takes over. Where none can be started the container has no way out any more,
-     * and its neighbours on the bridge as before. */
-    autoerr lost = ended ? net_restore(n->host, n->netns, &n->lease) : NULL;
-    if (lost)
-        net_lease_done(&n->lease);
-    *watch = n->lease.fd;
-    autoerr bad = (changed || ended) && !lost ? record_change(n) : NULL;
+    autoerr ended = n->retry < 0 ? net_lease_read(&n->lease, &changed) : NULL;
+    bool again = ended || n->retry >= 0;
+    fd_replace(&n->retry, -1);
+    bool have = !again || restore(n);
+    *watch = have ? n->lease.fd : n->retry;
+    autoerr bad = have && (changed || again) ? record_change(n) : NULL;
     if (bad)
         log_debug("container %.12s: its network could not be recorded", n->id);
+}
+
+void endpoints_end(struct endpoints *n) {
+    fd_replace(&n->netns, -1);
+    fd_replace(&n->retry, -1);
+    net_lease_done(&n->lease);
+    *n = (struct endpoints)ENDPOINTS_INIT;
 }
 
 /* ---- on the host's network ---- */

@@ -131,12 +131,18 @@ struct endpoints {
     const char *id, *name;
     int dirfd; /* the container's directory, borrowed */
     int netns; /* its network namespace, kept for the next helper */
+    int retry; /* readable when it is time to try for the next helper again, -1: nothing to try for */
+    int64_t retry_after; /* seconds from the last try to that one, 0: the last try did not fail */
     struct net_lease lease;
 };
+#define ENDPOINTS_INIT                                                                                                 \
+    { .dirfd = -1, .netns = -1, .retry = -1, .lease = NET_LEASE_INIT }
 /* Gives a new namespace its networks, and writes hosts, resolv.conf and ENDPOINTS_FILE. *ret_watch is borrowed: when it
  * is readable endpoints_event() is due, which may put another descriptor, or -1, in its place. */
 struct err *endpoints_attach(struct endpoints *n, int netns_fd, int *ret_watch) __attribute__((warn_unused_result));
 void endpoints_event(struct endpoints *n, int *watch);
+/* Gives up what it has and leaves ENDPOINTS_INIT behind; harmless for one that is that. */
+void endpoints_end(struct endpoints *n);
 /* Appends an event for each network that the container with that directory is in. */
 void endpoints_tell(int dirfd, const char *id, const char *action, struct str *batch);
 /* The same for a container that runs on the host's network for want of another (fallback.c). */

@@ -177,12 +177,10 @@ static void container_ended(void *ctx, const struct monitor_exit *x) {
 
 static struct err *container_network(void *ctx, int netns_fd, int *ret_watch) {
     struct starting *s = ctx;
-    s->net = (struct endpoints){.host = s->engine->host,
-                                .id = s->c.id,
-                                .name = engine_container_name(&s->c),
-                                .dirfd = s->m.dir_fd,
-                                .netns = -1,
-                                .lease = NET_LEASE_INIT};
+    s->net.host = s->engine->host;
+    s->net.id = s->c.id;
+    s->net.name = engine_container_name(&s->c);
+    s->net.dirfd = s->m.dir_fd;
     TRY(endpoints_attach(&s->net, netns_fd, ret_watch));
     s->networked = true;
     return NULL;
@@ -206,8 +204,7 @@ static struct err *container_prepare(void *ctx, int root) {
 
 static void container_network_end(void *ctx) {
     struct starting *s = ctx;
-    fd_replace(&s->net.netns, -1);
-    net_lease_done(&s->net.lease);
+    endpoints_end(&s->net);
 }
 
 /* One of the files that docker makes for every container; the text travels in the spec. */
@@ -485,7 +482,7 @@ static struct err *start_and_attach(struct starting *s, const struct engine_star
 #define STARTING_INIT(e)                                                                                               \
     {                                                                                                                  \
         .engine = (e), .c = ENGINE_CONTAINER_INIT, .lock_fd = -1, .neighbour = -1, .sync = {-1, -1},                   \
-        .client = {-1, -1}, .m = {.userns_fd = -1, .tied_fd = -1, .stdio = {-1, -1, -1}},                              \
+        .client = {-1, -1}, .net = ENDPOINTS_INIT, .m = {.userns_fd = -1, .tied_fd = -1, .stdio = {-1, -1, -1}},                              \
     }
 
 /* *ret_joined: it was alive already, and was attached to. */

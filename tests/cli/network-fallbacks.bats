@@ -203,3 +203,25 @@ S
     wait_for eval "[ \"\$(socat -t 5 - TCP:127.0.0.1:$port </dev/null)\" = served ]"
     [ "$(wc -l <"$CTR_HOME/bin/coracle-net.tries")" -gt 3 ] || fail "nobody was killed"
 }
+
+@test "where no helper can be started for a while, a container has its network back when one can" {
+    local port
+    port=$(free_port)
+    instead <<'S'
+#!/bin/bash
+[ ! -e "$0.none" ] || { echo x >>"$0.none"; exit 1; }
+exec -a coracle-net @REAL@ "$@"
+S
+    coracle network create lacking >/dev/null
+    coracle run -d --name one --network lacking -p "$port:7" busybox socat TCP-LISTEN:7,fork,reuseaddr SYSTEM:'echo served' >/dev/null
+    coracle run -d --name two --network lacking busybox sleep 1000 >/dev/null
+    : >"$CTR_HOME/bin/coracle-net.none"
+    kill -KILL "$(helper_pid)"
+    wait_for eval '[ "$(wc -l <"$CTR_HOME/bin/coracle-net.none")" -ge 3 ]' # each has tried, and one a second time
+    coracle exec one ping -c 1 -W 10 "$(address two)"
+    run ! socat -u TCP:127.0.0.1:"$port" -
+    rm "$CTR_HOME/bin/coracle-net.none"
+    wait_for eval "[ \"\$(socat -t 5 - TCP:127.0.0.1:$port </dev/null)\" = served ]"
+    wait_for coracle exec two ping -c 1 -W 1 one
+    coracle rm -f one two
+}
