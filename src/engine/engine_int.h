@@ -129,9 +129,9 @@ static inline int engine_newest_first(int64_t x, int64_t y) { return x < y ? 1 :
 struct endpoints {
     const struct host *host;
     const char *id, *name;
-    int dirfd; /* the container's directory, borrowed */
-    int netns; /* its network namespace, kept for the next helper */
-    int retry; /* readable when it is time to try for the next helper again, -1: nothing to try for */
+    int dirfd;           /* the container's directory, borrowed */
+    int netns;           /* its network namespace, kept for the next helper */
+    int retry;           /* readable when it is time to try for the next helper again, -1: nothing to try for */
     int64_t retry_after; /* seconds from the last try to that one, 0: the last try did not fail */
     struct net_lease lease;
 };

@@ -199,14 +199,26 @@ struct err *engine_image_remove(struct engine *e, const char *name, bool force, 
     return bad;
 }
 
-struct err *engine_image_remove_unnamed(struct engine *e, const char *id) {
+/* What it is found by may have come since it was listed. */
+static struct err *prune(struct removal *r, enum engine_image_names names) {
+    bool has_more = names < ENGINE_IMAGE_TAGS && r->tags.n;
+    has_more |= names < ENGINE_IMAGE_DIGESTS && r->digests.n;
+    if (has_more || store_image_shared(r->store, r->id))
+        return NULL;
+    TRY(check_users(r));
+    r->force = true; /* of names in several repositories */
+    TRY(remove_id(r));
+    engine_collect_later(r->engine, true);
+    return NULL;
+}
+
+struct err *engine_image_prune(struct engine *e, const char *id, enum engine_image_names names, struct json **ret) {
     struct removal r = {.engine = e, .report = json_array()};
     struct err *bad = removal_begin(&r, id);
-    if (!bad && !store_image_shared(r.store, r.id) && !r.tags.n && !r.digests.n) {
-        bad = remove_id(&r);
-        if (!bad)
-            engine_collect_later(e, true);
-    }
+    if (!bad)
+        bad = prune(&r, names);
+    if (!bad)
+        *ret = take_ptr(&r.report);
     removal_done(&r);
     return bad;
 }

@@ -74,8 +74,12 @@ struct err *engine_image_content(struct engine *e, const char *name, struct json
  * without force. */
 struct err *engine_image_remove(struct engine *e, const char *name, bool force, struct json **ret)
     __attribute__((warn_unused_result));
-/* Deletes an image, by its whole id, if it has no name. in_use like that. */
-struct err *engine_image_remove_unnamed(struct engine *e, const char *id) __attribute__((warn_unused_result));
+/* The names with which an image may go: those before it, too. */
+enum engine_image_names { ENGINE_IMAGE_UNNAMED, ENGINE_IMAGE_DIGESTS, ENGINE_IMAGE_TAGS };
+/* Deletes an image, by its whole id, that no container uses, unless it has other names than these or others share it
+ * with us; *ret as above, empty then. conflict: a container uses it, running or not. */
+struct err *engine_image_prune(struct engine *e, const char *id, enum engine_image_names names, struct json **ret)
+    __attribute__((warn_unused_result));
 /* Points `target` (a reference) at the image `source`. */
 struct err *engine_image_tag(struct engine *e, const char *source, const char *target)
     __attribute__((warn_unused_result));

@@ -44,7 +44,9 @@ static struct err *remove_all(struct engine *e, int fd) {
         autofree char *stays = mem_printf("+%s", *lines.v[i] ? lines.v[i] + 1 : "");
         if (*lines.v[i] != '-' || strv_has(&lines, stays))
             continue;
-        err_free(engine_image_remove_unnamed(e, lines.v[i] + 1)); /* one that a container has by now stays */
+        autojson removed = NULL;
+        /* one that a container has by now stays */
+        err_free(engine_image_prune(e, lines.v[i] + 1, ENGINE_IMAGE_UNNAMED, &removed));
     }
     return text.len && ftruncate(fd, 0) < 0 ? err_sys(errno, "empty builds/passing") : NULL;
 }

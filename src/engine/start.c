@@ -482,7 +482,7 @@ static struct err *start_and_attach(struct starting *s, const struct engine_star
 #define STARTING_INIT(e)                                                                                               \
     {                                                                                                                  \
         .engine = (e), .c = ENGINE_CONTAINER_INIT, .lock_fd = -1, .neighbour = -1, .sync = {-1, -1},                   \
-        .client = {-1, -1}, .net = ENDPOINTS_INIT, .m = {.userns_fd = -1, .tied_fd = -1, .stdio = {-1, -1, -1}},                              \
+        .client = {-1, -1}, .net = ENDPOINTS_INIT, .m = {.userns_fd = -1, .tied_fd = -1, .stdio = {-1, -1, -1}},       \
     }
 
 /* *ret_joined: it was alive already, and was attached to. */

@@ -114,6 +114,14 @@ static void print_total(const struct prune *p) {
 
 /* ---- kinds of objects ---- */
 
+/* Of a removal: what somebody has taken, named, started or removed since it was listed is not for us, and stays in
+ * *e for the caller to see. Anything else is an error. */
+static struct err *unless_changed(struct err **e) {
+    enum err_kind kind = *e ? err_kind(*e) : ERR_IN_USE;
+    bool changed = kind == ERR_IN_USE || kind == ERR_CONFLICT || kind == ERR_NOT_FOUND;
+    return changed ? NULL : take_ptr(e);
+}
+
 static struct err *prune_containers(struct prune *p) {
     const struct engine_list every = {.all = true, .last = -1, .size = true};
     autorows rows = {.n = 0};
@@ -126,9 +134,8 @@ static struct err *prune_containers(struct prune *p) {
         if (r->alive || unread || !wanted(p, labels, r->created))
             continue;
         autoerr busy = engine_container_remove(p->c->engine, r->id, false, false);
-        if (busy && err_kind(busy) != ERR_CONFLICT && err_kind(busy) != ERR_NOT_FOUND)
-            return take_ptr(&busy);
-        if (busy) /* somebody started or removed it meanwhile */
+        TRY(unless_changed(&busy));
+        if (busy)
             continue;
         freed += r->size_rw;
         str_appendf(&p->report, "%s%s\n", p->report.len ? "" : "Deleted Containers:\n", r->id);
@@ -148,7 +155,10 @@ static struct err *prune_networks(struct prune *p) {
         int64_t created = json_int_value(json_get(network, "CreatedNs"), 0);
         if (!strv_has(&unused, name) || !wanted(p, json_get(network, "Labels"), created))
             continue;
-        TRY(engine_network_remove(p->c->engine, name));
+        autoerr busy = engine_network_remove(p->c->engine, name);
+        TRY(unless_changed(&busy));
+        if (busy)
+            continue;
         str_appendf(&p->report, "%s%s\n", p->report.len ? "" : "Deleted Networks:\n", name);
     }
     engine_prune_tell(p->c->engine, "network", 0);
@@ -172,9 +182,8 @@ static struct err *prune_volumes(struct prune *p) {
             !wanted(p, json_get(v, "Labels"), INT64_MIN))
             continue;
         autoerr busy = engine_volume_remove(p->c->engine, name);
-        if (busy && err_kind(busy) != ERR_IN_USE && err_kind(busy) != ERR_NOT_FOUND)
-            return take_ptr(&busy);
-        if (busy) /* somebody took or removed it meanwhile */
+        TRY(unless_changed(&busy));
+        if (busy)
             continue;
         freed += json_int_value(json_path(v, "UsageData.Size"), 0);
         str_appendf(&p->report, "%s%s\n", p->report.len ? "" : "Deleted Volumes:\n", name);
@@ -199,6 +208,7 @@ static struct err *prune_images(struct prune *p) {
     const char *dangling = strmap_get(&p->filters, "dangling");
     bool truth = true;
     bool all = p->all || (dangling && str_to_truth(dangling, &truth) && !truth);
+    enum engine_image_names names = all ? ENGINE_IMAGE_TAGS : ENGINE_IMAGE_DIGESTS;
     TRY(engine_image_usage(p->c->engine, &before));
     JSON_EACH(image, json_get(before, "Images")) {
         int64_t created = json_int_value(json_get(image, "Created"), 0) * NSEC_PER_SEC;
@@ -206,9 +216,8 @@ static struct err *prune_images(struct prune *p) {
             (!all && json_count(json_get(image, "RepoTags")) > 0) || !wanted(p, json_get(image, "Labels"), created))
             continue;
         autojson removed = NULL;
-        autoerr busy = engine_image_remove(p->c->engine, json_text(image, "Id"), true, &removed);
-        if (busy && err_kind(busy) != ERR_CONFLICT && err_kind(busy) != ERR_NOT_FOUND)
-            return take_ptr(&busy);
+        autoerr busy = engine_image_prune(p->c->engine, json_text(image, "Id"), names, &removed);
+        TRY(unless_changed(&busy));
         report_removed(p, removed);
     }
     TRY(engine_image_usage(p->c->engine, &after));
