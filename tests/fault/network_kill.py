@@ -215,7 +215,8 @@ def newcomer(name, before):
     coracle("run", "-d", "--name", name, "--network", NETWORKS[0], "busybox", "sleep", "1000")
     address = inspect(name)["NetworkSettings"]["Networks"][NETWORKS[0]]["IPAddress"]
     for m, addresses in before.items():
-        if address in addresses and m.addresses() == addresses:
+        # one whose first process has been killed gives its address back before its monitor says that it has ended
+        if address in addresses and m.addresses() == addresses and lives(m.state()["Pid"]):
             raise Problem(f"{name} was given the address of {m.name}")
     for m in before:
         theirs = m.addresses()[0] if lives(m.state()["Pid"]) else ""
