@@ -113,6 +113,7 @@ static struct err *tie_to_starter(const struct mon *o) {
 static struct err *enter_namespace(struct mon *o) {
     if (o->m->userns_fd < 0)
         TRY(runtime_userns_get(o->m->host, &o->m->userns_fd, NULL));
+    o->oom_fd = runtime_oom_open();
     TRY(runtime_userns_enter(o->m->userns_fd));
     fd_replace(&o->m->userns_fd, -1);
     return NULL;
@@ -181,6 +182,7 @@ static struct err *create(struct mon *o, const int stdio[3]) {
         .preserve_fds = m->preserve_fds,
         .network = m->network ? give_network : NULL,
         .cgroup = &o->cgroup,
+        .oom_fd = o->oom_fd,
         .meanwhile = meanwhile,
         .prepare = m->prepare ? prepare_root : NULL,
         .ctx = o,
@@ -313,6 +315,7 @@ void monitor_main(struct monitor *m) {
                     .tty_peer = -1,
                     .log_fd = -1,
                     .network_fd = -1,
+                    .oom_fd = -1,
                     .in.fd = -1,
                     .out = {{.fd = -1}, {.fd = -1}},
                     .proc = {.pidfd = -1, .sync_fd = -1, .console = -1}};

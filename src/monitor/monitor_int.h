@@ -118,6 +118,7 @@ struct mon {
     struct monitor *m;
     int epoll, run_fd, listen_fd, signal_fd, timer_fd;
     int userns_listen; /* where the user namespace is offered between two runs */
+    int oom_fd;        /* for runtime_create() */
     int network_fd;    /* to watch for m->network_event, or -1 */
     struct runtime_cgroup cgroup;
     struct runtime_stopped stopped; /* while paused */

@@ -258,11 +258,19 @@ static struct err *clone_by_middle(struct create *cr, pid_t *ret_pid, int *ret_p
     return NULL;
 }
 
-static struct err *make_process(struct create *cr, pid_t *ret_pid, int *ret_pidfd) {
-    if (needs_middle(cr))
-        return clone_by_middle(cr, ret_pid, ret_pidfd);
+static struct err *clone_directly(struct create *cr, pid_t *ret_pid, int *ret_pidfd) {
     *ret_pid = clone_init(cr, 0, ret_pidfd);
     return *ret_pid < 0 ? clone_error(errno) : NULL;
+}
+
+/* The OOM score is inherited: the file of the new process's own could only be opened while that is open to others, a
+ * container with the host's pid namespace among them. */
+static struct err *make_process(struct create *cr, pid_t *ret_pid, int *ret_pidfd) {
+    int64_t own_score;
+    TRY(limits_oom_lend(json_get(cr->c.config, "process"), cr->c.oom_fd, &own_score));
+    struct err *e = needs_middle(cr) ? clone_by_middle(cr, ret_pid, ret_pidfd) : clone_directly(cr, ret_pid, ret_pidfd);
+    limits_oom_back(cr->c.oom_fd, own_score);
+    return e;
 }
 
 /* ---- hearing from it ---- */

@@ -61,8 +61,7 @@ static struct err *stage_isolate(struct init *in) {
     close_others(in);
     (void)umask(0); /* modes are meant as they are written here; the program gets its own */
     (void)setsid(); /* fails only for a session leader, which a new process is not */
-    /* In a pid namespace of its own nobody can look at it in the moment that this takes. */
-    return (in->made & CLONE_NEWPID) ? limits_oom_score(in->l.process) : NULL;
+    return NULL;
 }
 
 /* pid and user namespaces were joined by the middle process: they only take effect for children, or come first. With a

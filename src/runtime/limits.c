@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -69,37 +68,40 @@ static bool oom_now(int64_t *ret) {
     return true;
 }
 
-static bool oom_write(int64_t score) {
+static bool oom_write(int fd, int64_t score) {
     char text[16];
-    autofd int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     int n = snprintf(text, sizeof text, "%lld", (long long)score);
-    return fd >= 0 && write(fd, text, (size_t)n) == n;
+    return pwrite(fd, text, (size_t)n, 0) == n;
 }
 
-/* The file belongs to the real root while the process is not dumpable, so it is made dumpable for the moment. */
-struct err *limits_oom_score(const struct json *process) {
+int runtime_oom_open(void) { return open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); }
+
+struct err *limits_oom_lend(const struct json *process, int fd, int64_t *ret_own) {
     const struct json *want = json_get(process, "oomScoreAdj");
-    int64_t now, score = json_int_value(want, 0);
-    if (json_type(want) != JSON_NUMBER || !oom_now(&now) || score == now)
+    int64_t score = json_int_value(want, 0);
+    if (!oom_now(ret_own))
+        *ret_own = score; /* a kernel without */
+    if (json_type(want) != JSON_NUMBER || score == *ret_own || oom_write(fd, score))
         return NULL;
-    (void)prctl(PR_SET_DUMPABLE, 1);
-    bool done = oom_write(score);
     int saved = errno;
-    (void)prctl(PR_SET_DUMPABLE, 0);
-    return done || score < now ? NULL : err_sys(saved, "set the OOM score to %lld", (long long)score);
+    return score < *ret_own ? NULL : err_sys(saved, "set the OOM score to %lld", (long long)score);
+}
+
+void limits_oom_back(int fd, int64_t own) {
+    int64_t now;
+    if (oom_now(&now) && now != own)
+        (void)oom_write(fd, own);
 }
 
 /* How far down a process may go is in no file of the kernel's: it is tried by going there and back. */
-void limits_oom_said(const struct json *process, bool own, struct strv *warnings) {
+void limits_oom_said(const struct json *process, struct strv *warnings) {
     const struct json *want = json_get(process, "oomScoreAdj");
     int64_t now, score = json_int_value(want, 0);
-    if (json_type(want) != JSON_NUMBER || !oom_now(&now) || score == now)
+    if (json_type(want) != JSON_NUMBER || !oom_now(&now) || score >= now)
         return;
-    bool may = score > now || (oom_write(score) && oom_write(now));
-    if (!may)
+    autofd int fd = runtime_oom_open();
+    if (!oom_write(fd, score) || !oom_write(fd, now))
         strv_pushf(warnings,
                    "--oom-score-adj %lld has no effect: without root it cannot go below that of this session, %lld",
                    (long long)score, (long long)now);
-    else if (!own)
-        strv_pushf(warnings, "--oom-score-adj %lld has no effect together with --pid", (long long)score);
 }

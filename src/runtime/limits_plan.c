@@ -247,7 +247,7 @@ static struct err *probe_aside(const struct host *h, const char *id, const struc
 struct err *runtime_limits_probe(const struct host *h, const char *id, const struct json *config,
                                  struct strv *warnings) {
     autofree char *parent = runtime_cgroup_parent(config);
-    limits_oom_said(json_get(config, "process"), has_own_pids(config), warnings);
+    limits_oom_said(json_get(config, "process"), warnings);
     if (!json_path(config, "linux.resources") && !parent)
         return NULL;
     return scope_wanted(h, config) ? probe_aside(h, id, config, warnings) : probe(h, id, config, warnings);

@@ -54,6 +54,7 @@ struct runtime_create {
     const struct id_map *map;
     /* Joined, and linux.resources set in it; NULL or none: limits are not applied (say so). */
     const struct runtime_cgroup *cgroup;
+    int oom_fd;       /* runtime_oom_open(), for process.oomScoreAdj; borrowed */
     int preserve_fds; /* LISTEN_FDS-like extra descriptors 3..3+n-1, whether they close on exec or not */
     /* Called with the container's new network namespace (borrowed) while its first process sets up the rest: what it
      * plugs in is there before the program runs, and its failure is that of runtime_create(). NULL: nothing to plug. */
@@ -89,6 +90,9 @@ struct runtime_proc {
     int served[RUNTIME_SERVED_MAX];
     int n_served;
 };
+/* The caller's own oom_score_adj, for runtime_create(): before runtime_userns_enter(), which closes it to the caller,
+ * too. -1: it cannot be opened. */
+int runtime_oom_open(void);
 /* Makes the container's first process, ready to exec. Must be called inside the user namespace. */
 struct err *runtime_create(const struct runtime_create *c, struct runtime_proc *ret)
     __attribute__((warn_unused_result));

@@ -92,11 +92,12 @@ struct err *walls_raise(struct launch *l) __attribute__((warn_unused_result));
 
 /* "rlimits" of an OCI process. */
 struct err *limits_apply(const struct json *process) __attribute__((warn_unused_result));
-/* "oomScoreAdj"; needs /proc of the caller's pid namespace. One below what the user may set is left out. */
-struct err *limits_oom_score(const struct json *process) __attribute__((warn_unused_result));
-/* Warns of one that will have no effect: below what the user may set, or of a process whose pid namespace is not
- * `own`, where it must stay closed to others meanwhile. */
-void limits_oom_said(const struct json *process, bool own, struct strv *warnings);
+/* "oomScoreAdj": the caller takes it on, for what it makes until limits_oom_back() to inherit; *ret_own is its own. fd:
+ * runtime_oom_open(). One below what the user may set is left out. */
+struct err *limits_oom_lend(const struct json *process, int fd, int64_t *ret_own) __attribute__((warn_unused_result));
+void limits_oom_back(int fd, int64_t own);
+/* Warns of one that will have no effect: below what the user may set. */
+void limits_oom_said(const struct json *process, struct strv *warnings);
 
 /* traits.c: personality, scheduler and I/O priority, as the config wants them. */
 struct err *traits_take(const struct launch *l) __attribute__((warn_unused_result));

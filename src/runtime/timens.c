@@ -46,8 +46,8 @@ static struct err *offsets_text(const struct json *offsets, struct str *out) {
     return NULL;
 }
 
-/* The file belongs to the real root while the process is not dumpable, so it is that for the moment: nobody who could
- * look is in its pid namespace yet. */
+/* The file belongs to the real root while the process is not dumpable, so it is that for the moment. Nobody is in its
+ * pid namespace yet, but a privileged container with the host's could look, and no other way to the file is known. */
 static struct err *write_offsets(const struct str *text) {
     autofd int fd = -1;
     (void)prctl(PR_SET_DUMPABLE, 1);

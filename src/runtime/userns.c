@@ -257,7 +257,14 @@ struct err *runtime_userns_get(const struct host *h, int *ret_fd, uint32_t *ret_
     return NULL;
 }
 
+static struct err *close_to_others(void) {
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? err_sys(errno, "prctl") : NULL;
+}
+
+/* Closed before it is in reach of the namespace's root, a container's with the host's pid namespace, too; and once
+ * more, for a change of ids may have opened it. */
 struct err *runtime_userns_enter(int userns_fd) {
+    TRY(close_to_others());
     if (setns(userns_fd, CLONE_NEWUSER) < 0 && (errno != EINVAL || !same_as_ours(userns_fd)))
         return err_sys(errno, "enter the user namespace");
     /* A map that was made without newgidmap forbids setgroups; the groups that are left have no name inside. */
@@ -265,9 +272,7 @@ struct err *runtime_userns_enter(int userns_fd) {
         return err_sys(errno, "drop supplementary groups");
     if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
         return err_sys(errno, "become root of the user namespace");
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        return err_sys(errno, "prctl");
-    return NULL;
+    return close_to_others();
 }
 
 struct err *runtime_userns_publish(const struct host *h, int run_fd, pid_t init, bool nested) {

@@ -84,7 +84,8 @@ inside() {
     now=$(cat /proc/self/oom_score_adj)
     hard=$(ulimit -Hn)
     inside 777 'cat /proc/1/oom_score_adj' --oom-score-adj 777
-    told "--oom-score-adj 777 has no effect together with --pid" --oom-score-adj 777 --pid host
+    inside 778 'cat /proc/self/oom_score_adj' --oom-score-adj 778 --pid host
+    inside "$now" 'cat /proc/1/oom_score_adj' # a monitor that makes a container anew has its own score
     [ "$(id -u)" = 0 ] || told "--oom-score-adj -900 has no effect: without root it cannot go below that of this session, $now" --oom-score-adj -900
     inside "100 200" 'echo $(ulimit -Sn) $(ulimit -Hn)' --ulimit nofile=100:200
     told "this user's hard limit is $hard" --ulimit nofile=$((hard + 1)):$((hard + 1))

@@ -155,6 +155,20 @@ i = tarfile.TarInfo("from-xz"); i.size = 1; t.addfile(i, io.BytesIO(b"x")); t.cl
     coracle rm -f neighbour
 }
 
+@test "[8] --pid=host: nothing of the engine is in reach at any step of a start, an exec or a cp, however long the step takes" {
+    local calls=setns,unshare,setsid,setgroups,setresgid,setresuid,prctl,write,pwrite64,pivot_root,execve
+    slowly() { strace -f -qq -o /dev/null -e "trace=$calls" -e "inject=$calls:delay_exit=20000" "$@"; }
+    # strace takes newuidmap its privilege: the user namespace is there already
+    coracle run -d --name neighbour busybox sleep 1000
+    attacker --pid host --privileged -- engine 900
+    slowly coracle run --rm --network none --oom-score-adj 700 busybox true
+    slowly coracle exec neighbour true
+    slowly coracle cp neighbour:/etc/passwd - >/dev/null
+    slowly coracle unshare true
+    attack_failed
+    coracle rm -f neighbour
+}
+
 @test "[8] a container that moves into a user namespace of its own is not taken for the user's" {
     coracle run -d --name nested --security-opt seccomp=unconfined --cap-add SYS_ADMIN busybox unshare -U -r sleep 1000
     coracle exec nested true

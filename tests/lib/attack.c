@@ -122,6 +122,11 @@ static bool reach(int pid, char *ret, size_t size) {
     return false;
 }
 
+/* A program of the container's, by the link to it: the engine's are elsewhere. */
+static bool is_containers(const char *exe) {
+    return !strncmp(exe, "/bin/", 5) || !strncmp(exe, "/attack/", 8) || !strncmp(exe, "/sbin/", 6);
+}
+
 /*
  * A process that is joining the container: its exe cannot be read until it has executed its program. If it could not
  * before nor after something of it was opened, that was open which must not be.
@@ -129,7 +134,7 @@ static bool reach(int pid, char *ret, size_t size) {
 static void look_at_newcomer(int pid) {
     char exe[300], what[300];
     if (link_of(pid, "exe", exe, sizeof exe) > 0) {
-        if (strncmp(exe, "/bin/", 5) && strncmp(exe, "/attack/", 8) && strncmp(exe, "/sbin/", 6))
+        if (!is_containers(exe))
             breach("exe", pid, exe);
         return;
     }
@@ -141,13 +146,17 @@ static void look_at_newcomer(int pid) {
         breach("something", pid, what);
 }
 
-/* The processes of the engine, seen by a container that has the host's pid namespace. */
+/*
+ * The processes of the engine, seen by a container that has the host's pid namespace. One that executes a container's
+ * program has its memory some time before it has its name: what was open then was that program, and its link says so.
+ */
 static void look_at_engine(int pid) {
-    char comm[64], what[300];
+    char comm[64], what[300], exe[300];
     if (!read_comm(pid, comm, sizeof comm) || strncmp(comm, "coracle", 7) || !strcmp(comm, "coracle-init"))
         return;
     guarded++;
-    if (reach(pid, what, sizeof what) && read_comm(pid, comm, sizeof comm) && !strncmp(comm, "coracle", 7))
+    if (reach(pid, what, sizeof what) && read_comm(pid, comm, sizeof comm) && !strncmp(comm, "coracle", 7) &&
+        link_of(pid, "exe", exe, sizeof exe) > 0 && !is_containers(exe))
         breach(comm, pid, what);
 }
 

@@ -42,7 +42,7 @@ struct creation {
     struct rootfs_plan rootfs;
     bool terminal;
     unsigned short rows, cols;
-    int dir, listener, userns;
+    int dir, listener, userns, oom;
     struct runtime_cgroup cgroup;
     struct runtime_proc p; /* not always a child of ours */
 };
@@ -53,6 +53,7 @@ static struct creation creation_of(struct oci *o, const struct create_args *a) {
                              .dir = -1,
                              .listener = -1,
                              .userns = -1,
+                             .oom = -1,
                              .cgroup = RUNTIME_CGROUP_NONE,
                              .p = {.pid = -1, .pidfd = -1, .sync_fd = -1, .console = -1}};
 }
@@ -64,6 +65,7 @@ static void creation_done(struct creation *c) {
     fd_close(c->dir);
     fd_close(c->listener);
     fd_close(c->userns);
+    fd_close(c->oom);
     runtime_cgroup_done(&c->cgroup);
     fd_close(c->p.pidfd);
     fd_close(c->p.sync_fd);
@@ -172,6 +174,7 @@ static struct err *make_container(struct creation *c, struct runtime_proc *p) {
         .rows = c->rows,
         .cols = c->cols,
         .cgroup = &c->cgroup,
+        .oom_fd = c->oom,
         .preserve_fds = (int)c->a->preserve_fds,
         .detach = true,
         .start_listener = c->listener,
@@ -179,8 +182,14 @@ static struct err *make_container(struct creation *c, struct runtime_proc *p) {
     return runtime_create(&rc, p);
 }
 
+static struct err *make_here(struct creation *c) {
+    c->oom = runtime_oom_open();
+    return make_container(c, &c->p);
+}
+
 /* In the child that has entered the user namespace: what it holds of the container goes to the parent. */
 static struct err *inside(struct creation *c, int sock) {
+    c->oom = runtime_oom_open();
     TRY(runtime_userns_enter(c->userns));
     TRY(make_container(c, &c->p));
     TRY(sync_send(sock, SYNC_PID, c->p.pid, c->p.sync_fd));
@@ -260,7 +269,7 @@ static struct err *create_reserved(struct creation *c) {
     TRY(start_listen(c->dir, &c->listener));
     TRY(make_cgroup(c));
     TRY(idmap_userns(c->o->host, c->config, &c->userns));
-    TRY(c->userns >= 0 ? make_inside(c) : make_container(c, &c->p));
+    TRY(c->userns >= 0 ? make_inside(c) : make_here(c));
     TRY(publish(c));
     return runtime_detach(&c->p); /* until here the container's process ends when we do */
 }
