@@ -22,6 +22,12 @@ attacker() {
     coracle run -d --name "attacker$BATS_TEST_NUMBER" -v "$CTR_HOME/attack:/attack" "${options[@]}" busybox /attack/attack "$@" >/dev/null
     wait_for test -e "$CTR_HOME/attack/begun" || fail "the attack does not begin"
 }
+# slowly COMMAND…: with each step to a container held for 20 ms, under the eyes of an attack. strace takes newuidmap its privilege, so the
+# user namespace has to be there already.
+slowly() {
+    local calls=setns,unshare,setsid,setgroups,setresgid,setresuid,prctl,write,pwrite64,pivot_root,execve
+    strace -f -qq -o /dev/null -e "trace=$calls" -e "inject=$calls:delay_exit=20000" "$@"
+}
 # Ends it; fails if it got through, or if it had nothing to try.
 attack_failed() {
     local log
