@@ -209,15 +209,16 @@ S
     port=$(free_port)
     instead <<'S'
 #!/bin/bash
-[ ! -e "$0.none" ] || { echo x >>"$0.none"; exit 1; }
+[ ! -e "$0.none" ] || { echo x >>"$0.tried"; exit 1; }
 exec -a coracle-net @REAL@ "$@"
 S
     coracle network create lacking >/dev/null
     coracle run -d --name one --network lacking -p "$port:7" busybox socat TCP-LISTEN:7,fork,reuseaddr SYSTEM:'echo served' >/dev/null
     coracle run -d --name two --network lacking busybox sleep 1000 >/dev/null
+    : >"$CTR_HOME/bin/coracle-net.tried"
     : >"$CTR_HOME/bin/coracle-net.none"
     kill -KILL "$(helper_pid)"
-    wait_for eval '[ "$(wc -l <"$CTR_HOME/bin/coracle-net.none")" -ge 3 ]' # each has tried, and one a second time
+    wait_for eval '[ "$(wc -l <"$CTR_HOME/bin/coracle-net.tried")" -ge 3 ]' # each has tried, and one a second time
     coracle exec one ping -c 1 -W 10 "$(address two)"
     run ! socat -u TCP:127.0.0.1:"$port" -
     rm "$CTR_HOME/bin/coracle-net.none"

@@ -14,7 +14,7 @@ no_process() { ! grep -qsxz -- "$1" /proc/[0-9]*/cmdline; }
 # A sample: each kill is followed by a look at everything, some tenth of a second of all processors. `make proof-kills` does 2,000, and
 # TEST_KILLS=500 as many as were asked for once.
 @test "kills at random moments over every command and process: the next command puts everything right" {
-    SMALL_TAR=$(image_tar busybox) run timeout 600 python3 "$TESTS_DIR/fault/kill.py" "${TEST_KILLS:-$(rounds 100)}" "${TEST_KILL_SEED:-}"
+    SMALL_TAR=$(image_tar busybox) run timeout "$(patience 600)" python3 "$TESTS_DIR/fault/kill.py" "${TEST_KILLS:-$(rounds 100)}" "${TEST_KILL_SEED:-}"
     echo "$output"
     [ "$status" = 0 ]
     assert_output_has ' kills in '

@@ -9,7 +9,7 @@ file_teardown() {
 }
 
 @test "kills of helper, monitor, first process and command line in any order: addresses, names, ports and links are right again" {
-    run timeout 600 python3 "$TESTS_DIR/fault/network_kill.py" kills "${TEST_NETWORK_KILLS:-$(rounds 50)}" "${TEST_KILL_SEED:-}"
+    run timeout "$(patience 600)" python3 "$TESTS_DIR/fault/network_kill.py" kills "${TEST_NETWORK_KILLS:-$(rounds 50)}" "${TEST_KILL_SEED:-}"
     echo "$output"
     assert_status 0
     assert_output_has ' kills in '
@@ -17,7 +17,7 @@ file_teardown() {
 }
 
 @test "two first starts at the same time share one helper, a hundred times" {
-    run timeout 600 python3 "$TESTS_DIR/fault/network_kill.py" first "${TEST_FIRST_STARTS:-$(rounds 100)}"
+    run timeout "$(patience 600)" python3 "$TESTS_DIR/fault/network_kill.py" first "${TEST_FIRST_STARTS:-$(rounds 100)}"
     echo "$output"
     assert_status 0
     assert_output_has ' pairs in '

@@ -66,7 +66,10 @@ def kill(pid, what):
 
 def free_port():
     """Not one of those that the kernel gives to clients, or free_port of common.bash to others: while a helper is dead they would."""
-    while not bindable(port := random.randrange(28001, 32000)):
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        low, high = map(int, f.read().split())
+    first, last = (28001, 32000) if low >= 32000 else (high + 1, 65536) if high < 60000 else (10000, low)
+    while not bindable(port := random.randrange(first, last)):
         pass
     return port
 
@@ -253,6 +256,12 @@ def check_links(members):
         raise Problem(f"bridges are left: {helper_links(members)}")
 
 
+def removed(name):
+    """Whether it was made at all nobody knows."""
+    coracle("rm", "-f", name, check=False)
+    return coracle_fails("inspect", name)
+
+
 def one_round(number, rng, members, alone):
     history.clear()
     before = {m: m.addresses() for m in members}
@@ -269,7 +278,7 @@ def one_round(number, rng, members, alone):
     if number % 2:
         newcomer(f"new{number}", before)
     for name in made:
-        coracle("rm", "-f", name, check=False)
+        eventually(lambda: f"{name} cannot be removed", lambda: removed(name))
     for m in members:
         start_again(m)
     hit = [m for m in members if m.state()["Pid"] != pids[m]]
@@ -292,9 +301,9 @@ def check_nothing_left(members):
     for base, _, files in os.walk(run_root):
         for name in files:
             if "lock" in name:
-                with open(os.path.join(base, name)) as f:
+                with open(os.path.join(base, name), "r+") as f:
                     try:
-                        fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     except BlockingIOError:
                         raise Problem(f"somebody holds {base}/{name}")
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True).stdout

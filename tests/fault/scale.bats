@@ -5,7 +5,7 @@ load ../lib/common
 file_setup() { image busybox; }
 
 @test "containers that were run and removed, one by one and at once, leave no process, file, mount, descriptor or memory behind" {
-    run timeout 300 python3 "$TESTS_DIR/fault/scale.py" both "$(rounds 20)"
+    run timeout "$(patience 300)" python3 "$TESTS_DIR/fault/scale.py" both "$(rounds 20)"
     echo "$output"
     [ "$status" = 0 ]
     assert_output_has ', 0 problems'

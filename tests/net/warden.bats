@@ -10,7 +10,7 @@ cases() {
         ip link set lo up
         mount --bind "$1" /etc/resolv.conf
         shift
-        exec python3 "$@"' - "$BATS_TEST_TMPDIR/resolv.conf" "$TESTS_DIR/net/$1" "$CORACLE_BIN/coracle-net"
+        exec timeout "$@"' - "$BATS_TEST_TMPDIR/resolv.conf" "$(patience 300)" python3 "$TESTS_DIR/net/$1" "$CORACLE_BIN/coracle-net"
     echo "$output" | grep -v '^ok ' || true
     assert_status 0
     assert_output_has "ok 1 "
