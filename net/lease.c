@@ -26,9 +26,10 @@ struct request {
     const struct json *j;
     int fds[2];
     size_t n_fds;
-    bool start;     /* the helper when none runs */
-    int userns_fd;  /* that it is to enter; -1: we are inside */
-    pid_t *started; /* NULL, or who starts it does not wait for the answer */
+    bool start;              /* the helper when none runs */
+    int userns_fd;           /* that it is to enter; -1: we are inside */
+    pid_t *started;          /* NULL, or who starts it does not wait for the answer */
+    struct net_asked *asked; /* NULL, or what became of it is told */
 };
 
 struct answer {
@@ -58,12 +59,23 @@ static struct err *exchange(const struct request *r, struct answer *a) {
     return msg_recv(a->chan, &a->j, a->fds, &a->n_fds);
 }
 
+/* A helper to ask. */
+static struct err *reach(const struct host *h, const struct request *r, bool again, struct msg_chan **ret) {
+    int fd = -1;
+    struct err *e = r->start ? net_helper_reach(h, r->userns_fd, r->started, &fd) : net_helper_connect(h, &fd);
+    if (r->asked) {
+        r->asked->none = e && err_kind(e) == ERR_NOT_FOUND;
+        r->asked->repeated |= again;
+    }
+    TRY(e);
+    *ret = msg_chan_new(fd);
+    return NULL;
+}
+
 static struct err *call(const struct host *h, const struct request *r, struct answer *a) {
     for (int i = 0; i < TRIES && !a->j; i++) {
-        int fd = -1;
         answer_done(a);
-        TRY(r->start ? net_helper_reach(h, r->userns_fd, r->started, &fd) : net_helper_connect(h, &fd));
-        a->chan = msg_chan_new(fd);
+        TRY(reach(h, r, i > 0, &a->chan));
         if (r->started && *r->started) {
             err_free(msg_send(a->chan, r->j, r->fds, r->n_fds)); /* one that has failed already: who attaches sees it */
             return NULL;
@@ -183,13 +195,20 @@ void net_ended(const struct host *h, const char *id) {
     autojson answer = NULL;
     json_set_str(request, "op", "ended");
     json_set_str(request, "id", id);
-    err_free(net_ask(h, request, &answer)); /* not_found: with the last one the helper has ended, too */
+    err_free(net_ask(h, request, NULL, &answer)); /* not_found: with the last one the helper has ended, too */
 }
 
-struct err *net_ask(const struct host *h, const struct json *request, struct json **ret) {
-    const struct request r = {.j = request};
+static struct err *ask(const struct host *h, const struct request *r, struct json **ret) {
     autoanswer a = {0};
-    TRY(call(h, &r, &a));
+    TRY(call(h, r, &a));
     *ret = take_ptr(&a.j);
     return NULL;
+}
+
+struct err *net_ask(const struct host *h, const struct json *request, struct net_asked *asked, struct json **ret) {
+    return ask(h, &(struct request){.j = request, .asked = asked}, ret);
+}
+
+struct err *net_ask_own(const struct host *h, const struct json *request, struct json **ret) {
+    return ask(h, &(struct request){.j = request, .start = true, .userns_fd = -1}, ret);
 }

@@ -225,6 +225,14 @@ struct err *net_lease_read(struct net_lease *l, bool *ret_changed) __attribute__
 /* Returns when the helper knows that a lease has ended, which its holder has closed: its names, addresses and ports are
  * nobody's then. Best effort. */
 void net_ended(const struct host *h, const char *id);
-/* One question to a running helper, from anywhere; not_found when none runs. */
-struct err *net_ask(const struct host *h, const struct json *request, struct json **ret)
+/* What became of a question. */
+struct net_asked {
+    bool none;     /* no helper runs just now */
+    bool repeated; /* a helper ended without an answer: what it was told to do it may have done. Never cleared */
+};
+/* One question to a running helper, from anywhere; not_found when none runs. `asked` may be NULL. */
+struct err *net_ask(const struct host *h, const struct json *request, struct net_asked *asked, struct json **ret)
+    __attribute__((warn_unused_result));
+/* The same by who has a lease, or is about to: a helper that was killed is replaced, as by net_attach(). */
+struct err *net_ask_own(const struct host *h, const struct json *request, struct json **ret)
     __attribute__((warn_unused_result));

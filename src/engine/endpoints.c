@@ -160,7 +160,7 @@ static struct err *append_links(const struct endpoints *n, const struct json *wa
     autojson ask = json_object();
     autojson list = NULL;
     json_set_str(ask, "op", "list");
-    TRY(net_ask(n->host, ask, &list));
+    TRY(net_ask_own(n->host, ask, &list));
     JSON_EACH(l, links)
     TRY(append_link(n, list, json_str_value(l), out));
     return NULL;

@@ -6,6 +6,10 @@
 
 #include "base/clock.h"
 
+/* For a helper to come, and for a monitor to write down what it has done. One that somebody has stopped does that when
+ * it goes on. */
+enum { PATIENCE_S = 10 };
+
 /* ---- views ---- */
 
 static struct json *pairs(const struct strv *list) {
@@ -56,21 +60,80 @@ static struct json *view_of(const struct net_def *d) {
     return v;
 }
 
-/* The containers that are plugged in now; none when no helper runs. */
-static struct err *plugged(const struct engine *e, struct json **ret) {
+/* ---- questions ---- */
+
+/* Whether the container has what only a helper keeps up. */
+static bool needs_helper(struct engine *e, const char *id, struct engine_container *c) {
+    autojson got = NULL;
+    autoerr gone = engine_container_load_id(e, id, c);
+    if (gone || !engine_state_alive(&c->state) || str_eq(c->state.status, "restarting"))
+        return false;
+    autoerr none = json_read_file(c->dirfd, ENDPOINTS_FILE, &got);
+    return !none && !str_eq(json_text(got, "level"), "host");
+}
+
+/* A question about a container. No helper although it needs one: that was killed, and the container's monitor is about
+ * to start the next, or tries again after some seconds (endpoints.c). */
+static struct err *ask_about(struct engine *e, const char *id, const struct json *request, bool *ret_repeated,
+                             struct json **ret) {
+    struct net_asked asked = {.none = true};
+    for (int64_t end = clock_boot() + PATIENCE_S * NSEC_PER_SEC;;) {
+        autocontainer c = ENGINE_CONTAINER_INIT;
+        struct err *err = net_ask(e->host, request, &asked, ret);
+        *ret_repeated = asked.repeated;
+        if (!asked.none || clock_boot() >= end || !needs_helper(e, id, &c))
+            return err;
+        err_free(err);
+        TRY(engine_container_await_change(&c));
+    }
+}
+
+/* What is plugged in where, while the container has a network. */
+static struct err *list_with(struct engine *e, const char *id, struct json **ret) {
+    autojson ask = json_object();
+    bool repeated;
+    json_set_str(ask, "op", "list");
+    return ask_about(e, id, ask, &repeated, ret);
+}
+
+/* One that lives on the network, by the records; "" for none. */
+static struct err *any_member(struct engine *e, const char *network_id, char ret_id[65]) {
+    struct store *store;
+    autostrv struct strv ids = {.n = 0};
+    *ret_id = '\0';
+    TRY(engine_store(e, &store));
+    TRY(store_container_ids(store, &ids));
+    for (size_t i = 0; i < ids.n; i++) {
+        autojson got = NULL;
+        autocontainer c = ENGINE_CONTAINER_INIT;
+        autoerr none = store_container_read(store, ids.v[i], ENDPOINTS_FILE, &got);
+        if (none || !engine_has_network(json_get(got, "endpoints"), network_id) || !needs_helper(e, ids.v[i], &c))
+            continue;
+        memcpy(ret_id, c.id, sizeof c.id);
+        return NULL;
+    }
+    return NULL;
+}
+
+/* The containers that are plugged in now; none when no helper runs, and none is missed. */
+static struct err *plugged(struct engine *e, const char *network_id, struct json **ret) {
     autojson ask = json_object();
     autojson answer = NULL;
+    struct net_asked asked = {.none = false};
+    char id[65];
     json_set_str(ask, "op", "list");
-    struct err *err = net_ask(e->host, ask, &answer);
-    if (err && err_kind(err) == ERR_NOT_FOUND) {
+    struct err *err = net_ask(e->host, ask, &asked, &answer);
+    if (asked.none) {
         err_free(err);
-        answer = json_object();
-        err = NULL;
+        TRY(any_member(e, network_id, id));
+        err = *id ? list_with(e, id, &answer) : NULL;
     }
-    if (!err)
-        *ret = take_ptr(&answer);
-    return err;
+    TRY(err);
+    *ret = answer ? take_ptr(&answer) : json_object();
+    return NULL;
 }
+
+/* ---- inspect ---- */
 
 static struct json *member_view(const struct json *container, const struct json *endpoint) {
     struct json *v = json_object();
@@ -114,7 +177,7 @@ struct err *engine_network_inspect(struct engine *e, const char *name, struct js
     autonetdef d = NULL;
     autojson list = NULL;
     TRY(net_find(e->host, name, &d));
-    TRY(plugged(e, &list));
+    TRY(plugged(e, d->id, &list));
     struct json *v = view_of(d);
     json_set(v, "Containers", members_of(list, d->id));
     *ret = v;
@@ -276,7 +339,6 @@ static struct err *membership_load(struct engine *e, const char *network, const 
 /* The helper tells the container's monitor, too. Until that has written it down neither inspect nor the container's own
  * hosts and resolv.conf show it. */
 static struct err *await_record(struct engine *e, const struct membership *m, bool joined) {
-    enum { PATIENCE_S = 10 }; /* a monitor that somebody has stopped does it when it goes on */
     for (int64_t end = clock_boot() + PATIENCE_S * NSEC_PER_SEC; clock_boot() < end;) {
         autocontainer c = ENGINE_CONTAINER_INIT;
         autojson got = NULL;
@@ -291,15 +353,57 @@ static struct err *await_record(struct engine *e, const struct membership *m, bo
     return NULL;
 }
 
+/* Whether the container has joined or left: by the helper that has it, *ret_known. */
+static bool is_listed(struct engine *e, const struct membership *m, bool joined, bool *ret_known) {
+    autojson list = NULL;
+    autoerr nobody = list_with(e, m->c.id, &list);
+    JSON_EACH(c, nobody ? NULL : json_get(list, "containers"))
+    if (str_eq(json_text(c, "id"), m->c.id)) {
+        *ret_known = true;
+        return engine_has_network(json_get(c, "endpoints"), m->network->id) == joined;
+    }
+    return false;
+}
+
+/* The same when its monitor has come to the next helper, or by what that has written down. */
+static bool is_done(struct engine *e, const struct membership *m, bool joined) {
+    bool known = false;
+    for (int64_t end = clock_boot() + PATIENCE_S * NSEC_PER_SEC; clock_boot() < end;) {
+        autocontainer c = ENGINE_CONTAINER_INIT;
+        bool listed = is_listed(e, m, joined, &known);
+        if (known)
+            return listed;
+        if (!needs_helper(e, m->c.id, &c))
+            break;
+        autoerr unseen = engine_container_await_change(&c);
+        if (unseen)
+            break;
+    }
+    autojson got = NULL;
+    autoerr none = json_read_file(m->c.dirfd, ENDPOINTS_FILE, &got);
+    return !none && engine_has_network(json_get(got, "endpoints"), m->network->id) == joined;
+}
+
+/* A helper that was killed before it could answer may have done it, and the container's monitor has brought that to the
+ * next one, which refuses to do it twice. */
+static struct err *carry_out(struct engine *e, const struct membership *m, const struct json *request, bool joined) {
+    autojson answer = NULL;
+    bool repeated = false;
+    struct err *refused = ask_about(e, m->c.id, request, &repeated, &answer);
+    if (!refused || !repeated || !is_done(e, m, joined))
+        return refused;
+    err_free(refused);
+    return NULL;
+}
+
 /* Keeps what is wanted for the next starts, and carries it out on a container that runs, whose monitor reads it then.
  */
 static struct err *membership_change(struct engine *e, const struct membership *m, struct json *request, bool joined) {
-    autojson answer = NULL;
     TRY(json_write_file(m->c.dirfd, NETWORK_FILE, m->wanted, 0600, IO_DURABLE));
     if (!engine_state_alive(&m->c.state))
         return NULL;
     json_set_str(request, "id", m->c.id);
-    struct err *refused = net_ask(e->host, request, &answer);
+    struct err *refused = carry_out(e, m, request, joined);
     if (refused) {
         err_free(json_write_file(m->c.dirfd, NETWORK_FILE, m->before, 0600, IO_DURABLE));
         return refused;

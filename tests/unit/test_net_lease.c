@@ -23,12 +23,13 @@ struct fake {
     int netns;
 };
 
-/* The requests that end it before an answer: "die" every helper, "die-once" the first one. */
-static bool should_die(const struct fake *h) {
+/* The requests that end it before an answer: "die" every helper, "die-once" the first one, "die-asked" who is asked for
+ * no lease. */
+static bool should_die(const struct fake *h, size_t n_fds) {
     autofree char *mark = mem_printf("%s/died", h->run_root);
     if (strcmp(h->manner, "die-once") == 0)
         return open(mark, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) >= 0;
-    return strcmp(h->manner, "die") == 0;
+    return strcmp(h->manner, "die") == 0 || (strcmp(h->manner, "die-asked") == 0 && !n_fds);
 }
 
 static struct json *say(const struct json *request, size_t n_fds) {
@@ -57,7 +58,7 @@ static struct err *serve(const struct fake *h, struct msg_chan *c, const struct 
         autoerr e = err_hint(err_new(ERR_IN_USE, "port 80 is taken"), "take another");
         return msg_send_err(c, e);
     }
-    if (should_die(h))
+    if (should_die(h, n_fds))
         _exit(0);
     autojson j = say(request, n_fds);
     bool is_lease = n_fds > 0 && strcmp(h->manner, "no-namespace") != 0;
@@ -176,7 +177,7 @@ static struct err *attach(const struct fixture *f, const char *op, struct net_le
 static struct err *ask(const struct fixture *f, const char *op) {
     autojson j = request(op, "web");
     autojson answer = NULL;
-    return net_ask(&f->host, j, &answer);
+    return net_ask(&f->host, j, NULL, &answer);
 }
 
 static pid_t helper_of(const struct net_lease *l) { return (pid_t)json_int_value(json_get(l->answer, "pid"), -1); }
@@ -286,6 +287,28 @@ static void test_dying(void) {
     fixture_close(&f);
 }
 
+/* Who only asks is told that nobody is there, and whether somebody was; who has a lease starts the next one. */
+static void test_asking_the_dying(void) {
+    struct fixture f;
+    struct net_asked asked = {.none = false};
+    struct net_lease l = NET_LEASE_INIT;
+    autojson j = request("list", "web");
+    autojson answer = NULL;
+    lease_fixture(&f, "die-once");
+    CHECK_ERR(net_ask(&f.host, j, &asked, &answer), ERR_NOT_FOUND);
+    CHECK(asked.none && !asked.repeated);
+    CHECK_OK(net_ask_own(&f.host, j, &answer)); /* the first one dies of it */
+    CHECK_INT(starts(&f), 2);
+    fixture_close(&f);
+
+    lease_fixture(&f, "die-asked");
+    CHECK_OK(attach(&f, "attach", &l));
+    CHECK_ERR(net_ask(&f.host, j, &asked, &answer), ERR_NOT_FOUND);
+    CHECK(asked.none && asked.repeated);
+    net_lease_done(&l);
+    fixture_close(&f);
+}
+
 static void test_not_starting(void) {
     struct fixture f;
     struct net_lease l = NET_LEASE_INIT;
@@ -384,5 +407,5 @@ static void test_restores(void) {
 }
 
 UNIT_MAIN({"attach", test_attach}, {"error", test_error}, {"events", test_events}, {"restore", test_restore},
-          {"dying helpers", test_dying}, {"not starting", test_not_starting}, {"first starts", test_first_starts},
-          {"restores", test_restores})
+          {"dying helpers", test_dying}, {"asking the dying", test_asking_the_dying},
+          {"not starting", test_not_starting}, {"first starts", test_first_starts}, {"restores", test_restores})
