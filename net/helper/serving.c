@@ -10,8 +10,10 @@
  * An orderly end leaves 0 containers; a helper that finds more comes after one that was killed, and those of the
  * monitors that still live are about to ask it for a restore. Until each of them has, or has ended (containers may die
  * with the helper), everybody else waits: a new container would have the helper make another namespace, or get an
- * address that one of them holds, and a list would leave them out. A machine that is busy may well keep a monitor from
- * a processor for some seconds; one that does not come at all, because somebody has stopped it, is given up.
+ * address that one of them holds, and a list would leave them out. One of the monitors itself may ask for a list before
+ * its restore (a container with links): that waits for the others, but for those who do the same. A machine that is
+ * busy may well keep a monitor from a processor for some seconds; one that does not come at all, because somebody has
+ * stopped it, is given up.
  *
  * The file only ever makes somebody wait, so it does not matter what a crash of the machine leaves in it; and it says
  * more rather than less, for it is written before an answer and after an end.
@@ -96,6 +98,7 @@ struct awaited {
     struct source source; /* first: its pidfd, which is ready when it has ended; -1: nobody waits for it any more */
     struct awaited *next;
     pid_t pid;
+    bool has_asked; /* for a list, and for nothing else yet */
 };
 
 static void wait_on(struct warden *w) { w->await_until = loop_now() + NEXT_WITHIN_MS * NSEC_PER_MSEC; }
@@ -124,11 +127,17 @@ static void await(struct warden *w, const struct served *s) {
     warden_watch(w, &a->source, take_fd(&pidfd), awaited_ended);
 }
 
-/* A monitor asks for one restore by each of its connections. */
-static void came(struct warden *w, pid_t pid) {
+/* By the pid of a monitor, NULL: it is not awaited. */
+static struct awaited *awaited_find(const struct warden *w, pid_t pid) {
     struct awaited *a = w->awaited;
     while (a && (a->pid != pid || a->source.fd < 0))
         a = a->next;
+    return a;
+}
+
+/* A monitor asks once by each of its connections: for a restore, or for a lease anew when its container has died as
+ * well and is started again, or when the last helper could not answer. */
+static void came(struct warden *w, struct awaited *a) {
     if (!a)
         return;
     await_no_more(w, a);
@@ -182,13 +191,29 @@ int serving_timeout(const struct warden *w) {
     return left > 0 ? (int)(left / NSEC_PER_MSEC) + 1 : 0;
 }
 
+static bool is(const struct json *request, const char *op) {
+    return str_eq(json_str_value(json_get(request, "op")), op);
+}
+
+/* Whether a request has to wait. */
+static bool waits(const struct warden *w, const struct lease *l, const struct json *request) {
+    if (!w->n_awaited || !is(request, "list") || !awaited_find(w, l->pid))
+        return w->n_awaited;
+    const struct awaited *a = w->awaited;
+    while (a && (a->source.fd < 0 || a->pid == l->pid || a->has_asked))
+        a = a->next;
+    return a;
+}
+
 bool serving_defers(struct warden *w, struct lease *l, const struct json *request, int *fds, size_t n_fds) {
-    if (!w->n_awaited)
+    bool restores = is(request, "restore");
+    struct awaited *a = awaited_find(w, l->pid);
+    if (restores || is(request, "attach"))
+        came(w, a);
+    else if (a)
+        a->has_asked |= is(request, "list");
+    if (restores || !waits(w, l, request))
         return false;
-    if (str_eq(json_str_value(json_get(request, "op")), "restore")) {
-        came(w, l->pid);
-        return false;
-    }
     l->deferred = json_copy(request);
     if (n_fds)
         l->deferred_fd = take_fd(&fds[0]);
@@ -200,9 +225,23 @@ void serving_forget(struct lease *l) {
     fd_replace(&l->deferred_fd, -1);
 }
 
+/* Those who need not wait any more. */
+static void serve_deferred(struct warden *w) {
+    for (struct lease *l = w->leases; l; l = l->next) {
+        if (!l->deferred || waits(w, l, l->deferred))
+            continue;
+        lease_request(w, l, l->deferred, &l->deferred_fd, l->deferred_fd >= 0);
+        serving_forget(l);
+    }
+}
+
 void serving_settle(struct warden *w, bool nobody) {
-    if (w->settled || (w->n_awaited && !(nobody && loop_now() >= w->await_until)))
+    if (w->settled)
         return;
+    if (w->n_awaited && !(nobody && loop_now() >= w->await_until)) {
+        serve_deferred(w);
+        return;
+    }
     while (w->awaited) {
         struct awaited *a = w->awaited;
         w->awaited = a->next;
@@ -211,10 +250,5 @@ void serving_settle(struct warden *w, bool nobody) {
     }
     w->settled = true;
     serving_changed(w);
-    for (struct lease *l = w->leases; l; l = l->next) {
-        if (!l->deferred)
-            continue;
-        lease_request(w, l, l->deferred, &l->deferred_fd, l->deferred_fd >= 0);
-        serving_forget(l);
-    }
+    serve_deferred(w);
 }

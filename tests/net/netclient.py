@@ -54,6 +54,15 @@ class Helper:
     def connect(self):
         return Channel(self.path)
 
+    def connect_by_another(self):
+        """A connection of a process that is not ours, nor of anybody whom the helper knows."""
+        channel = Channel(None)
+        if not (pid := os.fork()):
+            channel.socket.connect(self.path)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0, "it could not connect"
+        return channel
+
     def ask(self, **request):
         channel = self.connect()
         answer = channel.call(request)
@@ -68,7 +77,8 @@ class Refused(Exception):
 class Channel:
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(path)
+        if path:
+            self.socket.connect(path)
         self.buffer, self.fds = b"", []
 
     def send(self, request, fds=()):
@@ -91,6 +101,9 @@ class Channel:
 
     def call(self, request, fds=()):
         self.send(request, fds)
+        return self.answer()
+
+    def answer(self):
         answer = self.receive()
         if "error" in answer:
             raise Refused(json.dumps(answer["error"]))
@@ -116,19 +129,24 @@ class Container:
         self.lease = self.answer = self.holder = None
 
     def attach(self, helper, *networks, **more):
-        self.lease = helper.connect()
-        endpoints = [n if "network" in n else {"network": n} for n in networks]
-        request = {"op": "attach", "id": self.id, "name": self.name, "endpoints": endpoints, **more}
-        self.answer = self.lease.call(request, [self.netns])
+        self.begin_attach(helper.connect(), *networks, **more)
+        self.answer = self.lease.answer()
         return self.answer
 
-    def attach_by_another(self, helper, *networks):
+    def begin_attach(self, channel, *networks, **more):
+        """The answer is read from self.lease."""
+        self.lease = channel
+        endpoints = [n if "network" in n else {"network": n} for n in networks]
+        self.lease.send({"op": "attach", "id": self.id, "name": self.name, "endpoints": endpoints, **more}, [self.netns])
+
+    def attach_by_another(self, helper, *networks, then=signal.pause):
         """By a process that ends with the container, as a monitor does."""
         done, tell = os.pipe()
         self.holder = os.fork()
         if not self.holder:
             self.attach(helper, *networks)
             os.write(tell, b"x")
+            then()
             signal.pause()
         os.close(tell)
         assert os.read(done, 1), "it could not attach"

@@ -358,9 +358,8 @@ def who_comes_after_a_kill_waits_for_those_who_were_there(w):
     assert eventually(lambda: len(w.helper.ask(op="list")["containers"]) == 4)
     kill_helper(w)
     w.helper.start()
-    new, asks = w.container("new"), w.helper.connect()
-    new.lease = w.helper.connect()
-    new.lease.send({"op": "attach", "id": new.id, "name": "new", "endpoints": [{"network": BACK}]}, [new.netns])
+    new, asks = w.container("new"), w.helper.connect_by_another()
+    new.begin_attach(w.helper.connect_by_another(), BACK)
     asks.send({"op": "list"})
     for c in old:
         assert not readable(new.lease, asks), "somebody is served before all are back"
@@ -444,7 +443,9 @@ def who_comes_back_too_late_gets_another_address(w):
     w.helper.start()
     a.restore(w.helper)
     b.restore(w.helper)
-    new = w.container("new", {"network": BACK, "ip": late.ip()})  # the others are given up
+    new = w.container("new")
+    new.begin_attach(w.helper.connect_by_another(), {"network": BACK, "ip": late.ip()})
+    new.answer = new.lease.answer()  # the others are given up
     late.restore(w.helper)
     assert late.ip() not in (a.ip(), b.ip(), new.ip()), late.ip()
     assert late.pings(a.ip()) and late.pings(new.ip()) and new.pings(late.ip()) and late.pings("10.89.7.1")
@@ -461,8 +462,7 @@ def nobody_waits_long_for_those_who_died_with_the_helper(w):
     w.end(before)
     w.helper.start()
     new = w.container("new")
-    new.lease = w.helper.connect()
-    new.lease.send({"op": "attach", "id": new.id, "name": "new", "endpoints": [{"network": BACK}]}, [new.netns])
+    new.begin_attach(w.helper.connect_by_another(), BACK)
     lives.restore(w.helper)
     assert not readable(new.lease), "somebody is served before all are back"
     begun = time.monotonic()
@@ -477,6 +477,51 @@ def nobody_waits_long_for_those_who_died_with_the_helper(w):
     w.helper.start()
     w.container("later", BACK)
     assert eventually(lambda: len(w.helper.ask(op="list")["containers"]) == 1)
+
+
+@case
+def who_is_awaited_and_starts_its_container_again_waits_for_the_others_only(w):
+    again, other, new = w.container("again", BACK), w.container("other"), w.container("new")
+    other.attach_by_another(w.helper, BACK)
+    kill_helper(w)
+    again.lease.close()
+    w.helper.start()
+    new.begin_attach(w.helper.connect_by_another(), BACK)
+    again.begin_attach(w.helper.connect(), BACK)
+    assert not select.select([again.lease.socket, new.lease.socket], [], [], 0.3)[0], "served before all are back"
+    begun = time.monotonic()
+    w.end(other)
+    new.answer, again.answer = new.lease.answer(), again.lease.answer()
+    assert time.monotonic() - begun < 9, "it has waited for itself"
+    assert new.pings(again.ip())
+
+
+@case
+def lists_of_those_who_are_awaited_wait_for_the_others_only(w):
+    a, other, gone = w.container("a", BACK), w.container("other"), w.container("gone")
+    listens, told = os.pipe(), os.pipe()
+
+    def list_when_told():
+        os.read(listens[0], 1)
+        w.helper.ask(op="list")
+        os.write(told[1], b"x")
+
+    other.attach_by_another(w.helper, BACK, then=list_when_told)
+    gone.attach_by_another(w.helper, BACK)
+    kill_helper(w)
+    w.helper.start()
+    asks, stranger = w.helper.connect(), w.helper.connect_by_another()
+    asks.send({"op": "list"})
+    stranger.send({"op": "list"})
+    os.write(listens[1], b"x")
+    channels = [asks.socket, stranger.socket, told[0]]
+    assert not select.select(channels, [], [], 0.3)[0], "a list leaves somebody out"
+    w.end(gone)
+    assert select.select(channels[:1], [], [], 9)[0] and select.select(channels[2:], [], [], 9)[0], "they wait for themselves"
+    assert not readable(stranger), "a stranger's list leaves them out"
+    w.end(other)
+    a.restore(w.helper)
+    assert [c["name"] for c in stranger.receive()["containers"]] == ["a"]
 
 
 @case
