@@ -176,6 +176,28 @@ struct err *io_create_file(int dirfd, const char *name, const void *data, size_t
     return put_file(dirfd, name, &content, mode, flags, true);
 }
 
+/* Reads from the file's beginning, and leaves its offset there. */
+static bool holds(int fd, const char *data, size_t n) {
+    autofree char *buf = mem_alloc(n + 1);
+    size_t got = 0;
+    ssize_t k = 1;
+    for (; got <= n && k > 0; got += k > 0 ? (size_t)k : 0)
+        k = pread(fd, buf + got, n + 1 - got, (off_t)got);
+    return k == 0 && got == n && memcmp(buf, data, n) == 0;
+}
+
+struct err *io_rewrite_file(int dirfd, const char *name, const void *data, size_t n, mode_t mode) {
+    autofd int fd = -1;
+    struct stat st;
+    TRY(fd_open_at(dirfd, name, O_RDWR | O_CREAT | O_NOFOLLOW, mode, &fd));
+    if (fstat(fd, &st) < 0 || ((st.st_mode & 07777) != mode && fchmod(fd, mode) < 0))
+        return err_sys(errno, "change the mode of %s", name);
+    if (holds(fd, data, n))
+        return NULL;
+    TRY_CTX(io_write_all(fd, data, n), "write %s", name);
+    return ftruncate(fd, (off_t)n) < 0 ? err_sys(errno, "cut %s", name) : NULL;
+}
+
 struct err *io_sync(int fd) {
     while (fsync(fd) < 0) {
         if (errno == EINVAL || errno == EROFS)

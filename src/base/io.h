@@ -44,6 +44,13 @@ struct err *io_write_file(int dirfd, const char *name, const void *data, size_t 
 struct err *io_create_file(int dirfd, const char *name, const void *data, size_t n, mode_t mode, int flags)
     __attribute__((warn_unused_result));
 
+/*
+ * Makes a file hold these bytes in place, for whoever has it open or mounted: nobody sees it empty, and one that holds
+ * them already is left alone. When no room is left it has the beginning of the new, and behind that what it had.
+ */
+struct err *io_rewrite_file(int dirfd, const char *name, const void *data, size_t n, mode_t mode)
+    __attribute__((warn_unused_result));
+
 /* fsync of a descriptor (file or directory). */
 struct err *io_sync(int fd) __attribute__((warn_unused_result));
 

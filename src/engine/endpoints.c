@@ -17,13 +17,10 @@
 /* Below the ten seconds for which a new helper keeps addresses for those whom it does not hear from (net.h). */
 enum { RETRY_MAX_S = 8 };
 
-/* Written in place: a running exec or a bind mount of the same inode must see it. */
+/* Written in place: a running exec or a bind mount of the same inode must see it, and a resolver that reads it
+ * meanwhile must find a server in it. Every user of the container reads them, whatever our umask. */
 struct err *engine_host_file(int dirfd, const char *file, const char *text) {
-    autofd int fd = -1;
-    TRY(fd_open_at(dirfd, file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644, &fd));
-    if (fchmod(fd, 0644) < 0) /* every user of the container reads them, whatever our umask */
-        return err_sys(errno, "change the mode of %s", file);
-    return io_write_all(fd, text, strlen(text));
+    return io_rewrite_file(dirfd, file, text, strlen(text), 0644);
 }
 
 /* ---- the request ---- */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -349,8 +350,75 @@ static void test_denied(void) {
     with_denied(SYS_copy_file_range, ENOSYS, test_copy);
 }
 
-UNIT_MAIN({"files", test_files}, {"read", test_read}, {"copy", test_copy}, {"mkdirs", test_mkdirs},
-          {"removed_has_no_entries", test_removed_has_no_entries}, {"remove", test_remove},
+static void check_holds(const char *name, const char *want) {
+    autostr struct str s = STR_INIT;
+    CHECK_OK(io_read_file(dir, name, 100, &s));
+    CHECK_STR(str_c(&s), want);
+}
+
+static void test_rewrite(void) {
+    static const struct timespec long_ago[] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    struct stat before, after;
+    set_up();
+    CHECK_OK(io_rewrite_file(dir, "f", "the first text", 14, 0644));
+    CHECK_INT(utimensat(dir, "f", long_ago, 0), 0);
+    CHECK_INT(fstatat(dir, "f", &before, 0), 0);
+    CHECK_INT(before.st_mode & 07777, 0644);
+    CHECK_OK(io_rewrite_file(dir, "f", "the first text", 14, 0644));
+    CHECK_INT(fstatat(dir, "f", &after, 0), 0);
+    CHECK_INT(after.st_mtim.tv_sec, 1); /* left alone */
+    CHECK_OK(io_rewrite_file(dir, "f", "a longer second text", 20, 0644));
+    check_holds("f", "a longer second text");
+    CHECK_OK(io_rewrite_file(dir, "f", "short", 5, 0644));
+    check_holds("f", "short");
+    CHECK_OK(io_rewrite_file(dir, "f", "", 0, 0644));
+    check_holds("f", "");
+    CHECK_INT(fstatat(dir, "f", &after, 0), 0);
+    CHECK(after.st_ino == before.st_ino);
+    tear_down();
+}
+
+/* What had no room is not there, and what was there is. */
+static void test_rewrite_without_room(void) {
+    set_up();
+    CHECK_OK(io_rewrite_file(dir, "f", "nameserver 1\n", 13, 0644));
+    struct rlimit old, none = {.rlim_cur = 0};
+    CHECK_INT(getrlimit(RLIMIT_FSIZE, &old), 0);
+    none.rlim_max = old.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK_INT(setrlimit(RLIMIT_FSIZE, &none), 0);
+    CHECK_ERR(io_rewrite_file(dir, "f", "nameserver 2\n", 13, 0644), ERR_SYSTEM);
+    CHECK_INT(setrlimit(RLIMIT_FSIZE, &old), 0);
+    check_holds("f", "nameserver 1\n");
+    tear_down();
+}
+
+/* Nobody who reads it meanwhile finds it empty. */
+static void test_rewrite_under_readers(void) {
+    enum { REWRITES = 200 };
+    static const char *const texts[] = {"nameserver 1\n", "nameserver 1\nsearch x\n"};
+    set_up();
+    CHECK_OK(io_rewrite_file(dir, "f", texts[0], strlen(texts[0]), 0644));
+    pid_t writer = fork();
+    for (int i = 0; writer == 0 && i < REWRITES; i++)
+        if (io_rewrite_file(dir, "f", texts[i % 2], strlen(texts[i % 2]), 0644))
+            _exit(1);
+    if (writer == 0)
+        _exit(0);
+    int status = -1, empty = 0;
+    autofd int fd = openat(dir, "f", O_RDONLY | O_CLOEXEC);
+    while (waitpid(writer, &status, WNOHANG) == 0) {
+        char c;
+        empty += pread(fd, &c, 1, 0) != 1;
+    }
+    CHECK_INT(status, 0);
+    CHECK_INT(empty, 0);
+    tear_down();
+}
+
+UNIT_MAIN({"files", test_files}, {"rewrite", test_rewrite}, {"rewrite without room", test_rewrite_without_room},
+          {"rewrite under readers", test_rewrite_under_readers}, {"read", test_read}, {"copy", test_copy},
+          {"mkdirs", test_mkdirs}, {"removed_has_no_entries", test_removed_has_no_entries}, {"remove", test_remove},
           {"remove_deep", test_remove_deep}, {"remove_together", test_remove_together},
           {"remove_mount", test_remove_mount}, {"locks", test_locks}, {"sockets", test_sockets},
           {"close_all", test_close_all}, {"guard_stdio", test_guard_stdio}, {"denied", test_denied})
