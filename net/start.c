@@ -4,7 +4,9 @@
  * <run_root>/net/socket is a name for the listening socket of the latest helper. Nobody ever removes it: a socket that
  * nothing listens on any more refuses, which says the same as no socket. Whoever is refused takes net/lock and tries
  * again; if that is refused too, no helper runs and none is being started, so it binds a fresh socket over the name,
- * starts the helper with it as descriptor 3, and is served from the socket's queue as soon as the helper accepts.
+ * starts the helper with it as descriptor 3, and is served from the socket's queue as soon as the helper accepts. It is
+ * the first in that queue: hundreds of monitors may fill it as soon as there is the name, and to connect then would
+ * wait for a helper that may be dead, with the lock held and the listener open.
  *
  * It is executed outside of the user namespace and enters it by descriptor 4: the memory of a program that was executed
  * inside lies open to every container with --pid=host and CAP_SYS_PTRACE. Only a monitor that takes up its lease again
@@ -97,10 +99,11 @@ static struct err *spawn(const struct host *h, int listener, int userns_fd, pid_
 
 /* With the lock held and nobody listening. */
 static struct err *start(const struct host *h, int dir, int userns_fd, pid_t *ret_started, int *ret_fd) {
-    autofd int listener = -1;
-    TRY(fd_unix_listen(dir, socket_name, &listener));
+    autofd int listener = -1, connection = -1;
+    TRY(fd_unix_listen_first(dir, socket_name, &listener, &connection));
     TRY(spawn(h, listener, userns_fd, ret_started));
-    return fd_unix_connect(dir, socket_name, ret_fd);
+    *ret_fd = take_fd(&connection);
+    return NULL;
 }
 
 struct err *net_helper_reach(const struct host *h, int userns_fd, pid_t *ret_started, int *ret_fd) {

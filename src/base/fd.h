@@ -67,6 +67,11 @@ void fd_close_all_but(const int *keep, size_t n);
 /* Binds a unix stream listener at dirfd/name (mode 0600, old one replaced), free of the 108 byte path limit. */
 struct err *fd_unix_listen(int dirfd, const char *name, int *ret_fd) __attribute__((warn_unused_result));
 
+/* The same, with the first connection to it, made before anybody can find it: connect() to a listener whose queue is
+ * full waits, for ever where the listener is the caller's own. */
+struct err *fd_unix_listen_first(int dirfd, const char *name, int *ret_fd, int *ret_connection)
+    __attribute__((warn_unused_result));
+
 /* Connects to such a listener. not_found when nothing listens there. */
 struct err *fd_unix_connect(int dirfd, const char *name, int *ret_fd) __attribute__((warn_unused_result));
 

@@ -26,29 +26,45 @@ static struct err *unix_address(int dirfd, const char *name, struct sockaddr_un 
     return NULL;
 }
 
-/* Listens under the temporary name `temp` and moves it over `name`: nobody can connect before the mode is right. */
-static struct err *listen_and_rename(int fd, int dirfd, const char *temp, const char *name) {
+/* Listens under the temporary name `temp` and moves it over `name`: nobody can connect before the mode is right, but
+ * the caller (ret_connection; NULL: does not). */
+static struct err *listen_and_rename(int fd, int dirfd, const char *temp, const char *name, int *ret_connection) {
     struct sockaddr_un addr;
     TRY(unix_address(dirfd, temp, &addr));
     if (bind(fd, (const struct sockaddr *)&addr, sizeof addr) < 0)
         return err_sys(errno, "bind socket %s", name);
     struct err *e = NULL;
-    if (fchmodat(dirfd, temp, 0600, 0) < 0 || listen(fd, 128) < 0 || renameat(dirfd, temp, dirfd, name) < 0)
+    autofd int connection = -1;
+    if (fchmodat(dirfd, temp, 0600, 0) < 0 || listen(fd, 128) < 0)
         e = err_sys(errno, "listen on socket %s", name);
+    if (!e && ret_connection)
+        e = fd_unix_connect(dirfd, temp, &connection);
+    if (!e && renameat(dirfd, temp, dirfd, name) < 0)
+        e = err_sys(errno, "name socket %s", name);
     if (e)
         unlinkat(dirfd, temp, 0);
+    else if (ret_connection)
+        *ret_connection = take_fd(&connection);
     return e;
 }
 
-struct err *fd_unix_listen(int dirfd, const char *name, int *ret_fd) {
+static struct err *listen_at(int dirfd, const char *name, int *ret_fd, int *ret_connection) {
     char temp[32];
     snprintf(temp, sizeof temp, ".sock-%016llx", (unsigned long long)id_random_u64());
     autofd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return err_sys(errno, "make a socket");
-    TRY(listen_and_rename(fd, dirfd, temp, name));
+    TRY(listen_and_rename(fd, dirfd, temp, name, ret_connection));
     *ret_fd = take_fd(&fd);
     return NULL;
+}
+
+struct err *fd_unix_listen(int dirfd, const char *name, int *ret_fd) {
+    return listen_at(dirfd, name, ret_fd, NULL);
+}
+
+struct err *fd_unix_listen_first(int dirfd, const char *name, int *ret_fd, int *ret_connection) {
+    return listen_at(dirfd, name, ret_fd, ret_connection);
 }
 
 struct err *fd_unix_connect(int dirfd, const char *name, int *ret_fd) {

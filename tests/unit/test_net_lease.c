@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/msg.h"
 #include "base/proc.h"
@@ -27,7 +28,7 @@ struct fake {
  * no lease. */
 static bool should_die(const struct fake *h, size_t n_fds) {
     autofree char *mark = mem_printf("%s/died", h->run_root);
-    if (strcmp(h->manner, "die-once") == 0)
+    if (strcmp(h->manner, "die-once") == 0 || strcmp(h->manner, "crowd-once") == 0)
         return open(mark, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) >= 0;
     return strcmp(h->manner, "die") == 0 || (strcmp(h->manner, "die-asked") == 0 && !n_fds);
 }
@@ -106,6 +107,19 @@ static void note(const struct fake *h) {
         _exit(1);
 }
 
+/* Leaves no room in the queue of the socket; the connections end with this process, but for what the queue has. */
+static void fill_queue(const struct fake *h) {
+    autofree char *dir = mem_printf("%s/net", h->run_root);
+    int fd = open(dir, O_PATH | O_CLOEXEC);
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    snprintf(addr.sun_path, sizeof addr.sun_path, "/proc/self/fd/%d/socket", fd);
+    do
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    while (connect(fd, (const struct sockaddr *)&addr, sizeof addr) == 0);
+    if (errno != EAGAIN)
+        _exit(6);
+}
+
 static void helper_main(char **argv) {
     static struct fake h; /* static, for the sanitizer finds what _exit leaves on a stack */
     autostr struct str manner = STR_INIT;
@@ -119,6 +133,10 @@ static void helper_main(char **argv) {
     if (strcmp(h.manner, "fail") == 0) {
         fprintf(stderr, "something\ncoracle-net: no libslirp here\n");
         _exit(127);
+    }
+    if (strcmp(h.manner, "crowd-once") == 0 && should_die(&h, 0)) {
+        fill_queue(&h);
+        _exit(0);
     }
     if (fork() != 0)
         _exit(0);
@@ -287,6 +305,19 @@ static void test_dying(void) {
     fixture_close(&f);
 }
 
+/* A helper that dies with a full queue before it accepts anybody: who has started it does not wait for it. */
+static void test_crowded_queue(void) {
+    struct fixture f;
+    struct net_lease l = NET_LEASE_INIT;
+    lease_fixture(&f, "crowd-once");
+    alarm(60);
+    CHECK_OK(attach(&f, "attach", &l));
+    alarm(0);
+    CHECK_INT(starts(&f), 2);
+    net_lease_done(&l);
+    fixture_close(&f);
+}
+
 /* Who only asks is told that nobody is there, and whether somebody was; who has a lease starts the next one. */
 static void test_asking_the_dying(void) {
     struct fixture f;
@@ -407,5 +438,6 @@ static void test_restores(void) {
 }
 
 UNIT_MAIN({"attach", test_attach}, {"error", test_error}, {"events", test_events}, {"restore", test_restore},
-          {"dying helpers", test_dying}, {"asking the dying", test_asking_the_dying},
-          {"not starting", test_not_starting}, {"first starts", test_first_starts}, {"restores", test_restores})
+          {"dying helpers", test_dying}, {"crowded queue", test_crowded_queue},
+          {"asking the dying", test_asking_the_dying}, {"not starting", test_not_starting},
+          {"first starts", test_first_starts}, {"restores", test_restores})
