@@ -266,10 +266,10 @@ static struct err *clone_directly(struct create *cr, pid_t *ret_pid, int *ret_pi
 /* The OOM score is inherited: the file of the new process's own could only be opened while that is open to others, a
  * container with the host's pid namespace among them. */
 static struct err *make_process(struct create *cr, pid_t *ret_pid, int *ret_pidfd) {
-    int64_t own_score;
-    TRY(limits_oom_lend(json_get(cr->c.config, "process"), cr->c.oom_fd, &own_score));
+    struct oom_loan loan;
+    TRY(limits_oom_lend(json_get(cr->c.config, "process"), cr->c.oom_fd, &loan));
     struct err *e = needs_middle(cr) ? clone_by_middle(cr, ret_pid, ret_pidfd) : clone_directly(cr, ret_pid, ret_pidfd);
-    limits_oom_back(cr->c.oom_fd, own_score);
+    limits_oom_back(cr->c.oom_fd, &loan);
     return e;
 }
 

@@ -76,28 +76,32 @@ static bool oom_write(int fd, int64_t score) {
 
 int runtime_oom_open(void) { return open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); }
 
-struct err *limits_oom_lend(const struct json *process, int fd, int64_t *ret_own) {
+/* Whether another score is wanted than the caller's own. */
+static bool oom_wanted(const struct json *process, int64_t *ret_own, int64_t *ret_score) {
     const struct json *want = json_get(process, "oomScoreAdj");
-    int64_t score = json_int_value(want, 0);
-    if (!oom_now(ret_own))
-        *ret_own = score; /* a kernel without */
-    if (json_type(want) != JSON_NUMBER || score == *ret_own || oom_write(fd, score))
-        return NULL;
-    int saved = errno;
-    return score < *ret_own ? NULL : err_sys(saved, "set the OOM score to %lld", (long long)score);
+    *ret_score = json_int_value(want, 0);
+    return json_type(want) == JSON_NUMBER && oom_now(ret_own) && *ret_score != *ret_own;
 }
 
-void limits_oom_back(int fd, int64_t own) {
-    int64_t now;
-    if (oom_now(&now) && now != own)
-        (void)oom_write(fd, own);
+struct err *limits_oom_lend(const struct json *process, int fd, struct oom_loan *ret) {
+    int64_t score;
+    *ret = (struct oom_loan){.lent = false};
+    if (!oom_wanted(process, &ret->own, &score))
+        return NULL;
+    ret->lent = oom_write(fd, score);
+    int saved = errno;
+    return ret->lent || score < ret->own ? NULL : err_sys(saved, "set the OOM score to %lld", (long long)score);
+}
+
+void limits_oom_back(int fd, const struct oom_loan *loan) {
+    if (loan->lent)
+        (void)oom_write(fd, loan->own);
 }
 
 /* How far down a process may go is in no file of the kernel's: it is tried by going there and back. */
 void limits_oom_said(const struct json *process, struct strv *warnings) {
-    const struct json *want = json_get(process, "oomScoreAdj");
-    int64_t now, score = json_int_value(want, 0);
-    if (json_type(want) != JSON_NUMBER || !oom_now(&now) || score >= now)
+    int64_t now, score;
+    if (!oom_wanted(process, &now, &score) || score > now)
         return;
     autofd int fd = runtime_oom_open();
     if (!oom_write(fd, score) || !oom_write(fd, now))

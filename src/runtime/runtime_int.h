@@ -92,10 +92,15 @@ struct err *walls_raise(struct launch *l) __attribute__((warn_unused_result));
 
 /* "rlimits" of an OCI process. */
 struct err *limits_apply(const struct json *process) __attribute__((warn_unused_result));
-/* "oomScoreAdj": the caller takes it on, for what it makes until limits_oom_back() to inherit; *ret_own is its own. fd:
- * runtime_oom_open(). One below what the user may set is left out. */
-struct err *limits_oom_lend(const struct json *process, int fd, int64_t *ret_own) __attribute__((warn_unused_result));
-void limits_oom_back(int fd, int64_t own);
+/* "oomScoreAdj": the caller takes it on, for what it makes until limits_oom_back() to inherit. fd: runtime_oom_open().
+ * One below what the user may set is left out. */
+struct oom_loan {
+    bool lent;
+    int64_t own; /* the caller's */
+};
+struct err *limits_oom_lend(const struct json *process, int fd, struct oom_loan *ret)
+    __attribute__((warn_unused_result));
+void limits_oom_back(int fd, const struct oom_loan *loan);
 /* Warns of one that will have no effect: below what the user may set. */
 void limits_oom_said(const struct json *process, struct strv *warnings);
 
