@@ -10,11 +10,10 @@ file_setup() {
     coracle network create first >/dev/null
     coracle network create second >/dev/null
 }
-setup() { PATH=$CTR_HOME/bin:/usr/sbin:/usr/bin:/sbin:/bin; }
+setup() { lacking_path; }
 teardown() {
     coracle rm -f joins >/dev/null 2>&1 || true
-    # the next test has another helper
-    pkill -KILL -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/" || true
+    lacking_over
 }
 start() { coracle run -d --name joins "$@" busybox sleep 1000 >/dev/null; }
 on() { coracle inspect -f '{{json .NetworkSettings.Networks}}' joins | jq -r 'to_entries[] | select(.value.IPAddress != "") | .key' | sort | paste -sd ' '; }

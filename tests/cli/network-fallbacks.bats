@@ -10,12 +10,11 @@ file_setup() {
     outside_start
 }
 file_teardown() { outside_stop; }
-setup() { PATH=$CTR_HOME/bin:/usr/sbin:/usr/bin:/sbin:/bin; }
+setup() { lacking_path; }
 teardown() {
     coracle ps -aq | xargs -r coracle rm -f >/dev/null
     coracle network rm lacking >/dev/null 2>&1 || true
-    # the next test has another helper
-    pkill -KILL -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/" || true
+    lacking_over
 }
 
 # everything_works: out over TCP and UDP, by name, in by the true address

@@ -13,7 +13,7 @@ file_setup() {
     walls_setup
 }
 file_teardown() { walls_teardown; }
-setup() { PATH=$CTR_HOME/bin:/usr/sbin:/usr/bin:/sbin:/bin; }
+setup() { lacking_path; }
 teardown() { coracle rm -f attacker >/dev/null 2>&1 || true; }
 
 @test "without nftables the traps work" {

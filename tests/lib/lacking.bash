@@ -7,6 +7,10 @@ lacking_setup() {
     cp "$CORACLE_BIN/coracle-net" "$CTR_HOME/real/"
 }
 
+# for setup() and teardown(): the copies are what is run; the next test has another helper
+lacking_path() { PATH=$CTR_HOME/bin:/usr/sbin:/usr/bin:/sbin:/bin; }
+lacking_over() { pkill -KILL -u "$(id -u)" -f "^coracle-net --run-root $XDG_RUNTIME_DIR/" || true; }
+
 # instead: the helper is what standard input says, with the real one as first argument
 instead() {
     rm -f "$CTR_HOME/bin/coracle-net"
