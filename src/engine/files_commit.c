@@ -16,7 +16,7 @@ struct committing {
     const struct engine_commit *c;
     struct files files;
     int list, dir;
-    bool paused;
+    int hold; /* the container is paused as long as it is open; or -1 */
     struct store_files_job *job;
 };
 
@@ -45,12 +45,11 @@ static struct err *close_changes(void *ctx) {
 }
 
 static struct err *pause_while(struct committing *m) {
-    struct engine_container *c = &m->files.c;
-    if (!m->c->pause || m->files.pidfd < 0 || !strcmp(c->state.status, "paused"))
+    const struct files *f = &m->files;
+    if (!m->c->pause || f->pidfd < 0)
         return NULL;
-    struct err *e = engine_container_pause(m->files.engine, c->id);
-    m->paused = !e;
-    if (e && err_kind(e) == ERR_CONFLICT) { /* it has ended, or somebody else has paused it, meanwhile */
+    struct err *e = monitor_hold(f->engine->host, f->c.id, &m->hold);
+    if (e && (err_kind(e) == ERR_CONFLICT || err_kind(e) == ERR_NOT_FOUND)) { /* it has ended meanwhile */
         err_free(e);
         return NULL;
     }
@@ -58,11 +57,14 @@ static struct err *pause_while(struct committing *m) {
 }
 
 static void go_on(struct committing *m) {
-    if (!m->paused)
+    if (m->hold < 0)
         return;
-    autoerr e = engine_container_unpause(m->files.engine, m->files.c.id);
-    if (e && err_kind(e) != ERR_CONFLICT)
-        log_warn("container %.12s is still paused", m->files.c.id);
+    autoerr e = monitor_release(take_fd(&m->hold));
+    if (!e)
+        return;
+    autostr struct str why = STR_INIT;
+    err_format(e, &why);
+    log_warn("%s", str_c(&why));
 }
 
 /* The commit has failed before it saw the end of the changes: why they could not be read says more, if that was it. */
@@ -107,7 +109,7 @@ static void tell(const struct files *f, const char *id, const char *reference, c
 }
 
 struct err *engine_container_commit(struct engine *e, const struct engine_commit *c, char ret_id[65]) {
-    struct committing m = {.c = c, .files = FILES_INIT, .list = -1, .dir = -1};
+    struct committing m = {.c = c, .files = FILES_INIT, .list = -1, .dir = -1, .hold = -1};
     struct image_ref ref = {.domain = NULL};
     char id[65];
     if (c->reference)

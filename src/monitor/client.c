@@ -153,6 +153,28 @@ struct err *monitor_wait(const struct host *h, const char *id, int *ret_code) {
     return NULL;
 }
 
+struct err *monitor_hold(const struct host *h, const char *id, int *ret_fd) {
+    autojson j = op("hold");
+    automsg c = NULL;
+    autojson answer = NULL;
+    TRY(request(h, id, j, &c));
+    TRY(receive(c, id, &answer));
+    return fd_dup(msg_chan_fd(c), ret_fd);
+}
+
+struct err *monitor_release(int take_fd) {
+    automsg c = msg_chan_new(take_fd);
+    autojson answer = NULL;
+    shutdown(take_fd, SHUT_WR);
+    struct err *e = msg_recv(c, &answer, NULL, NULL);
+    if (e && is_gone(e)) { /* it has ended */
+        err_free(e);
+        return NULL;
+    }
+    TRY(e);
+    return answer ? msg_err_of(answer) : NULL;
+}
+
 struct err *monitor_set_restart(const struct host *h, const char *id, const char *name, int max) {
     autojson j = op("restart-policy");
     autojson answer = NULL;

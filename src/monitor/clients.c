@@ -53,6 +53,8 @@ struct client *client_new(struct mon *o, int take_fd) {
 }
 
 void client_drop(struct mon *o, struct client *c) {
+    if (c->state == CLIENT_HOLD)
+        control_release(o, c);
     if (c->registered)
         mon_unwatch(o, c->fd);
     /* docker's StdinOnce: the input ends with the client that had it. */

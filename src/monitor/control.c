@@ -102,6 +102,14 @@ static struct err *op_pause(struct mon *o, struct client *c, const struct json *
     return NULL;
 }
 
+static struct err *op_hold(struct mon *o, struct client *c, const struct json *j) {
+    (void)j;
+    TRY(pause_hold(o));
+    answer(o, c, "{\"ok\":true}\n");
+    c->state = CLIENT_HOLD;
+    return NULL;
+}
+
 static struct err *op_restart_policy(struct mon *o, struct client *c, const struct json *j) {
     int64_t max;
     const char *name;
@@ -169,7 +177,7 @@ static const struct {
     {"kill", op_kill},     {"stop", op_stop},       {"wait", op_wait},
     {"resize", op_resize}, {"attach", op_attach},   {"restart-policy", op_restart_policy},
     {"pause", op_pause},   {"unpause", op_unpause}, {"health", op_health},
-    {"update", op_update},
+    {"update", op_update}, {"hold", op_hold},
 };
 
 static struct err *run_request(struct mon *o, struct client *c, const char *line, size_t n) {
@@ -185,6 +193,13 @@ static struct err *run_request(struct mon *o, struct client *c, const char *line
 
 void control_request(struct mon *o, struct client *c, const char *line, size_t n) {
     autoerr e = run_request(o, c, line, n);
+    if (e)
+        answer_error(o, c, e);
+}
+
+void control_release(struct mon *o, struct client *c) {
+    c->state = CLIENT_CLOSING;
+    autoerr e = pause_release(o);
     if (e)
         answer_error(o, c, e);
 }
@@ -213,6 +228,7 @@ static void answer_end(struct mon *o, struct client *c) {
         answer(o, c, text);
         return;
     case CLIENT_HEALTH:
+    case CLIENT_HOLD:
     case CLIENT_REQUEST:
     case CLIENT_END:
     case CLIENT_CLOSING:

@@ -28,6 +28,7 @@
  *     {"op":"stop","signal":15,"timeout":10} (seconds, -1: for ever) → {"ok":true,"code":143,"killed_at_once":false}
  *                                                            when it has ended
  *     {"op":"pause"}, {"op":"unpause"}     → {"ok":true}
+ *     {"op":"hold"}                        → {"ok":true}: paused until the last connection that holds it ends
  *     {"op":"update"}                      → {"ok":true}: the limits that config.json now has are in force
  *     {"op":"wait"}                        → {"code":0} when it has ended
  *     {"op":"restart-policy","name":"on-failure","max":3} → {"ok":true}
@@ -154,6 +155,10 @@ struct err *monitor_stop(const struct host *h, const char *id, int signo, int ti
 /* op pause, op unpause: conflict when it is paused already, or is not. */
 struct err *monitor_pause(const struct host *h, const char *id) __attribute__((warn_unused_result));
 struct err *monitor_unpause(const struct host *h, const char *id) __attribute__((warn_unused_result));
+/* op hold: paused until *ret_fd is closed, or nobody has it any more. Others may hold it too; who pauses it meanwhile
+ * has it stay so. monitor_release() closes it, and returns when the container goes on. */
+struct err *monitor_hold(const struct host *h, const char *id, int *ret_fd) __attribute__((warn_unused_result));
+struct err *monitor_release(int take_fd) __attribute__((warn_unused_result));
 /* op restart-policy. */
 struct err *monitor_set_restart(const struct host *h, const char *id, const char *name, int max)
     __attribute__((warn_unused_result));

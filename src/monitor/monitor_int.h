@@ -95,6 +95,7 @@ enum client_state {
     CLIENT_STOP,     /* the same, in the words of op stop */
     CLIENT_END,      /* waits for the end only */
     CLIENT_HEALTH,   /* waits for the health check that runs */
+    CLIENT_HOLD,     /* the container is paused until it goes */
     CLIENT_CLOSING   /* closed when its answer is sent */
 };
 
@@ -142,6 +143,7 @@ struct mon {
     bool lean;           /* memory of the start is given back; a container that ends soon does not pay for it */
     bool killed_at_once; /* by a stop whose signal could not be received */
     bool paused;
+    bool until_released; /* paused for nobody but the clients that hold it */
     int second_look; /* the signal of a stop that was blocked when it was sent; 0: none */
     struct deadlines deadlines;
     int64_t timer_at; /* what the timer is set to, 0: nothing */
@@ -249,6 +251,8 @@ struct err *control_listen(struct mon *o) __attribute__((warn_unused_result));
 void control_accept(struct mon *o);
 /* Carries out one request line. */
 void control_request(struct mon *o, struct client *c, const char *line, size_t n);
+/* A client that held the container is about to be dropped. */
+void control_release(struct mon *o, struct client *c);
 /* Tells everyone who waits that it is over. */
 void control_answer_end(struct mon *o);
 /* The same at the end of a run that is not the last: the connections end as soon as that is said. */
@@ -275,9 +279,13 @@ void stop_from_signalfd(struct mon *o);
 
 /* ---- pause.c ---- */
 
-/* Halts the container's processes, or lets them go on, and records it. Conflict when it is paused, or is not. */
+/* Halts the container's processes, or lets them go on, and records it. Conflict when a user has paused it, or it is not
+ * paused. */
 struct err *pause_begin(struct mon *o) __attribute__((warn_unused_result));
 struct err *pause_end(struct mon *o) __attribute__((warn_unused_result));
+/* The same for a client that holds it, whoever has paused it, and for one that no longer does. */
+struct err *pause_hold(struct mon *o) __attribute__((warn_unused_result));
+struct err *pause_release(struct mon *o) __attribute__((warn_unused_result));
 /* Who is to be ended must run: called with every stop and SIGKILL; nothing when it is not paused. */
 void pause_over(struct mon *o);
 /* The container has ended while it was paused: its next run is not. */

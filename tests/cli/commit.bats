@@ -93,6 +93,47 @@ changes='mkdir -p /data/sub && echo one >/data/sub/f && ln /data/sub/f /data/har
     diff <(inside "$n" sh -c "$(inventory)") <(echo "$want")
 }
 
+# A commit of $c that stays in the middle of its work, with the container paused; its session is $commit
+stuck_commit() {
+    local calls=rename,renameat,renameat2
+    rm -f "$T/$1"
+    setsid strace -f -qq -o "$T/$1" -e trace=$calls -e inject=$calls:delay_exit=1000000000 coracle commit "$c" "$1" >/dev/null 2>&1 3>&- &
+    wait_for grep -qs rename "$T/$1"
+    commit=$!
+}
+kill_commit() { pkill -KILL -s "$1"; }
+is_status() { [ "$(coracle inspect -f '{{.State.Status}}' "$c")" = "$1" ]; }
+
+@test "a commit that is killed lets its container go on; of two, the last one; who pauses it meanwhile has it stay so" {
+    c=$(unique)
+    container "$c"
+    inside "$c" sh -c 'echo x >/changed'
+    stuck_commit one
+    first=$commit
+    stuck_commit two
+    is_status paused
+    kill_commit "$first"
+    coracle commit "$c" three >/dev/null
+    is_status paused
+    kill_commit "$commit"
+    wait_for is_status running
+    inside "$c" true
+    stuck_commit one
+    coracle pause "$c"
+    kill_commit "$commit"
+    coracle commit "$c" three >/dev/null
+    is_status paused
+    coracle unpause "$c"
+    stuck_commit one
+    coracle unpause "$c"
+    is_status running
+    kill_commit "$commit"
+    coracle commit "$c" three >/dev/null
+    is_status running
+    assert_eq "$(coracle events --since 1h --until 0s --filter container="$c" --filter event=pause --filter event=unpause --format '{{.Action}}' | tr '\n' ' ')" \
+        "pause unpause pause unpause pause unpause pause unpause "
+}
+
 @test "a running container is paused meanwhile and goes on; -p=false leaves it alone; a paused one stays paused" {
     c=$(unique)
     container "$c"

@@ -24,6 +24,7 @@ TAR = os.environ["SMALL_TAR"]
 # what another worker may have done; everything else is a finding
 EXCUSES = re.compile(
     r"no such (image|container|volume|object)|is already in use by container|is in use|is using|image is being used|conflict|"
+    r"container is paused and must be|cannot start a paused|cannot attach to a paused|"  # by its commit
     r"is not running|container is running: stop|has been removed|cannot be found|not found: no such|unable to find image|is being|was removed|no space for|same name as its current name", re.I)
 NEVER = re.compile(r"corrupt|damaged|missing in the store|file exists|no such file or directory|not empty|permission denied|input/output|assert", re.I)
 

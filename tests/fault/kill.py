@@ -161,6 +161,16 @@ class Round:
         self.interrupt("commit", [*make, tag], whole_tree=self.rng.random() < 0.5)
         self.again([*make, tag], ["rmi", tag], ["image", "inspect", tag])
 
+    def commit_running(self):
+        self.running()
+        coracle("exec", self.name, "dd", "if=/dev/urandom", "of=/data", "bs=1M", "count=8", "status=none")
+        tag = self.name + ":c"
+        self.interrupt("commit of a running one", ["commit", self.name, tag], whole_tree=self.rng.random() < 0.5)
+        if not wait_for(lambda: self.state()["Status"] == "running"):
+            raise Problem(f"after its commit was killed the container is {self.state()}")
+        coracle("exec", self.name, "true")
+        self.again(["commit", self.name, tag], ["rmi", tag], ["image", "inspect", tag])
+
     def load(self):
         make = ["load", "-q", "-i", archive]
         self.interrupt("load", make, whole_tree=self.rng.random() < 0.5)
@@ -328,8 +338,8 @@ SCENARIOS = [
     Round.run_detached, Round.run_detached_tree, Round.run_foreground, Round.run_rm, Round.run_rm_tree, Round.create,
     Round.start, Round.start_tree, Round.stop, Round.restart, Round.remove, Round.remove_running, Round.rename,
     Round.execute, Round.tag, Round.untag, Round.image, Round.monitor, Round.monitor_young, Round.init, Round.commit,
-    Round.load, Round.save, Round.export, Round.copy_in, Round.update, Round.volume, Round.volume_rm, Round.volume_fill,
-    Round.network, Round.network_rm, Round.prune, Round.dedup,
+    Round.commit_running, Round.load, Round.save, Round.export, Round.copy_in, Round.update, Round.volume, Round.volume_rm,
+    Round.volume_fill, Round.network, Round.network_rm, Round.prune, Round.dedup,
 ]
 archive = os.path.join(os.environ["TMPDIR"], "loaded.tar")
 
