@@ -110,11 +110,9 @@ static struct err *create(const struct node *n, int *ret_fd) {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     const mode_t mode = n->mode & ~LATE_BITS;
     tree_touch(n->tree);
-    int fd = openat(tree_fd(n->tree), n->name, flags, mode);
-    if (fd < 0 && errno == EEXIST) {
-        TRY(tree_remove(n->tree, n->name));
-        fd = openat(tree_fd(n->tree), n->name, flags, mode);
-    }
+    int fd, tries = 0;
+    while ((fd = openat(tree_fd(n->tree), n->name, flags, mode)) < 0 && errno == EEXIST)
+        TRY(tree_make_room(n->tree, n->name, &tries));
     if (fd < 0)
         return err_sys(errno, "create a file");
     *ret_fd = fd;
@@ -208,9 +206,9 @@ struct err *node_dir(const struct node *n) {
 static struct err *path_attributes(const struct node *n) {
     int parent = tree_fd(n->tree);
     if (needs_chown(n) && fchownat(parent, n->name, n->uid, n->gid, AT_SYMLINK_NOFOLLOW) != 0)
-        return err_sys(errno, "set owner %u:%u", n->uid, n->gid);
+        return tree_lost(n->tree) ? NULL : err_sys(errno, "set owner %u:%u", n->uid, n->gid);
     if (utimensat(parent, n->name, n->times, AT_SYMLINK_NOFOLLOW) != 0)
-        return err_sys(errno, "set its time");
+        return tree_lost(n->tree) ? NULL : err_sys(errno, "set its time");
     return NULL;
 }
 
@@ -218,11 +216,9 @@ struct err *node_symlink(const struct node *n, const char *target) {
     if (target[0] == '\0' || strlen(target) >= TREE_PATH_MAX)
         return err_new(ERR_CORRUPT, "a symlink whose target is %s", target[0] ? "too long" : "empty");
     tree_touch(n->tree);
-    int code = symlinkat(target, tree_fd(n->tree), n->name);
-    if (code != 0 && errno == EEXIST) {
-        TRY(tree_remove(n->tree, n->name));
-        code = symlinkat(target, tree_fd(n->tree), n->name);
-    }
+    int code, tries = 0;
+    while ((code = symlinkat(target, tree_fd(n->tree), n->name)) != 0 && errno == EEXIST)
+        TRY(tree_make_room(n->tree, n->name, &tries));
     if (code != 0)
         return err_sys(errno, "make a symlink");
     return path_attributes(n);
@@ -230,11 +226,9 @@ struct err *node_symlink(const struct node *n, const char *target) {
 
 struct err *node_fifo(const struct node *n) {
     tree_touch(n->tree);
-    int code = mknodat(tree_fd(n->tree), n->name, S_IFIFO | n->mode, 0);
-    if (code != 0 && errno == EEXIST) {
-        TRY(tree_remove(n->tree, n->name));
-        code = mknodat(tree_fd(n->tree), n->name, S_IFIFO | n->mode, 0);
-    }
+    int code, tries = 0;
+    while ((code = mknodat(tree_fd(n->tree), n->name, S_IFIFO | n->mode, 0)) != 0 && errno == EEXIST)
+        TRY(tree_make_room(n->tree, n->name, &tries));
     if (code != 0)
         return err_sys(errno, "make a FIFO");
     return path_attributes(n);
@@ -254,12 +248,11 @@ struct err *node_link(const struct node *n, const char *target) {
     if (base[0] == '\0')
         return err_new(ERR_CORRUPT, "a hard link to the root directory");
     tree_touch(n->tree);
-    int code = linkat(from, base, to, n->name, 0);
-    if (code != 0 && errno == EEXIST) {
+    int code, tries = 0;
+    while ((code = linkat(from, base, to, n->name, 0)) != 0 && errno == EEXIST) {
         if (same_file(from, base, to, n->name))
             return NULL;
-        TRY(tree_remove(n->tree, n->name));
-        code = linkat(from, base, to, n->name, 0);
+        TRY(tree_make_room(n->tree, n->name, &tries));
     }
     if (code == 0)
         return NULL;

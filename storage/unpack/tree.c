@@ -18,6 +18,7 @@
 #include "base/sys/sys.h"
 
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+enum { MAKE_ROOM_TRIES = 100 };
 
 struct level {
     int fd;     /* -1: closed to save descriptors, its time already put back */
@@ -135,14 +136,18 @@ struct err *tree_set_opaque(int fd) {
     return NULL;
 }
 
-struct err *tree_remove(struct tree *t, const char *name) {
+struct err *tree_make_room(struct tree *t, const char *name, int *tries) {
     tree_touch(t);
-    if (unlinkat(tree_fd(t), name, 0) == 0)
+    if (++*tries > MAKE_ROOM_TRIES)
+        return err_new(ERR_IN_USE, "somebody puts something else there all the time");
+    if (unlinkat(tree_fd(t), name, 0) == 0 || errno == ENOENT)
         return NULL;
     if (errno != EISDIR && errno != EPERM)
         return err_sys(errno, "replace an earlier entry");
     return io_remove_tree(tree_fd(t), name);
 }
+
+bool tree_lost(const struct tree *t) { return t->shared && errno == ENOENT; }
 
 /* Replaces a whiteout by a directory that shows nothing of the layers below. */
 static struct err *mkdir_over_whiteout(struct tree *t, const char *name, unsigned mode) {
@@ -157,21 +162,17 @@ static struct err *mkdir_over_whiteout(struct tree *t, const char *name, unsigne
 struct err *tree_mkdir(struct tree *t, const char *name, unsigned mode, bool *ret_existed) {
     *ret_existed = false;
     tree_touch(t);
-    if (mkdirat(tree_fd(t), name, mode) == 0)
-        return NULL;
-    if (errno != EEXIST)
-        return err_sys(errno, "make a directory");
-    if (!t->shared && tree_is_whiteout(tree_fd(t), name))
-        return mkdir_over_whiteout(t, name, mode);
-    struct stat st;
-    if (fstatat(tree_fd(t), name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return err_sys(errno, "stat an earlier entry");
-    *ret_existed = S_ISDIR(st.st_mode);
-    if (*ret_existed)
-        return NULL;
-    TRY(tree_remove(t, name));
-    if (mkdirat(tree_fd(t), name, mode) != 0)
-        return err_sys(errno, "make a directory");
+    for (int tries = 0; mkdirat(tree_fd(t), name, mode) != 0;) {
+        if (errno != EEXIST)
+            return err_sys(errno, "make a directory");
+        if (!t->shared && tree_is_whiteout(tree_fd(t), name))
+            return mkdir_over_whiteout(t, name, mode);
+        struct stat st;
+        *ret_existed = fstatat(tree_fd(t), name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+        if (*ret_existed)
+            return NULL;
+        TRY(tree_make_room(t, name, &tries));
+    }
     return NULL;
 }
 
@@ -210,16 +211,21 @@ static struct err *open_odd(struct tree *t, const char *name, size_t end, int *r
     return fd_open_at(tree_fd(t), name, OPEN_DIR, 0, ret_fd);
 }
 
+static struct err *make_parent(struct tree *t, const char *name) {
+    tree_touch(t);
+    if (mkdirat(tree_fd(t), name, 0755) != 0)
+        return errno == EEXIST ? NULL : err_sys(errno, "make a parent directory");
+    if (tree_inherits(t) && (!t->shared || t->own) &&
+        (fchownat(tree_fd(t), name, 0, 0, AT_SYMLINK_NOFOLLOW) != 0 || fchmodat(tree_fd(t), name, 0755, 0) != 0))
+        return err_sys(errno, "set the owner of a parent directory");
+    return NULL;
+}
+
 /* Opens component `name` of the current directory and stands there; `end` is where it ends in t->entry. */
 static struct err *push(struct tree *t, const char *name, size_t end) {
     autofd int fd = openat(tree_fd(t), name, OPEN_DIR);
     if (fd < 0 && errno == ENOENT) {
-        tree_touch(t);
-        if (mkdirat(tree_fd(t), name, 0755) != 0)
-            return err_sys(errno, "make a parent directory");
-        if (tree_inherits(t) && (!t->shared || t->own) &&
-            (fchownat(tree_fd(t), name, 0, 0, AT_SYMLINK_NOFOLLOW) != 0 || fchmodat(tree_fd(t), name, 0755, 0) != 0))
-            return err_sys(errno, "set the owner of a parent directory");
+        TRY(make_parent(t, name));
         fd = openat(tree_fd(t), name, OPEN_DIR);
     }
     if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))

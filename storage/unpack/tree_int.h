@@ -45,8 +45,12 @@ bool tree_inherits(const struct tree *t);
 void tree_touch(struct tree *t);
 /* An entry for the root directory changed its owner, mode and time: takes note of them. */
 struct err *tree_root_changed(struct tree *t) __attribute__((warn_unused_result));
-/* Removes an entry of the current directory, with everything below it. */
-struct err *tree_remove(struct tree *t, const char *name) __attribute__((warn_unused_result));
+/* For one that could not be made in the current directory because of EEXIST, and is to be tried again: removes what is
+ * there, with everything below it. In a shared tree others come and go: that is borne, but not for ever (*tries, 0 at
+ * first). */
+struct err *tree_make_room(struct tree *t, const char *name, int *tries) __attribute__((warn_unused_result));
+/* After an error about what has just been made: whether others have removed it already, which is no failure of ours. */
+bool tree_lost(const struct tree *t);
 /* Makes a directory in the current one; where a whiteout stood, hides what lies below it in other layers. */
 struct err *tree_mkdir(struct tree *t, const char *name, unsigned mode, bool *ret_existed)
     __attribute__((warn_unused_result));

@@ -385,6 +385,22 @@ swapping='mkdir -p /w/real && cd /w && echo mine >real/file && ln -s "$OUTSIDE" 
 
 # ---- export ----
 
+@test "cp of what the container removes and makes again all the while" {
+    local calls=unlinkat,mkdirat i
+    c=$(unique)
+    container "$c"
+    coracle exec -d "$c" sh -c 'mkdir /w; cd /w; while :; do rm -rf file link fifo; echo theirs >file; echo >link; touch fifo; done'
+    mkdir w
+    echo ours >w/file
+    ln -s file w/link
+    mkfifo w/fifo
+    tar -cf w.tar --format=pax w
+    for i in 1 2 3 4 5 6; do
+        # each removal comes late: mostly to what is no longer there, or is there again when it has been done
+        strace -f -qq -o /dev/null -e trace=$calls -e inject=$calls:delay_enter=3000:delay_exit=3000 coracle cp - "$c:/" <w.tar
+    done
+}
+
 @test "export: the tree that the container has, without its mounts; running and stopped" {
     c=$(unique)
     mkdir vol && echo x >vol/x
