@@ -83,8 +83,9 @@ static struct err *call(const struct host *h, const struct request *r, struct an
         TRY(exchange(r, a));
     }
     if (!a->j)
-        return err_hint(err_new(ERR_SYSTEM, "coracle-net ended without an answer"),
-                        "The machine may be out of memory; see the kernel's log.");
+        return err_hint(err_sys(ECONNRESET, "coracle-net ended without an answer"),
+                        "the machine may be out of memory (see the kernel's log); a container needs nothing of this "
+                        "with --network host, and with --network none");
     return msg_err_of(a->j);
 }
 

@@ -2,10 +2,13 @@
  * fallback: the last rung of the ladder (docs/internals/networks.md). Where this machine can give containers no network
  * (no network namespaces, no bridges, a helper that cannot run), a container of the default network may run on the
  * host's, with a warning. Nothing that was asked for is dropped by that: where the container would be reachable at
- * other ports, or its walls or names would be gone, it does not start, and the error says what stands against it.
+ * other ports, or its walls or names would be gone, it does not start, and the error says what stands against it. Nor
+ * does it where the machine has only run out of something, or the helper was killed: it would have its walls the next
+ * time.
  */
 #include "engine/engine_int.h"
 
+#include <errno.h>
 #include <string.h>
 
 static const char level_host[] = "host", level_error[] = "error";
@@ -86,11 +89,18 @@ static struct err *no_networks(struct engine *e) {
     return other ? NULL : net_level(e->host, fd, &level);
 }
 
+static bool is_passing(const struct err *why) {
+    int code = err_errno(why);
+    return code == ENOMEM || code == EAGAIN || code == EMFILE || code == ENFILE || code == ECONNRESET;
+}
+
 struct err *engine_fallback(struct engine *e, const struct engine_container *c, struct err *take_failed) {
     struct err *why = no_networks(e);
     if (!why)
         return take_failed;
     err_free(take_failed);
+    if (is_passing(why))
+        return why;
     autojson wanted = NULL;
     autojson config = NULL;
     autoerr unread = json_read_file(c->dirfd, NETWORK_FILE, &wanted);

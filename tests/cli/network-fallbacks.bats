@@ -181,6 +181,23 @@ S
     coracle run --rm --network none busybox true
 }
 
+@test "what may pass is no reason to leave the walls: a helper that is killed each time, a machine out of memory" {
+    instead <<'S'
+#!/bin/sh
+kill -KILL $$
+S
+    run coracle run --name refused busybox true
+    assert_status 125
+    assert_output_has 'ended without an answer'
+    assert_output_has '--network host'
+    coracle rm refused
+    coracle run --rm --network host busybox true
+    without unshare ENOMEM '(0, 0x40000000)'
+    run coracle run --rm busybox true
+    assert_status 125
+    assert_output_has 'make a network namespace: cannot allocate memory'
+}
+
 @test "a helper that is killed while it starts is started again, and no container loses its network by that" {
     local port
     port=$(free_port)
