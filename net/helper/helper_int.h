@@ -120,6 +120,7 @@ struct loop {
     int spare; /* given up for a moment to refuse a connection when there are no descriptors left */
     struct msg_chan *warden;
     struct watch channel;
+    bool kept_for_warden;
     struct timer timers;       /* ring, the earliest first; no wake-up without one */
     struct epoll_event *round; /* what is still to be handled in this round */
     size_t n_round;

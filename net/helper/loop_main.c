@@ -120,10 +120,28 @@ static struct err *serve(struct loop *l, const struct json *m, struct descriptor
     return err_new(ERR_UNSUPPORTED, "unknown request '%s'", op);
 }
 
-void loop_tell(struct loop *l, const struct json *message) {
-    autoerr e = msg_send(l->warden, message, NULL, 0);
+/* While something is kept for the warden, the socket's having room is an event. */
+static void kept_on(struct loop *l, struct err *take_e, bool kept) {
+    autoerr e = take_e;
     if (e)
         exit(0); /* the warden is gone */
+    if (kept == l->kept_for_warden)
+        return;
+    l->kept_for_warden = kept;
+    loop_mod(l, &l->channel, EPOLLIN | (kept ? EPOLLOUT : 0));
+}
+
+/* The warden may be telling us something that does not fit into its socket: to wait for it here could be for ever. */
+void loop_tell(struct loop *l, const struct json *message) {
+    bool kept = false;
+    struct err *e = msg_post(l->warden, message, &kept);
+    kept_on(l, e, kept);
+}
+
+static void tell_rest(struct loop *l) {
+    bool kept = false;
+    struct err *e = msg_flush(l->warden, &kept);
+    kept_on(l, e, kept);
 }
 
 /* Answers a request that has a number; `e` is NULL when it was done. */
@@ -149,7 +167,11 @@ static void answer_request(struct loop *l, const struct json *m, struct json *an
 }
 
 static void channel_ready(struct loop *l, struct watch *w, uint32_t events) {
-    (void)w, (void)events;
+    (void)w;
+    if (events & EPOLLOUT)
+        tell_rest(l);
+    if (!(events & ~(uint32_t)EPOLLOUT))
+        return;
     do {
         autojson m = NULL;
         autojson answer = json_object();

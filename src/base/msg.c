@@ -33,12 +33,15 @@ struct msg_chan {
     size_t scanned;                      /* no newline in [begin, scanned) */
     struct pending pending[PENDING_MAX]; /* for the line being read and the last one begun */
     size_t n_pending;
+    struct str out; /* posted and not sent yet, from `sent` on */
+    size_t sent;
 };
 
 struct msg_chan *msg_chan_new(int take_fd) {
     struct msg_chan *c = mem_alloc(sizeof *c);
     c->fd = take_fd;
     c->in = (struct str)STR_INIT_MAX(2 * MSG_MAX);
+    c->out = (struct str)STR_INIT_MAX(MSG_KEEP_MAX);
     return c;
 }
 
@@ -54,6 +57,7 @@ void msg_chan_free(struct msg_chan *c) {
         close_fds(c->pending[i].fds, c->pending[i].n);
     fd_close(c->fd);
     str_done(&c->in);
+    str_done(&c->out);
     free(c);
 }
 
@@ -112,6 +116,36 @@ struct err *msg_send_err(struct msg_chan *c, const struct err *e) {
     err_encode(e, &line);
     str_append_c(&line, '}');
     return finish_and_send(c, &line, NULL, 0);
+}
+
+struct err *msg_flush(struct msg_chan *c, bool *ret_kept) {
+    while (c->sent < c->out.len) {
+        ssize_t n = send(c->fd, c->out.ptr + c->sent, c->out.len - c->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n >= 0)
+            c->sent += (size_t)n;
+        else if (errno == EAGAIN)
+            break;
+        else if (errno != EINTR)
+            return err_sys(errno, "send a message");
+    }
+    *ret_kept = c->sent < c->out.len;
+    if (!*ret_kept) {
+        str_clear(&c->out);
+        c->sent = 0;
+    }
+    return NULL;
+}
+
+struct err *msg_post(struct msg_chan *c, const struct json *j, bool *ret_kept) {
+    c->out.len -= c->sent;
+    if (c->sent)
+        memmove(c->out.ptr, c->out.ptr + c->sent, c->out.len + 1);
+    c->sent = 0;
+    json_render(j, JSON_COMPACT, &c->out);
+    str_append_c(&c->out, '\n');
+    if (!str_ok(&c->out))
+        return err_sys(EMSGSIZE, "send a message");
+    return msg_flush(c, ret_kept);
 }
 
 struct err *msg_err_of(const struct json *j) {

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct err;
@@ -14,6 +15,7 @@ struct str;
 
 #define MSG_MAX ((size_t)1 << 20)
 #define MSG_FDS 8
+#define MSG_KEEP_MAX (16 * MSG_MAX)
 
 struct msg_chan;
 
@@ -28,6 +30,12 @@ int msg_chan_fd(const struct msg_chan *c);
 /* Sends an object, with n descriptors (duplicated by the kernel, still the caller's). */
 struct err *msg_send(struct msg_chan *c, const struct json *j, const int *fds, size_t n)
     __attribute__((warn_unused_result));
+
+/* Sends without waiting: what the socket does not take is kept, in order, for msg_flush(). Not to be mixed with
+ * msg_send() while something is kept (*ret_kept). EMSGSIZE where more than MSG_KEEP_MAX bytes would be. */
+struct err *msg_post(struct msg_chan *c, const struct json *j, bool *ret_kept) __attribute__((warn_unused_result));
+/* Sends what is kept, as far as that goes without waiting. */
+struct err *msg_flush(struct msg_chan *c, bool *ret_kept) __attribute__((warn_unused_result));
 
 /* Waits for the next object. fds[0..*n_fds) are the caller's to close; pass NULL to refuse (and close) any. */
 struct err *msg_recv(struct msg_chan *c, struct json **ret, int *fds, size_t *n_fds)

@@ -144,7 +144,7 @@ struct mon {
     bool killed_at_once; /* by a stop whose signal could not be received */
     bool paused;
     bool until_released; /* paused for nobody but the clients that hold it */
-    int second_look; /* the signal of a stop that was blocked when it was sent; 0: none */
+    int second_look;     /* the signal of a stop that was blocked when it was sent; 0: none */
     struct deadlines deadlines;
     int64_t timer_at; /* what the timer is set to, 0: nothing */
     struct restart restart;

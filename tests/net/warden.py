@@ -261,6 +261,34 @@ def what_the_loop_says_of_itself_and_what_it_is_asked_arrive_together(w):
     later.close()
 
 
+KNOCKING = """
+import socket, time
+kept = []
+for port in range(1, 1001):
+    kept.append(socket.socket())
+    kept[-1].setblocking(False)
+    kept[-1].connect_ex(("198.51.100.1", port))
+    time.sleep(0.001)
+"""
+
+
+@case
+def the_loop_goes_on_while_the_warden_is_held_up(w):
+    port = {"proto": "tcp", "host_ip": "", "host_port": 0, "port": 80}
+    a = w.container("a", BACK, ports=[port])
+    warden = min(w.processes())
+    os.kill(warden, signal.SIGSTOP)
+    try:
+        a.run("python3", "-c", KNOCKING)  # each is something to say to the warden, where packets are held for it
+        with socket.create_connection(("127.0.0.1", a.answer["ports"][0]["host_port"]), timeout=60) as client:
+            with contextlib.suppress(ConnectionResetError):  # nobody listens inside
+                client.recv(1)
+    finally:
+        os.kill(warden, signal.SIGCONT)
+    assert "unreachable" in a.run("busybox", "nc", "198.51.100.1", "2000").stderr
+    assert len(w.helper.ask(op="list")["containers"]) == 1
+
+
 @case
 def everything_survives_a_killed_helper(w):
     a, b = w.container("a", BACK, dns_internal=True), w.container("b", BACK)

@@ -53,6 +53,39 @@ static void test_framing(void) {
     CHECK(before == NULL);
 }
 
+/* What nobody reads does not hold up who posts it, and comes in order. */
+static void test_post(void) {
+    automsg a = NULL;
+    automsg b = NULL;
+    make_pair(&a, &b);
+    bool kept = false;
+    int n = 0, later = 1000;
+    while (!kept || later--) {
+        autojson j = number(n++);
+        CHECK_OK(msg_post(a, j, &kept));
+    }
+    for (int i = 0; i < n; i++) {
+        autojson j = NULL;
+        if (kept)
+            CHECK_OK(msg_flush(a, &kept));
+        CHECK_OK(msg_recv(b, &j, NULL, NULL));
+        CHECK_INT(json_int_value(json_get(j, "n"), -1), i);
+    }
+    CHECK(!kept);
+    autofree char *text = mem_alloc(MSG_MAX / 2 + 1);
+    memset(text, ' ', MSG_MAX / 2);
+    autojson big = json_object();
+    json_set_str(big, "big", text);
+    for (n = 0; n < 100; n++) {
+        autoerr e = msg_post(a, big, &kept);
+        if (e)
+            break;
+    }
+    CHECK(n >= 32 && n < 100); /* at most so many, and not for ever */
+    msg_chan_free(take_ptr(&b));
+    CHECK_ERR(msg_flush(a, &kept), ERR_SYSTEM); /* EPIPE, no signal */
+}
+
 /* Bytes one by one, and a line in pieces. */
 static void test_pieces(void) {
     int s[2];
@@ -237,5 +270,5 @@ static void test_errors(void) {
     CHECK_OK(msg_err_of(k));
 }
 
-UNIT_MAIN({"framing", test_framing}, {"pieces", test_pieces}, {"descriptors", test_descriptors}, {"long", test_long},
-          {"no_leak", test_no_leak}, {"rubbish", test_rubbish}, {"errors", test_errors})
+UNIT_MAIN({"framing", test_framing}, {"post", test_post}, {"pieces", test_pieces}, {"descriptors", test_descriptors},
+          {"long", test_long}, {"no_leak", test_no_leak}, {"rubbish", test_rubbish}, {"errors", test_errors})
