@@ -11,6 +11,7 @@
 #include "base/path.h"
 #include "base/sys/sys.h"
 #include "build/exec_int.h"
+#include "engine/observe.h"
 #include "storage/builds.h"
 
 struct listing {
@@ -238,5 +239,7 @@ struct err *build_prune(struct engine *e, const struct build_prune *p, struct st
     listing_done(&l);
     fd_replace(&hold, -1);
     engine_build_sweep(e);
+    if (!bad)
+        engine_prune_tell(e, "builder", *ret_bytes);
     return bad;
 }

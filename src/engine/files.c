@@ -103,6 +103,19 @@ struct err *files_open(struct engine *e, const char *name, struct files *ret) {
     return NULL;
 }
 
+struct err *files_still(const struct files *f, struct err *take_e) {
+    autofd int dir = -1;
+    struct pollfd run = {.fd = f->pidfd, .events = POLLIN};
+    autoerr gone = store_container_open(f->engine->store, f->c.id, &dir);
+    bool removed = gone && err_kind(gone) == ERR_NOT_FOUND;
+    bool restarted = take_e && err_errno(take_e) == ENOENT && poll(&run, 1, 0) > 0;
+    if (!removed && !restarted)
+        return take_e;
+    err_free(take_e);
+    return err_new(ERR_CONFLICT, "container %s has been %s", engine_container_name(&f->c),
+                   removed ? "removed" : "stopped or restarted while its files were copied");
+}
+
 /* ---- calls inside ---- */
 
 static struct err *call_root(void *ctx, int root, int mounts) {
@@ -225,7 +238,7 @@ struct err *engine_container_diff(struct engine *e, const char *name,
     autofiles f = FILES_INIT;
     autofd int list = -1;
     TRY(files_open(e, name, &f));
-    TRY(files_changes(&f, &list, NULL));
+    TRY(files_still(&f, files_changes(&f, &list, NULL)));
     return each_change(list, fn, ctx);
 }
 
@@ -289,22 +302,26 @@ static struct err *export_call(const struct files_call *call, int root) {
     return files_answer(call, facts, &root, 1);
 }
 
-struct err *engine_container_export(struct engine *e, const char *name, int fd) {
-    autofiles f = FILES_INIT;
+static struct err *export(struct files *f, int fd) {
     struct files_call call = {.fn = export_call, .wanted = 2, .bare = true};
     autoanswer a = {.n_fds = 0};
     struct store_files_job *job = NULL;
-    TRY(files_open(e, name, &f));
-    TRY(files_inside(&f, &call, &a));
+    TRY(files_inside(f, &call, &a));
     const struct store_gather g = {.out_fd = fd,
                                    .dir_fd = a.fds[0],
                                    .name = ".",
                                    .as = "",
                                    .changes_fd = -1,
                                    .root_fd = a.fds[0],
-                                   .userns_fd = f.userns_fd};
-    TRY(store_gather_start(e->store, &g, &job));
-    TRY(store_files_finish(job, NULL));
+                                   .userns_fd = f->userns_fd};
+    TRY(store_gather_start(f->engine->store, &g, &job));
+    return store_files_finish(job, NULL);
+}
+
+struct err *engine_container_export(struct engine *e, const char *name, int fd) {
+    autofiles f = FILES_INIT;
+    TRY(files_open(e, name, &f));
+    TRY(files_still(&f, export(&f, fd)));
     events_tell_container(e->host, f.c.summary, "export", NULL);
     return NULL;
 }

@@ -41,7 +41,7 @@ static struct err *open_changes(void *ctx, int *ret_fd) {
 
 static struct err *close_changes(void *ctx) {
     struct committing *m = ctx;
-    return store_files_finish(take_ptr(&m->job), NULL);
+    return files_still(&m->files, store_files_finish(take_ptr(&m->job), NULL));
 }
 
 static struct err *pause_while(struct committing *m) {
@@ -97,7 +97,7 @@ static struct err *commit(struct committing *m, const struct image_ref *ref, cha
     TRY(pause_while(m));
     struct err *e = image_commit(&i, ret_id);
     if (m->job)
-        e = end_early(m, e);
+        e = files_still(&m->files, end_early(m, e));
     go_on(m);
     return e;
 }

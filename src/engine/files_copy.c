@@ -258,6 +258,9 @@ struct err *engine_copy(struct engine *e, const struct engine_copy *c, int64_t *
         bad = find_ends(&copying);
     if (!bad)
         bad = copy_ends(&copying, &bytes);
+    for (int i = 0; i < 2; i++)
+        if (copying.containers[i].engine)
+            bad = files_still(&copying.containers[i], bad);
     if (!bad)
         tell(&copying);
     end_done(&copying.from);

@@ -47,6 +47,7 @@ teardown() {
   - all stopped containers
   - all networks not used by at least one container
   - all dangling images
+  - unused build cache
 
   Items to be pruned will be filtered with:
   - label=a
@@ -56,6 +57,7 @@ Are you sure you want to continue? [y/N] "
     run -0 coracle system prune -a --volumes <<<n
     assert_output_has "  - all anonymous volumes not used by at least one container"
     assert_output_has "  - all images without at least one container associated to them"
+    assert_output_has "  - all build cache"
     run -1 coracle system prune -f --volumes --filter until=1h
     assert_output_has 'The "until" filter is not supported with "--volumes"'
 }
@@ -120,11 +122,12 @@ Total reclaimed space: 0B"
     since=$(date +%s.%N)
     coracle system prune -f
     run -0 coracle events --since "$since" --until 0s -f event=prune --format '{{.Type}} {{.Actor.Attributes.reclaimed}}'
-    assert_eq "$(tail -3 <<<"$output")" $'container 0\nnetwork 0\nimage 0'
+    assert_eq "$(tail -4 <<<"$output")" $'container 0\nnetwork 0\nimage 0\nbuilder 0'
 }
 
 @test "after system prune -a nothing is left on the disk but the store's own files" {
     coracle run --network none busybox sh -c 'head -c 1000000 /dev/urandom >/file'
+    printf 'FROM busybox\nRUN head -c 1000000 /dev/urandom >/file\nRUN echo 1 >/one\n' | coracle build -q -t built - >/dev/null
     coracle system prune -af
     for dir in containers layers images refs blobs/sha256 names; do
         wait_for eval "[ -z \"\$(ls '$STORE/$dir')\" ]" || fail "left in $dir: $(ls "$STORE/$dir")"

@@ -24,8 +24,10 @@ TAR = os.environ["SMALL_TAR"]
 # what another worker may have done; everything else is a finding
 EXCUSES = re.compile(
     r"no such (image|container|volume|object)|is already in use by container|is in use|is using|image is being used|conflict|"
-    r"container is paused and must be|cannot start a paused|cannot attach to a paused|"  # by its commit
-    r"is not running|container is running: stop|has been removed|cannot be found|not found: no such|unable to find image|is being|was removed|no space for|same name as its current name", re.I)
+    r"container (\S+ )?is paused|cannot start a paused|cannot attach to a paused|is already paused|is not paused|"  # by its commit, too
+    r"network \S+ not found|network with name \S+ already exists|has active endpoints|has --network none|is not connected to|endpoint with name \S+ already exists|"
+    r"could not resolve host: registry-1|"  # of a build whose base is gone
+    r"is not running|container is running: stop|has been (removed|stopped or restarted)|cannot be found|not found: no such|unable to find image|is being|was removed|no space for|same name as its current name", re.I)
 NEVER = re.compile(r"corrupt|damaged|missing in the store|file exists|no such file or directory|not empty|permission denied|input/output|assert", re.I)
 
 lock = threading.Lock()
@@ -55,14 +57,12 @@ def shared(*args, data=None):
     code, out, said = coracle(*args, check=False, data=data)
     if not code:
         return out
-    if args[0] == "start" and not said:  # the container's own exit code: another one has killed it
+    if args[0] in ("start", "exec") and not said:  # the container's own exit code: another one has killed it
         return None
-    if args[0] == "cp" and "create a file: no such file or directory" in said:  # removed by force under what is being written
-        said = "container has been removed"
     if NEVER.search(said) or not EXCUSES.search(said):
         raise Problem(f"coracle {' '.join(args)}: exit {code}: {said}")
     with lock:
-        failed[args[0] if args[0] != "volume" else " ".join(args[:2])] += 1
+        failed[args[0] if args[0] not in ("volume", "network") else " ".join(args[:2])] += 1
     return None
 
 
@@ -77,6 +77,9 @@ class Worker(threading.Thread):
 
     def box(self):
         return f"box{self.rng.randrange(NAMES)}"
+
+    def network(self):
+        return f"net{self.rng.randrange(NAMES)}"
 
     def volume(self):
         return f"vol{self.rng.randrange(NAMES)}"
@@ -99,10 +102,47 @@ class Worker(threading.Thread):
         shared("commit", self.box(), self.image())
 
     def do_create(self):
-        shared("create", "--name", self.box(), "--network", "none", "-v", f"{self.volume()}:/v", "--pull", "never", self.image(), "sh", "-c", "echo x >>/v/log")
+        work = self.rng.choice(["echo x >>/v/log", "echo x >>/v/log", "sleep 0.3", "sleep 1; exit 3"])
+        network = self.rng.choice(["none", "none", self.network()])
+        shared("create", "--name", self.box(), "--network", network, "-v", f"{self.volume()}:/v", "--pull", "never", self.image(), "sh", "-c", work)
 
     def do_start(self):
-        shared("start", "-a", self.box())
+        shared("start", *self.rng.choice([["-a"], []]), self.box())
+
+    def do_restart(self):
+        shared("restart", "-t", "0", self.box())
+
+    def do_end(self):
+        shared(*self.rng.choice([["stop", "-t", "0"], ["stop"], ["kill"], ["kill", "-s", "TERM"]]), self.box())
+
+    def do_wait(self):
+        out = shared("wait", self.box())
+        if out is not None and out.decode() not in ("0\n", "3\n", "128\n", "137\n", "143\n"):  # 128: its network is gone
+            raise Problem(f"wait printed {out!r}")
+
+    def do_pause(self):
+        box = self.box()
+        shared("pause", box)
+        shared("unpause", box)
+
+    def do_exec(self):
+        out = shared("exec", self.box(), "cat", "/etc/marker")
+        if out is not None and out.decode() != f"{marker}\n":
+            raise Problem(f"exec printed {out!r}")
+
+    def do_update(self):
+        shared("update", "--restart", "no", self.box())
+
+    def do_build(self):
+        label = self.rng.randrange(3)
+        text = f"FROM {self.image()}\nRUN cat /etc/marker >/built\nLABEL n={label}\n"
+        shared("build", "-q", "--pull=false", "-t", self.image(), *self.rng.choice([[], ["--no-cache"]]), "-", data=text.encode())
+
+    def do_network(self):
+        shared("network", self.rng.choice(["create", "rm", "inspect"]), self.network())
+
+    def do_connect(self):
+        shared("network", self.rng.choice(["connect", "disconnect"]), self.network(), self.box())
 
     def do_rm(self):
         shared("rm", *self.rng.choice([[], ["-f"], ["-f", "-v"]]), self.box())
@@ -135,10 +175,18 @@ class Worker(threading.Thread):
     # ---- readers ----
 
     def do_list(self):
-        coracle(*self.rng.choice([["images"], ["images", "--tree"], ["ps", "-a", "-s"], ["volume", "ls"], ["system", "df", "-v"]]))
+        coracle(*self.rng.choice([["images"], ["images", "--tree"], ["ps", "-a", "-s"], ["volume", "ls"], ["network", "ls"], ["system", "df", "-v"]]))
 
     def do_inspect(self):
-        shared(*self.rng.choice([["image", "inspect", self.image()], ["history", self.image()], ["inspect", self.box()], ["diff", self.box()]]))
+        shared(*self.rng.choice([["image", "inspect", self.image()], ["history", self.image()], ["inspect", self.box()], ["diff", self.box()],
+                                  ["logs", self.box()], ["top", self.box()], ["stats", "--no-stream", self.box()], ["port", self.box()]]))
+
+    def do_export(self):
+        out = shared("export", self.box())
+        if out is not None:
+            with tarfile.open(fileobj=io.BytesIO(out)) as t:
+                if "etc/marker" not in t.getnames():
+                    raise Problem(f"export has only {t.getnames()[:20]}")
 
     def do_save(self):
         out = shared("save", self.image())
@@ -229,6 +277,8 @@ def main():
             coracle("rm", "-f", *ids)
         for v in coracle("volume", "ls", "-q")[1].decode().split():
             coracle("volume", "rm", v)
+        for n in coracle("network", "ls", "-q", "--filter", "type=custom")[1].decode().split():
+            coracle("network", "rm", n)
         coracle("system", "prune", "-af")
         end = time.monotonic() + LIMIT
         while rest() and time.monotonic() < end:

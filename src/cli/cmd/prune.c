@@ -1,9 +1,11 @@
-/* prune: containers, images, networks, volumes, and all of them. docker asks first, and says what was freed. */
+/* prune: containers, images, networks, volumes, and all of them with the cache of builds. docker asks first, and says what was freed. */
 #include "cli/cli_int.h"
 #include "engine/observe.h"
 
 #include <stddef.h>
 #include <string.h>
+
+#include "build/build.h"
 
 struct opts {
     bool all, force, volumes;
@@ -229,6 +231,20 @@ static struct err *prune_images(struct prune *p) {
     return NULL;
 }
 
+/* What no build is at work on. It has no labels. */
+static struct err *prune_builds(struct prune *p) {
+    const struct build_prune what = {.all = p->all, .until = p->until == INT64_MAX ? 0 : p->until};
+    autostrv struct strv ids = {.n = 0};
+    int64_t freed = 0;
+    if (!wanted(p, NULL, INT64_MIN))
+        return NULL;
+    TRY(build_prune(p->c->engine, &what, &ids, &freed));
+    for (size_t i = 0; i < ids.n; i++)
+        str_appendf(&p->report, "%s%s\n", i ? "" : "Deleted build cache objects:\n", ids.v[i]);
+    p->freed += freed;
+    return NULL;
+}
+
 /* ---- the commands ---- */
 
 static struct err *run_container(struct cli_ctx *c, int *ret_code) {
@@ -298,6 +314,7 @@ static char *system_warning(const struct opts *o) {
         str_append(&s, "  - all anonymous volumes not used by at least one container\n");
     str_append(&s, o->all ? "  - all images without at least one container associated to them\n"
                           : "  - all dangling images\n");
+    str_append(&s, o->all ? "  - all build cache\n" : "  - unused build cache\n");
     strv_extend(&filters, &o->filter);
     strv_sort(&filters);
     if (filters.n)
@@ -312,7 +329,7 @@ static char *system_warning(const struct opts *o) {
 static struct err *run_system(struct cli_ctx *c, int *ret_code) {
     (void)ret_code;
     static struct err *(*const kinds[])(struct prune * p) = {prune_containers, prune_networks, prune_volumes,
-                                                             prune_images};
+                                                             prune_images, prune_builds};
     const struct opts *o = c->opts;
     autoprune p = {.c = c};
     TRY(prune_init(c, NULL, &p));
