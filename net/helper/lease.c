@@ -220,7 +220,12 @@ static struct err *changed(struct warden *w, struct lease *l) {
     autojson event = lease_answer(w, l);
     json_remove(event, "ok");
     json_set_str(event, "event", "changed");
-    return msg_send(l->chan, event, NULL, 0);
+    struct err *e = msg_send(l->chan, event, NULL, 0);
+    if (e && (err_errno(e) == EPIPE || err_errno(e) == ECONNRESET)) { /* its monitor has ended: that will be seen */
+        err_free(e);
+        return NULL;
+    }
+    return e;
 }
 
 static struct err *named_lease(const struct warden *w, const struct json *request, struct lease **ret) {

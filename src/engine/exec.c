@@ -162,7 +162,9 @@ static struct err *begin(struct engine *e, const struct engine_container *c, con
     TRY(engine_container_unless_gone(e, c, read_config(c->dirfd, &config)));
     TRY(set_process(e, config, x));
     autofd int target = -1;
-    TRY(proc_open(c->state.pid, c->state.pid_start, &target));
+    autoerr gone = proc_open(c->state.pid, c->state.pid_start, &target);
+    if (gone)
+        return err_kind(gone) == ERR_NOT_FOUND ? engine_err_not_running(c->id) : take_ptr(&gone);
     TRY(make_pipes(x, pipes));
     const struct runtime_exec run = {
         .target = c->state.pid,
@@ -177,6 +179,10 @@ static struct err *begin(struct engine *e, const struct engine_container *c, con
         .cols = x->cols,
     };
     struct err *bad = runtime_exec(&run, ret);
+    if (bad && proc_has_ended(target)) {
+        err_free(bad);
+        return engine_err_not_running(c->id);
+    }
     if (bad) /* a command that could not be started is 126, unless its program is missing (127) */
         return err_kind(bad) == ERR_EXEC_NOT_FOUND ? bad : err_with_kind(bad, ERR_EXEC_DENIED);
     for (int i = 0; i < 3; i++)

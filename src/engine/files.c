@@ -105,10 +105,9 @@ struct err *files_open(struct engine *e, const char *name, struct files *ret) {
 
 struct err *files_still(const struct files *f, struct err *take_e) {
     autofd int dir = -1;
-    struct pollfd run = {.fd = f->pidfd, .events = POLLIN};
     autoerr gone = store_container_open(f->engine->store, f->c.id, &dir);
     bool removed = gone && err_kind(gone) == ERR_NOT_FOUND;
-    bool restarted = take_e && err_errno(take_e) == ENOENT && poll(&run, 1, 0) > 0;
+    bool restarted = take_e && err_errno(take_e) == ENOENT && f->pidfd >= 0 && proc_has_ended(f->pidfd);
     if (!removed && !restarted)
         return take_e;
     err_free(take_e);

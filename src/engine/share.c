@@ -58,6 +58,24 @@ static struct err *check_ids(const struct sharing *s, const struct engine_contai
                     "with --userns container:%s both have the same", engine_container_name(other));
 }
 
+/* Of a container that runs, or has done so a moment ago. */
+static struct err *share_with(const struct sharing *s, const struct engine_container *other, size_t k) {
+    TRY(check_ids(s, other, namespaces[k].flag));
+    if (s->m->userns_fd < 0) { /* only inside the owner's user namespace may its other namespaces be joined */
+        TRY(runtime_userns_shared_by(other->state.pid, &s->m->userns_fd));
+    }
+    autofree char *path = mem_printf("/proc/%d/ns/%s", (int)other->state.pid, namespaces[k].file);
+    autofd int ns = -1;
+    TRY(fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &ns));
+    TRY(join_one(s, &ns, namespaces[k].flag));
+    return namespaces[k].flag == CLONE_NEWNET ? fd_dup(other->dirfd, s->neighbour) : NULL;
+}
+
+static struct err *not_joinable(const struct engine_container *other, const char *kind, const char *status) {
+    return err_new(ERR_CONFLICT, "cannot join the %s namespace of a non running container: %s is %s", kind,
+                   engine_container_name(other), status);
+}
+
 static struct err *share_one(const struct sharing *s, const char *kind, const char *owner) {
     size_t k = 0;
     while (k < ARRAY_LEN(namespaces) && strcmp(namespaces[k].kind, kind) != 0)
@@ -67,19 +85,16 @@ static struct err *share_one(const struct sharing *s, const char *kind, const ch
     autocontainer other = ENGINE_CONTAINER_INIT;
     TRY(engine_container_load(s->engine, owner, &other));
     if (!engine_state_alive(&other.state))
-        return err_new(ERR_CONFLICT, "cannot join the %s namespace of a non running container: %s is %s", kind,
-                       engine_container_name(&other), other.state.status);
+        return not_joinable(&other, kind, other.state.status);
     autofd int pidfd = -1;
-    TRY(proc_open(other.state.pid, other.state.pid_start, &pidfd));
-    TRY(check_ids(s, &other, namespaces[k].flag));
-    if (s->m->userns_fd < 0) { /* only inside the owner's user namespace may its other namespaces be joined */
-        TRY(runtime_userns_shared_by(other.state.pid, &s->m->userns_fd));
-    }
-    autofree char *path = mem_printf("/proc/%d/ns/%s", (int)other.state.pid, namespaces[k].file);
-    autofd int ns = -1;
-    TRY(fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &ns));
-    TRY(join_one(s, &ns, namespaces[k].flag));
-    return namespaces[k].flag == CLONE_NEWNET ? fd_dup(other.dirfd, s->neighbour) : NULL;
+    struct err *e = proc_open(other.state.pid, other.state.pid_start, &pidfd);
+    if (!e)
+        e = share_with(s, &other, k);
+    bool ended = e && (pidfd < 0 ? err_kind(e) == ERR_NOT_FOUND : proc_has_ended(pidfd));
+    if (!ended)
+        return e;
+    err_free(e);
+    return not_joinable(&other, kind, "exited");
 }
 
 /*

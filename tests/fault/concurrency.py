@@ -26,7 +26,7 @@ EXCUSES = re.compile(
     r"no such (image|container|volume|object)|is already in use by container|is in use|is using|image is being used|conflict|"
     r"container (\S+ )?is paused|cannot start a paused|cannot attach to a paused|is already paused|is not paused|"  # by its commit, too
     r"network \S+ not found|network with name \S+ already exists|has active endpoints|has --network none|is not connected to|endpoint with name \S+ already exists|"
-    r"could not resolve host: registry-1|"  # of a build whose base is gone
+    r"of a non running container|could not resolve host: registry-1|"  # of a build whose base is gone
     r"is not running|container is running: stop|has been (removed|stopped or restarted)|cannot be found|not found: no such|unable to find image|is being|was removed|no space for|same name as its current name", re.I)
 NEVER = re.compile(r"corrupt|damaged|missing in the store|file exists|no such file or directory|not empty|permission denied|input/output|assert", re.I)
 
@@ -153,7 +153,8 @@ class Worker(threading.Thread):
 
     def do_run(self):
         word = f"{self.rng.randrange(10**9)}"
-        out = shared("run", "--rm", "--network", "none", "--pull", "never", "-v", f"{self.volume()}:/v", self.image(), "sh", "-c", f"cat /etc/marker; echo {word}")
+        network = self.rng.choice(["none", "none", self.network(), f"container:{self.box()}"])
+        out = shared("run", "--rm", "--network", network, "--pull", "never", "-v", f"{self.volume()}:/v", self.image(), "sh", "-c", f"cat /etc/marker; echo {word}")
         if out is not None and out.decode() != f"{marker}\n{word}\n":
             raise Problem(f"run printed {out!r}")
 
