@@ -351,6 +351,14 @@ struct err *store_container_running(const struct store *s, const char *id, bool 
 
 /* ---- change ---- */
 
+struct err *store_container_lock_records(int dirfd, int *ret_fd) {
+    autofd int lock = -1;
+    TRY(fd_open_at(dirfd, "records.lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &lock));
+    TRY(io_lock(lock, IO_LOCK_EXCLUSIVE));
+    *ret_fd = take_fd(&lock);
+    return NULL;
+}
+
 struct err *store_container_rename(struct store *s, const char *id, const char *new_name) {
     return store_name_change(s, id, new_name);
 }

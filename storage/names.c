@@ -176,13 +176,14 @@ struct err *store_name_release(const struct store *s, const char *name, const ch
 
 struct err *store_name_change(const struct store *s, const char *id, const char *new_name) {
     int names, containers;
-    autofd int lock = -1, dir = -1;
+    autofd int lock = -1, dir = -1, records = -1;
     autojson j = NULL;
     TRY(check_name(new_name));
     TRY(store_dir(s, STORE_NAMES, &names));
     TRY(store_dir(s, STORE_CONTAINERS, &containers));
-    TRY(lock_names(s, &lock));
     TRY(store_container_open(s, id, &dir));
+    TRY_CTX(store_container_lock_records(dir, &records), "rename container %s", id); /* first: it may take a while */
+    TRY(lock_names(s, &lock));
     TRY_CTX(json_read_file(dir, "container.json", &j), "rename container %s", id);
     const char *name = json_str_value(json_get(j, "Name"));
     bool slash = name && name[0] == '/';

@@ -237,6 +237,9 @@ struct err *store_container_text(const struct store *s, const char *id, const ch
 /* Takes the container's lock, waiting when `wait`; in_use when another process has it. The monitor inherits it. */
 struct err *store_container_lock(const struct store *s, const char *id, bool wait, int *ret_fd)
     __attribute__((warn_unused_result));
+/* A lock for who reads records of containers/<id> to write them back changed: another one, of a rename, too, waits till
+ * *ret_fd is closed. */
+struct err *store_container_lock_records(int dirfd, int *ret_fd) __attribute__((warn_unused_result));
 /* Whether some process holds it: the container has a live monitor. */
 struct err *store_container_running(const struct store *s, const char *id, bool *ret)
     __attribute__((warn_unused_result));

@@ -148,14 +148,6 @@ struct err *engine_container_record(struct engine *e, const struct engine_contai
     return engine_container_unless_gone(e, c, json_read_file(c->dirfd, file, ret));
 }
 
-struct err *engine_container_lock_records(const struct engine_container *c, int *ret_lock) {
-    autofd int lock = -1;
-    TRY(fd_open_at(c->dirfd, "records.lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &lock));
-    TRY(io_lock(lock, IO_LOCK_EXCLUSIVE));
-    *ret_lock = take_fd(&lock);
-    return NULL;
-}
-
 void engine_container_done(struct engine_container *c) {
     fd_close(c->dirfd);
     c->dirfd = -1;

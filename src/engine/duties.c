@@ -9,7 +9,7 @@ static struct err *rewrite(const struct engine_container *c, const char *name, i
     autojson options = NULL;
     autojson summary = NULL;
     autofd int lock = -1;
-    TRY(engine_container_lock_records(c, &lock));
+    TRY(store_container_lock_records(c->dirfd, &lock));
     TRY(json_read_file(c->dirfd, "options.json", &options));
     TRY(json_read_file(c->dirfd, "container.json", &summary));
     struct json *host = json_get(options, "HostConfig");

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -132,6 +133,14 @@ void engine_collect_later(struct engine *e, bool sweep) {
 }
 
 void engine_sweep(struct engine *e) { e->due_sweep = true; }
+
+bool engine_process_ended(int pidfd, const struct err *e) {
+    enum { DYING_MS = 5000 }; /* it has to run for that, too */
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    if (pidfd < 0)
+        return err_kind(e) == ERR_NOT_FOUND;
+    return poll(&p, 1, err_kind(e) == ERR_DENIED ? DYING_MS : 0) > 0;
+}
 
 struct err *engine_err_not_running(const char *id) {
     return err_new(ERR_CONFLICT, "container %s is not running", id);

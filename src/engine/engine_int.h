@@ -75,9 +75,6 @@ struct err *engine_container_unless_gone(struct engine *e, const struct engine_c
 /* Reads one of its records, "config.json" or "options.json"; not_found when it has been removed. */
 struct err *engine_container_record(struct engine *e, const struct engine_container *c, const char *file,
                                     struct json **ret) __attribute__((warn_unused_result));
-/* A lock for who reads a container's records to write them back changed: another one waits till *ret_lock is closed. */
-struct err *engine_container_lock_records(const struct engine_container *c, int *ret_lock)
-    __attribute__((warn_unused_result));
 /* The container's name without "/", borrowed from its summary. */
 const char *engine_container_name(const struct engine_container *c);
 /* The map of ids of a container's own that its config.json has: *ret_map is `ret`, or NULL where it has none. */
@@ -223,5 +220,8 @@ struct err *engine_machine_options(const struct spec_resources *r, struct machin
 void engine_machine_done(struct machine *m);
 #define automachine __attribute__((cleanup(engine_machine_done))) struct machine
 
+/* Whether an error about a container's first process is that it has ended, or, with a pidfd of -1, was never found. One
+ * that has let go of its memory, but is not dead yet, looks like one that may not be looked at: it is waited for. */
+bool engine_process_ended(int pidfd, const struct err *e);
 /* docker's "X is not running" error. */
 struct err *engine_err_not_running(const char *id) __attribute__((returns_nonnull, warn_unused_result));

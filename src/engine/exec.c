@@ -179,7 +179,7 @@ static struct err *begin(struct engine *e, const struct engine_container *c, con
         .cols = x->cols,
     };
     struct err *bad = runtime_exec(&run, ret);
-    if (bad && proc_has_ended(target)) {
+    if (bad && engine_process_ended(target, bad)) {
         err_free(bad);
         return engine_err_not_running(c->id);
     }

@@ -52,14 +52,6 @@ static struct err *reach_stopped(struct files *f) {
     return engine_rootfs_plan(f->engine, &f->c, f->config, &f->plan);
 }
 
-/* Its first process is dead, or was never found. One that has let go of its memory, but is not dead yet, looks like one
- * that may not be looked at. */
-static bool has_ended(const struct files *f, const struct err *e) {
-    enum { DYING_MS = 5000 }; /* it has to run for that, too */
-    struct pollfd p = {.fd = f->pidfd, .events = POLLIN};
-    return f->pidfd < 0 || poll(&p, 1, err_kind(e) == ERR_DENIED ? DYING_MS : 0) > 0;
-}
-
 /* One that ends just now is reached when its monitor has said so. Others who wait for that, too, wake each other: it is
  * the time that counts, and not how often we have looked. */
 static struct err *reach_settled(struct files *f) {
@@ -70,7 +62,7 @@ static struct err *reach_settled(struct files *f) {
         if (f->lock_fd >= 0)
             return reach_stopped(f);
         struct err *e = reach_running(f);
-        if (!e || !has_ended(f, e) || clock_boot() > end)
+        if (!e || !engine_process_ended(f->pidfd, e) || clock_boot() > end)
             return e && err_kind(e) == ERR_NOT_FOUND ? err_with_kind(e, ERR_CONFLICT) : e;
         err_free(e);
         fd_replace(&f->pidfd, -1);
@@ -107,7 +99,9 @@ struct err *files_still(const struct files *f, struct err *take_e) {
     autofd int dir = -1;
     autoerr gone = store_container_open(f->engine->store, f->c.id, &dir);
     bool removed = gone && err_kind(gone) == ERR_NOT_FOUND;
-    bool restarted = take_e && err_errno(take_e) == ENOENT && f->pidfd >= 0 && proc_has_ended(f->pidfd);
+    int code = take_e ? err_errno(take_e) : 0;
+    bool ruins = code == ENOENT || code == EEXIST || code == ESTALE || code == EIO;
+    bool restarted = ruins && f->pidfd >= 0 && proc_has_ended(f->pidfd);
     if (!removed && !restarted)
         return take_e;
     err_free(take_e);

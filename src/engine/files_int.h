@@ -31,8 +31,8 @@ struct err *files_open(struct engine *e, const char *name, struct files *ret) __
 
 /* What has been read of a container, or could not be, is worth something only as long as it is there: its files go
  * behind its record. Takes an error, if there is one, and gives it back; in the place of it, or of success, that the
- * container has been removed. A run that has ended takes its mount's working directory along when the next one begins:
- * what is then not found is put down to that. */
+ * container has been removed. The next run takes the working directory from the mount of one that has ended: what is
+ * lost there is put down to that. */
 struct err *files_still(const struct files *f, struct err *take_e) __attribute__((warn_unused_result));
 
 /* What a call inside gives back: descriptors, and facts as JSON. */

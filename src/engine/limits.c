@@ -173,7 +173,7 @@ static struct err *enforce(struct update *u, struct strv *warnings) {
 
 static struct err *update(struct update *u, const struct spec_resources *r, struct strv *warnings) {
     autofd int lock = -1; /* until the limits are in force, too: what is written last is what holds */
-    TRY(engine_container_lock_records(&u->c, &lock));
+    TRY(store_container_lock_records(u->c.dirfd, &lock));
     TRY(json_read_file(u->c.dirfd, "options.json", &u->options));
     TRY(json_read_file(u->c.dirfd, "config.json", &u->config));
     struct json *h = json_get(u->options, "HostConfig"), *resources = NULL;

@@ -308,17 +308,21 @@ static struct err *check_link_local(const struct strv *addresses) {
 /* A container and a network that it is to join or to leave. */
 struct membership {
     struct engine_container c;
+    int lock; /* of its records: who comes at the same time sees what we have made of them */
     struct net_def *network;
     struct json *before, *wanted; /* its network.json, and what is made of that */
 };
 
 static void membership_done(struct membership *m) {
     engine_container_done(&m->c);
+    fd_close(m->lock);
     net_def_free(m->network);
     json_free(m->before);
     json_free(m->wanted);
 }
 #define automembership __attribute__((cleanup(membership_done))) struct membership
+#define MEMBERSHIP_INIT                                                                                                \
+    { .c = ENGINE_CONTAINER_INIT, .lock = -1 }
 
 static struct err *no_networks(const struct membership *m) {
     return err_new(ERR_CONFLICT, "container %s has --network %s and cannot be connected to a network",
@@ -331,7 +335,8 @@ static struct err *membership_load(struct engine *e, const char *network, const 
     TRY(engine_container_load(e, container, &m->c));
     if (!json_bool_value(json_get(m->c.summary, "Networked"), false))
         return no_networks(m);
-    TRY(json_read_file(m->c.dirfd, NETWORK_FILE, &m->before));
+    TRY(store_container_lock_records(m->c.dirfd, &m->lock));
+    TRY(engine_container_record(e, &m->c, NETWORK_FILE, &m->before));
     m->wanted = json_copy(m->before);
     return engine_wants_network(m->wanted, SPEC_SLIRP) ? no_networks(m) : NULL;
 }
@@ -396,6 +401,12 @@ static struct err *carry_out(struct engine *e, const struct membership *m, const
     return NULL;
 }
 
+static bool has_ended(struct engine *e, const struct membership *m) {
+    autocontainer c = ENGINE_CONTAINER_INIT;
+    autoerr gone = engine_container_load_id(e, m->c.id, &c);
+    return gone || !engine_state_alive(&c.state);
+}
+
 /* Keeps what is wanted for the next starts, and carries it out on a container that runs, whose monitor reads it then.
  */
 static struct err *membership_change(struct engine *e, const struct membership *m, struct json *request, bool joined) {
@@ -404,6 +415,10 @@ static struct err *membership_change(struct engine *e, const struct membership *
         return NULL;
     json_set_str(request, "id", m->c.id);
     struct err *refused = carry_out(e, m, request, joined);
+    if (refused && err_kind(refused) == ERR_NOT_FOUND && has_ended(e, m)) {
+        err_free(refused);
+        return NULL;
+    }
     if (refused) {
         err_free(json_write_file(m->c.dirfd, NETWORK_FILE, m->before, 0600, IO_DURABLE));
         return refused;
@@ -413,7 +428,7 @@ static struct err *membership_change(struct engine *e, const struct membership *
 
 struct err *engine_network_connect(struct engine *e, const char *network, const char *container,
                                    const struct engine_endpoint *p) {
-    automembership m = {.c = ENGINE_CONTAINER_INIT};
+    automembership m = MEMBERSHIP_INIT;
     autojson request = json_object();
     TRY(check_link_local(&p->link_local));
     TRY(membership_load(e, network, container, &m));
@@ -430,7 +445,7 @@ struct err *engine_network_connect(struct engine *e, const char *network, const 
 }
 
 struct err *engine_network_disconnect(struct engine *e, const char *network, const char *container) {
-    automembership m = {.c = ENGINE_CONTAINER_INIT};
+    automembership m = MEMBERSHIP_INIT;
     autojson request = json_object();
     TRY(membership_load(e, network, container, &m));
     if (!engine_wants_network(m.wanted, m.network->name))

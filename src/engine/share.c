@@ -66,7 +66,9 @@ static struct err *share_with(const struct sharing *s, const struct engine_conta
     }
     autofree char *path = mem_printf("/proc/%d/ns/%s", (int)other->state.pid, namespaces[k].file);
     autofd int ns = -1;
-    TRY(fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &ns));
+    struct err *none = fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &ns);
+    if (none) /* who is dying has given them back already */
+        return err_with_kind(none, ERR_DENIED);
     TRY(join_one(s, &ns, namespaces[k].flag));
     return namespaces[k].flag == CLONE_NEWNET ? fd_dup(other->dirfd, s->neighbour) : NULL;
 }
@@ -90,8 +92,7 @@ static struct err *share_one(const struct sharing *s, const char *kind, const ch
     struct err *e = proc_open(other.state.pid, other.state.pid_start, &pidfd);
     if (!e)
         e = share_with(s, &other, k);
-    bool ended = e && (pidfd < 0 ? err_kind(e) == ERR_NOT_FOUND : proc_has_ended(pidfd));
-    if (!ended)
+    if (!e || !engine_process_ended(pidfd, e))
         return e;
     err_free(e);
     return not_joinable(&other, kind, "exited");

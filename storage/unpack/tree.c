@@ -139,7 +139,7 @@ struct err *tree_set_opaque(int fd) {
 struct err *tree_make_room(struct tree *t, const char *name, int *tries) {
     tree_touch(t);
     if (++*tries > MAKE_ROOM_TRIES)
-        return err_new(ERR_IN_USE, "somebody puts something else there all the time");
+        return err_sys(EEXIST, "replace an earlier entry");
     if (unlinkat(tree_fd(t), name, 0) == 0 || errno == ENOENT)
         return NULL;
     if (errno != EISDIR && errno != EPERM)

@@ -425,6 +425,26 @@ swapping='mkdir -p /w/real && cd /w && echo mine >real/file && ln -s "$OUTSIDE" 
     assert_eq "$(coracle run --rm --network none again cat /mine/hard 2>&1)" hi
 }
 
+@test "export and cp out of a container that is removed meanwhile fail, whatever they have got of it" {
+    local what
+    mkfifo pipe
+    for what in 'export C' 'cp C:/ -'; do
+        c=$(unique)
+        container "$c"
+        inside "$c" sh -c 'head -c 3000000 /dev/urandom >/zz'
+        coracle ${what/C/$c} >pipe 2>said 3>&- &
+        exec 9<pipe
+        head -c 512 <&9 >/dev/null # it has begun, and waits for its reader now
+        coracle rm -f "$c" >/dev/null
+        cat <&9 >/dev/null
+        exec 9<&-
+        status=0
+        wait $! || status=$?
+        assert_status 1
+        assert_eq "$(cat said)" "coracle: container $c has been removed"
+    done
+}
+
 @test "export: refuses a terminal; -o leaves no torn file behind" {
     c=$(unique)
     container "$c"

@@ -302,6 +302,18 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
     coracle rm new1 old1 taken1
 }
 
+@test "rename while update writes the same record: neither is lost" {
+    coracle create --name old3 busybox true >/dev/null
+    strace -qq -o "$BATS_TEST_TMPDIR/trace" -e trace=openat,rename,renameat,renameat2 -e inject=rename,renameat,renameat2:delay_enter=500000 \
+        coracle update --restart always old3 3>&- &
+    wait_for grep -qs '"container.json"' "$BATS_TEST_TMPDIR/trace"
+    coracle rename old3 new3
+    wait $!
+    assert_eq "$(coracle inspect -f '{{.Name}} {{.HostConfig.RestartPolicy.Name}}' new3)" "/new3 always"
+    coracle system check --quick
+    coracle rm new3
+}
+
 @test "rename of a running container: it goes on, ps and stop know the new name" {
     coracle run -d --name live1 busybox sleep 1000
     coracle rename live1 live2

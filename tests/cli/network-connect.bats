@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# network-connect: network connect and disconnect when coracle-net dies in the middle of it.
+# network-connect: network connect and disconnect when coracle-net dies in the middle of it, and two of them at once.
 load ../lib/common
 load ../lib/networks
 load ../lib/lacking
@@ -76,4 +76,16 @@ dies_after() {
     assert_status 1
     coracle restart -t 0 joins
     assert_eq "$(on)" first
+}
+
+@test "two connects at once are both wanted at the next start" {
+    coracle create --name joins --network first busybox sleep 1000 >/dev/null
+    coracle network create third >/dev/null
+    strace -qq -o "$BATS_TEST_TMPDIR/trace" -e trace=openat,rename,renameat,renameat2 -e inject=rename,renameat,renameat2:delay_enter=500000 \
+        coracle network connect second joins 3>&- &
+    wait_for grep -qs '"network.json"' "$BATS_TEST_TMPDIR/trace"
+    coracle network connect third joins
+    wait $!
+    coracle start joins >/dev/null
+    assert_eq "$(on)" "first second third"
 }
