@@ -64,7 +64,8 @@ struct err *engine_container_kill(struct engine *e, const char *name, const char
     int signo = SIGKILL;
     if (signal)
         TRY(proc_signal_parse(signal, &signo));
-    struct err *ended = engine_state_alive(&c.state) ? monitor_kill(e->host, c.id, signo) : engine_err_not_running(c.id);
+    struct err *ended =
+        engine_state_alive(&c.state) ? monitor_kill(e->host, c.id, signo) : engine_err_not_running(c.id);
     if (ended && (err_kind(ended) == ERR_NOT_FOUND || err_kind(ended) == ERR_CONFLICT)) {
         err_free(ended);
         return err_new(ERR_CONFLICT, "cannot kill container: %s: container %s is not running", name, c.id);

@@ -162,7 +162,9 @@ class Worker(threading.Thread):
         shared("volume", self.rng.choice(["create", "rm", "inspect"]), self.volume())
 
     def do_prune(self):
-        shared(*self.rng.choice([["image", "prune", "-f"], ["container", "prune", "-f", "--filter", "label=nobody"], ["volume", "prune", "-f"]]))
+        others = ["-f", "--filter", "label!=own"]
+        coracle(*self.rng.choice([["image", "prune", "-f"], ["image", "prune", "-a", *others], ["container", "prune", *others], ["network", "prune", "-f"],
+                                  ["volume", "prune", "-f"], ["builder", "prune", "-f"], ["system", "prune", *others]]))
 
     def do_dedup(self):
         code, out, said = coracle("system", "dedup", check=False)

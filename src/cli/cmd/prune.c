@@ -1,4 +1,5 @@
-/* prune: containers, images, networks, volumes, and all of them with the cache of builds. docker asks first, and says what was freed. */
+/* prune: containers, images, networks, volumes, and all of them with the cache of builds. docker asks first, and says
+ * what was freed. */
 #include "cli/cli_int.h"
 #include "engine/observe.h"
 
