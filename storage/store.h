@@ -47,12 +47,10 @@ int store_dirfd(const struct store *s, const char *which);
 const char *store_root(const struct store *s);
 /* Where this handle's containers are: <what this returns>/containers/<id>, borrowed. */
 const char *store_containers_root(const struct store *s);
-/*
- * From now on the containers of this handle are in a work directory tmp/<*ret_tmp> of their own, for those that are
+/* From now on the containers of this handle are in a work directory tmp/<*ret_tmp> of their own, for those that are
  * part of a piece of work, as the steps of a build are: nobody else sees them, and they are debris when the last
  * process that has *ret_hold open is gone, however it ended. The caller holds the store: the sweep does not know their
- * layers.
- */
+ * layers. */
 struct err *store_containers_apart(struct store *s, char **ret_tmp, int *ret_hold) __attribute__((warn_unused_result));
 /* That descriptor, borrowed, or -1: they are where all are. */
 int store_apart_hold(const struct store *s);
@@ -237,12 +235,11 @@ struct err *store_container_text(const struct store *s, const char *id, const ch
 /* Takes the container's lock, waiting when `wait`; in_use when another process has it. The monitor inherits it. */
 struct err *store_container_lock(const struct store *s, const char *id, bool wait, int *ret_fd)
     __attribute__((warn_unused_result));
-/* A lock for who reads records of containers/<id> to write them back changed: another one, of a rename, too, waits till
- * *ret_fd is closed. */
-struct err *store_container_lock_records(int dirfd, int *ret_fd) __attribute__((warn_unused_result));
 /* Whether some process holds it: the container has a live monitor. */
 struct err *store_container_running(const struct store *s, const char *id, bool *ret)
     __attribute__((warn_unused_result));
+/* For who reads records of containers/<id> to write them back changed; a rename does, too. Till *ret_fd is closed. */
+struct err *store_container_lock_records(int dirfd, int *ret_fd) __attribute__((warn_unused_result));
 /* Renames (names/ entries and container.json); conflict when taken. */
 struct err *store_container_rename(struct store *s, const char *id, const char *to) __attribute__((warn_unused_result));
 /* Releases the name and moves the directory to the trash: gone from view in two renames. */
