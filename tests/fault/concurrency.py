@@ -4,7 +4,8 @@
     concurrency.py SECONDS [SEED]     in the environment of a bats file (HOME, XDG_RUNTIME_DIR, PATH), with $SMALL_TAR
 
 Every worker runs one command after the other, drawn at random, on a handful of names that all of them share: images of the same
-layer, containers, volumes. What one makes the others tag, mount, commit, save, remove and prune. Held against every command:
+layer, containers, volumes, networks. What one makes the others tag, mount, start, enter, commit, save, rename, remove and prune. Held against
+every command:
   * it ends within its time, and by itself
   * when it fails it is because of what another one did to the name (gone, there already, in use): no other reason is accepted
   * what it says it has done has been done: a container prints what its image has, whoever removes that image meanwhile
