@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "engine/engine_int.h"
@@ -39,6 +40,14 @@ static struct err *place_of(struct engine *e, const char *list, struct place *p)
     return fd_open_dir(store_dirfd(s, "manifests"), ".", &p->dir);
 }
 
+/* For who reads a list to write it back changed; until the place is done with. */
+static struct err *lock_lists(const struct place *p) {
+    while (flock(p->dir, LOCK_EX) < 0)
+        if (errno != EINTR)
+            return err_sys(errno, "lock the manifest lists");
+    return NULL;
+}
+
 static struct err *read_list(const struct place *p, struct json **ret) {
     struct err *e = json_read_file(p->dir, p->file, ret);
     if (!e || err_kind(e) != ERR_NOT_FOUND)
@@ -61,7 +70,7 @@ static struct json *find_entry(struct json *list, const char *ref, const char *d
 }
 
 /* An index of one image stands for that image. */
-static struct err *add_to(struct engine *e, struct json *list, const char *reference) {
+static struct err *entry_of(struct engine *e, const char *reference, struct json **ret) {
     const struct image_remote r = remote_of(e);
     struct image_ref ref = {.domain = NULL};
     autojson found = json_array();
@@ -74,24 +83,34 @@ static struct err *add_to(struct engine *e, struct json *list, const char *refer
     if (json_count(found) != 1)
         return err_new(ERR_USAGE, "%s is a manifest list", reference);
     json_set_str(entry, "Ref", canonical);
-    if (!find_entry(list, canonical, json_text(json_get(entry, "Descriptor"), "digest")))
-        json_push(list, json_copy(entry));
+    *ret = json_copy(entry);
     return NULL;
 }
 
-struct err *engine_manifest_add(struct engine *e, const char *list, const char *reference, bool amend) {
-    autoplace p = {.dir = -1};
-    autojson j = NULL;
-    TRY(place_of(e, list, &p));
-    struct err *none = read_list(&p, &j);
+static struct err *read_to_amend(const struct place *p, bool amend, struct json **ret) {
+    struct err *none = read_list(p, ret);
     if (!none && !amend)
         return err_new(ERR_CONFLICT, "refusing to amend an existing manifest list with no --amend flag");
     if (none && err_kind(none) != ERR_NOT_FOUND)
         return none;
     err_free(none);
-    if (!j)
-        j = json_array();
-    TRY(add_to(e, j, reference));
+    if (!*ret)
+        *ret = json_array();
+    return NULL;
+}
+
+struct err *engine_manifest_add(struct engine *e, const char *list, const char *reference, bool amend) {
+    autoplace p = {.dir = -1};
+    autojson before = NULL;
+    autojson entry = NULL;
+    autojson j = NULL;
+    TRY(place_of(e, list, &p));
+    TRY(read_to_amend(&p, amend, &before)); /* the registry is not asked in vain */
+    TRY(entry_of(e, reference, &entry));
+    TRY(lock_lists(&p));
+    TRY(read_to_amend(&p, amend, &j));
+    if (!find_entry(j, json_text(entry, "Ref"), json_text(json_get(entry, "Descriptor"), "digest")))
+        json_push(j, take_ptr(&entry));
     return json_write_file(p.dir, p.file, j, 0600, IO_DURABLE);
 }
 
@@ -101,6 +120,7 @@ struct err *engine_manifest_annotate(struct engine *e, const char *list, const c
     autojson j = NULL;
     struct image_ref ref = {.domain = NULL};
     TRY(place_of(e, list, &p));
+    TRY(lock_lists(&p));
     TRY(read_list(&p, &j));
     TRY(engine_ref_parse(e, reference, &ref));
     autofree char *canonical = image_ref_canonical(&ref);
