@@ -19,7 +19,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -101,9 +100,7 @@ static struct err *lock_names(const struct store *s, int *ret_fd) {
     TRY(store_dir(s, STORE_NAMES, &names));
     autofd int fd = -1;
     TRY(fd_open_dir(names, ".", &fd));
-    while (flock(fd, LOCK_EX) < 0)
-        if (errno != EINTR)
-            return err_sys(errno, "lock %s/names", s->root);
+    TRY_CTX(io_lock_dir(fd, IO_LOCK_EXCLUSIVE), "lock %s/names", s->root);
     *ret_fd = take_fd(&fd);
     return NULL;
 }

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,9 +45,7 @@ static struct err *open_shared(const char *dir, int *ret_fd) {
     struct err *e = fd_open_dir(AT_FDCWD, dir, &fd);
     if (e)
         return err_hint(e, "make it first; it is to be yours, and others need to get there");
-    while (flock(fd, LOCK_EX) < 0)
-        if (errno != EINTR)
-            return err_sys(errno, "lock %s", dir);
+    TRY_CTX(io_lock_dir(fd, IO_LOCK_EXCLUSIVE), "lock %s", dir);
     *ret_fd = take_fd(&fd);
     return NULL;
 }

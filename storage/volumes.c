@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,9 +54,7 @@ struct err *store_volumes_lock(const struct store *s, bool exclusive, int *ret_f
     autofd int fd = -1;
     TRY(store_dir(s, STORE_VOLUMES, &volumes));
     TRY(fd_open_dir(volumes, ".", &fd));
-    while (flock(fd, exclusive ? LOCK_EX : LOCK_SH) < 0)
-        if (errno != EINTR)
-            return err_sys(errno, "lock %s/volumes", store_root(s));
+    TRY_CTX(io_lock_dir(fd, exclusive ? IO_LOCK_EXCLUSIVE : IO_LOCK_SHARED), "lock %s/volumes", store_root(s));
     *ret_fd = take_fd(&fd);
     return NULL;
 }

@@ -71,6 +71,9 @@ enum io_lock { IO_LOCK_SHARED, IO_LOCK_EXCLUSIVE };
 /* Takes an OFD lock on an open file, waiting for it. */
 struct err *io_lock(int fd, enum io_lock how) __attribute__((warn_unused_result));
 
+/* The same of a directory, which cannot be opened for writing: by flock(2), till the description is closed. */
+struct err *io_lock_dir(int dirfd, enum io_lock how) __attribute__((warn_unused_result));
+
 /* Tries to; *ret_got tells whether it was free. */
 struct err *io_try_lock(int fd, enum io_lock how, bool *ret_got) __attribute__((warn_unused_result));
 

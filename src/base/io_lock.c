@@ -1,6 +1,7 @@
-/* io_lock: open-file-description locks on whole files. */
+/* io_lock: locks on whole files, and on directories. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -22,6 +23,13 @@ static short lock_type(enum io_lock how) { return how == IO_LOCK_EXCLUSIVE ? F_W
 struct err *io_lock(int fd, enum io_lock how) {
     if (lock_call(fd, F_OFD_SETLKW, lock_type(how), NULL) < 0)
         return err_sys(errno, "wait for a lock");
+    return NULL;
+}
+
+struct err *io_lock_dir(int dirfd, enum io_lock how) {
+    while (flock(dirfd, how == IO_LOCK_EXCLUSIVE ? LOCK_EX : LOCK_SH) < 0)
+        if (errno != EINTR)
+            return err_sys(errno, "wait for a lock");
     return NULL;
 }
 

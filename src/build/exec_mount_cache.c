@@ -106,9 +106,7 @@ static struct err *make_new(const struct cache_dir *c) {
 
 /* A new one is made beside its place, by one build at a time, and is there at once with what it begins with. */
 static struct err *new_cache(const struct cache_dir *c) {
-    while (flock(c->dir, LOCK_EX) < 0)
-        if (errno != EINTR)
-            return err_sys(errno, "lock the cache mounts");
+    TRY_CTX(io_lock_dir(c->dir, IO_LOCK_EXCLUSIVE), "lock the cache mounts");
     struct err *e = make_new(c);
     flock(c->dir, LOCK_UN);
     return e;

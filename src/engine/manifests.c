@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "engine/engine_int.h"
@@ -42,9 +41,7 @@ static struct err *place_of(struct engine *e, const char *list, struct place *p)
 
 /* For who reads a list to write it back changed; until the place is done with. */
 static struct err *lock_lists(const struct place *p) {
-    while (flock(p->dir, LOCK_EX) < 0)
-        if (errno != EINTR)
-            return err_sys(errno, "lock the manifest lists");
+    TRY_CTX(io_lock_dir(p->dir, IO_LOCK_EXCLUSIVE), "lock the manifest lists");
     return NULL;
 }
 

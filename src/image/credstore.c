@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/err.h"
@@ -36,9 +35,7 @@ static struct err *place_of(const struct host *h, char **ret_path, int *ret_dir)
 
 /* Two logins at once: the second waits, so that neither forgets the other's. */
 static struct err *lock(int dir) {
-    while (flock(dir, LOCK_EX) < 0)
-        if (errno != EINTR)
-            return err_sys(errno, "lock docker's configuration directory");
+    TRY_CTX(io_lock_dir(dir, IO_LOCK_EXCLUSIVE), "lock docker's configuration directory");
     return NULL;
 }
 
