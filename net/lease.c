@@ -51,7 +51,7 @@ static void answer_done(struct answer *a) {
 /* Sends and receives once. Success without an answer: the helper is gone. */
 static struct err *exchange(const struct request *r, struct answer *a) {
     struct err *e = msg_send(a->chan, r->j, r->fds, r->n_fds);
-    if (e && (err_errno(e) == EPIPE || err_errno(e) == ECONNRESET)) {
+    if (msg_is_gone(e)) {
         err_free(e);
         return NULL;
     }

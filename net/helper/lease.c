@@ -221,7 +221,7 @@ static struct err *changed(struct warden *w, struct lease *l) {
     json_remove(event, "ok");
     json_set_str(event, "event", "changed");
     struct err *e = msg_send(l->chan, event, NULL, 0);
-    if (e && (err_errno(e) == EPIPE || err_errno(e) == ECONNRESET)) { /* its monitor has ended: that will be seen */
+    if (msg_is_gone(e)) { /* its monitor has ended: that will be seen */
         err_free(e);
         return NULL;
     }

@@ -255,6 +255,8 @@ static void give_fds(struct msg_chan *c, int *fds, size_t *n_fds) {
     *n_fds = p.n;
 }
 
+bool msg_is_gone(const struct err *e) { return e && (err_errno(e) == EPIPE || err_errno(e) == ECONNRESET); }
+
 int msg_pending(const struct msg_chan *c) {
     return c->in.ptr && memchr(c->in.ptr + c->begin, '\n', c->in.len - c->begin) != NULL;
 }

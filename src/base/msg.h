@@ -41,6 +41,9 @@ struct err *msg_flush(struct msg_chan *c, bool *ret_kept) __attribute__((warn_un
 struct err *msg_recv(struct msg_chan *c, struct json **ret, int *fds, size_t *n_fds)
     __attribute__((warn_unused_result));
 
+/* Whether an error of sending or receiving says that the other side has gone. */
+bool msg_is_gone(const struct err *e);
+
 /* True when a whole line is already buffered, so that msg_recv() will not block. */
 int msg_pending(const struct msg_chan *c);
 

@@ -16,7 +16,7 @@ struct committing {
     const struct engine_commit *c;
     struct files files;
     int list, dir;
-    int hold; /* the container is paused as long as it is open; or -1 */
+    struct msg_chan *hold; /* the container is paused as long as it is open; or NULL */
     struct store_files_job *job;
 };
 
@@ -57,9 +57,9 @@ static struct err *pause_while(struct committing *m) {
 }
 
 static void go_on(struct committing *m) {
-    if (m->hold < 0)
+    if (!m->hold)
         return;
-    autoerr e = monitor_release(take_fd(&m->hold));
+    autoerr e = monitor_release(take_ptr(&m->hold));
     if (!e)
         return;
     autostr struct str why = STR_INIT;
@@ -109,7 +109,7 @@ static void tell(const struct files *f, const char *id, const char *reference, c
 }
 
 struct err *engine_container_commit(struct engine *e, const struct engine_commit *c, char ret_id[65]) {
-    struct committing m = {.c = c, .files = FILES_INIT, .list = -1, .dir = -1, .hold = -1};
+    struct committing m = {.c = c, .files = FILES_INIT, .list = -1, .dir = -1};
     struct image_ref ref = {.domain = NULL};
     char id[65];
     if (c->reference)

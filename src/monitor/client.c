@@ -37,9 +37,6 @@ struct err *monitor_connect(const struct host *h, const char *id, int *ret_fd) {
     return not_running(id);
 }
 
-/* Whether the monitor went away while we talked to it. */
-static bool is_gone(const struct err *e) { return e && (err_errno(e) == ECONNRESET || err_errno(e) == EPIPE); }
-
 /* Connects and sends the request {"op":…}; the caller adds its members first. */
 static struct err *request(const struct host *h, const char *id, const struct json *j, struct msg_chan **ret) {
     int fd = -1;
@@ -51,7 +48,7 @@ static struct err *request(const struct host *h, const char *id, const struct js
         return NULL;
     }
     msg_chan_free(c);
-    if (!is_gone(e))
+    if (!msg_is_gone(e))
         return e;
     err_free(e);
     return not_running(id);
@@ -67,7 +64,7 @@ static struct json *op(const char *name) {
 static struct err *receive(struct msg_chan *c, const char *id, struct json **ret) {
     autojson j = NULL;
     struct err *e = msg_recv(c, &j, NULL, NULL);
-    if (is_gone(e)) {
+    if (msg_is_gone(e)) {
         err_free(e);
         return not_running(id);
     }
@@ -77,6 +74,12 @@ static struct err *receive(struct msg_chan *c, const char *id, struct json **ret
     TRY(msg_err_of(j));
     *ret = take_ptr(&j);
     return NULL;
+}
+
+static struct err *ask(const struct host *h, const char *id, const struct json *j, struct msg_chan **ret,
+                       struct json **ret_answer) {
+    TRY(request(h, id, j, ret));
+    return receive(*ret, id, ret_answer);
 }
 
 /* Reads to the end of the connection, which comes when the monitor has let go of the container. */
@@ -92,31 +95,29 @@ struct err *monitor_kill(const struct host *h, const char *id, int signo) {
     autojson j = op("kill");
     json_set_int(j, "signal", signo);
     automsg c = NULL;
-    TRY(request(h, id, j, &c));
     autojson answer = NULL;
-    TRY(receive(c, id, &answer));
+    TRY(ask(h, id, j, &c, &answer));
     if (signo == SIGKILL)
         await_end(c);
     return NULL;
 }
 
-static struct err *ask(const struct host *h, const char *id, const char *name) {
+static struct err *order(const struct host *h, const char *id, const char *name) {
     autojson j = op(name);
     automsg c = NULL;
     autojson answer = NULL;
-    TRY(request(h, id, j, &c));
-    return receive(c, id, &answer);
+    return ask(h, id, j, &c, &answer);
 }
 
 struct err *monitor_pause(const struct host *h, const char *id) {
-    return ask(h, id, "pause");
+    return order(h, id, "pause");
 }
 struct err *monitor_update(const struct host *h, const char *id) {
-    return ask(h, id, "update");
+    return order(h, id, "update");
 }
 
 struct err *monitor_unpause(const struct host *h, const char *id) {
-    return ask(h, id, "unpause");
+    return order(h, id, "unpause");
 }
 
 static struct err *code_of(const struct json *answer, int *ret) {
@@ -132,9 +133,8 @@ struct err *monitor_stop(const struct host *h, const char *id, int signo, int ti
     json_set_int(j, "signal", signo);
     json_set_int(j, "timeout", timeout_s);
     automsg c = NULL;
-    TRY(request(h, id, j, &c));
     autojson answer = NULL;
-    TRY(receive(c, id, &answer));
+    TRY(ask(h, id, j, &c, &answer));
     TRY(code_of(answer, ret_code));
     if (ret_at_once)
         *ret_at_once = json_bool_value(json_get(answer, "killed_at_once"), false);
@@ -145,29 +145,28 @@ struct err *monitor_stop(const struct host *h, const char *id, int signo, int ti
 struct err *monitor_wait(const struct host *h, const char *id, int *ret_code) {
     autojson j = op("wait");
     automsg c = NULL;
-    TRY(request(h, id, j, &c));
     autojson answer = NULL;
-    TRY(receive(c, id, &answer));
+    TRY(ask(h, id, j, &c, &answer));
     TRY(code_of(answer, ret_code));
     await_end(c);
     return NULL;
 }
 
-struct err *monitor_hold(const struct host *h, const char *id, int *ret_fd) {
+struct err *monitor_hold(const struct host *h, const char *id, struct msg_chan **ret) {
     autojson j = op("hold");
     automsg c = NULL;
     autojson answer = NULL;
-    TRY(request(h, id, j, &c));
-    TRY(receive(c, id, &answer));
-    return fd_dup(msg_chan_fd(c), ret_fd);
+    TRY(ask(h, id, j, &c, &answer));
+    *ret = take_ptr(&c);
+    return NULL;
 }
 
-struct err *monitor_release(int take_fd) {
-    automsg c = msg_chan_new(take_fd);
+struct err *monitor_release(struct msg_chan *take_hold) {
+    automsg c = take_hold;
     autojson answer = NULL;
-    shutdown(take_fd, SHUT_WR);
+    shutdown(msg_chan_fd(c), SHUT_WR);
     struct err *e = msg_recv(c, &answer, NULL, NULL);
-    if (e && is_gone(e)) { /* it has ended */
+    if (msg_is_gone(e)) { /* it has ended */
         err_free(e);
         return NULL;
     }
@@ -181,16 +180,14 @@ struct err *monitor_set_restart(const struct host *h, const char *id, const char
     automsg c = NULL;
     json_set_str(j, "name", name);
     json_set_int(j, "max", max);
-    TRY(request(h, id, j, &c));
-    return receive(c, id, &answer);
+    return ask(h, id, j, &c, &answer);
 }
 
 struct err *monitor_health(const struct host *h, const char *id, int *ret_code) {
     autojson j = op("health");
     autojson answer = NULL;
     automsg c = NULL;
-    TRY(request(h, id, j, &c));
-    TRY(receive(c, id, &answer));
+    TRY(ask(h, id, j, &c, &answer));
     return code_of(answer, ret_code);
 }
 

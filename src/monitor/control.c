@@ -47,6 +47,12 @@ static void answer(struct mon *o, struct client *c, const char *text) {
     client_send(o, c, &v, 1);
 }
 
+static struct err *answer_ok(struct mon *o, struct client *c, enum client_state next) {
+    answer(o, c, "{\"ok\":true}\n");
+    c->state = next;
+    return NULL;
+}
+
 static void answer_error(struct mon *o, struct client *c, const struct err *e) {
     autostr struct str s = STR_INIT;
     str_append(&s, "{\"error\":");
@@ -70,10 +76,8 @@ static struct err *op_kill(struct mon *o, struct client *c, const struct json *j
     TRY(get_number(j, "signal", 1, 64, &signo));
     stop_by_user(o, (int)signo);
     stop_signal(o, (int)signo);
-    answer(o, c, "{\"ok\":true}\n");
     /* Nothing survives SIGKILL: its sender may read on to wait for the end. */
-    c->state = signo == 9 ? CLIENT_END : CLIENT_CLOSING;
-    return NULL;
+    return answer_ok(o, c, signo == 9 ? CLIENT_END : CLIENT_CLOSING);
 }
 
 static struct err *op_stop(struct mon *o, struct client *c, const struct json *j) {
@@ -97,17 +101,13 @@ static struct err *op_wait(struct mon *o, struct client *c, const struct json *j
 static struct err *op_pause(struct mon *o, struct client *c, const struct json *j) {
     (void)j;
     TRY(pause_begin(o));
-    answer(o, c, "{\"ok\":true}\n");
-    c->state = CLIENT_CLOSING;
-    return NULL;
+    return answer_ok(o, c, CLIENT_CLOSING);
 }
 
 static struct err *op_hold(struct mon *o, struct client *c, const struct json *j) {
     (void)j;
     TRY(pause_hold(o));
-    answer(o, c, "{\"ok\":true}\n");
-    c->state = CLIENT_HOLD;
-    return NULL;
+    return answer_ok(o, c, CLIENT_HOLD);
 }
 
 static struct err *op_restart_policy(struct mon *o, struct client *c, const struct json *j) {
@@ -117,25 +117,19 @@ static struct err *op_restart_policy(struct mon *o, struct client *c, const stru
     TRY(get_number(j, "max", 0, INT32_MAX, &max));
     if (!monitor_restart_named(name, (int)max, &o->restart.policy))
         return err_new(ERR_USAGE, "invalid restart policy '%s'", name);
-    answer(o, c, "{\"ok\":true}\n");
-    c->state = CLIENT_CLOSING;
-    return NULL;
+    return answer_ok(o, c, CLIENT_CLOSING);
 }
 
 static struct err *op_unpause(struct mon *o, struct client *c, const struct json *j) {
     (void)j;
     TRY(pause_end(o));
-    answer(o, c, "{\"ok\":true}\n");
-    c->state = CLIENT_CLOSING;
-    return NULL;
+    return answer_ok(o, c, CLIENT_CLOSING);
 }
 
 static struct err *op_update(struct mon *o, struct client *c, const struct json *j) {
     (void)j;
     TRY(watch_update(o));
-    answer(o, c, "{\"ok\":true}\n");
-    c->state = CLIENT_CLOSING;
-    return NULL;
+    return answer_ok(o, c, CLIENT_CLOSING);
 }
 
 static struct err *op_health(struct mon *o, struct client *c, const struct json *j) {
@@ -152,9 +146,7 @@ static struct err *op_resize(struct mon *o, struct client *c, const struct json 
     TRY(get_number(j, "rows", 0, UINT16_MAX, &rows));
     TRY(get_number(j, "cols", 0, UINT16_MAX, &cols));
     stdio_resize(o, (unsigned short)rows, (unsigned short)cols);
-    answer(o, c, "{\"ok\":true}\n");
-    c->state = CLIENT_CLOSING;
-    return NULL;
+    return answer_ok(o, c, CLIENT_CLOSING);
 }
 
 static struct err *op_attach(struct mon *o, struct client *c, const struct json *j) {

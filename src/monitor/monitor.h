@@ -51,6 +51,7 @@ struct err;
 struct host;
 struct id_map;
 struct json;
+struct msg_chan;
 
 enum monitor_frame {
     FRAME_STDIN = 0,  /* client → monitor; length 0: end of input */
@@ -155,10 +156,11 @@ struct err *monitor_stop(const struct host *h, const char *id, int signo, int ti
 /* op pause, op unpause: conflict when it is paused already, or is not. */
 struct err *monitor_pause(const struct host *h, const char *id) __attribute__((warn_unused_result));
 struct err *monitor_unpause(const struct host *h, const char *id) __attribute__((warn_unused_result));
-/* op hold: paused until *ret_fd is closed, or nobody has it any more. Others may hold it too; who pauses it meanwhile
- * has it stay so. monitor_release() closes it, and returns when the container goes on. */
-struct err *monitor_hold(const struct host *h, const char *id, int *ret_fd) __attribute__((warn_unused_result));
-struct err *monitor_release(int take_fd) __attribute__((warn_unused_result));
+/* op hold: paused until *ret is closed, or nobody has it any more. Others may hold it too; who pauses it meanwhile has
+ * it stay so. monitor_release() closes it, and returns when the container goes on. */
+struct err *monitor_hold(const struct host *h, const char *id, struct msg_chan **ret)
+    __attribute__((warn_unused_result));
+struct err *monitor_release(struct msg_chan *take_hold) __attribute__((warn_unused_result));
 /* op restart-policy. */
 struct err *monitor_set_restart(const struct host *h, const char *id, const char *name, int max)
     __attribute__((warn_unused_result));
