@@ -64,11 +64,6 @@ struct err *proc_signal(int pidfd, int signo) {
     return err_sys(errno, "send signal %d", signo);
 }
 
-bool proc_has_ended(int pidfd) {
-    struct pollfd p = {.fd = pidfd, .events = POLLIN};
-    return poll(&p, 1, 0) > 0;
-}
-
 struct err *proc_wait_end(int pidfd, int64_t timeout_ns, bool *ret_ended) {
     int64_t deadline = timeout_ns < 0 ? 0 : clock_boot() + timeout_ns;
     for (;;) {

@@ -24,8 +24,6 @@ struct err *proc_open(pid_t pid, uint64_t start_time, int *ret_pidfd) __attribut
 /* pidfd_send_signal. not_found when the process is gone. */
 struct err *proc_signal(int pidfd, int signo) __attribute__((warn_unused_result));
 
-/* Whether a pidfd's process has ended, reaped or not. */
-bool proc_has_ended(int pidfd);
 /* Waits until a pidfd's process has ended; timeout_ns < 0 waits for ever. *ret_ended tells. */
 struct err *proc_wait_end(int pidfd, int64_t timeout_ns, bool *ret_ended) __attribute__((warn_unused_result));
 

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,11 +134,12 @@ void engine_collect_later(struct engine *e, bool sweep) {
 void engine_sweep(struct engine *e) { e->due_sweep = true; }
 
 bool engine_process_ended(int pidfd, const struct err *e) {
-    enum { DYING_MS = 5000 }; /* it has to run for that, too */
-    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    enum { DYING_S = 5 }; /* it has to run for that, too */
+    bool ended = false;
     if (pidfd < 0)
         return err_kind(e) == ERR_NOT_FOUND;
-    return poll(&p, 1, err_kind(e) == ERR_DENIED ? DYING_MS : 0) > 0;
+    autoerr unknown = proc_wait_end(pidfd, err_kind(e) == ERR_DENIED ? DYING_S * NSEC_PER_SEC : 0, &ended);
+    return !unknown && ended;
 }
 
 struct err *engine_err_not_running(const char *id) {

@@ -101,7 +101,7 @@ struct err *files_still(const struct files *f, struct err *take_e) {
     bool removed = gone && err_kind(gone) == ERR_NOT_FOUND;
     int code = take_e ? err_errno(take_e) : 0;
     bool ruins = code == ENOENT || code == EEXIST || code == ESTALE || code == EIO;
-    bool restarted = ruins && f->pidfd >= 0 && proc_has_ended(f->pidfd);
+    bool restarted = ruins && f->pidfd >= 0 && engine_process_ended(f->pidfd, take_e);
     if (!removed && !restarted)
         return take_e;
     err_free(take_e);

@@ -67,8 +67,9 @@ static struct err *share_with(const struct sharing *s, const struct engine_conta
     autofree char *path = mem_printf("/proc/%d/ns/%s", (int)other->state.pid, namespaces[k].file);
     autofd int ns = -1;
     struct err *none = fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &ns);
-    if (none) /* who is dying has given them back already */
+    if (none && err_kind(none) == ERR_NOT_FOUND) /* who is dying has given them back already */
         return err_with_kind(none, ERR_DENIED);
+    TRY(none);
     TRY(join_one(s, &ns, namespaces[k].flag));
     return namespaces[k].flag == CLONE_NEWNET ? fd_dup(other->dirfd, s->neighbour) : NULL;
 }

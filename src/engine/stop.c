@@ -64,13 +64,11 @@ struct err *engine_container_kill(struct engine *e, const char *name, const char
     int signo = SIGKILL;
     if (signal)
         TRY(proc_signal_parse(signal, &signo));
-    struct err *ended =
-        engine_state_alive(&c.state) ? monitor_kill(e->host, c.id, signo) : engine_err_not_running(c.id);
-    if (ended && (err_kind(ended) == ERR_NOT_FOUND || err_kind(ended) == ERR_CONFLICT)) {
-        err_free(ended);
+    bool alive = engine_state_alive(&c.state);
+    autoerr unheard = alive ? monitor_kill(e->host, c.id, signo) : NULL;
+    if (!alive || (unheard && err_kind(unheard) == ERR_NOT_FOUND))
         return err_new(ERR_CONFLICT, "cannot kill container: %s: container %s is not running", name, c.id);
-    }
-    TRY(ended);
+    TRY(take_ptr(&unheard));
     int own = SIGTERM;
     err_free(stop_signal(&c, NULL, &own));
     if (signo == own && !strcmp(c.state.status, "paused")) /* as docker: who is to end must run */
