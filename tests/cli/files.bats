@@ -383,8 +383,6 @@ swapping='mkdir -p /w/real && cd /w && echo mine >real/file && ln -s "$OUTSIDE" 
     wait_for there
 }
 
-# ---- export ----
-
 @test "cp of what the container removes and makes again all the while" {
     local calls=unlinkat,mkdirat i
     c=$(unique)
@@ -400,6 +398,8 @@ swapping='mkdir -p /w/real && cd /w && echo mine >real/file && ln -s "$OUTSIDE" 
         strace -f -qq -o /dev/null -e trace=$calls -e inject=$calls:delay_enter=3000:delay_exit=3000 coracle cp - "$c:/" <w.tar
     done
 }
+
+# ---- export ----
 
 @test "export: the tree that the container has, without its mounts; running and stopped" {
     c=$(unique)

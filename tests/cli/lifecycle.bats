@@ -304,8 +304,7 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 
 @test "rename while update writes the same record: neither is lost" {
     coracle create --name old3 busybox true >/dev/null
-    strace -qq -o "$BATS_TEST_TMPDIR/trace" -e trace=openat,rename,renameat,renameat2 -e inject=rename,renameat,renameat2:delay_enter=500000 \
-        coracle update --restart always old3 3>&- &
+    writes_slowly coracle update --restart always old3
     wait_for grep -qs '"container.json"' "$BATS_TEST_TMPDIR/trace"
     coracle rename old3 new3
     wait $!

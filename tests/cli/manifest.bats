@@ -51,8 +51,7 @@ raw() { skopeo --insecure-policy inspect --raw --tls-verify=false "docker://$1";
 
 @test "a list keeps what two make of it at once" {
     coracle manifest create "$L" "$P/team/x86:1" >/dev/null
-    strace -qq -o "$BATS_TEST_TMPDIR/trace" -e trace=openat,rename,renameat,renameat2 -e inject=rename,renameat,renameat2:delay_enter=500000 \
-        coracle manifest create --amend "$L" "$P/team/arm:1" >/dev/null 3>&- &
+    writes_slowly coracle manifest create --amend "$L" "$P/team/arm:1"
     has_read() { [ "$(grep -cs 'app:all.json' "$BATS_TEST_TMPDIR/trace")" -ge 2 ]; } # once before it asks the registry, too
     wait_for has_read
     coracle manifest annotate --variant v3 "$L" "$P/team/x86:1"

@@ -81,8 +81,7 @@ dies_after() {
 @test "two connects at once are both wanted at the next start" {
     coracle create --name joins --network first busybox sleep 1000 >/dev/null
     coracle network create third >/dev/null
-    strace -qq -o "$BATS_TEST_TMPDIR/trace" -e trace=openat,rename,renameat,renameat2 -e inject=rename,renameat,renameat2:delay_enter=500000 \
-        coracle network connect second joins 3>&- &
+    writes_slowly coracle network connect second joins
     wait_for grep -qs '"network.json"' "$BATS_TEST_TMPDIR/trace"
     coracle network connect third joins
     wait $!

@@ -58,6 +58,13 @@ patience() { echo $(($1 * ${TEST_PATIENCE:-1})); }
 # shellcheck disable=SC2034 # for the files that load this one
 HUNG=$(patience 120)
 
+# writes_slowly COMMAND…: in the background, half a second late with each file that it puts into its place; what it opens is in
+# $BATS_TEST_TMPDIR/trace
+writes_slowly() {
+    local late=rename,renameat,renameat2
+    strace -qq -o "$BATS_TEST_TMPDIR/trace" -e trace=openat,$late -e inject=$late:delay_enter=500000 "$@" >/dev/null 3>&- &
+}
+
 wait_for() {
     local end=$((SECONDS + 30 * ${TEST_PATIENCE:-1}))
     until "$@"; do
